@@ -1,0 +1,50 @@
+"""Images in a folder: `<item>.jpg`, .jpeg, .png or .webp."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from peftrec.data.images.stored import StoredImages, match_names, other_suffixes
+from peftrec.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderImages(StoredImages):
+    """One file per item, directly in `folder`. The fingerprint hashes names and sizes, so it survives a copy; an
+    edit that keeps the size goes unseen."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, ids: Sequence[str]) -> Self:
+        """List `folder` once and match its files to `ids`."""
+        try:
+            with os.scandir(folder) as entries:
+                files = sorted(entry.name for entry in entries if entry.is_file())
+        except OSError as error:
+            raise DataError(f"{folder}: the folder of images cannot be listed ({error.strerror})") from error
+        return cls(folder=folder, names=match_names(ids, files, str(folder)))
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes."""
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.place(name)}: the image cannot be read ({error.strerror})") from error
+
+    def stamp(self, name: str) -> int:
+        """Return the file's size."""
+        try:
+            return (self.folder / name).stat().st_size
+        except OSError as error:
+            raise DataError(f"{self.place(name)}: the image cannot be read ({error.strerror})") from error
+
+    def place(self, name: str = "") -> str:
+        """Return the path of the folder, or of the file in it."""
+        return str(self.folder / name)
+
+    def looked_for(self, item_id: str) -> str:
+        """Return the path that the image would have."""
+        return f"{self.folder}{os.sep}{item_id}.jpg (or {other_suffixes()})"

@@ -1,0 +1,48 @@
+"""What items are: their ids, titles and images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+from PIL import Image
+
+
+class ImageSource(Protocol):
+    """Images by item index. Instances travel to loader workers, so open handles belong to the process that opened
+    them and are never pickled."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, item: int) -> Image.Image:
+        """Return the item's image in RGB, in its own size."""
+        ...
+
+    def select(self, items: Sequence[int]) -> Self:
+        """Return the source restricted to `items`, in their order."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes when an image changes, without decoding images."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """Rows of the catalogue, in file order; a modality that the data lacks is None."""
+
+    ids: tuple[str, ...]
+    titles: tuple[str, ...] | None
+    images: ImageSource | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, items: np.ndarray) -> "Items":
+        """Return the catalogue restricted to the item indices `items`, in their order."""
+        chosen = [int(item) for item in items]
+        return Items(
+            ids=tuple(self.ids[item] for item in chosen),
+            titles=None if self.titles is None else tuple(self.titles[item] for item in chosen),
+            images=None if self.images is None else self.images.select(chosen),
+        )

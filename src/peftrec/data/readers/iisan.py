@@ -1,0 +1,38 @@
+"""The layout that the IISAN repository publishes: items with titles, and users with their items, oldest first."""
+
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from peftrec.data.lines import read_rows
+from peftrec.data.locations import require_file
+from peftrec.data.readers.base import FileSource
+from peftrec.data.tables import HistoryTable, ItemTable, link_histories
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IisanFiles(FileSource):
+    """Two UTF-8 files without header and without quoting: titles hold stray quotes."""
+
+    items: str = "items.tsv"
+    """File below `root` with lines `item<TAB>title`."""
+
+    users: str = "users.tsv"
+    """File below `root` with lines `user<TAB>item item ...`, oldest first."""
+
+    def read_tables(self, root: Path) -> tuple[ItemTable, HistoryTable]:
+        """Read both files; both are looked for before either is read."""
+        items_file = require_file(root, self.items, key="data.items")
+        users_file = require_file(root, self.users, key="data.users")
+        rows = read_rows(items_file, ("item", "title"))
+        items = ItemTable(
+            file=items_file,
+            ids=tuple(row[0] for row in rows),
+            titles=tuple(row[1] for row in rows),
+            lines=range(1, len(rows) + 1),
+        )
+        rows = read_rows(users_file, ("user", "item item ..."))
+        histories = [row[1].split() for row in rows]
+        lines = range(1, len(rows) + 1)
+        return items, link_histories(items, users_file, [row[0] for row in rows], histories, lines)
