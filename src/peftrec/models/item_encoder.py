@@ -1,0 +1,99 @@
+"""Item encoders: items in, embeddings out, whatever the strategy did to the towers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from peftrec.data.batches import ItemBatch
+from peftrec.models.towers import Modality, Towers
+
+
+class ItemEncoder(nn.Module, ABC):
+    """What a strategy builds; the rest of the model sees `forward` alone."""
+
+    towers: Towers
+    """The towers that run in training; without any where hidden states come from a store, or ids are read."""
+
+    @abstractmethod
+    def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
+        """Encode a batch of distinct items."""
+
+    def introduced(self) -> Iterable[nn.Parameter]:
+        """Yield parameters that the strategy put beside the towers; those inside them are found by identity."""
+        return ()
+
+
+class FusionHead(nn.Module):
+    """The head of the embedded methods: GELU(W h + b) per tower, concatenated image first, then one linear layer
+    (published code; facts and counts in the strategies' tests)."""
+
+    def __init__(self, widths: dict[Modality, int], *, embedding_dim: int) -> None:
+        super().__init__()
+        self.project = nn.ModuleDict({name: nn.Linear(width, embedding_dim) for name, width in widths.items()})
+        self.fusion = nn.Linear(len(widths) * embedding_dim, embedding_dim)
+
+    def forward(self, vectors: dict[Modality, Float[Tensor, "item hidden"]]) -> Float[Tensor, "item dim"]:
+        """Fuse the towers' output vectors."""
+        projected = [nn.functional.gelu(layer(vectors[name])) for name, layer in self.project.items()]
+        return self.fusion(torch.cat(projected, dim=-1))
+
+
+class TowerItemEncoder(ItemEncoder):
+    """Towers whose parameters (some, all or introduced ones) train, and the fusion head."""
+
+    def __init__(self, towers: Towers, *, embedding_dim: int) -> None:
+        super().__init__()
+        self.towers = towers
+        self.head = FusionHead(towers.widths(), embedding_dim=embedding_dim)
+
+    def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
+        return self.head(self.towers(batch))
+
+
+class StateReader(Protocol):
+    """Hidden states by item index; a hidden-state store is one."""
+
+    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
+        """Return the stored states of the items."""
+        ...
+
+
+class FrozenStatesEncoder(ItemEncoder):
+    """A network on hidden states of frozen towers, live or stored: from the states on, the same code."""
+
+    def __init__(
+        self,
+        towers: Towers,
+        network: nn.Module,
+        *,
+        indices: dict[Modality, tuple[int, ...]],
+        introduced: Iterable[nn.Parameter] = (),
+    ) -> None:
+        super().__init__()
+        self.towers = towers.requires_grad_(False)
+        self.network = network
+        self.indices = indices
+        self._introduced = tuple(introduced)
+        self._reader: StateReader | None = None
+
+    def read_from(self, reader: StateReader) -> None:
+        """Take states from a store from now on, and let the towers go."""
+        self._reader = reader
+        self.towers = Towers()
+
+    def introduced(self) -> Iterable[nn.Parameter]:
+        return self._introduced
+
+    def states(self, batch: ItemBatch) -> dict[Modality, Float[Tensor, "item state hidden"]]:
+        """Return the states of a batch, stored or from the towers without a gradient."""
+        if self._reader is not None:
+            return self._reader.read(batch.items)
+        with torch.no_grad():
+            return self.towers.states(batch, self.indices)
+
+    def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
+        return self.network(self.states(batch))

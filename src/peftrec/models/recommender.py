@@ -1,0 +1,26 @@
+"""The model: item encoder and user encoder; scores are dot products."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from peftrec.data.batches import SequenceBatch
+from peftrec.models.item_encoder import ItemEncoder
+
+
+class Recommender(nn.Module):
+    """Embeds the distinct items of a batch once and reads users' sequences over them."""
+
+    def __init__(self, item_encoder: ItemEncoder, user_encoder: nn.Module) -> None:
+        super().__init__()
+        self.item_encoder = item_encoder
+        self.user_encoder = user_encoder
+
+    def forward(self, batch: SequenceBatch) -> tuple[Float[Tensor, "item dim"], Float[Tensor, "user step dim"]]:
+        """Return the embeddings of the batch's items, and the user state at every step but the last.
+
+        The last place of a training window is a target only.
+        """
+        embeddings = self.item_encoder(batch.items)
+        # An embedding look-up: unlike fancy indexing its backward pass is deterministic on every device.
+        inputs = nn.functional.embedding(batch.sequences[:, :-1], embeddings)
+        return embeddings, self.user_encoder(inputs, batch.mask[:, :-1])

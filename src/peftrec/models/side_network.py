@@ -1,0 +1,154 @@
+"""IISAN's side network (Fu et al., SIGIR 2024, arXiv:2404.02059): three towers of small blocks on frozen states.
+
+    block(x) = x + W_up relu(W_down x + b_down) + b_up
+    intra:   s_k = block(g_k h_k + (1 - g_k) s_{k-1})                          one tower per modality
+    inter:   m_k = block(m_{k-1} + g_k h_k^image + (1 - g_k) h_k^text)         one tower over both
+
+with g = sigmoid(theta / 0.1), theta starting at 0 and s, m starting at zeros; the gate is Ladder Side-Tuning's (Sung
+et al., NeurIPS 2022). The additive variant replaces each mixture by a plain sum. Every tower ends in two linear
+layers, and a third fuses [image, text, inter].
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from peftrec.models.side_steps import InterStep, IntraStep, can_step
+from peftrec.models.towers import Modality
+
+_GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
+_BLOCK_STD = 0.01  # published initialisation
+
+Branch = Literal["image", "text", "inter"]
+Mixing = Literal["gated", "add"]
+Activation = Literal["relu", "gelu"]
+
+
+class SideBlock(nn.Module):
+    """A bottleneck with residual: hidden -> bottleneck -> hidden; near the identity at the start."""
+
+    def __init__(self, hidden: int, bottleneck: int, activation: Activation = "relu") -> None:
+        super().__init__()
+        self.down = nn.Linear(hidden, bottleneck)
+        self.up = nn.Linear(bottleneck, hidden)
+        self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
+        for layer in (self.down, self.up):
+            nn.init.normal_(layer.weight, std=_BLOCK_STD)
+            nn.init.zeros_(layer.bias)
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the weights in the order that the hand-written steps take."""
+        return self.down.weight, self.down.bias, self.up.weight, self.up.bias
+
+    def forward(self, states: Float[Tensor, "*item hidden"]) -> Float[Tensor, "*item hidden"]:
+        return states + self.up(self.activation(self.down(states)))
+
+
+class SideTower(nn.Module):
+    """Blocks and gates of one branch, and its two output layers."""
+
+    def __init__(
+        self,
+        hidden: int,
+        *,
+        num_blocks: int,
+        bottleneck: int,
+        embedding_dim: int,
+        mixing: Mixing = "gated",
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(SideBlock(hidden, bottleneck, activation) for _ in range(num_blocks))
+        self.activation = activation
+        self.gates = nn.Parameter(torch.zeros(num_blocks)) if mixing == "gated" else None
+        self.out = nn.Linear(hidden, hidden)
+        self.project = nn.Linear(hidden, embedding_dim)
+
+    def intra(self, states: list[Tensor], first: Tensor | None) -> Float[Tensor, "item hidden"]:
+        """Run over one modality's states, lowest first; `first` is the state before them (zeros where None)."""
+        previous = torch.zeros_like(states[0]) if first is None else first
+        for block, state, gate in zip(self.blocks, states, self._open_gates(), strict=True):
+            if gate is None:
+                previous = block(previous + state)
+            elif self._steps_by_hand(state):
+                previous = IntraStep.apply(previous, state, gate, *block.weights())  # type: ignore[operator, no-untyped-call]
+            else:
+                previous = block(torch.lerp(previous, state, gate))
+        return previous
+
+    def inter(self, image: list[Tensor], text: list[Tensor]) -> Float[Tensor, "item hidden"]:
+        """Run over both modalities' states; the state before them is zeros."""
+        previous = torch.zeros_like(image[0])
+        for block, image_state, text_state, gate in zip(self.blocks, image, text, self._open_gates(), strict=True):
+            if gate is None:
+                previous = block(previous + image_state + text_state)
+            elif self._steps_by_hand(image_state):
+                previous = InterStep.apply(previous, image_state, text_state, gate, *block.weights())  # type: ignore[operator, no-untyped-call]
+            else:
+                previous = block(previous + torch.lerp(text_state, image_state, gate))
+        return previous
+
+    def _open_gates(self) -> Sequence[Tensor | None]:
+        if self.gates is None:
+            return [None] * len(self.blocks)
+        return torch.sigmoid(self.gates / _GATE_TEMPERATURE).unbind()
+
+    def _steps_by_hand(self, state: Tensor) -> bool:
+        return self.activation == "relu" and can_step(state)
+
+    def embed(self, states: Float[Tensor, "item hidden"]) -> Float[Tensor, "item dim"]:
+        """Apply both output layers.
+
+        Nothing stands between them, so their product is formed first: with more items than embedding dimensions
+        that is a third of the operations, forward and backward, at the same parameters.
+        """
+        weight = self.project.weight @ self.out.weight
+        bias = nn.functional.linear(self.out.bias, self.project.weight, self.project.bias)
+        return nn.functional.linear(states, weight, bias)
+
+
+class SideNetwork(nn.Module):
+    """All branches and their fusion; reads states as `FrozenStatesEncoder` hands them over."""
+
+    def __init__(
+        self,
+        branches: dict[Branch, SideTower],
+        *,
+        embedding_dim: int,
+        starts_from_embedding: bool = False,
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict(dict(branches))
+        self.starts_from_embedding = starts_from_embedding
+        self.fusion = nn.Linear(len(branches) * embedding_dim, embedding_dim)
+
+    def introduced(self) -> list[nn.Parameter]:
+        """Return blocks and gates: what stands beside the towers; output layers and fusion belong to the recommender."""
+        parameters: list[nn.Parameter] = []
+        for tower in self.branches.values():
+            parameters += list(tower.blocks.parameters())  # type: ignore[union-attr]
+            parameters += [] if tower.gates is None else [tower.gates]  # type: ignore[list-item]
+        return parameters
+
+    def embed_branches(
+        self, states: dict[Modality, Float[Tensor, "item state hidden"]]
+    ) -> dict[Branch, Float[Tensor, "item dim"]]:
+        """Return each branch's embedding. With `starts_from_embedding`, state 0 starts the intra branches and no
+        block reads it."""
+        first = 1 if self.starts_from_embedding else 0
+        steps = {name: list(tensor.unbind(dim=1)) for name, tensor in states.items()}
+        embeddings: dict[Branch, Tensor] = {}
+        for name, tower in self.branches.items():
+            if name == "inter":
+                final = tower.inter(steps["image"][first:], steps["text"][first:])  # type: ignore[operator]
+            else:
+                start = steps[name][0] if self.starts_from_embedding else None  # type: ignore[index]
+                final = tower.intra(steps[name][first:], start)  # type: ignore[operator, index]
+            embeddings[name] = tower.embed(final)  # type: ignore[index, operator]
+        return embeddings
+
+    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
+        return self.fusion(torch.cat(list(self.embed_branches(states).values()), dim=-1))

@@ -1,0 +1,21 @@
+"""The contract of a user encoder."""
+
+from abc import ABC, abstractmethod
+
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class UserEncoder(ABC):
+    """Hyper-parameters of a sequence model; `build` makes the module."""
+
+    @abstractmethod
+    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+        """Return a module `(embeddings: Float[user step dim], mask: Bool[user step]) -> Float[user step dim]`.
+
+        Sequences are padded on the left; `mask` is true where an item stands. The state at a step sees that step and
+        earlier ones; states at padding are arbitrary but finite.
+        """

@@ -1,0 +1,22 @@
+"""BitFit (Ben Zaken et al., ACL 2022, arXiv:2106.10199): only the towers' bias vectors train."""
+
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
+from peftrec.models.towers import Towers
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BitFit(Strategy):
+    """All biases: linear layers, layer norms, and the patch convolution."""
+
+    identity_at_start: ClassVar[bool] = True
+
+    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        for name, parameter in towers.named_parameters():
+            parameter.requires_grad_(name.endswith(".bias"))
+        return TowerItemEncoder(towers, embedding_dim=embedding_dim)

@@ -1,0 +1,90 @@
+"""IISAN (Fu et al., SIGIR 2024, arXiv:2404.02059): a side network on hidden states of frozen towers.
+
+With `states=store` this is the paper's cached variant: the same network over states computed once.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.errors import SettingsError
+from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.models.side_network import Activation, Branch, Mixing, SideNetwork, SideTower
+from peftrec.models.towers import Modality, Towers
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IISAN(Strategy):
+    """The paper's setting by default: every second state, three branches, gates, bottleneck 64."""
+
+    reads_frozen_towers: ClassVar[bool] = True
+    identity_at_start: ClassVar[bool] = True
+
+    layers: tuple[int, ...] | None = None
+    """Hidden states that the blocks read: 0 is the embedding layer's, k the k-th block's; strictly increasing.
+    Null takes every second one, counted from the top, and the embedding layer's (LayerDrop of the paper)."""
+    bottleneck: int = Field(default=64, ge=1)
+    branches: Literal["intra_inter", "intra", "inter"] = "intra_inter"
+    """Which branches there are. With one tower only, `inter` has nothing to fuse and `intra_inter` means `intra`."""
+    mixing: Mixing = "gated"
+    """`add` replaces the gated mixtures by plain sums."""
+    starts_from_embedding: bool = False
+    """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
+    activation: Activation = "relu"
+
+    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        indices = {name: self._indices(name, tower.num_blocks) for name, tower in towers.present().items()}
+        network = self._network(towers.widths(), indices, embedding_dim)
+        return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
+
+    def _indices(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
+        layers = self.layers if self.layers is not None else (0, *range(2 - num_blocks % 2, num_blocks + 1, 2))
+        if not layers or list(layers) != sorted(set(layers)) or layers[0] < 0 or layers[-1] > num_blocks:
+            raise SettingsError(
+                f"strategy.layers: {list(layers)} must be strictly increasing between 0 and {num_blocks}, "
+                f"the number of blocks of the {modality} tower"
+            )
+        if not self.starts_from_embedding:
+            return layers
+        blocks = tuple(layer for layer in layers if layer > 0)
+        if not blocks:
+            raise SettingsError("strategy.layers: with starts_from_embedding=true a block needs a layer above 0")
+        return (0, *blocks)
+
+    def _network(
+        self, widths: dict[Modality, int], indices: dict[Modality, tuple[int, ...]], embedding_dim: int
+    ) -> SideNetwork:
+        if len(set(widths.values())) > 1 or len({len(chosen) for chosen in indices.values()}) > 1:
+            raise SettingsError(
+                f"towers: this side network needs towers of one width and depth, these have widths {widths} and "
+                f"{ {name: len(chosen) for name, chosen in indices.items()} } states; choose other towers"
+            )
+        hidden = next(iter(widths.values()))
+        num_states = len(next(iter(indices.values())))
+        towers = {
+            branch: SideTower(
+                hidden,
+                num_blocks=num_states - int(self.starts_from_embedding),
+                bottleneck=self.bottleneck,
+                embedding_dim=embedding_dim,
+                mixing=self.mixing,
+                activation=self.activation,
+            )
+            for branch in self._branches(list(widths))
+        }
+        return SideNetwork(
+            towers, embedding_dim=embedding_dim, starts_from_embedding=self.starts_from_embedding
+        )
+
+    def _branches(self, modalities: list[Modality]) -> list[Branch]:
+        if len(modalities) == 1:
+            if self.branches == "inter":
+                raise SettingsError(
+                    f"strategy.branches: inter fuses two towers and only {modalities[0]} is there; use intra"
+                )
+            return [modalities[0]]
+        intra: list[Branch] = [] if self.branches == "inter" else [*modalities]
+        return intra if self.branches == "intra" else [*intra, "inter"]

@@ -1,0 +1,48 @@
+"""LoRA (Hu et al., ICLR 2022, arXiv:2106.09685): h = W0 x + (alpha / r) B A x, with B zero at the start.
+
+The weights come from peft, one tower at a time and on the pretrained layers. (The published IISAN code replaced
+query and value by fresh random layers instead, so its LoRA figures are not comparable.)
+"""
+
+from typing import ClassVar
+
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.errors import SettingsError
+from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
+from peftrec.models.towers import Tower, Towers
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoRA(Strategy):
+    """The paper's setting by default: rank 8 on query and value of every block of both towers."""
+
+    identity_at_start: ClassVar[bool] = True
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=8.0, gt=0)
+    """Scale of the update is alpha / rank; equal to the rank as in the published runs."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
+    """Generic site names (see peftrec.models.families); each must exist in every block of every tower."""
+
+    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        for tower in towers.present().values():
+            self._adapt_tower(tower)
+        return TowerItemEncoder(towers, embedding_dim=embedding_dim)
+
+    def _adapt_tower(self, tower: Tower) -> None:
+        targets = [path for site in self.sites for path in tower.site_paths(site)]
+        config = LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
+        )
+        inject_adapter_in_model(config, tower.encoder)
+        adapted = {name for name, module in tower.encoder.named_modules() if isinstance(module, BaseTunerLayer)}
+        if adapted != set(targets):
+            missed = sorted(set(targets) - adapted)
+            raise SettingsError(f"strategy.sites: peft adapted {len(adapted)} layers and missed {', '.join(missed)}")
