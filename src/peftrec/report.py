@@ -1,0 +1,91 @@
+"""The verb `peftrec report RUNS_DIR`: tables, figures and a page from records alone."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from peftrec.errors import RecordError
+from peftrec.files import write_atomically
+from peftrec.results import figures, tables
+from peftrec.results.comparison import Comparison, compare, table
+from peftrec.results.page import page
+from peftrec.results.runs import find_runs
+from peftrec.results.significance import COLUMNS, compare_pairs
+
+FOLDER = "report"
+SCORE_TOLERANCE = 1e-4
+"""Scores may have been summed in float32."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the comparison it shows."""
+
+    directory: Path
+    files: tuple[Path, ...]
+    comparison: Comparison
+    significance_problem: str | None
+    """Why there are no per-user tests; null where there are."""
+
+    def to_terminal(self) -> str:
+        """Return the table, its notes, and where the files are."""
+        names = ", ".join(file.name for file in self.files)
+        problem = f"- {self.significance_problem}\n" if self.significance_problem else ""
+        return f"{tables.to_terminal(self.comparison)}{problem}\nreport: {self.directory}\n  {names}\n"
+
+
+def write_report(runs: Path) -> Report:
+    """Write RUNS/report from the records below `runs`; the same records give the same bytes."""
+    comparison = compare(find_runs(runs))
+    tests, problem = _significance(comparison)
+    pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
+    directory = runs / FOLDER
+    contents = {
+        "table.csv": tables.to_csv(table(comparison)),
+        "table.md": tables.to_markdown(comparison),
+        "table.tex": tables.to_latex(comparison),
+        "segments.csv": tables.to_csv(tables.segments(comparison)),
+        "segments.md": tables.segments_markdown(comparison),
+        "significance.csv": tables.to_csv(tests),
+        "index.html": page(comparison, pictures, tests, problem, directory),
+    }
+    every = {name: text.encode() for name, text in contents.items()} | pictures
+    for name, content in every.items():
+        write_atomically(directory / name, content)
+    return Report(directory, tuple(directory / name for name in every), comparison, problem)
+
+
+def _significance(comparison: Comparison) -> tuple[pd.DataFrame, str | None]:
+    """Return the tests, or an empty table and the reason: records may travel without their ranks."""
+    folders = {row.strategy: [run.folder for run in row.runs] for row in comparison.strategies}
+    try:
+        tests = compare_pairs(folders)
+    except RecordError as error:
+        return pd.DataFrame(columns=list(COLUMNS)), f"No per-user tests: {error}."
+    _check_scores(comparison, tests)
+    return tests, None
+
+
+def _check_scores(comparison: Comparison, tests: pd.DataFrame) -> None:
+    """Refuse ranks that do not give the recorded scores: one of the two files is from another run."""
+    for row in comparison.strategies:
+        for test in tests[tests["strategy_a"] == row.strategy].to_dict("records"):
+            recorded = row.quality.get(test["metric"])
+            if recorded is not None and abs(recorded.mean - test["mean_a"]) > SCORE_TOLERANCE:
+                names = ", ".join(run.name for run in row.runs)
+                raise RecordError(
+                    f"{names}: {test['metric']} is {recorded.mean:.6f} in record.json but {test['mean_a']:.6f} by "
+                    "ranks.parquet; the files are not of the same run, train it again"
+                )
+
+
+def main(arguments: list[str]) -> int:
+    """Write the report of a folder of runs and print its table."""
+    parser = argparse.ArgumentParser(prog="peftrec report", description="Write RUNS_DIR/report from the runs below it.")
+    parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, help="folder of an experiment: runs/quickstart")
+    report = write_report(parser.parse_args(arguments).runs_dir)
+    sys.stdout.write(report.to_terminal())
+    return 0

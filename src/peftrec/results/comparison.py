@@ -1,0 +1,131 @@
+"""The comparison of a folder's runs: rows, TPME, and what a reader must know beside the figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from peftrec.errors import RecordError
+from peftrec.results.notes import comparison_notes, protocol
+from peftrec.results.rows import DETAILS, FLOOR, Row, differing_settings, floor_rows, label_runs, strategy_row
+from peftrec.results.runs import Run, check_comparable
+from peftrec.results.tpme import pareto_front, sensitivity_band, tpme
+
+QUALITY = ("hr@10", "ndcg@10")
+SHOWN = ("strategy", "seeds", *QUALITY, "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme")
+"""The table's columns; what follows them in `table.csv` is spread and detail."""
+INTEGERS = {
+    *("seeds", "trainable_parameters", "peak_memory_bytes", "store_bytes", "step_operations"),
+    *("total_parameters", "checkpoint_bytes"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that tables, figures and the page show."""
+
+    experiments: tuple[str, ...]
+    rows: tuple[Row, ...]
+    """Strategies by name, then floors."""
+    runs: tuple[Run, ...]
+    tpme: Mapping[str, float]
+    """Empty where TPME is not defined; a note says why."""
+    band: Mapping[str, tuple[float, float]]
+    front: frozenset[str]
+    """Strategies that none beats in hr@10 and all three costs together."""
+    protocol: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def strategies(self) -> tuple[Row, ...]:
+        """Rows of strategies with figures."""
+        return tuple(row for row in self.rows if row.status == "success")
+
+    @property
+    def floors(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.status == FLOOR)
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Build the comparison; RecordError where runs may not stand in one table, or none ended well."""
+    successes = [run for run in runs if run.is_success]
+    if not successes:
+        listed = "; ".join(f"{run.name}: {run.record.effective_status()}" for run in runs)
+        raise RecordError(f"no run ended well, so there is nothing to compare ({listed})")
+    check_comparable(successes)
+    labelled = label_runs([run for run in runs if run.record.comparison_hash == successes[0].record.comparison_hash])
+    strategies = [strategy_row(label, group) for label, group in labelled.items()]
+    values, band, problem = _tpme(strategies)
+    trained = {row.strategy: row.runs for row in strategies if row.runs}
+    return Comparison(
+        experiments=tuple(sorted({run.record.experiment for run in successes})),
+        rows=(*strategies, *floor_rows(successes)),
+        runs=tuple(runs),
+        tpme=values,
+        band=band,
+        front=_front(strategies),
+        protocol=protocol([run.record for run in successes], list(values)),
+        notes=comparison_notes(runs, trained, differing_settings(labelled), problem),
+    )
+
+
+def _tpme(
+    rows: Sequence[Row],
+) -> tuple[dict[str, float], dict[str, tuple[float, float]], str | None]:
+    """Return TPME, its band, and why there is none: a table of one strategy or one epoch is still a table."""
+    costs = {row.strategy: row.cost for row in rows if row.cost is not None}
+    try:
+        return tpme(costs), sensitivity_band(costs), None
+    except RecordError as error:
+        return {}, {}, str(error)
+
+
+def _front(rows: Sequence[Row]) -> frozenset[str]:
+    points: dict[str, tuple[float, ...]] = {}
+    for row in rows:
+        cost = row.cost
+        if cost is None or "hr@10" not in row.quality:
+            continue
+        costs = (cost.seconds_per_epoch, cost.trainable_parameters, cost.peak_memory_bytes)
+        known = [value for value in costs if value is not None]
+        if len(known) == len(costs):
+            points[row.strategy] = (row.quality["hr@10"].mean, *known)
+    return frozenset(pareto_front(points))
+
+
+def table(comparison: Comparison) -> pd.DataFrame:
+    """Return the table in base units: the columns of SHOWN, then status, spread and detail; missing cells are empty."""
+    frame = pd.DataFrame([_cells(row, comparison) for row in comparison.rows])
+    for column in frame.columns:
+        if column in INTEGERS:
+            frame[column] = frame[column].astype("Int64")
+        elif column not in {"strategy", "status", "is_on_front"}:
+            frame[column] = frame[column].astype("Float64")
+    frame["is_on_front"] = frame["is_on_front"].astype("boolean")
+    return frame
+
+
+def _cells(row: Row, comparison: Comparison) -> dict[str, object]:
+    cost = row.cost
+    is_strategy = row.status == "success"
+    low, high = comparison.band.get(row.strategy, (None, None)) if is_strategy else (None, None)
+    means = {name: row.quality[name].mean if name in row.quality else None for name in QUALITY}
+    spreads: dict[str, float | None] = {}
+    for name in QUALITY:
+        found = row.quality.get(name) if is_strategy else None
+        spreads |= {f"{name}_std": found.std if found else None, f"{name}_ci95": found.half_width if found else None}
+    return {
+        "strategy": row.strategy,
+        "seeds": None if row.status == FLOOR else len(row.runs),
+        **means,
+        "seconds_per_epoch": cost and cost.seconds_per_epoch,
+        "trainable_parameters": cost and cost.trainable_parameters,
+        "peak_memory_bytes": cost and cost.peak_memory_bytes,
+        "tpme": comparison.tpme.get(row.strategy) if is_strategy else None,
+        "status": row.status,
+        **spreads,
+        "tpme_low": low,
+        "tpme_high": high,
+        "is_on_front": row.strategy in comparison.front if is_strategy else None,
+        **{name: row.details.get(name) for name in DETAILS},
+    }

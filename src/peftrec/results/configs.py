@@ -1,0 +1,79 @@
+"""Recorded configurations side by side: what differs between runs besides what is compared."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from pydantic import JsonValue
+
+DECIDES_NOTHING = (
+    "experiment",
+    "runs_dir",
+    "logger",
+    "trainer.accelerator",
+    "trainer.num_workers",
+    "trainer.has_progress_bar",
+    "hidden_states.directory",
+    "hidden_states.batch_size",
+    "evaluation.max_score_bytes",
+)
+"""Keys, with all below them, that change where and how fast a run works but not what it scores."""
+
+STRATEGY = ("strategy", "strategy_name")
+ABSENT = "absent"
+
+
+def flatten(config: Mapping[str, JsonValue], *, with_strategy: bool = True) -> dict[str, str]:
+    """Return dotted key to JSON text, without keys that decide nothing; lists count as one value."""
+    flat: dict[str, str] = {}
+    _collect(config, "", flat)
+    left_out = DECIDES_NOTHING if with_strategy else (*DECIDES_NOTHING, *STRATEGY)
+    return {key: value for key, value in flat.items() if not _is_below(key, left_out)}
+
+
+def seed_keys(runs: Iterable[tuple[int, Mapping[str, str]]]) -> set[str]:
+    """Return the keys that repeat the run's seed in every (seed, configuration): `seed`, `towers.text.seed`."""
+    tracks: dict[str, bool] = {}
+    for seed, flat in runs:
+        for key, value in flat.items():
+            if key.split(".")[-1].endswith("seed"):
+                tracks[key] = tracks.get(key, True) and value == str(seed)
+    return {key for key, is_seed in tracks.items() if is_seed}
+
+
+def differing(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return one line a key whose values differ between the named configurations: `batch_size (32: a, b; 64: c)`."""
+    keys = sorted({key for flat in configs.values() for key in flat})
+    return [line for key in keys if (line := _line(key, configs)) is not None]
+
+
+def _line(key: str, configs: Mapping[str, Mapping[str, str]]) -> str | None:
+    names: dict[str, list[str]] = {}
+    for name, flat in configs.items():
+        value = value_at(flat, key)
+        if value is not None:
+            names.setdefault(value, []).append(name)
+    if len(names) <= 1:
+        return None
+    return f"{key} ({'; '.join(value + ': ' + ', '.join(group) for value, group in names.items())})"
+
+
+def value_at(flat: Mapping[str, str], key: str) -> str | None:
+    """Return the value as text; `set` where keys stand below it; None where a parent is null and says it already."""
+    if key in flat:
+        return flat[key]
+    parts = key.split(".")
+    if any(".".join(parts[:length]) in flat for length in range(1, len(parts))):
+        return None
+    return "set" if any(other.startswith(f"{key}.") for other in flat) else ABSENT
+
+
+def _collect(node: Mapping[str, JsonValue], prefix: str, flat: dict[str, str]) -> None:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            _collect(value, f"{prefix}{key}.", flat)
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _is_below(key: str, prefixes: tuple[str, ...]) -> bool:
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)

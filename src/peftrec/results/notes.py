@@ -1,0 +1,148 @@
+"""What must stand beside the figures: the protocol they were measured with, and what makes them less comparable."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from peftrec.results.configs import differing, flatten
+from peftrec.results.record import Record
+from peftrec.results.runs import Run
+from peftrec.results.tpme import BAND_LARGEST, BAND_SMALLEST, BAND_STEP, weights_text
+
+LONGEST_ERROR = 200
+
+
+def protocol(records: Sequence[Record], tpme_set: Sequence[str]) -> tuple[str, ...]:
+    """Return how the figures were measured, one sentence an entry."""
+    first = records[0]
+    flat = flatten(first.config)
+    experiments = ", ".join(sorted({record.experiment for record in records}))
+    lines = [
+        f"Experiment {experiments}; device {first.provenance.device}; data {first.provenance.data_hash[:12]}; "
+        f"seeds {', '.join(str(seed) for seed in sorted({record.seed for record in records}))}.",
+        *_ranking(first, flat.get("evaluation.mask_history", "not recorded")),
+        "Split: leave one out; each user's last item tests, the last but one validates, the others train.",
+        f"The epoch is chosen by validation {flat.get('evaluation.monitor', '(monitor not recorded)')}; the test set "
+        "is scored once, from that epoch. Figures are fractions: mean and sample standard deviation over seeds; one "
+        "target a user, so hr@k equals recall@k.",
+        *_floors(records),
+        f"Costs are medians over seeds. {_memory(first)}",
+    ]
+    if tpme_set:
+        lines.append(
+            f"TPME is relative to the set it is normalised over: {', '.join(tpme_set)}. Lower is better; weights "
+            f"{weights_text()}. tpme_low and tpme_high: over all weights in steps of {BAND_STEP:g}, each from "
+            f"{BAND_SMALLEST:g} to {BAND_LARGEST:g}."
+        )
+    return tuple(lines)
+
+
+def _ranking(record: Record, mask: str) -> list[str]:
+    data = record.data
+    if data is None:
+        return [f"Full ranking; history mask {mask}; the record holds no counts of the data."]
+    return [
+        f"Full ranking over {data.num_candidates:,} candidates for {data.num_users:,} users; ties count against the "
+        f"method; history mask {mask}: {data.num_unreachable_test:,} test targets are unreachable and count as "
+        f"misses; {data.num_cold_test:,} test targets are cold (no training interaction)."
+    ]
+
+
+def _floors(records: Sequence[Record]) -> list[str]:
+    names = sorted({name for record in records if record.evaluation is not None for name in record.evaluation.floors})
+    if not names:
+        return []
+    return [f"Floors, on the same users, candidates and mask and without training: {', '.join(names)}."]
+
+
+def _memory(record: Record) -> str:
+    block = record.efficiency
+    if block is not None and block.cuda_max_allocated_bytes is not None:
+        return "peak_memory_bytes is the most that CUDA had allocated during training (max_memory_allocated)."
+    return (
+        "peak_memory_bytes is an exact count for one training step on a CPU (parameters, gradients, optimizer state, "
+        "tensors saved for backward); costs on a CPU do not stand for costs on a GPU."
+    )
+
+
+def comparison_notes(
+    runs: Sequence[Run],
+    rows: Mapping[str, Sequence[Run]],
+    settings: Sequence[str],
+    tpme_problem: str | None,
+) -> tuple[str, ...]:
+    """Return what a reader must know before comparing rows; `settings` are the keys in which strategies differ."""
+    notes = [_failure(run) for run in runs if not run.is_success]
+    if tpme_problem is not None:
+        notes.append(f"No TPME: {tpme_problem}.")
+    if settings:
+        notes.append(f"Settings that differ besides the strategy: {'; '.join(settings)}.")
+    notes += _seeds(rows)
+    notes += _provenance(rows)
+    notes += _named(rows, _is_shared, "costs were measured in a process that other runs shared")
+    notes += _named(rows, _has_random_towers, "towers have random weights, so quality says nothing; costs hold")
+    notes += _named(rows, _ends_at_last_epoch, "the chosen epoch is the last one of a run, so more epochs may help")
+    return tuple(notes)
+
+
+def _failure(run: Run) -> str:
+    record = run.record
+    status = record.effective_status().replace("_", " ")
+    reason = (record.error or "").strip().splitlines()
+    text = f": {reason[0][:LONGEST_ERROR]}" if reason else ""
+    return f"{record.strategy}, seed {record.seed}: {status}{text} ({run.name})."
+
+
+def _seeds(rows: Mapping[str, Sequence[Run]]) -> list[str]:
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, runs in rows.items():
+        groups.setdefault(tuple(sorted(run.record.seed for run in runs)), []).append(name)
+    notes = []
+    if len(groups) > 1:
+        listed = "; ".join(f"{', '.join(map(str, seeds))}: {', '.join(names)}" for seeds, names in groups.items())
+        notes.append(f"Strategies have different seeds ({listed}).")
+    single = [name for seeds, names in groups.items() if len(seeds) == 1 for name in names]
+    if single:
+        notes.append(f"One seed, so no spread: {', '.join(single)}. Seeds often differ more than strategies do.")
+    return notes
+
+
+def _provenance(rows: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Return what decided the result outside the configuration and is not the same for all runs."""
+    kept = {"git_commit", "git_dirty", "versions", "tower_revisions"}
+    flats: dict[str, dict[str, str]] = {}
+    for name, runs in rows.items():
+        found = {run.name: flatten(run.record.provenance.model_dump(include=kept)) for run in runs}
+        is_same = len({tuple(sorted(flat.items())) for flat in found.values()}) == 1
+        flats |= {name: next(iter(found.values()))} if is_same else found
+    differences = _differing_where_present(flats)
+    notes = [f"Runs differ in {'; '.join(differences)}."] if differences else []
+    dirty = sorted({name for name, runs in rows.items() if any(run.record.provenance.git_dirty for run in runs)})
+    if dirty:
+        notes.append(f"Made from a work tree with uncommitted changes: {', '.join(dirty)}.")
+    return notes
+
+
+def _differing_where_present(flats: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Compare each key among those that have it: a strategy without towers has no revision that could differ."""
+    keys = sorted({key for flat in flats.values() for key in flat} - {"tower_revisions"})
+    return [
+        line
+        for key in keys
+        for line in differing({name: {key: flat[key]} for name, flat in flats.items() if key in flat})
+    ]
+
+
+def _named(rows: Mapping[str, Sequence[Run]], holds: Callable[[Record], bool], text: str) -> Iterable[str]:
+    names = [name for name, runs in rows.items() if any(holds(run.record) for run in runs)]
+    return [f"{', '.join(names)}: {text}."] if names else []
+
+
+def _is_shared(record: Record) -> bool:
+    return record.efficiency is not None and not record.efficiency.is_isolated
+
+
+def _has_random_towers(record: Record) -> bool:
+    return any(key.endswith("random_init") and value == "true" for key, value in flatten(record.config).items())
+
+
+def _ends_at_last_epoch(record: Record) -> bool:
+    return bool(record.epochs) and record.chosen_epoch == record.epochs[-1].epoch

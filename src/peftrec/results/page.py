@@ -1,0 +1,128 @@
+"""One page for a browser without a network: table, notes, figures, and a link to every record."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from peftrec.results.comparison import QUALITY, Comparison
+from peftrec.results.record import RECORD_FILE
+from peftrec.results.rows import FLOOR
+from peftrec.results.runs import Run
+from peftrec.results.tables import best_cells, details, readable, readable_segments
+
+TEMPLATE = "page.html.j2"
+TITLES = {"quality_vs_tpme.svg": "Quality against TPME", "quality_vs_costs.svg": "Quality against each raw cost"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    cells: tuple[Cell, ...]
+    kind: str = ""
+    """Class of the line: `floor`, `missing`, or none."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    columns: tuple[str, ...]
+    rows: tuple[Line, ...]
+
+
+def page(
+    comparison: Comparison,
+    pictures: Mapping[str, bytes],
+    significance: pd.DataFrame,
+    significance_problem: str | None,
+    place: Path,
+) -> str:
+    """Return the page; `place` is the folder it will lie in, from which records are linked."""
+    environment = Environment(
+        loader=PackageLoader("peftrec.results", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        experiments=", ".join(comparison.experiments),
+        main=_main(comparison),
+        notes=comparison.notes,
+        protocol=comparison.protocol,
+        figures=[{"title": title, "svg": _inline(pictures[name], name)} for name, title in TITLES.items()],
+        details=_grid(details(comparison)),
+        segments=[{"metric": metric, "table": _grid(readable_segments(comparison, metric))} for metric in QUALITY],
+        significance=_grid(_short(significance)),
+        significance_problem=significance_problem,
+        runs=[_run(run, place) for run in comparison.runs],
+    )
+
+
+def _main(comparison: Comparison) -> Grid:
+    kinds = ["" if row.status == "success" else FLOOR if row.status == FLOOR else "missing" for row in comparison.rows]
+    plain = _grid(readable(comparison), best_cells(comparison))
+    return Grid(plain.columns, tuple(Line(line.cells, kind) for line, kind in zip(plain.rows, kinds, strict=True)))
+
+
+def _grid(frame: pd.DataFrame, best: pd.DataFrame | None = None) -> Grid:
+    marks = pd.DataFrame(False, index=frame.index, columns=frame.columns) if best is None else best
+    lines = zip(frame.to_numpy().tolist(), marks.to_numpy().tolist(), strict=True)
+    return Grid(
+        tuple(frame.columns),
+        tuple(Line(tuple(Cell(str(text), bool(mark)) for text, mark in zip(*line, strict=True))) for line in lines),
+    )
+
+
+def _short(significance: pd.DataFrame) -> pd.DataFrame:
+    """Return the tests as a reader wants them: the pair first, the interval in one cell."""
+    return pd.DataFrame(
+        [
+            {
+                "pair": f"{row.strategy_a} - {row.strategy_b}",
+                "metric": row.metric,
+                "difference": f"{row.difference:+.4f}",
+                "95 % interval": f"{row.ci_low:+.4f} to {row.ci_high:+.4f}",
+                "p": f"{row.p_value:.4f}",
+                "p (Holm)": f"{row.p_holm:.4f}",
+                "significant": "yes" if row.is_significant else "no",
+            }
+            for row in significance.itertuples()
+        ],
+        columns=["pair", "metric", "difference", "95 % interval", "p", "p (Holm)", "significant"],
+    )
+
+
+def _run(run: Run, place: Path) -> dict[str, str]:
+    record = run.record
+    return {
+        "name": run.name,
+        "seed": str(record.seed),
+        "status": record.effective_status().replace("_", " "),
+        "chosen_epoch": "" if record.chosen_epoch is None else str(record.chosen_epoch),
+        "link": quote(Path(os.path.relpath(run.folder / RECORD_FILE, place)).as_posix()),
+    }
+
+
+def _inline(svg: bytes, name: str) -> Markup:
+    """Return the svg element alone, its ids made the file's own: two figures of one page must not share ids.
+
+    Our own figures are the only source, so that the markup is safe to include as it is.
+    """
+    text = svg.decode()
+    text = text[text.index("<svg") :]
+    prefix = name.removesuffix(".svg")
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    return Markup(re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text))

@@ -1,0 +1,238 @@
+"""The record of a run: one JSON file that tables, figures and trackers read, and nothing else.
+
+Missing is null, never a sentinel; quality is a fraction (0.06, not 6.0); sizes are bytes and times seconds.
+"""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from peftrec.errors import RecordError
+from peftrec.files import write_atomically
+
+RECORD_FILE = "record.json"
+RANKS_FILE = "ranks.parquet"
+SCHEMA_VERSION = 1
+SAME_START_SECONDS = 2.0
+"""A process that started further from the recorded moment is another one with a reused id."""
+
+Status = Literal["running", "success", "failed", "out_of_memory", "interrupted"]
+Metrics = dict[str, float]
+"""Metric name (`hr@10`, `ndcg@10`, `mrr@10`) to its mean over users."""
+
+
+class RecordPart(BaseModel):
+    """Base of every part: unknown keys are refused, so that a record is what the schema says.
+
+    NaN and infinity are refused as well: JSON has neither, and a record that holds one could not be read back.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Process(RecordPart):
+    """Who runs it, to tell a living run from one that died without a word."""
+
+    process_id: int
+    host: str
+    started_at: str
+    """Start of the process, ISO 8601 in UTC; a process id alone is reused by the system."""
+
+
+class Provenance(RecordPart):
+    """What decided the result besides the configuration."""
+
+    data_hash: str
+    """Hash of candidates, training windows and targets: what is learnt from and ranked, whatever reads it."""
+    content_hashes: dict[str, str] = {}
+    """Modality to the hash of the titles or images."""
+    tower_revisions: dict[str, str]
+    """Modality to the hash of the tower's weights (or of its config and seed where they are random)."""
+    git_commit: str | None
+    git_dirty: bool | None
+    versions: dict[str, str]
+    """Package name to version: peftrec, torch, lightning, transformers, peft, python."""
+    device: str
+    """Name of the device: `NVIDIA H200`, or the CPU's model name."""
+
+
+class DataSummary(RecordPart):
+    """Size of what was ranked, to stand beside every figure."""
+
+    num_users: int
+    num_items: int
+    num_candidates: int
+    num_interactions: int
+    num_training_sequences: int
+    num_unreachable_validation: int
+    num_unreachable_test: int
+    """Targets that the history mask excludes, so that no method can hit them."""
+    num_cold_test: int
+    """Test targets without a training interaction."""
+    counts: dict[str, int]
+    """What data policies did (items dropped, images blanked, ...)."""
+
+
+class ParameterCounts(RecordPart):
+    """Unique tensors by origin; see peftrec.training.parameter_groups."""
+
+    trainable: int
+    total: int
+    by_origin: dict[str, dict[str, int]]
+    """Origin (`pretrained`, `introduced`, `recommender`) to `trainable` and `frozen` counts."""
+    groups: dict[str, dict[str, float | int]]
+    """Optimizer group (`text`, `image`, `introduced`, `recommender`) to `learning_rate` and `parameters`."""
+    fate: dict[str, str]
+    """Name of every parameter to `<origin>/frozen` or `<origin>/<optimizer group>`."""
+
+
+class Epoch(RecordPart):
+    """One training epoch and the validation after it."""
+
+    epoch: int
+    training_loss: float
+    validation: Metrics
+    training_seconds: float
+    """Synchronised; without validation."""
+    data_wait_seconds: float
+    """Part of training_seconds that the loop waited for batches."""
+    num_steps: int
+
+
+class ExactBytes(RecordPart):
+    """Deterministic memory of one training step, counted tensor by tensor (unique storages)."""
+
+    parameters: int
+    gradients: int
+    optimizer_state: int
+    saved_for_backward: int
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.gradients + self.optimizer_state + self.saved_for_backward
+
+
+class Efficiency(RecordPart):
+    """What training cost; one callback fills it for every strategy alike."""
+
+    seconds_per_epoch: float | None
+    """Median over the epochs after the first; null with fewer than two epochs."""
+    steps_per_second: float | None
+    data_wait_seconds_per_epoch: float | None
+    seconds_to_best_epoch: float | None
+    peak_memory_bytes: int | None
+    """What TPME compares: `cuda_max_allocated_bytes` on CUDA, else the total of `exact_bytes`."""
+    exact_bytes: ExactBytes | None
+    cuda_max_allocated_bytes: int | None
+    cuda_max_reserved_bytes: int | None
+    resident_peak_bytes: int | None
+    """CPU only: peak resident memory of training, less what stood before the model was built."""
+    step_operations: int | None
+    """Floating-point operations of one training step, forward and backward."""
+    store_build_seconds: float | None
+    """Building the hidden-state store, once; null where none is read."""
+    store_bytes: int | None
+    amortised_seconds_per_epoch: float | None
+    """`seconds_per_epoch` plus the store's building time over the epochs trained."""
+    is_isolated: bool
+    """Whether the run had a process of its own."""
+
+
+class Evaluation(RecordPart):
+    """Quality on the test set, scored once from the chosen checkpoint."""
+
+    test: Metrics
+    test_segments: dict[str, Metrics]
+    """`warm`, `cold`, `head`, `tail`, `history_5_to_9`, ...; each also holds `num_users`."""
+    validation: Metrics
+    floors: dict[str, Metrics]
+    """`popularity` and `random` on the same users, candidates and mask."""
+
+
+class Record(RecordPart):
+    """Everything a run leaves, besides checkpoints and ranks."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    """`<strategy>-<hash>`, also the name of the run's folder."""
+    experiment: str
+    strategy: str
+    """Name of the strategy's yaml, `lora`."""
+    seed: int
+    status: Status
+    error: str | None = None
+    process: Process
+    config: dict[str, JsonValue]
+    config_hash: str
+    """Hash of what decides the result, seed included."""
+    comparison_hash: str
+    """Hash of what must be equal for two records to stand in one table row set: data, split, evaluation."""
+    provenance: Provenance
+    data: DataSummary | None = None
+    parameters: ParameterCounts | None = None
+    epochs: list[Epoch] = []
+    chosen_epoch: int | None = None
+    efficiency: Efficiency | None = None
+    evaluation: Evaluation | None = None
+    checkpoint_bytes: int | None = None
+
+    def effective_status(self) -> Status:
+        """Return the status, `interrupted` where the record says `running` and its process is gone from this host."""
+        if self.status == "running" and not is_alive(self.process):
+            return "interrupted"
+        return self.status
+
+
+def is_alive(process: Process) -> bool:
+    """Say whether the process still runs; on another host it cannot be known and counts as alive."""
+    if process.host != os.uname().nodename:
+        return True
+    try:
+        found = psutil.Process(process.process_id)
+    except psutil.NoSuchProcess:
+        return False
+    return (
+        found.status() != psutil.STATUS_ZOMBIE
+        and abs(found.create_time() - _seconds(process.started_at)) < SAME_START_SECONDS
+    )
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def write_record(record: Record, run_directory: Path) -> None:
+    """Write `record.json` so that a crash leaves the old one or the new one, never half of either."""
+    write_atomically(run_directory / RECORD_FILE, record.model_dump_json(indent=2).encode())
+
+
+def read_record(path: Path) -> Record:
+    """Read a run folder's record, or a record file; RecordError names the file and the key that is wrong."""
+    file = path / RECORD_FILE if path.is_dir() else path
+    try:
+        return Record.model_validate_json(file.read_bytes())
+    except FileNotFoundError as error:
+        raise RecordError(f"{file}: no such record; is {path} the folder of a run?") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{file}: {key or 'the file'}: {first['msg']}; the record is malformed") from error
+
+
+def find_records(runs: Path) -> list[Record]:
+    """Read every record below `runs`, sorted by strategy and seed; RecordError where there is none."""
+    records = [read_record(path) for path in sorted(runs.rglob(RECORD_FILE))]
+    if not records:
+        raise RecordError(f"{runs}: no {RECORD_FILE} below this folder; train first, or name another folder")
+    return sorted(records, key=lambda record: (record.strategy, record.seed, record.run_id))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a record, for readers outside this package."""
+    schema: dict[str, Any] = json.loads(json.dumps(Record.model_json_schema()))
+    return schema

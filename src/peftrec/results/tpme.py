@@ -1,0 +1,156 @@
+"""TPME, one figure for what training costs (IISAN, SIGIR 2024, equations 6 to 10), and the Pareto front beside it.
+
+    TPME_i = a1 t_i + a2 p_i + a3 m_i        lower is better
+
+t (seconds per epoch), p (trainable parameters) and m (peak memory) are min-max normalised over the compared set, so
+that TPME is relative to that set: one more strategy changes every value. Name the set wherever a TPME is shown.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from peftrec.errors import RecordError
+
+QUANTITIES = ("seconds_per_epoch", "trainable_parameters", "peak_memory_bytes")
+
+BAND_STEP = 0.05
+BAND_SMALLEST = 0.05
+BAND_LARGEST = 0.60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Raw costs of one strategy, and what must be equal for two of them to be compared."""
+
+    seconds_per_epoch: float | None
+    trainable_parameters: int | None
+    peak_memory_bytes: int | None
+    device: str
+    comparison_hash: str
+    runs: tuple[str, ...] = ()
+    """Ids of the runs that were measured, for error messages."""
+
+
+@dataclass(frozen=True)
+class TpmeWeights:
+    """The alphas; the defaults are the paper's."""
+
+    time: float = 0.45
+    parameters: float = 0.10
+    memory: float = 0.45
+
+    def __post_init__(self) -> None:
+        values = self.as_tuple()
+        if min(values) < 0 or not math.isclose(sum(values), 1.0, abs_tol=1e-9):
+            raise RecordError(
+                f"TPME weights {values}: none may be negative, and they must sum to 1, not {sum(values):g}"
+            )
+
+    def as_tuple(self) -> tuple[float, float, float]:
+        """Return the weights in the order of QUANTITIES."""
+        return self.time, self.parameters, self.memory
+
+
+PAPER_WEIGHTS = TpmeWeights()
+
+
+def tpme(costs: Mapping[str, Cost], weights: TpmeWeights = PAPER_WEIGHTS) -> dict[str, float]:
+    """Return TPME by strategy; RecordError where the set is too small, incomplete, or mixes devices or data."""
+    return _weighted(_normalised(costs), weights)
+
+
+def sensitivity_weights() -> tuple[TpmeWeights, ...]:
+    """Return the grid of the sensitivity band: all weights in steps of 0.05, each from 0.05 to 0.60, that sum to 1."""
+    lowest, highest, whole = (round(value / BAND_STEP) for value in (BAND_SMALLEST, BAND_LARGEST, 1.0))
+    steps = range(lowest, highest + 1)
+    return tuple(
+        TpmeWeights(time=time / whole, parameters=parameters / whole, memory=(whole - time - parameters) / whole)
+        for time in steps
+        for parameters in steps
+        if whole - time - parameters in steps
+    )
+
+
+def sensitivity_band(costs: Mapping[str, Cost]) -> dict[str, tuple[float, float]]:
+    """Return each strategy's lowest and highest TPME over `sensitivity_weights`: what the choice of alphas decides."""
+    normalised = _normalised(costs)
+    values = [_weighted(normalised, weights) for weights in sensitivity_weights()]
+    return {name: (min(value[name] for value in values), max(value[name] for value in values)) for name in costs}
+
+
+def pareto_front(points: Mapping[str, Sequence[float]]) -> set[str]:
+    """Return the names that no other one dominates; a point is (quality, cost, ...): high quality, low costs.
+
+    Equal points do not dominate each other, so both stand on the front.
+    """
+    return {name for name, point in points.items() if not any(_dominates(other, point) for other in points.values())}
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    pairs = [(one[0], other[0]), *((-left, -right) for left, right in zip(one[1:], other[1:], strict=True))]
+    return all(left >= right for left, right in pairs) and any(left > right for left, right in pairs)
+
+
+def _weighted(normalised: Mapping[str, Sequence[float]], weights: TpmeWeights) -> dict[str, float]:
+    return {
+        name: math.fsum(weight * value for weight, value in zip(weights.as_tuple(), values, strict=True))
+        for name, values in normalised.items()
+    }
+
+
+def _normalised(costs: Mapping[str, Cost]) -> dict[str, tuple[float, ...]]:
+    """Min-max each quantity over the set; one that all share tells nothing apart and counts 0."""
+    _check(costs)
+    columns = [_column(costs, quantity) for quantity in QUANTITIES]
+    scaled = [_min_max(column) for column in columns]
+    return {name: tuple(column[place] for column in scaled) for place, name in enumerate(costs)}
+
+
+def _min_max(column: Sequence[float]) -> list[float]:
+    lowest, highest = min(column), max(column)
+    if lowest == highest:
+        return [0.0] * len(column)
+    return [(value - lowest) / (highest - lowest) for value in column]
+
+
+def _column(costs: Mapping[str, Cost], quantity: str) -> list[float]:
+    values: list[float] = []
+    for name, cost in costs.items():
+        value = getattr(cost, quantity)
+        if value is None or not math.isfinite(value) or value < 0:
+            raise RecordError(
+                f"{_named(name, cost)}: {quantity} is {'missing' if value is None else value}, so TPME is not defined; "
+                "train at least two epochs to the end, or leave this strategy out of the folder"
+            )
+        values.append(float(value))
+    return values
+
+
+def _check(costs: Mapping[str, Cost]) -> None:
+    if len(costs) <= 1:
+        raise RecordError(f"TPME compares at least two strategies, here: {', '.join(costs) or 'none'}; train another")
+    _check_shared(costs, "device", "were measured on different devices; run them all on one device")
+    _check_shared(
+        costs, "comparison_hash", "differ in data, split or evaluation; report each experiment's folder by itself"
+    )
+
+
+def _check_shared(costs: Mapping[str, Cost], key: str, complaint: str) -> None:
+    assert key in {field.name for field in fields(Cost)}
+    if len({getattr(cost, key) for cost in costs.values()}) > 1:
+        listed = "; ".join(f"{_named(name, cost)}: {getattr(cost, key)}" for name, cost in costs.items())
+        raise RecordError(f"TPME of one set: these {complaint} ({listed})")
+
+
+def _named(name: str, cost: Cost) -> str:
+    return f"{name} (run {', '.join(cost.runs)})" if cost.runs else name
+
+
+def weights_text(weights: TpmeWeights = PAPER_WEIGHTS) -> str:
+    """Return the weights as printed beside figures."""
+    return ", ".join(f"{name} {value:g}" for name, value in zip(_names(TpmeWeights), weights.as_tuple(), strict=True))
+
+
+def _names(kind: type[TpmeWeights]) -> Iterable[str]:
+    return (field.name for field in fields(kind))

@@ -1,0 +1,54 @@
+"""Synthetic runs for the tests of results: a handful of records that keep the schema."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftrec.results.example import STRATEGIES, made_up_ranks, made_up_record, write_example_records, write_run
+from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.runs import Run, find_runs
+
+NUM_USERS = 60
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    """An experiment of seven strategies with two seeds."""
+    return write_example_records(tmp_path, seeds=2, num_users=NUM_USERS)
+
+
+@pytest.fixture
+def runs(experiment: Path) -> list[Run]:
+    return find_runs(experiment)
+
+
+@pytest.fixture
+def record() -> Record:
+    return made_up_record(STRATEGIES[0], 1, made_up_ranks(0.3, 1, NUM_USERS))
+
+
+@pytest.fixture
+def change() -> Callable[..., None]:
+    """Rewrite a run's record with other values, and check them against the schema as a reader would."""
+
+    def rewrite(folder: Path, **values: Any) -> None:
+        write_record(read_record(folder).model_copy(update=values), folder)
+        read_record(folder)
+
+    return rewrite
+
+
+@pytest.fixture
+def add_run(experiment: Path) -> Callable[..., Path]:
+    """Write one more run of a strategy, with other values than the example has."""
+
+    def write(strategy: str, seed: int, run_id: str, **values: Any) -> Path:
+        invented = next(one for one in STRATEGIES if one.strategy == strategy)
+        ranks = made_up_ranks(invented.skill, seed, NUM_USERS)
+        made = made_up_record(invented, seed, ranks).model_copy(update={"run_id": run_id, **values})
+        write_run(experiment / run_id, made, ranks)
+        return experiment / run_id
+
+    return write

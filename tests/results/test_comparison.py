@@ -1,0 +1,182 @@
+"""From runs to rows: means, floors, refusals, and notes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from peftrec.errors import RecordError
+from peftrec.results.comparison import SHOWN, compare, table
+from peftrec.results.runs import Run, find_runs
+
+Change = Callable[..., None]
+
+
+def notes(experiment: Path) -> str:
+    return "\n".join(compare(find_runs(experiment)).notes)
+
+
+def test_columns_and_rows(runs: list[Run]) -> None:
+    frame = table(compare(runs))
+    assert tuple(frame.columns[: len(SHOWN)]) == SHOWN
+    assert frame["strategy"].tolist() == [
+        *("adapter", "bitfit", "fft", "frozen", "id", "iisan", "lora"),
+        *("popularity", "random"),
+    ]
+    assert frame["seeds"].dropna().tolist() == [2] * 7
+
+
+def test_quality_is_mean_and_cost_is_median_over_seeds(runs: list[Run]) -> None:
+    row = table(compare(runs)).set_index("strategy").loc["lora"]
+    scores = [run.evaluation.test["hr@10"] for run in runs if run.record.strategy == "lora"]
+    assert row["hr@10"] == pytest.approx(sum(scores) / 2)
+    assert row["hr@10_std"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
+    assert row["seconds_per_epoch"] == pytest.approx(52.0 * (0.98 + 1.0) / 2)
+    assert (row["trainable_parameters"], row["peak_memory_bytes"]) == (200_000, 1950 * 2**20)
+
+
+def test_floors_have_no_cost(runs: list[Run]) -> None:
+    floors = table(compare(runs)).set_index("strategy").loc[["popularity", "random"]]
+    assert floors["hr@10"].tolist() == pytest.approx([0.04, 0.02])
+    costs = ["seeds", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme"]
+    assert floors[costs].isna().all(axis=None)
+
+
+def test_one_seed_has_no_spread(experiment: Path, add_run: Callable[..., Path]) -> None:
+    for run in find_runs(experiment):
+        if run.record.seed == 2:
+            (run.folder / "record.json").unlink()
+    comparison = compare(find_runs(experiment))
+    assert table(comparison)["hr@10_std"].isna().all()
+    assert any("One seed, so no spread" in note for note in comparison.notes)
+
+
+def test_failures_are_notes_and_all_failed_is_a_row(experiment: Path, change: Change) -> None:
+    change(experiment / "fft-example1", status="out_of_memory", error="CUDA out of memory\ntrace", evaluation=None)
+    change(experiment / "fft-example2", status="out_of_memory", error="CUDA out of memory", evaluation=None)
+    change(experiment / "lora-example2", status="failed", error="loss is not finite", evaluation=None)
+    change(experiment / "id-example1", status="running", evaluation=None)
+    comparison = compare(find_runs(experiment))
+    text = "\n".join(comparison.notes)
+    assert "fft, seed 1: out of memory: CUDA out of memory (fft-example1)." in text
+    assert "lora, seed 2: failed: loss is not finite (lora-example2)." in text
+    assert "id, seed 1: running" in text
+    frame = table(comparison).set_index("strategy")
+    assert frame.loc["fft", "status"] == "out_of_memory"
+    assert frame.loc["fft", ["hr@10", "tpme", "seconds_per_epoch"]].isna().all()
+    counts = {"adapter": 2, "bitfit": 2, "fft": 0, "frozen": 2, "id": 1, "iisan": 2, "lora": 1}
+    assert frame["seeds"].dropna().to_dict() == counts
+    assert "Strategies have different seeds" in text
+    assert "fft" not in comparison.tpme
+
+
+def test_nothing_but_failures_is_an_error(experiment: Path, change: Change) -> None:
+    for run in find_runs(experiment):
+        change(run.folder, status="interrupted")
+    with pytest.raises(RecordError, match=r"no run ended well.*lora-example1: interrupted"):
+        compare(find_runs(experiment))
+
+
+def test_other_data_is_refused_with_runs_keys_and_folders(experiment: Path, add_run: Callable[..., Path]) -> None:
+    folder = add_run("lora", 9, "lora-other", comparison_hash="another")
+    record = find_runs(folder)[0].record
+    config = {**record.config, "evaluation": {"mask_history": "none", "monitor": "hr@10", "patience": 10}}
+    add_run("lora", 9, "lora-other", comparison_hash="another", config=config)
+    with pytest.raises(RecordError) as caught:
+        compare(find_runs(experiment))
+    text = str(caught.value)
+    assert "lora-other" in text
+    assert "lora-example1" in text
+    assert "evaluation.mask_history (all: made-up; none: another)" in text
+    assert "a folder of their own" in text
+    folder.rename(experiment.parent / "second")
+    (experiment.parent / "other").mkdir()
+    (experiment.parent / "second").rename(experiment.parent / "other" / "lora-other")
+    with pytest.raises(RecordError, match=rf"peftrec report {experiment} or peftrec report {experiment.parent}/other"):
+        compare(find_runs(experiment.parent))
+
+
+def test_other_device_is_refused(experiment: Path, change: Change) -> None:
+    run = find_runs(experiment / "lora-example1")[0]
+    change(run.folder, provenance=run.record.provenance.model_copy(update={"device": "another device"}))
+    with pytest.raises(RecordError, match=r"provenance\.device differs.*another device: lora-example1\); run all"):
+        compare(find_runs(experiment))
+
+
+def test_twins_are_refused(experiment: Path, add_run: Callable[..., Path]) -> None:
+    add_run("lora", 1, "lora-again")
+    with pytest.raises(RecordError, match="lora-again and lora-example1 are the same settings with the same seed 1"):
+        compare(find_runs(experiment))
+    (experiment / "lora-again").rename(experiment / "copy")
+    (experiment / "copy" / "record.json").write_bytes((experiment / "lora-example1" / "record.json").read_bytes())
+    with pytest.raises(RecordError, match="two records of this run"):
+        compare(find_runs(experiment))
+
+
+def test_settings_of_one_strategy_are_rows_of_their_own(experiment: Path, add_run: Callable[..., Path]) -> None:
+    config = find_runs(experiment / "lora-example1")[0].record.config
+    for rank in (4, 16):
+        for seed in (1, 2):
+            other = {**config, "seed": seed, "strategy": {"_target_": "made_up.lora", "rank": rank}}
+            add_run("lora", seed, f"lora-{rank}-{seed}", config=other)
+    rows = {row.strategy: len(row.runs) for row in compare(find_runs(experiment)).rows if "lora" in row.strategy}
+    assert rows == {"lora (rank=16)": 2, "lora (rank=4)": 2, "lora (rank=absent)": 2}
+
+
+def test_differing_settings_are_listed_and_harmless_ones_not(experiment: Path, change: Change) -> None:
+    for seed in (1, 2):
+        folder = experiment / f"iisan-example{seed}"
+        config = find_runs(folder)[0].record.config
+        change(folder, config={**config, "batch_size": 32, "runs_dir": "elsewhere", "logger": {"csv": False}})
+    text = notes(experiment)
+    assert "batch_size (64: adapter, bitfit, fft, frozen, id, lora; 32: iisan)" in text
+    assert "runs_dir" not in text
+    assert "logger" not in text
+    assert "seed" not in text.replace("different seeds", "")
+
+
+def test_provenance_and_measurement_notes(experiment: Path, change: Change) -> None:
+    run = find_runs(experiment / "lora-example1")[0]
+    provenance = run.record.provenance.model_copy(update={"git_commit": "abc", "git_dirty": True})
+    assert run.record.efficiency is not None
+    shared = run.record.efficiency.model_copy(update={"is_isolated": False})
+    towers = {"towers": {"text": {"random_init": True}}}
+    change(run.folder, provenance=provenance, efficiency=shared, chosen_epoch=3)
+    for seed in (1, 2):
+        folder = experiment / f"lora-example{seed}"
+        change(folder, config={**find_runs(folder)[0].record.config, **towers})
+    text = notes(experiment)
+    assert "git_commit (null: adapter, bitfit, fft, frozen, id, iisan, lora-example2; abc: lora-example1)" in text
+    assert "tower_revisions" not in text
+    assert "uncommitted changes: lora" in text
+    assert "lora: costs were measured in a process that other runs shared" in text
+    assert "lora: towers have random weights" in text
+    assert "lora: the chosen epoch is the last one" in text
+
+
+def test_one_strategy_or_one_epoch_is_a_table_without_tpme(experiment: Path, change: Change) -> None:
+    alone = compare(find_runs(experiment / "lora-example1"))
+    assert table(alone)["tpme"].isna().all()
+    assert any("No TPME: TPME compares at least two" in note for note in alone.notes)
+    for seed in (1, 2):
+        run = find_runs(experiment / f"lora-example{seed}")[0]
+        assert run.record.efficiency is not None
+        change(run.folder, efficiency=run.record.efficiency.model_copy(update={"seconds_per_epoch": None}))
+    text = notes(experiment)
+    assert "No TPME: lora (run lora-example1, lora-example2): seconds_per_epoch is missing" in text
+
+
+def test_protocol_stands_beside_the_figures(runs: list[Run]) -> None:
+    text = " ".join(compare(runs).protocol)
+    for part in ("Full ranking over 500 candidates", "history mask all", "unreachable", "leave one out", "hr@10"):
+        assert part in text
+    assert "normalised over: adapter, bitfit, fft, frozen, id, iisan, lora" in text
+    assert "popularity, random" in text
+
+
+def test_parameter_counts_must_agree_between_seeds(experiment: Path, change: Change) -> None:
+    run = find_runs(experiment / "lora-example1")[0]
+    assert run.record.parameters is not None
+    change(run.folder, parameters=run.record.parameters.model_copy(update={"trainable": 3}))
+    with pytest.raises(RecordError, match=r"lora-example1, lora-example2: parameters\.trainable differs"):
+        compare(find_runs(experiment))

@@ -1,0 +1,110 @@
+"""The record: its schema, its states, and that it is never half written."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import ValidationError
+
+from peftrec.errors import RecordError
+from peftrec.files import write_stream_atomically
+from peftrec.results.record import Process, Record, find_records, json_schema, read_record, write_record
+
+
+def this_process() -> Process:
+    started = datetime.fromtimestamp(psutil.Process().create_time(), UTC).isoformat()
+    return Process(process_id=os.getpid(), host=os.uname().nodename, started_at=started)
+
+
+def test_round_trip(tmp_path: Path, record: Record) -> None:
+    write_record(record, tmp_path)
+    assert read_record(tmp_path) == record == read_record(tmp_path / "record.json")
+    assert find_records(tmp_path) == [record]
+
+
+def test_missing_is_null(tmp_path: Path, record: Record) -> None:
+    write_record(record.model_copy(update={"evaluation": None, "checkpoint_bytes": None}), tmp_path)
+    text = json.loads((tmp_path / "record.json").read_text())
+    assert text["evaluation"] is None
+    assert text["checkpoint_bytes"] is None
+
+
+@pytest.mark.parametrize("place", [[], ["provenance"], ["efficiency", "exact_bytes"], ["epochs", 0]])
+def test_unknown_key_is_refused_by_name(tmp_path: Path, record: Record, place: list[str | int]) -> None:
+    text = json.loads(record.model_dump_json())
+    part = text
+    for key in place:
+        part = part[key]
+    part["surprise"] = 1
+    (tmp_path / "record.json").write_text(json.dumps(text))
+    with pytest.raises(RecordError, match=r"surprise: Extra inputs.*malformed"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": "one"}'])
+def test_malformed_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(RecordError, match=r"record\.json: .*malformed"):
+        read_record(tmp_path)
+
+
+def test_absent_record_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no such record"):
+        read_record(tmp_path)
+    with pytest.raises(RecordError, match="train first"):
+        find_records(tmp_path)
+
+
+def test_not_a_number_is_refused_because_json_has_none(record: Record) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        record.epochs[0].model_validate(record.epochs[0].model_dump() | {"training_loss": math.nan})
+
+
+def test_running_is_interrupted_once_its_process_is_gone(record: Record) -> None:
+    running = record.model_copy(update={"status": "running", "process": this_process()})
+    assert running.effective_status() == "running"
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    gone = running.process.model_copy(update={"process_id": child.pid})
+    assert running.model_copy(update={"process": gone}).effective_status() == "interrupted"
+
+
+def test_a_reused_process_id_is_another_process(record: Record) -> None:
+    earlier = this_process().model_copy(update={"started_at": "2001-01-01T00:00:00+00:00"})
+    running = record.model_copy(update={"status": "running", "process": earlier})
+    assert running.effective_status() == "interrupted"
+
+
+def test_another_host_is_believed(record: Record) -> None:
+    elsewhere = this_process().model_copy(update={"host": "elsewhere", "process_id": 2**22 + 1})
+    assert record.model_copy(update={"status": "running", "process": elsewhere}).effective_status() == "running"
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "out_of_memory", "interrupted"])
+def test_an_ended_run_keeps_its_status(record: Record, status: str) -> None:
+    assert record.model_copy(update={"status": status}).effective_status() == status
+
+
+def test_a_crash_while_writing_leaves_the_old_record(tmp_path: Path, record: Record) -> None:
+    write_record(record, tmp_path)
+
+    def crash(stream: object) -> None:
+        stream.write(b"{")  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_stream_atomically(tmp_path / "record.json", crash)
+    assert read_record(tmp_path) == record
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_schema_describes_every_key(record: Record) -> None:
+    schema = json_schema()
+    assert set(schema["properties"]) == set(json.loads(record.model_dump_json()))
+    assert schema["additionalProperties"] is False

@@ -1,0 +1,101 @@
+"""Tables as csv, Markdown, LaTeX and terminal text."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from peftrec.results import tables
+from peftrec.results.comparison import Comparison, compare, table
+from peftrec.results.runs import Run, find_runs
+
+
+@pytest.fixture
+def comparison(runs: list[Run]) -> Comparison:
+    return compare(runs)
+
+
+def test_csv_reads_back_equal(comparison: Comparison) -> None:
+    for frame in (table(comparison), tables.segments(comparison)):
+        again = pd.read_csv(io.StringIO(tables.to_csv(frame)))
+        again = again.astype({name: kind for name, kind in frame.dtypes.items() if str(kind) not in {"object", "str"}})
+        pd.testing.assert_frame_equal(again, frame, check_exact=True, check_dtype=False)
+
+
+def test_floors_have_empty_cells_in_csv(comparison: Comparison) -> None:
+    line = next(line for line in tables.to_csv(table(comparison)).splitlines() if line.startswith("popularity"))
+    assert line.split(",")[:8] == ["popularity", "", "0.04", "0.02", "", "", "", ""]
+
+
+def test_markdown_is_a_grid_with_protocol_and_notes(comparison: Comparison) -> None:
+    text = tables.to_markdown(comparison)
+    grid = text.splitlines()[2:13]
+    assert len({line.count("|") for line in grid}) == 1
+    assert "| **120,000** |" in text
+    assert "Full ranking over" in text
+    assert "1,950.0 MiB" in text
+    assert all(note in text for note in comparison.notes)
+
+
+def test_best_is_highest_quality_and_lowest_cost_and_never_a_floor(comparison: Comparison) -> None:
+    frame, best = table(comparison), tables.best_cells(comparison)
+    names = {column: frame.loc[best[column], "strategy"].tolist() for column in best.columns}
+    assert names["seconds_per_epoch"] == ["id"]
+    assert names["trainable_parameters"] == ["frozen"]
+    assert names["hr@10"] == frame.loc[[frame["hr@10"].astype(float).idxmax()], "strategy"].tolist()
+    assert names["strategy"] == names["seeds"] == []
+
+
+def test_status_text_stands_in_the_row(experiment: Path, change: Callable[..., None]) -> None:
+    for seed in (1, 2):
+        change(experiment / f"fft-example{seed}", status="out_of_memory", error="50% of {memory}_gone", evaluation=None)
+    comparison = compare(find_runs(experiment))
+    assert "| fft | 0 | out of memory |" in tables.to_markdown(comparison)
+    assert r"50\% of \{memory\}\_gone" in tables.to_latex(comparison)
+
+
+def test_latex_is_balanced_and_escaped(comparison: Comparison) -> None:
+    text = tables.to_latex(comparison)
+    begun, ended = re.findall(r"\\begin\{(\w+)\}", text), re.findall(r"\\end\{(\w+)\}", text)
+    assert sorted(begun) == sorted(ended) == ["flushleft", "table", "tabular"]
+    assert len(re.findall(r"(?<!\\)\{", text)) == len(re.findall(r"(?<!\\)\}", text))
+    assert len(re.findall(r"(?<!\\)\$", text)) % 2 == 0
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\bfseries"))
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    assert {line.count("&") for line in body.splitlines() if line.endswith(r"\\")} == {7}
+    assert not re.search(r"(?<!\\)[_%#]", body)
+    assert text.isascii()
+    assert r"peak\_memory\_bytes" in text
+
+
+def test_latex_escapes_every_special_character() -> None:
+    assert tables.escape_latex(r"a_b & 5% #1 {x} $ ~ ^ \ < > |") == (
+        r"a\_b \& 5\% \#1 \{x\} \$ \textasciitilde{} \textasciicircum{} \textbackslash{} "
+        r"\textless{} \textgreater{} \textbar{}"
+    )
+
+
+def test_terminal_text_has_every_row_and_note(comparison: Comparison) -> None:
+    text = tables.to_terminal(comparison)
+    assert all(row.strategy in text for row in comparison.rows)
+    assert all(line in text for line in (*comparison.protocol, *comparison.notes))
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (0.0, "0"), (0.01234, "0.0123"), (22.06, "22.1"), (443.4, "443"), (12345.6, "12,346")],
+)
+def test_numbers_read_well(value: float | None, text: str) -> None:
+    assert tables.number_text(value) == text
+
+
+def test_segments_show_users(comparison: Comparison) -> None:
+    frame = tables.segments(comparison)
+    assert set(frame["segment"]) == {"all", "warm", "cold", "history_3_to_6", "history_7_to_10"}
+    sizes = frame[frame["strategy"] == "lora"].set_index("segment")["num_users"]
+    assert sizes["warm"] + sizes["cold"] == 60
+    assert f"warm ({sizes['warm']} users)" in tables.segments_markdown(comparison)
