@@ -1,0 +1,151 @@
+"""One training step of cached IISAN at the paper's shape, against the arithmetic of the batch's distinct items.
+
+    python benchmarks/cached_step.py [--data-root DIR] [--pairs 9]
+
+Shape: 7 of 13 states of width 768 for text and image (random numbers), bottleneck 64, embedding 64, batches of 64
+users. Sequences: Amazon Scientific where DIR holds it, else made ones of the same size. The reference counts two
+operations a weight and item, forward once and backward twice, at the rate of a 2048-cubed float32 product that is
+measured between the steps. It can be undercut: the two output layers of a branch have no activation between them.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from peftrec.data.content import ItemContent
+from peftrec.data.interactions import Interactions
+from peftrec.data.items import Items
+from peftrec.data.loading import EpochOrder, TrainingBatches
+from peftrec.data.readers.iisan import IisanFiles
+from peftrec.data.source import Catalogue
+from peftrec.data.split import Split, split_catalogue
+from peftrec.hidden_states.store import gather
+from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.recommender import Recommender
+from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.strategies.iisan import IISAN
+from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+
+DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"
+NUM_USERS, NUM_ITEMS, MEAN_LENGTH = 12_076, 20_314, 6.77  # Amazon Scientific after the paper's preprocessing
+BATCH_SIZE, EMBEDDING_DIM, SIDE = 64, 64, 2048
+
+
+class RandomStates:
+    """Stands in for a store: the same gather over random numbers."""
+
+    def __init__(self, num_items: int, indices: dict[str, tuple[int, ...]], width: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.states = {name: torch.randn(num_items, len(k), width, generator=generator) for name, k in indices.items()}
+
+    def read(self, items: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Gather the items' states."""
+        return {name: gather(states, items) for name, states in self.states.items()}
+
+
+def load_split(root: Path) -> Split:
+    """Read Amazon Scientific, or make sequences of its size with Zipf popularity."""
+    if root.is_dir():
+        source = IisanFiles(root=str(root))
+        return split_catalogue(source.read(text=False, images=False), source)
+    generator = np.random.default_rng(0)
+    lengths = 5 + generator.geometric(1 / (MEAN_LENGTH - 4), size=NUM_USERS) - 1
+    weights = 1 / np.arange(1, NUM_ITEMS + 1) ** 0.7
+    histories = [generator.choice(NUM_ITEMS, size=n, p=weights / weights.sum()).tolist() for n in lengths]
+    items = Items(ids=tuple(map(str, range(NUM_ITEMS))), titles=None, images=None)
+    users = tuple(map(str, range(NUM_USERS)))
+    source = IisanFiles(root=str(root))
+    return split_catalogue(Catalogue(items=items, interactions=Interactions.from_lists(users, histories)), source)
+
+
+def build_module(split: Split) -> RecommenderModule:
+    """Build cached IISAN on base-size towers that are never loaded."""
+    pair = TowerPair(
+        text=PretrainedText(architecture={"model_type": "bert"}, random_init=True),
+        image=PretrainedImage(architecture={"model_type": "vit"}, random_init=True),
+    )
+    towers = pair.load(seed=0, with_weights=False)
+    snapshot = PretrainedSnapshot.of(towers)
+    encoder = IISAN(states="store").adapt(towers, embedding_dim=EMBEDDING_DIM, num_items=len(split.items))
+    assert isinstance(encoder, FrozenStatesEncoder)
+    encoder.read_from(RandomStates(len(split.items), encoder.indices, 768))  # type: ignore[arg-type]
+    recommender = Recommender(encoder, SASRec().build(dim=EMBEDDING_DIM, sequence_length=split.sequence_length))
+    module = RecommenderModule(
+        recommender,
+        DebiasedCrossEntropy(),
+        fates=parameter_fates(recommender, encoder, snapshot),
+        content=ItemContent(),
+        log_popularity=torch.from_numpy(split.log_popularity()),
+        schedule=Schedule(
+            learning_rates=dict.fromkeys(("text", "image", "introduced", "recommender"), 1e-4),
+            mask_history="all",
+            seed=0,
+        ),
+        towers_stay_frozen=True,
+    )
+    module.set_training_modes()
+    return module
+
+
+def seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Time one 2048-cubed product, best of three: the machine's rate, not its noise."""
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def main() -> None:
+    """Alternate rate and step, and print medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT)
+    parser.add_argument("--pairs", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=4, help="steps a pair; each pair takes their median")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    split = load_split(arguments.data_root)
+    module = build_module(split)
+    optimizer = module.configure_optimizers()
+    dataset = TrainingBatches(split.windows, ItemContent(), length=split.sequence_length + 1)
+    order = list(EpochOrder(len(split.windows), batch_size=BATCH_SIZE, seed=0))
+    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+
+    def step(rows: np.ndarray) -> tuple[float, int]:
+        started = time.perf_counter()
+        batch = dataset[rows]
+        module.loss(batch).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - started, len(batch.items.items)
+
+    for rows in order[:3]:  # warm up
+        step(rows)
+    weights = sum(p.numel() for p in module.recommender.item_encoder.parameters())
+    ratios, steps, bounds, sizes = [], [], [], []
+    for pair in range(arguments.pairs):
+        rate = 2 * SIDE**3 / seconds_of_product(left, right)
+        taken = [step(order[3 + pair * arguments.steps + i]) for i in range(arguments.steps)]
+        seconds = statistics.median(found for found, _ in taken)
+        num_items = statistics.mean(size for _, size in taken)
+        bound = 3 * 2 * weights * num_items / rate
+        ratios.append(seconds / bound)
+        steps.append(seconds)
+        bounds.append(bound)
+        sizes.append(num_items)
+    print(f"distinct items a batch: {statistics.mean(sizes):.0f}; item-side weights: {weights:,}")
+    print(f"rate: {3 * 2 * weights * statistics.mean(sizes) / statistics.median(bounds) / 1e9:.0f} GFLOP/s")
+    print(f"step: {statistics.median(steps) * 1e3:.1f} ms; reference: {statistics.median(bounds) * 1e3:.1f} ms")
+    print(f"ratio_to_bound: {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The root schema: every key of the configuration, and the checks that need more than one key.
+
+Entry points compose it (`peftrec.composition`); nothing below them reads a DictConfig.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+from pydantic.dataclasses import dataclass
+
+from peftrec.data.source import DataSource
+from peftrec.errors import SettingsError
+from peftrec.models.pretrained import TowerPair
+from peftrec.models.user_encoders.base import UserEncoder
+from peftrec.parts import build_part, describe_part
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+from peftrec.training.objectives.base import Objective
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LearningRates:
+    """Adam's learning rate per parameter group (see peftrec.training.parameter_groups)."""
+
+    text: float = Field(gt=0)
+    """Pretrained parameters of the text tower that the strategy trains."""
+    image: float = Field(gt=0)
+    """Pretrained parameters of the image tower that the strategy trains."""
+    introduced: float = Field(gt=0)
+    """What the strategy puts into or beside a tower."""
+    recommender: float = Field(gt=0)
+    """Projections, fusion head and user encoder."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvaluationSettings:
+    """How quality is measured; part of what two records must share to stand in one table."""
+
+    mask_history: Literal["all", "all_but_target", "none"] = "all"
+    """Which history items are not candidates; `all` makes repeated targets unreachable, as in the paper."""
+    monitor: str = Field(default="hr@10", pattern=r"^(hr|ndcg|mrr)@(5|10|20)$")
+    """Validation metric that chooses the epoch; the paper uses hr@10."""
+    patience: int = Field(default=10, ge=1)
+    """Epochs without a better `monitor` before training stops."""
+    max_score_bytes: int = Field(default=16 * 2**20, ge=2**16)
+    """Size of one block of users x candidates scores; bounds memory, and a block that fits the cache is faster."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainerSettings:
+    """Where and how long to train."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    max_epochs: int = Field(default=30, ge=1)
+    max_steps_per_epoch: int | None = Field(default=None, ge=1)
+    """Stop each epoch early; for debugging. Null trains on all batches."""
+    overfit_batches: int | None = Field(default=None, ge=1)
+    """Train on the same first batches in every epoch; for debugging. Null trains on all, in a new order each epoch."""
+    detect_anomaly: bool = False
+    num_workers: int = Field(default=0, ge=0)
+    """Loader processes that tokenise and decode; 0 does it in the training process."""
+    decoded_image_bytes: int = Field(default=512 * 2**20, ge=0)
+    """Images are decoded once and kept where they all fit into this many bytes at the tower's size; 0 always decodes
+    them when a batch asks, in the loader's workers."""
+    is_deterministic: bool = True
+    """Ask torch for deterministic kernels, so that a resumed run ends bit for bit like an uninterrupted one."""
+    has_progress_bar: bool = True
+    """Shown only on a terminal and never in CI."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StoreSettings:
+    """Where hidden states of frozen towers are kept, and how precisely."""
+
+    directory: str
+    dtype: Literal["float32", "float16"] = "float32"
+    batch_size: int = Field(default=64, ge=1)
+    """Items encoded at once while the store is built."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoggerSettings:
+    """Trackers beside the record, which is always written."""
+
+    csv: bool = True
+    wandb: Literal["disabled", "offline", "online"] = "disabled"
+    wandb_project: str = "peftrec"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Settings:
+    """One run, completely."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the experiment: folder below `runs_dir`, and W&B group."""
+    strategy_name: str
+    """Name of the strategy's yaml; composition fills it in."""
+    runs_dir: str
+    seed: int = Field(ge=0, lt=2**32)
+    embedding_dim: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    """Users a step; also decides the number of in-batch negatives."""
+    data: DataSource
+    towers: TowerPair
+    strategy: Strategy
+    user_encoder: UserEncoder
+    objective: Objective
+    learning_rates: LearningRates
+    evaluation: EvaluationSettings
+    trainer: TrainerSettings
+    hidden_states: StoreSettings
+    logger: LoggerSettings
+
+    def __post_init__(self) -> None:
+        if self.strategy.reads_content and not self.towers.modalities:
+            raise SettingsError(
+                "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
+            )
+
+    @property
+    def experiment_directory(self) -> Path:
+        """Folder that holds this experiment's runs."""
+        return Path(self.runs_dir) / self.name
+
+
+def settings_from_config(config: Mapping[str, Any]) -> Settings:
+    """Build settings from a plain config: a composed one without interpolations, or the one that a record holds."""
+    return build_part(Settings, config)
+
+
+def settings_to_config(settings: Settings) -> dict[str, JsonValue]:
+    """Return the plain config, defaults included, from which `settings_from_config` builds equal settings."""
+    return describe_part(settings, Settings)

@@ -1,0 +1,60 @@
+"""Checkpoints of trainable tensors and plain data, whole or absent, loaded without unpickling code."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from peftrec.files import write_stream_atomically
+
+BEST = "best"
+LAST = "last"
+
+
+def checkpoint_path(run_directory: Path, name: str) -> Path:
+    """Return where a run keeps its best or last checkpoint."""
+    return run_directory / "checkpoints" / f"{name}.ckpt"
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes beside, flushes, renames; reads with `weights_only=True` always."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        write_stream_atomically(Path(path), lambda stream: torch.save(checkpoint, stream))
+
+    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def keep_best(run_directory: Path, monitor: str) -> ModelCheckpoint:
+    """Keep the trainable tensors of the epoch that validation prefers."""
+    path = checkpoint_path(run_directory, BEST)
+    return ModelCheckpoint(
+        dirpath=path.parent,
+        filename=BEST,
+        monitor=f"val/{monitor}",
+        mode="max",
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+def keep_last(run_directory: Path) -> ModelCheckpoint:
+    """Keep what resuming needs after every epoch; listed after `keep_best`, whose state it then holds."""
+    path = checkpoint_path(run_directory, LAST)
+    return ModelCheckpoint(
+        dirpath=path.parent, filename=LAST, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+def checkpoint_bytes(run_directory: Path) -> int | None:
+    """Return the size of the best checkpoint."""
+    path = checkpoint_path(run_directory, BEST)
+    return os.path.getsize(path) if path.exists() else None

@@ -1,0 +1,63 @@
+"""Peak memory of a stretch of time, on CUDA by the allocator and on Linux by the kernel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"  # proc(5): writing 5 resets VmHWM to the current resident size
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeakMemory:
+    """Bytes; null where the platform cannot tell."""
+
+    cuda_allocated: int | None = None
+    cuda_reserved: int | None = None
+    resident: int | None = None
+
+    def maximum(self, other: "PeakMemory") -> "PeakMemory":
+        """Return the larger of each."""
+        return PeakMemory(
+            cuda_allocated=_larger(self.cuda_allocated, other.cuda_allocated),
+            cuda_reserved=_larger(self.cuda_reserved, other.cuda_reserved),
+            resident=_larger(self.resident, other.resident),
+        )
+
+
+def _larger(first: int | None, second: int | None) -> int | None:
+    return max((value for value in (first, second) if value is not None), default=None)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forget earlier peaks."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _CLEAR.exists():
+        _CLEAR.write_text(_RESET_PEAK)
+
+
+def read_peak(device: torch.device) -> PeakMemory:
+    """Return the peaks since the last reset."""
+    if device.type == "cuda":
+        return PeakMemory(
+            cuda_allocated=torch.cuda.max_memory_allocated(device),
+            cuda_reserved=torch.cuda.max_memory_reserved(device),
+        )
+    return PeakMemory(resident=_status_bytes("VmHWM"))
+
+
+def resident_bytes() -> int | None:
+    """Return the process's resident size now; null where /proc is missing."""
+    return _status_bytes("VmRSS")
+
+
+def _status_bytes(key: str) -> int | None:
+    if not _STATUS.exists():
+        return None
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    return None

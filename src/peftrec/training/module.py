@@ -1,0 +1,158 @@
+"""The one LightningModule: every strategy, user encoder and objective trains and is evaluated by this loop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from lightning import LightningModule
+from torch import Tensor
+
+from peftrec.data.batches import SequenceBatch
+from peftrec.data.content import ItemContent
+from peftrec.errors import CheckpointError
+from peftrec.evaluation.metrics import RankCollector, ranking_metrics
+from peftrec.evaluation.ranking import HistoryMask, rank_by_embedding
+from peftrec.models.recommender import Recommender
+from peftrec.training.objectives.base import Objective, ObjectiveInputs
+from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
+from peftrec.training.ranking_loader import RankingBatch
+
+_CATALOGUE_BATCH = 256  # items encoded at once for evaluation; bounds memory of live towers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What the loop needs to know besides the model."""
+
+    learning_rates: Mapping[str, float]
+    mask_history: HistoryMask
+    seed: int
+
+
+class RecommenderModule(LightningModule):
+    """Trains on windows, ranks the full catalogue, and keeps frozen parameters out of optimizer and checkpoint."""
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        objective: Objective,
+        *,
+        fates: list[ParameterFate],
+        content: ItemContent,
+        log_popularity: Float[Tensor, " candidate"],
+        schedule: Schedule,
+        towers_stay_frozen: bool,
+    ) -> None:
+        super().__init__()
+        self.recommender = recommender
+        self.objective = objective
+        self.fates = fates
+        self.content = content
+        self.schedule = schedule
+        self.towers_stay_frozen = towers_stay_frozen
+        self.register_buffer("log_popularity", log_popularity, persistent=False)
+        self.ranks = RankCollector()
+        self._catalogue: Tensor | None = None
+        self.strict_loading = False  # load_state_dict below is stricter: it knows which keys must be missing
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        # from_pretrained returns eval mode and Lightning keeps it, which would train without dropout
+        # (Lightning-AI/pytorch-lightning#18951).
+        self.set_training_modes()
+
+    def set_training_modes(self) -> None:
+        """Put everything into training mode, but towers that stay frozen into eval mode: dropout in a frozen tower
+        would make live and stored states differ."""
+        self.recommender.train()
+        if self.towers_stay_frozen:
+            self.recommender.item_encoder.towers.eval()
+
+    def on_train_batch_start(self, batch: SequenceBatch, batch_idx: int) -> None:
+        # Randomness is a function of (seed, step): a resumed run draws what the uninterrupted one drew.
+        mixed = np.random.SeedSequence([self.schedule.seed, self.global_step]).generate_state(1, dtype=np.uint64)[0]
+        torch.manual_seed(int(mixed) % 2**63)
+
+    def loss(self, batch: SequenceBatch) -> Float[Tensor, ""]:
+        """Return the objective's value on a batch."""
+        embeddings, states = self.recommender(batch)
+        return self.objective(
+            ObjectiveInputs(
+                states=states,
+                embeddings=embeddings,
+                sequences=batch.sequences,
+                mask=batch.mask,
+                log_popularity=cast(Tensor, self.log_popularity)[batch.items.items],
+            )
+        )
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Float[Tensor, ""]:
+        loss = self.loss(batch)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.mask))
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        groups = optimizer_groups(self.fates, cast(Any, self.schedule.learning_rates))
+        is_fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.Adam(groups, fused=is_fused)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device)
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def encode_catalogue(self) -> Float[Tensor, "candidate dim"]:
+        """Embed every candidate with the current parameters."""
+        embeddings = []
+        num_items = len(cast(Tensor, self.log_popularity))
+        for start in range(0, num_items, _CATALOGUE_BATCH):
+            items = np.arange(start, min(start + _CATALOGUE_BATCH, num_items))
+            embeddings.append(self.recommender.item_encoder(self.content.batch(items).to(self.device)))
+        return torch.cat(embeddings)
+
+    def on_validation_epoch_start(self) -> None:
+        self._catalogue = self.encode_catalogue()
+
+    def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
+        assert self._catalogue is not None
+        states = self.recommender.user_encoder(self._catalogue[batch.sequences], batch.mask)[:, -1]
+        ranked = rank_by_embedding(states, self._catalogue, batch.targets, batch.seen, self.schedule.mask_history)
+        self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
+
+    def on_validation_epoch_end(self) -> None:
+        ranks, is_unreachable = (tensor.cpu().numpy() for tensor in self.ranks.compute())
+        self.ranks.reset()
+        self._catalogue = None
+        for name, value in ranking_metrics(ranks, is_unreachable).items():
+            self.log(f"val/{name}", value)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def trainable_names(self) -> set[str]:
+        """Return the state-dict keys of trainable parameters; nothing else is saved."""
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trainable = self.trainable_names()
+        checkpoint["state_dict"] = {
+            name: tensor for name, tensor in checkpoint["state_dict"].items() if name in trainable
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load trainable tensors; CheckpointError unless exactly the frozen ones are missing."""
+        trainable = self.trainable_names()
+        missing, unexpected = sorted(trainable - set(state_dict)), sorted(set(state_dict) - trainable)
+        if missing or unexpected:
+            raise CheckpointError(
+                "the checkpoint belongs to another configuration: "
+                f"{len(missing)} trainable tensors are missing ({', '.join(missing[:3]) or 'none'}), "
+                f"{len(unexpected)} are not known ({', '.join(unexpected[:3]) or 'none'})"
+            )
+        try:
+            return super().load_state_dict(state_dict, strict=False, assign=assign)
+        except RuntimeError as error:  # torch's message lists each tensor whose shape differs
+            raise CheckpointError(f"the checkpoint belongs to another configuration: {error}") from error

@@ -1,0 +1,95 @@
+"""Every parameter's fate: where it comes from, and whether it is frozen or in exactly one optimizer group.
+
+Origins are told by object identity, captured before the strategy touches the towers: names change when a layer is
+wrapped, tensors do not. pretrained = a tower's own; introduced = what the strategy put into or beside a tower;
+recommender = projections, fusion and user encoder.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from peftrec.models.item_encoder import ItemEncoder
+from peftrec.models.towers import Modality, Towers
+
+Origin = Literal["pretrained", "introduced", "recommender"]
+Group = Literal["text", "image", "introduced", "recommender"]
+GROUPS: tuple[Group, ...] = ("text", "image", "introduced", "recommender")
+
+
+@dataclass(frozen=True)
+class PretrainedSnapshot:
+    """Identities of the towers' parameters before a strategy adapts them."""
+
+    modality_of: dict[int, Modality]
+    parameters: tuple[nn.Parameter, ...]
+    """Kept alive, so that no identity is given to another tensor."""
+
+    @classmethod
+    def of(cls, towers: Towers) -> "PretrainedSnapshot":
+        """Capture all parameters of the towers."""
+        found = [(name, parameter) for name, tower in towers.present().items() for parameter in tower.parameters()]
+        return cls({id(parameter): name for name, parameter in found}, tuple(parameter for _, parameter in found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterFate:
+    """One parameter of the model."""
+
+    name: str
+    parameter: nn.Parameter
+    origin: Origin
+    group: Group | None
+    """Null where it is frozen."""
+
+
+def parameter_fates(
+    model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot
+) -> list[ParameterFate]:
+    """Return each unique parameter of the model with its origin and group."""
+    introduced = {id(parameter) for parameter in (*item_encoder.towers.parameters(), *item_encoder.introduced())}
+    fates = []
+    for name, parameter in model.named_parameters():  # unique tensors: shared ones are listed once
+        modality = snapshot.modality_of.get(id(parameter))
+        origin: Origin = (
+            "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
+        )
+        group: Group = modality or ("introduced" if origin == "introduced" else "recommender")
+        fates.append(
+            ParameterFate(
+                name=name, parameter=parameter, origin=origin, group=group if parameter.requires_grad else None
+            )
+        )
+    return fates
+
+
+def optimizer_groups(fates: Iterable[ParameterFate], learning_rates: dict[Group, float]) -> list[dict[str, object]]:
+    """Return Adam's parameter groups; an empty group is left out."""
+    fates = list(fates)
+    groups = []
+    for group in GROUPS:
+        parameters = [fate.parameter for fate in fates if fate.group == group]
+        if parameters:
+            groups.append({"params": parameters, "lr": learning_rates[group], "name": group})
+    return groups
+
+
+def count_parameters(fates: Iterable[ParameterFate]) -> dict[str, dict[str, int]]:
+    """Return trainable and frozen counts by origin."""
+    counts: dict[str, dict[str, int]] = {}
+    for fate in fates:
+        of_origin = counts.setdefault(fate.origin, {"trainable": 0, "frozen": 0})
+        of_origin["trainable" if fate.group else "frozen"] += fate.parameter.numel()
+    return counts
+
+
+def tensor_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Return the bytes of unique storages."""
+    storages = {}
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())

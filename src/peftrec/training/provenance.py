@@ -1,0 +1,132 @@
+"""What decides a run's result, as hashes, and where it came from."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from pydantic import JsonValue
+
+from peftrec import __version__
+from peftrec.data.fingerprint import content_hashes, data_hash
+from peftrec.data.split import Split
+from peftrec.results.record import Process, Provenance
+from peftrec.settings import Settings, settings_to_config
+
+_WITHOUT_EFFECT = (
+    "name",
+    "runs_dir",
+    "logger",
+    "hidden_states.directory",
+    "hidden_states.batch_size",
+    "evaluation.max_score_bytes",
+    "trainer.accelerator",
+    "trainer.num_workers",
+    "trainer.decoded_image_bytes",
+    "trainer.has_progress_bar",
+    "trainer.detect_anomaly",
+    "data.root",
+    "towers.text.checkpoint",
+    "towers.text.revision",
+    "towers.image.checkpoint",
+    "towers.image.revision",
+)
+"""Keys that do not decide the result: paths (hashes of what lies there stand in for them), devices, workers, trackers."""
+_PACKAGES = ("torch", "lightning", "transformers", "peft", "hydra-core", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Name and hashes of a run."""
+
+    run_id: str
+    config: dict[str, JsonValue]
+    config_hash: str
+    comparison_hash: str
+    provenance: Provenance
+
+
+def identify(settings: Settings, split: Split, device: torch.device) -> Identity:
+    """Hash configuration, data, towers and package version; loads no weights."""
+    config = settings_to_config(settings)
+    towers = settings.towers.weights_hashes(seed=settings.seed) if settings.strategy.reads_content else {}
+    contents = content_hashes(split.items) if settings.strategy.reads_content else {}
+    data = data_hash(split)
+    decisive = {"config": decisive_config(config), "data": data, "content": contents, "towers": towers}
+    config_hash = _hash({**decisive, "version": __version__})
+    return Identity(
+        run_id=f"{settings.strategy_name}-{config_hash[:12]}",
+        config=config,
+        config_hash=config_hash,
+        comparison_hash=_hash({"data": data, "mask_history": settings.evaluation.mask_history}),
+        provenance=Provenance(
+            data_hash=data,
+            content_hashes=contents,
+            tower_revisions=towers,
+            git_commit=_git("rev-parse", "HEAD"),
+            git_dirty=None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+            versions={
+                "peftrec": __version__,
+                "python": platform.python_version(),
+                **{package: version(package) for package in _PACKAGES},
+            },
+            device=device_name(device),
+        ),
+    )
+
+
+def decisive_config(config: dict[str, JsonValue]) -> dict[str, Any]:
+    """Return the configuration without the keys that do not decide the result."""
+    copy: dict[str, Any] = json.loads(json.dumps(config))
+    for key in _WITHOUT_EFFECT:
+        *parents, last = key.split(".")
+        node: Any = copy
+        for parent in parents:
+            node = node.get(parent) or {}
+        node.pop(last, None)
+    return copy
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git about the source tree; null where the package is not in one, or git is missing."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def this_process() -> Process:
+    """Describe the running process."""
+    started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+    return Process(process_id=os.getpid(), host=os.uname().nodename, started_at=started.isoformat())
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device's product name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"{platform.processor()} MPS"
+    return _cpu_name()
+
+
+def _cpu_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} ({os.cpu_count()} cores)"
+    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"

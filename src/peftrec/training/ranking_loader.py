@@ -1,0 +1,70 @@
+"""Evaluation batches: histories, targets, and what each user has seen."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from peftrec.data.loading import pad_left
+from peftrec.data.split import RankingCases
+from peftrec.evaluation.ranking import Histories
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingBatch:
+    """A block of users to rank for."""
+
+    users: Int[Tensor, " user"]
+    """Row of each user among the cases."""
+    sequences: Int[Tensor, "user step"]
+    """Candidates that the user encoder reads, padded on the left with 0 where `mask` is false."""
+    mask: Bool[Tensor, "user step"]
+    targets: Int[Tensor, " user"]
+    seen: Histories
+
+    def to(self, device: torch.device) -> "RankingBatch":
+        """Copy to a device."""
+        return replace(
+            self,
+            users=self.users.to(device),
+            sequences=self.sequences.to(device),
+            mask=self.mask.to(device),
+            targets=self.targets.to(device),
+            seen=self.seen.to(device),
+        )
+
+
+class RankingBlocks(Dataset[RankingBatch]):
+    """All users of a set of cases, in order, a block at a time."""
+
+    def __init__(self, cases: RankingCases, *, sequence_length: int, block: int) -> None:
+        self.cases = cases
+        self.sequence_length = sequence_length
+        self.block = block
+
+    def __len__(self) -> int:
+        return -(-len(self.cases) // self.block)
+
+    def __getitem__(self, index: int) -> RankingBatch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        histories = self.cases.histories
+        start = index * self.block
+        rows = np.arange(start, min(start + self.block, len(self.cases)))
+        items, mask = pad_left(histories, rows, self.sequence_length)
+        offsets = histories.offsets[start : rows[-1] + 2]
+        return RankingBatch(
+            users=torch.from_numpy(rows),
+            sequences=torch.from_numpy(np.where(mask, items, 0).astype(np.int64)),
+            mask=torch.from_numpy(mask),
+            targets=torch.from_numpy(self.cases.targets[rows].astype(np.int64)),
+            seen=Histories.from_flat(histories.items[offsets[0] : offsets[-1]], offsets - offsets[0]),
+        )
+
+
+def ranking_loader(cases: RankingCases, *, sequence_length: int, block: int) -> DataLoader[RankingBatch]:
+    """Return a loader over all users; batches come whole, without workers (they only slice arrays)."""
+    return DataLoader(RankingBlocks(cases, sequence_length=sequence_length, block=block), batch_size=None)

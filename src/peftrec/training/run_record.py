@@ -1,0 +1,124 @@
+"""The record and the files beside it while a run goes on: begun, kept up to date, ended."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightning import Callback, LightningModule, Trainer
+
+from peftrec.data.split import Split
+from peftrec.errors import UserError
+from peftrec.files import write_atomically, write_stream_atomically
+from peftrec.results.record import RANKS_FILE, Epoch, ParameterCounts, Record, Status, read_record, write_record
+from peftrec.settings import Settings
+from peftrec.training.efficiency import EfficiencyMeter
+from peftrec.training.module import RecommenderModule
+from peftrec.training.parameter_groups import count_parameters, optimizer_groups
+from peftrec.training.provenance import Identity, this_process
+from peftrec.training.scoring import UserRanks, summarise_data
+
+EPOCHS_FILE = "epochs.csv"
+
+
+def begin_record(settings: Settings, split: Split, identity: Identity, run_directory: Path) -> Record:
+    """Return the record of this run: a finished one as it is, else one that says `running` and is written.
+
+    Raises UserError where another process runs it now.
+    """
+    if (run_directory / "record.json").exists():
+        earlier = read_record(run_directory)
+        if earlier.status == "success":
+            return earlier
+        if earlier.effective_status() == "running" and earlier.process != this_process():
+            raise UserError(
+                f"{run_directory}: process {earlier.process.process_id} on {earlier.process.host} runs this already; "
+                "wait for it or stop it, then give the same command again"
+            )
+    record = Record(
+        run_id=identity.run_id,
+        experiment=settings.name,
+        strategy=settings.strategy_name,
+        seed=settings.seed,
+        status="running",
+        process=this_process(),
+        config=identity.config,
+        config_hash=identity.config_hash,
+        comparison_hash=identity.comparison_hash,
+        provenance=identity.provenance,
+        data=summarise_data(split, settings),
+    )
+    write_record(record, run_directory)
+    return record
+
+
+def describe_parameters(module: RecommenderModule, learning_rates: dict[str, float]) -> ParameterCounts:
+    """Return the table of every parameter's fate."""
+    by_origin = count_parameters(module.fates)
+    groups = optimizer_groups(module.fates, learning_rates)  # type: ignore[arg-type]
+    return ParameterCounts(
+        trainable=sum(counts["trainable"] for counts in by_origin.values()),
+        total=sum(counts["trainable"] + counts["frozen"] for counts in by_origin.values()),
+        by_origin=by_origin,
+        groups={
+            str(group["name"]): {
+                "learning_rate": float(group["lr"]),  # type: ignore[arg-type]
+                "parameters": sum(parameter.numel() for parameter in group["params"]),  # type: ignore[attr-defined]
+            }
+            for group in groups
+        },
+        fate={fate.name: f"{fate.origin}/{fate.group or 'frozen'}" for fate in module.fates},
+    )
+
+
+class RecordKeeper(Callback):
+    """Writes the record, and the epochs as CSV, after every epoch; listed after the meter whose history it copies."""
+
+    def __init__(self, record: Record, run_directory: Path, meter: EfficiencyMeter, *, writes_csv: bool) -> None:
+        self.record = record
+        self.run_directory = run_directory
+        self.meter = meter
+        self.writes_csv = writes_csv
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.record.epochs = self.meter.history()
+        write_record(self.record, self.run_directory)
+        if self.writes_csv:
+            write_atomically(self.run_directory / EPOCHS_FILE, epochs_csv(self.record.epochs).encode())
+
+
+def epochs_csv(epochs: list[Epoch]) -> str:
+    """Return one row an epoch: losses, validation metrics (`val/hr@10`), seconds."""
+    rows = []
+    for epoch in epochs:
+        row: dict[str, Any] = epoch.model_dump()
+        validation = row.pop("validation")
+        rows.append({**row, **{f"val/{name}": value for name, value in validation.items()}})
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write_ranks(ranked: UserRanks, split: Split, run_directory: Path) -> None:
+    """Write one row per test user, for paired tests between runs."""
+    table = pd.DataFrame(
+        {
+            "user": split.test.histories.users,
+            "rank": ranked.ranks,
+            "is_cold": split.train_counts[split.test.targets] == 0,
+            "is_unreachable": ranked.is_unreachable,
+            "history_length": np.diff(split.test.histories.offsets),
+        }
+    )
+    write_stream_atomically(run_directory / RANKS_FILE, lambda stream: table.to_parquet(stream, index=False))
+
+
+def end_record(record: Record, run_directory: Path, status: Status, error: BaseException | None = None) -> None:
+    """Write how the run ended."""
+    record.status = status
+    record.error = None if error is None else f"{type(error).__name__}: {error}"
+    write_record(record, run_directory)

@@ -1,0 +1,85 @@
+"""Final figures of a run: every test user ranked once, from the chosen checkpoint."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from peftrec.data.split import RankingCases, Split
+from peftrec.evaluation.floors import popularity_floor, random_floor
+from peftrec.evaluation.metrics import ranking_metrics
+from peftrec.evaluation.ranking import rank_by_embedding
+from peftrec.evaluation.segments import segment_masks, segment_metrics
+from peftrec.results.record import DataSummary, Evaluation, Metrics
+from peftrec.settings import Settings
+from peftrec.training.assembly import evaluation_block
+from peftrec.training.module import RecommenderModule
+from peftrec.training.ranking_loader import ranking_loader
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserRanks:
+    """Outcome per user, in the order of the cases."""
+
+    ranks: npt.NDArray[np.int64]
+    is_unreachable: npt.NDArray[np.bool_]
+
+
+@torch.inference_mode()
+def rank_users(module: RecommenderModule, cases: RankingCases, *, sequence_length: int, block: int) -> UserRanks:
+    """Rank every user's target with the module's current parameters, in evaluation mode."""
+    module.eval()
+    catalogue = module.encode_catalogue()
+    ranks, unreachable = [], []
+    for batch in ranking_loader(cases, sequence_length=sequence_length, block=block):
+        moved = batch.to(module.device)
+        states = module.recommender.user_encoder(catalogue[moved.sequences], moved.mask)[:, -1]
+        ranked = rank_by_embedding(states, catalogue, moved.targets, moved.seen, module.schedule.mask_history)
+        ranks.append(ranked.ranks.cpu().numpy())
+        unreachable.append(ranked.is_unreachable.cpu().numpy())
+    return UserRanks(ranks=np.concatenate(ranks), is_unreachable=np.concatenate(unreachable))
+
+
+def evaluate_test(
+    module: RecommenderModule, settings: Settings, split: Split, *, validation: Metrics
+) -> tuple[Evaluation, UserRanks]:
+    """Score the test set with the module's current parameters, and the floors beside it."""
+    cases = split.test
+    ranked = rank_users(
+        module, cases, sequence_length=split.sequence_length, block=evaluation_block(settings, split)
+    )
+    masks = segment_masks(split.train_counts, cases.targets, np.diff(cases.histories.offsets))
+    evaluation = Evaluation(
+        test=ranking_metrics(ranked.ranks, ranked.is_unreachable),
+        test_segments=segment_metrics(ranked.ranks, ranked.is_unreachable, masks),
+        validation=validation,
+        floors={
+            "popularity": popularity_floor(
+                split.train_counts,
+                cases.targets,
+                cases.histories.items,
+                cases.histories.offsets,
+                settings.evaluation.mask_history,
+                max_score_bytes=settings.evaluation.max_score_bytes,
+            ),
+            "random": random_floor(len(split.items), ranked.is_unreachable, seed=settings.seed),
+        },
+    )
+    return evaluation, ranked
+
+
+def summarise_data(split: Split, settings: Settings) -> DataSummary:
+    """Count what stands beside every figure."""
+    masks_targets = settings.evaluation.mask_history == "all"
+    return DataSummary(
+        num_users=len(split.test),
+        num_items=len(split.items),
+        num_candidates=len(split.items),
+        num_interactions=split.num_interactions,
+        num_training_sequences=len(split.windows),
+        num_unreachable_validation=int(split.validation.is_target_in_history().sum()) if masks_targets else 0,
+        num_unreachable_test=int(split.test.is_target_in_history().sum()) if masks_targets else 0,
+        num_cold_test=int((split.train_counts[split.test.targets] == 0).sum()),
+        counts=split.counts,
+    )
