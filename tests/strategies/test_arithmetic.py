@@ -1,0 +1,73 @@
+"""Exact trainable counts at the paper's shape (BERT-base, ViT-B/16, embedding 64), each from its formula.
+
+Only an exact count catches a strategy that adapts some blocks and not others.
+"""
+
+import pytest
+from small_models import BASE_SHAPE, build_strategy
+
+from peftrec.configuration import config_directory
+from peftrec.models.user_encoders.sasrec import SASRec
+
+WIDTH, FFN, BLOCKS, DIM, LENGTH = 768, 3072, 12, 64, 10
+
+
+def linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+NORM = 2 * DIM
+USER_ENCODER = LENGTH * DIM + NORM + 2 * (4 * DIM * DIM + NORM + linear(DIM, 4 * DIM) + linear(4 * DIM, DIM) + NORM)
+HEAD = 2 * linear(WIDTH, DIM) + linear(2 * DIM, DIM)
+BLOCK_BIASES = 4 * WIDTH + FFN + WIDTH + 2 * WIDTH  # attention, feed-forward, two norms
+BIASES = 2 * BLOCKS * BLOCK_BIASES + WIDTH + 2 * WIDTH  # BERT's embedding norm; ViT's patches and final norm
+BOTTLENECK = linear(WIDTH, 64) + linear(64, WIDTH)
+SIDE_TOWERS = 3 * (7 * BOTTLENECK + 7 + linear(WIDTH, WIDTH) + linear(WIDTH, DIM))
+TOWERS = 108_891_648 + 85_798_656  # BERT-base and ViT-B/16 without poolers, as transformers builds them
+
+
+def trainable(name: str, **changes: object) -> int:
+    strategy = build_strategy(config_directory() / "strategy" / f"{name}.yaml", **changes)
+    towers = BASE_SHAPE.load(seed=0, with_weights=False)
+    encoder = strategy.adapt(towers, embedding_dim=DIM, num_items=20_314)
+    user_encoder = SASRec().build(dim=DIM, sequence_length=LENGTH)
+    return sum(p.numel() for part in (encoder, user_encoder) for p in part.parameters() if p.requires_grad)
+
+
+def test_user_encoder() -> None:
+    assert USER_ENCODER == 100_224
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "published"),
+    [
+        ("frozen", HEAD + USER_ENCODER, 206_912),
+        ("frozen_cached", HEAD + USER_ENCODER, 206_912),
+        ("bitfit", BIASES + HEAD + USER_ENCODER, 411_968),
+        ("lora", 2 * BLOCKS * 2 * 8 * (WIDTH + WIDTH) + HEAD + USER_ENCODER, 796_736),
+        ("adapter", 2 * BLOCKS * 2 * BOTTLENECK + HEAD + USER_ENCODER, 4_965_440),
+        ("iisan", SIDE_TOWERS + linear(3 * DIM, DIM) + USER_ENCODER, 4_113_877),
+        ("iisan_cached", SIDE_TOWERS + linear(3 * DIM, DIM) + USER_ENCODER, 4_113_877),
+        ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
+        ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
+    ],
+)
+def test_trainable_parameters_at_the_papers_shape(name: str, formula: int, published: int) -> None:
+    assert formula == published
+    assert trainable(name) == formula
+
+
+def test_variants_of_the_side_network() -> None:
+    tower = SIDE_TOWERS // 3
+    assert trainable("iisan", branches="inter") == tower + linear(DIM, DIM) + USER_ENCODER
+    assert trainable("iisan", branches="intra") == 2 * tower + linear(2 * DIM, DIM) + USER_ENCODER
+    assert trainable("iisan", mixing="add") == 4_113_877 - 21
+    # without a block for the embedding layer's state, six blocks and gates are left in each branch
+    assert trainable("iisan", starts_from_embedding=True) == 4_113_877 - 3 * (BOTTLENECK + 1)
+    assert trainable("iisan", layers=[12]) == 4_113_877 - 18 * (BOTTLENECK + 1)
+
+
+def test_low_rank_counts_follow_sites_and_rank() -> None:
+    base = HEAD + USER_ENCODER
+    assert trainable("lora", rank=4) - base == 2 * BLOCKS * 2 * 4 * (WIDTH + WIDTH)
+    assert trainable("lora", sites=["ffn_input"]) - base == 2 * BLOCKS * 8 * (WIDTH + FFN)
