@@ -44,15 +44,27 @@ class TrainingBatches(Dataset[SequenceBatch]):
 
 
 class EpochOrder(Sampler[npt.NDArray[np.int64]]):
-    """Batches of window indices; the order is a function of (seed, epoch), so a resumed run sees the same one."""
+    """Batches of window indices; the order is a function of (seed, epoch), so a resumed run sees the same one.
 
-    def __init__(self, num_windows: int, *, batch_size: int, seed: int, max_batches: int | None = None) -> None:
+    `max_batches` ends every epoch early; `overfit_batches` repeats the first batches of one epoch for ever.
+    """
+
+    def __init__(
+        self,
+        num_windows: int,
+        *,
+        batch_size: int,
+        seed: int,
+        max_batches: int | None = None,
+        overfit_batches: int | None = None,
+    ) -> None:
         self.num_windows = num_windows
         self.batch_size = batch_size
         self.seed = seed
+        self.repeats_one_epoch = overfit_batches is not None
         self.epoch = 0
-        whole = -(-num_windows // batch_size)
-        self.num_batches = whole if max_batches is None else min(whole, max_batches)
+        limits = (-(-num_windows // batch_size), max_batches, overfit_batches)
+        self.num_batches = min(limit for limit in limits if limit is not None)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next; Lightning calls it."""
@@ -62,7 +74,8 @@ class EpochOrder(Sampler[npt.NDArray[np.int64]]):
         return self.num_batches
 
     def __iter__(self) -> Iterator[npt.NDArray[np.int64]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_windows)
+        epoch = 0 if self.repeats_one_epoch else self.epoch
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_windows)
         for batch in range(self.num_batches):
             yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
 

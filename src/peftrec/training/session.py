@@ -137,6 +137,7 @@ def _fit(
         batch_size=settings.batch_size,
         seed=settings.seed,
         max_batches=settings.trainer.max_steps_per_epoch,
+        overfit_batches=settings.trainer.overfit_batches,
     )
     dataset = TrainingBatches(split.windows, assembled.module.content, length=split.sequence_length + 1)
     loader = TimedLoader(training_loader(dataset, order, num_workers=settings.trainer.num_workers))
@@ -181,6 +182,7 @@ def _trainer(
         ],
         plugins=[AtomicCheckpointIO()],
         logger=loggers or False,
+        log_every_n_steps=1,  # nothing is logged by step; the default of 50 only warns about short epochs
         default_root_dir=run_directory,
         enable_progress_bar=shows,
         enable_model_summary=False,
