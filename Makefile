@@ -1,0 +1,63 @@
+# `make help` lists the targets. Each sets up what it needs: the active virtual environment, else one in .venv.
+
+PYTHON3 ?= python3
+VENV := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.peftrec-installed
+STRATEGIES := full,frozen,bitfit,lora,adapter,iisan,iisan_cached,id
+QUICK := not slow and not gpu and not benchmark
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install quickstart test test-all lint format tiny-towers benchmark notebook wheel clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp holds the folder that was installed: an environment may serve another checkout in between.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@echo "$(CURDIR)" > $@
+
+$(BIN)/python:
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "peftrec needs Python 3.11 or newer: make PYTHON3=python3.11 ...")'
+	$(PYTHON3) -m venv $(VENV)
+
+install: $(STAMP) ## Install the package and its development tools
+
+quickstart: $(STAMP) ## Compare all strategies on the built-in data; ends in the table
+	$(BIN)/peftrec train -m experiment=quickstart strategy=$(STRATEGIES)
+
+test: $(STAMP) ## Run the tests, without those that are slow or need a GPU
+	$(BIN)/python -m pytest -m "$(QUICK)"
+
+test-all: $(STAMP) ## Run all tests that this machine can run
+	$(BIN)/python -m pytest -m "not benchmark"
+
+lint: $(STAMP) ## Check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMP) ## Mend style and formatting
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+tiny-towers: $(STAMP) ## Train the tiny towers that the package ships (a few minutes)
+	$(BIN)/python -m peftrec.tiny_towers.pretrain
+
+benchmark: $(STAMP) ## Measure a training step of iisan_cached against this machine's arithmetic
+	$(BIN)/python benchmarks/cached_step.py
+
+notebook: $(STAMP) ## Run the notebooks as they stand in the repository
+	$(BIN)/python -m pytest --nbmake notebooks
+
+wheel: $(STAMP) ## Build the wheel into dist
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+clean: ## Remove what building and testing left behind; runs and .venv stay
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache
+	find src tests -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""The command line: `peftrec VERB [arguments]`. A verb's module is imported only when it runs."""
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from peftrec import __version__
+from peftrec.errors import UserError
+
+VERBS = {
+    "train": "train one strategy, or a sweep of them (-m)",
+    "evaluate": "score a finished run again, from its own record and checkpoint",
+    "report": "write the tables and figures of a folder of runs, from their records alone",
+}
+"""Verb to its line in the help; the verb is also the name of its module, which has `main(arguments) -> int`."""
+
+OK, MISTAKE, INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = words[0] if words else "--help"
+    if verb in ("-h", "--help", "help"):
+        print(usage())
+        return OK
+    if verb == "--version":
+        print(f"peftrec {__version__}")
+        return OK
+    try:
+        return run(verb, words[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Import the verb's module and run it. Raises UserError for an unknown verb, naming the nearest one."""
+    if verb not in VERBS:
+        nearest = get_close_matches(verb, VERBS, n=1)
+        suggestion = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(VERBS)}"
+        raise UserError(f"unknown verb {verb}; {suggestion}")
+    status: int = import_module(f"peftrec.{verb}").main(arguments)
+    return status
+
+
+def usage() -> str:
+    """Return the help: one line a verb."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items())
+    return f"usage: peftrec VERB [arguments]\n\n{verbs}\n\n`peftrec VERB --help` says more; `peftrec --version`."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""Where the yaml files are. Imports nothing, so that help stays fast."""
+
+from pathlib import Path
+
+
+def config_directory() -> Path:
+    """Return the folder of yaml files: inside the package where it is a wheel, else at the repository's root.
+
+    Absolute, because Hydra resolves a relative one differently for console scripts.
+    """
+    packaged = Path(__file__).resolve().parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"

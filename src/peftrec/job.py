@@ -1,0 +1,58 @@
+"""`python -m peftrec.job JOB_FILE OUTCOME_FILE`: one job of a sweep, in a process of its own.
+
+Its standard input is a pipe that the sweep holds open: when the sweep dies, however it dies, so does the job. What
+the run had recorded by then is kept, and the same sweep resumes there.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from peftrec.errors import UserError
+from peftrec.files import write_atomically
+from peftrec.isolation import JobReport
+
+
+def main(arguments: list[str]) -> int:
+    """Train the job's configuration and write how it ended."""
+    job_file, outcome_file = map(Path, arguments)
+    report = train(json.loads(job_file.read_bytes()))
+    write_atomically(outcome_file, report.model_dump_json().encode())
+    return 0 if report.status == "success" else 1
+
+
+def train(config: dict[str, object]) -> JobReport:
+    """Run to the end, or skip a finished run, or resume an unfinished one."""
+    from peftrec.settings import settings_from_config
+    from peftrec.training.endings import status_of
+    from peftrec.training.session import train_run
+
+    try:
+        outcome = train_run(settings_from_config(config))
+    except UserError as error:
+        return JobReport(status="failed", error=str(error))
+    except BaseException as error:  # whatever it was becomes a result, and the sweep goes on
+        if status_of(error) != "interrupted":
+            traceback.print_exc()
+        return JobReport(status=status_of(error), error=f"{type(error).__name__}: {error}")
+    return JobReport(status=outcome.status, run_directory=str(outcome.run_directory))
+
+
+def die_with_parent() -> None:
+    """Kill this process as soon as whoever holds the other end of standard input is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True, name="die-with-parent").start()
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    sys.exit(main(sys.argv[1:]))

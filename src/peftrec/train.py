@@ -1,0 +1,71 @@
+"""`peftrec train`: compose, check, then run in this process, or hand a sweep to one process a job."""
+
+from peftrec.errors import UserError
+
+HELP = """usage: peftrec train [-m] [--cfg] [GROUP=OPTION ...] [KEY=VALUE ...]
+
+  -m      sweep: every combination of comma-separated values, a process each; finished runs are skipped
+  --cfg   print the checked configuration as yaml and stop
+
+  peftrec train strategy=lora strategy.rank=4
+  peftrec train -m strategy=full,lora,iisan seed=1,2,3
+
+groups and their options:
+"""
+SWEEP_FLAGS = {"-m", "--multirun"}
+
+
+def main(arguments: list[str]) -> int:
+    """Train; 0 where every run ended well (or had already)."""
+    flags = {word for word in arguments if word.startswith("-")}
+    overrides = [word for word in arguments if word not in flags]
+    if flags & {"-h", "--help"}:
+        print(HELP + list_choices())
+        return 0
+    if unknown := flags - SWEEP_FLAGS - {"--cfg"}:
+        raise UserError(f"unknown flag {min(unknown)}; see peftrec train --help")
+    if "--cfg" in flags:
+        return show(overrides)
+    return sweep(overrides) if flags & SWEEP_FLAGS else train(overrides)
+
+
+def train(overrides: list[str]) -> int:
+    """Train one configuration in this process."""
+    from peftrec.composition import compose_settings
+
+    settings = compose_settings(overrides)
+    from peftrec.training.session import train_run
+
+    outcome = train_run(settings)
+    print(f"{outcome.status}: {outcome.run_directory}")
+    return 0 if outcome.status == "success" else 1
+
+
+def sweep(overrides: list[str]) -> int:
+    """Train every job of a sweep, print the comparison, and name the jobs that failed."""
+    from peftrec.sweep import report_sweep, run_sweep
+
+    return report_sweep(run_sweep(overrides))
+
+
+def show(overrides: list[str]) -> int:
+    """Print the configuration that a record would hold."""
+    import yaml
+
+    from peftrec.composition import compose_settings
+    from peftrec.settings import settings_to_config
+
+    print(yaml.safe_dump(settings_to_config(compose_settings(overrides)), sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def list_choices() -> str:
+    """Return one line for each group of the configuration folder."""
+    from peftrec.configuration import config_directory
+
+    root = config_directory()
+    lines = []
+    for group in sorted(path for path in root.iterdir() if path.is_dir()):
+        options = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
+        lines.append(f"  {group.name:<16} {', '.join(options)}")
+    return "\n".join(lines)

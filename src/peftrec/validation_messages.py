@@ -1,0 +1,74 @@
+"""What pydantic found wrong, in the words of someone who writes yaml."""
+
+import json
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a group of keys",
+    "none_required": "null",
+}
+_PHRASES = {
+    "Input should be a valid ": "a ",
+    "Input should be greater": "a value greater",
+    "Input should be less": "a value less",
+    "Input should be ": "",
+    "String should match pattern": "text that matches",
+    "String should have": "text with",
+    "Tuple should have": "a list with",
+    " after validation": "",
+}
+_LONGEST_VALUE = 60
+
+
+def explain(error: ValidationError, key: str) -> str:
+    """Say for each place below `key` what was expected and what stands there, one line a place."""
+    by_place: dict[str, list[ErrorDetails]] = {}
+    for detail in error.errors():
+        parts = [str(part) for part in detail["loc"] if isinstance(part, int) or not key]
+        by_place.setdefault(".".join([key, *parts]).strip("."), []).append(detail)
+    return "\n".join(_explain_place(place, details) for place, details in by_place.items())
+
+
+def describe(value: object) -> str:
+    """Show a value as it would stand in yaml's JSON form, shortened."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def placeholder(key: str) -> str:
+    """Name what belongs after `key=`."""
+    name = key.rpartition(".")[2]
+    if name == "root" or "dir" in name:
+        return "DIR"
+    return "PATH" if name in ("path", "file") else "VALUE"
+
+
+def _explain_place(place: str, details: list[ErrorDetails]) -> str:
+    prefix = f"{place}: " if place else ""
+    if details[0]["type"] == "value_error":
+        return prefix + str(details[0]["msg"]).removeprefix("Value error, ")
+    wanted = " or ".join(dict.fromkeys(_expectation(detail) for detail in details))
+    return f"{prefix}expected {wanted}, got {describe(details[0]['input'])}"
+
+
+def _expectation(detail: ErrorDetails) -> str:
+    if detail["type"] == "literal_error":
+        return f"one of {detail['ctx']['expected']}".replace(" or ", ", ").replace("'", "")
+    if detail["type"] in _EXPECTED:
+        return _EXPECTED[detail["type"]]
+    message = detail["msg"]
+    for phrase, plain in _PHRASES.items():
+        message = message.replace(phrase, plain)
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,147 @@
+"""The isolated launcher, with jobs that end well, badly, silently, violently, or not at all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from peftrec import isolation
+from peftrec.errors import SettingsError, UserError
+from peftrec.sweep import run_sweep
+
+TESTS = Path(__file__).resolve().parents[1]
+BASE = ["data=iisan", "data.root=somewhere", "strategy=id", "hydra.launcher.module=stub_job"]
+SECONDS_TO_START_OR_END = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _stub_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def recorded(tmp_path: Path) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = json.loads((tmp_path / "runs/default/sweep.json").read_text())["jobs"]
+    return jobs
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START_OR_END
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_every_job_runs_whatever_the_others_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = run_sweep([*BASE, "seed=2,3,4,5,1"])
+    statuses = [outcome.status for outcome in sweep.outcomes]
+    assert statuses == ["failed", "out_of_memory", "failed", "failed", "success"]
+    errors = [outcome.error for outcome in sweep.outcomes]
+    assert errors[0] == "the loss is not finite"
+    assert "SIGKILL" in str(errors[2])
+    assert "status 3" in str(errors[3])
+    assert [job["status"] for job in recorded(tmp_path)] == statuses
+    assert recorded(tmp_path)[4]["label"] == "id seed=1"
+    shown = capsys.readouterr().out
+    assert "[5/5 id seed=1] seed 1 on " in shown
+    assert "[2/5 id seed=3] out_of_memory" in shown
+
+
+def test_jobs_have_processes_of_their_own(tmp_path: Path) -> None:
+    run_sweep([*BASE, "seed=1,2", "hydra.launcher.slots=2"])
+    numbers = {int((tmp_path / f"runs/pid-{seed}").read_text()) for seed in (1, 2)}
+    assert len(numbers | {os.getpid()}) == 3
+
+
+def test_each_device_is_a_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    run_sweep([*BASE, "seed=1,2,3", "strategy=id,full"])
+    shown = capsys.readouterr().out
+    assert "on 4" in shown
+    assert "on 7" in shown
+    assert "on 4,7" not in shown
+
+
+def test_a_mistake_in_the_last_job_stops_the_sweep_before_the_first(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"job strategy=id: unknown key strategy\.rank"):
+        run_sweep([*BASE, "strategy=lora,id", "strategy.rank=4"])
+    assert not list(tmp_path.rglob("pid-*"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["strategy=id,lroa"], "strategy=lroa: no such option; did you mean lora?"),
+        (["seed=1,b"], 'job seed=b: seed: expected an integer, got "b"'),
+        (["sed=1,2"], "job sed=1: unknown key sed; did you mean seed?"),
+        (["seed=interval(1,3)"], "does not support sweep type"),
+        (["hydra/launcher=basic", "~hydra.launcher.module"], "hydra.launcher.module"),
+    ],
+)
+def test_mistakes_in_a_sweep(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        run_sweep([*BASE, *overrides])
+    assert message in str(caught.value)
+
+
+def test_hydras_own_launcher_is_refused() -> None:
+    with pytest.raises(SettingsError, match="hydra/launcher=isolated"):
+        run_sweep(["data=iisan", "data.root=somewhere", "hydra/launcher=basic", "seed=1,2"])
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="set runs_dir=DIR"):
+        run_sweep([*BASE, "seed=1,2", "runs_dir=file"])
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_jobs_end_with_the_sweep(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    command = [sys.executable, "-m", "peftrec.cli", "train", "-m", *BASE, "seed=6"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sweep:
+        pid_file = tmp_path / "runs/pid-6"
+        wait_until(lambda: pid_file.exists() and pid_file.read_text())
+        job = int(pid_file.read_text())
+        sweep.send_signal(number)
+        assert sweep.wait(SECONDS_TO_START_OR_END) == status
+        wait_until(lambda: not is_running(job))
+        assert sweep.stderr is not None
+        if number == signal.SIGINT:
+            assert "the same command" in sweep.stderr.read()
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(("chosen", "devices"), [("0,1", ["0", "1"]), ("", []), ("-1", []), ("GPU-a1", ["GPU-a1"])])
+def test_chosen_devices(chosen: str, devices: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert isolation.visible_devices() == devices
+
+
+def test_devices_are_counted_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g'\necho 'GPU 1: A (UUID: GPU-2)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert isolation.visible_devices() == ["0", "1"]
+    program.unlink()
+    assert isolation.visible_devices() == []

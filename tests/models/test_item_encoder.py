@@ -1,0 +1,96 @@
+"""The shared head against its formula; frozen states live and read, one network for both."""
+
+import math
+
+import pytest
+import torch
+from small_models import SMALL_PAIRS, WIDTH, item_batch
+from torch import Tensor, nn
+
+from peftrec.models.item_encoder import FrozenStatesEncoder, FusionHead, TowerItemEncoder
+from peftrec.models.towers import OUTPUT, Modality
+
+INDICES: dict[Modality, tuple[int, ...]] = {"image": (0, 2, OUTPUT), "text": (1, 3, 4)}
+
+
+class Sum(nn.Module):
+    """A network whose output tells every state of every modality apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, states: dict[Modality, Tensor]) -> Tensor:
+        places = [(place + 1) * tensor for place, tensor in enumerate(states.values())]
+        weights = torch.arange(1.0, 4.0)[:, None]
+        return self.scale * torch.stack([(weights * tensor).sum(dim=1) for tensor in places]).sum(dim=0)
+
+
+class Table:
+    """States by item index, kept in memory."""
+
+    def __init__(self, states: dict[Modality, Tensor]) -> None:
+        self.states = states
+
+    def read(self, items: Tensor) -> dict[Modality, Tensor]:
+        return {name: tensor[items] for name, tensor in self.states.items()}
+
+
+def frozen_encoder() -> FrozenStatesEncoder:
+    network = Sum()
+    towers = SMALL_PAIRS["text_and_image"].load(seed=0)
+    return FrozenStatesEncoder(towers, network, indices=INDICES, introduced=[network.scale])
+
+
+@pytest.mark.parametrize("widths", [{"image": 6, "text": 9}, {"text": 5}])
+def test_the_head_is_gelu_per_tower_then_one_layer(widths: dict[Modality, int]) -> None:
+    head = FusionHead(widths, embedding_dim=4).double()
+    vectors = {name: torch.randn(7, width, dtype=torch.float64) for name, width in widths.items()}
+    found = head(dict(reversed(vectors.items())))  # the order is the head's, not the caller's
+    for item in range(7):
+        projected = []
+        for name in widths:
+            layer = head.project[name]
+            raw = layer.weight @ vectors[name][item] + layer.bias  # type: ignore[operator]
+            projected += [value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in raw.tolist()]
+        expected = head.fusion.weight @ torch.tensor(projected, dtype=torch.float64) + head.fusion.bias
+        torch.testing.assert_close(found[item], expected)
+
+
+def test_the_head_stands_on_the_towers_outputs() -> None:
+    pair = SMALL_PAIRS["text_and_image"]
+    encoder = TowerItemEncoder(pair.load(seed=0), embedding_dim=8).eval()
+    batch = item_batch(5, pair)
+    with torch.no_grad():
+        assert torch.equal(encoder(batch), encoder.head(encoder.towers(batch)))
+    assert encoder(batch).shape == (5, 8)
+    assert list(encoder.introduced()) == []
+
+
+def test_frozen_towers_have_no_gradient_and_the_network_has() -> None:
+    encoder = frozen_encoder()
+    batch = item_batch(4, SMALL_PAIRS["text_and_image"])
+    states = encoder.states(batch)
+    assert {name: tensor.shape for name, tensor in states.items()} == {
+        "image": (4, 3, WIDTH),
+        "text": (4, 3, WIDTH),
+    }
+    assert not any(tensor.requires_grad for tensor in states.values())
+    assert not any(parameter.requires_grad for parameter in encoder.towers.parameters())
+    encoder(batch).sum().backward()
+    assert all(parameter.grad is None for parameter in encoder.towers.parameters())
+    assert next(iter(encoder.introduced())).grad is not None
+
+
+def test_stored_states_give_what_live_ones_give_and_let_the_towers_go() -> None:
+    encoder = frozen_encoder()
+    pair = SMALL_PAIRS["text_and_image"]
+    whole = item_batch(9, pair)
+    chosen = torch.tensor([7, 0, 3])
+    live = encoder(whole)
+    kept = encoder.states(whole)
+    encoder.read_from(Table(kept))
+    assert not list(encoder.towers.parameters())
+    with_ids_only = item_batch(9, pair).__class__(items=chosen)
+    assert torch.equal(encoder(with_ids_only), live[chosen])
+    assert len(list(encoder.parameters())) == 1

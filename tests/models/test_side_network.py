@@ -1,0 +1,216 @@
+"""The side network against a literal one from the equations: values, and gradients of every parameter."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from peftrec.models import side_network
+from peftrec.models.side_network import Branch, SideBlock, SideNetwork, SideTower
+from peftrec.models.towers import Modality
+
+HIDDEN, BOTTLENECK, DIM, NUM_STATES, NUM_ITEMS = 7, 5, 4, 4, 6
+BRANCHES: dict[str, tuple[Branch, ...]] = {
+    "intra_inter": ("image", "text", "inter"),
+    "intra": ("image", "text"),
+    "inter": ("inter",),
+    "text_only": ("text",),
+    "image_only": ("image",),
+}
+VARIANTS = [
+    pytest.param(branches, mixing, activation, starts, id=f"{branches}-{mixing}-{activation}-{starts}")
+    for branches, mixing, activation, starts in itertools.product(
+        BRANCHES, ("gated", "add"), ("relu", "gelu"), (False, True)
+    )
+]
+
+
+def network_of(branches: str, mixing: str, activation: str, starts: bool, seed: int = 0) -> SideNetwork:
+    towers = {
+        branch: SideTower(
+            HIDDEN,
+            num_blocks=NUM_STATES - int(starts),
+            bottleneck=BOTTLENECK,
+            embedding_dim=DIM,
+            mixing=mixing,  # type: ignore[arg-type]
+            activation=activation,  # type: ignore[arg-type]
+        )
+        for branch in BRANCHES[branches]
+    }
+    network = SideNetwork(towers, embedding_dim=DIM, starts_from_embedding=starts)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            scale = 0.1 if name.endswith("gates") else 0.5  # a gate of 0.1 opens to 0.73
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+    return network
+
+
+def states_of(seed: int = 1) -> dict[Modality, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (NUM_ITEMS, NUM_STATES, HIDDEN)
+    names: tuple[Modality, ...] = ("image", "text")
+    return {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name in names}
+
+
+def of_towers_there(branches: str, states: dict[Modality, Tensor]) -> dict[Modality, Tensor]:
+    """Leave out the modality that a run with one tower has no states of."""
+    only = branches.removesuffix("_only") if branches.endswith("_only") else None
+    return {name: tensor for name, tensor in states.items() if only in (None, name)}
+
+
+def literal(
+    weights: dict[str, Tensor], branches: str, mixing: str, activation: str, starts: bool, states: dict[Modality, Tensor]
+) -> Tensor:
+    """One item, one branch and one state after the other, as the equations have it."""
+
+    def sigma(x: Tensor) -> Tensor:
+        return x.clamp(min=0) if activation == "relu" else x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+
+    items = []
+    for item in range(NUM_ITEMS):
+        parts = []
+        for branch in BRANCHES[branches]:
+            of = {name.removeprefix(f"branches.{branch}."): tensor for name, tensor in weights.items()}
+            image, text = states["image"][item], states["text"][item]
+            own = text if branch == "text" else image
+            s = own[0] if starts and branch != "inter" else torch.zeros_like(own[0])
+            for k in range(NUM_STATES - int(starts)):
+                h = k + int(starts)
+                g = 1 / (1 + torch.exp(-of["gates"][k] / 0.1)) if mixing == "gated" else None
+                if branch == "inter":
+                    x = s + image[h] + text[h] if g is None else s + g * image[h] + (1 - g) * text[h]
+                else:
+                    x = s + own[h] if g is None else g * own[h] + (1 - g) * s
+                down = of[f"blocks.{k}.down.weight"] @ x + of[f"blocks.{k}.down.bias"]
+                s = x + of[f"blocks.{k}.up.weight"] @ sigma(down) + of[f"blocks.{k}.up.bias"]
+            out = of["out.weight"] @ s + of["out.bias"]
+            parts.append(of["project.weight"] @ out + of["project.bias"])
+        items.append(weights["fusion.weight"] @ torch.cat(parts) + weights["fusion.bias"])
+    return torch.stack(items)
+
+
+def gradients(network: SideNetwork, states: dict[Modality, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    output = network(states)
+    network.zero_grad()
+    (output * torch.arange(1, DIM + 1)).square().sum().backward()
+    return output.detach(), {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(("branches", "mixing", "activation", "starts"), VARIANTS)
+def test_agrees_with_a_literal_network(branches: str, mixing: str, activation: str, starts: bool) -> None:
+    network = network_of(branches, mixing, activation, starts).double()
+    states = states_of()
+    weights = {name: p.detach().clone().requires_grad_() for name, p in network.named_parameters()}
+    expected = literal(weights, branches, mixing, activation, starts, states)
+    (expected * torch.arange(1, DIM + 1)).square().sum().backward()
+    found, grads = gradients(network, of_towers_there(branches, states))
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-10, atol=1e-10)
+    assert grads.keys() == weights.keys()
+    for name, weight in weights.items():
+        assert weight.grad is not None
+        torch.testing.assert_close(grads[name], weight.grad, rtol=1e-8, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize(("branches", "starts"), [*itertools.product(BRANCHES, (False, True))])
+def test_hand_written_steps_equal_plain_operations(
+    branches: str, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_of(branches, "gated", "relu", starts)
+    states = {name: tensor.float() for name, tensor in states_of().items()}
+    states = of_towers_there(branches, states)
+    by_hand = gradients(network, states)
+    monkeypatch.setattr(side_network, "can_step", lambda *_: False)
+    plain = gradients(network, states)
+    torch.testing.assert_close(by_hand[0], plain[0], rtol=1e-5, atol=1e-5)
+    assert by_hand[1].keys() == plain[1].keys() == dict(network.named_parameters()).keys()
+    for name, gradient in plain[1].items():
+        bound = 1e-5 * max(1.0, float(gradient.abs().max()))
+        torch.testing.assert_close(by_hand[1][name], gradient, rtol=0, atol=bound, msg=name)
+
+
+def saved_bytes(network: SideNetwork, states: dict[Modality, Tensor]) -> int:
+    """Bytes that the forward pass keeps for the backward pass, each memory counted once."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = network(states)
+    assert output.requires_grad
+    return sum(kept.values())
+
+
+def test_hand_written_steps_keep_no_more_for_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of("intra_inter", "gated", "relu", False)
+    random = torch.Generator().manual_seed(0)
+    names: tuple[Modality, ...] = ("image", "text")
+    states = {name: torch.randn(500, NUM_STATES, HIDDEN, generator=random) for name in names}
+    by_hand = saved_bytes(network, states)
+    monkeypatch.setattr(side_network, "can_step", lambda *_: False)
+    assert by_hand <= saved_bytes(network, states)
+
+
+def test_under_autocast_the_plain_operations_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of("intra_inter", "gated", "relu", False)
+    states = {name: tensor.float() for name, tensor in states_of().items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(states)
+        monkeypatch.setattr(side_network, "can_step", lambda *_: False)
+        assert torch.equal(found, network(states))
+    assert found.dtype == torch.bfloat16
+    assert not torch.equal(found.float(), network(states))
+
+
+@pytest.mark.parametrize("num_items", [1, 3, 200])
+def test_merged_output_layers_equal_out_then_project(num_items: int) -> None:
+    tower = network_of("text_only", "gated", "relu", False).double().branches["text"]
+    final = torch.randn(num_items, HIDDEN, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    merged, apart = tower.embed(final), tower.project(tower.out(final))  # type: ignore[operator]
+    torch.testing.assert_close(merged, apart, rtol=1e-12, atol=1e-12)
+    parameters = [*tower.out.parameters(), *tower.project.parameters()]  # type: ignore[union-attr, operator]
+    first = torch.autograd.grad(merged.square().sum(), parameters)
+    second = torch.autograd.grad(apart.square().sum(), parameters)
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_block_starts_near_the_identity_and_gates_start_half_open() -> None:
+    block = SideBlock(64, 16)
+    x = torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
+    assert 0 < (block(x) - x).abs().max() < 0.05
+    assert not block.down.bias.any()
+    assert not block.up.bias.any()
+    tower = SideTower(HIDDEN, num_blocks=3, bottleneck=BOTTLENECK, embedding_dim=DIM)
+    assert tower.gates is not None
+    assert tower.gates.tolist() == [0.0] * 3
+    assert [gate.item() for gate in tower._open_gates() if gate is not None] == [0.5] * 3
+
+
+@pytest.mark.parametrize("mixing", ["gated", "add"])
+def test_introduced_are_blocks_and_gates(mixing: str) -> None:
+    network = network_of("intra_inter", mixing, "relu", False)
+    introduced = {id(parameter) for parameter in network.introduced()}
+    names = {name for name, parameter in network.named_parameters() if id(parameter) in introduced}
+    assert names == {name for name, _ in network.named_parameters() if ".blocks." in name or name.endswith(".gates")}
+    assert any(name.endswith(".gates") for name in names) == (mixing == "gated")
+    counted = sum(parameter.numel() for parameter in network.introduced())
+    block = 2 * HIDDEN * BOTTLENECK + HIDDEN + BOTTLENECK
+    assert counted == 3 * NUM_STATES * (block + int(mixing == "gated"))
+
+
+def test_branches_are_embedded_apart() -> None:
+    network = network_of("intra_inter", "gated", "relu", False).double()
+    states = states_of()
+    before = network.embed_branches(states)
+    after = network.embed_branches(states | {"text": states["text"] + 1})
+    changed: Callable[[Branch], bool] = lambda branch: not torch.equal(before[branch], after[branch])  # noqa: E731
+    assert [changed(branch) for branch in ("image", "text", "inter")] == [False, True, True]  # type: ignore[arg-type]
+    fused = network.fusion(torch.cat([before["image"], before["text"], before["inter"]], dim=-1))
+    assert torch.equal(network(states), fused)

@@ -1,0 +1,165 @@
+"""The checkpoints that ship with the package load offline, are small, and know what items show and say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ViTModel,
+)
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from peftrec.data.synthetic import SyntheticCatalogue
+from peftrec.data.synthetic_attributes import NUM_VALUES
+from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.tiny_towers import BERT_DIRECTORY, VIT_DIRECTORY
+from peftrec.tiny_towers.image import build_vit, normalise, pretrain_vit
+from peftrec.tiny_towers.pretrain import PRETRAINING_SEED
+from peftrec.tiny_towers.text import build_bert, pretrain_bert
+
+SOURCE = SyntheticCatalogue(num_items=1200, num_users=2)
+NUM_PROBED = 800
+"""Items that the probe learns from; the rest test it."""
+MAX_BYTES = 2_000_000
+
+ENGLISH_TITLES = (
+    "Shawshank Redemption, The (1994)",
+    "Monty Python's Life of Brian (1979)",
+    "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb (1963)",
+    "Amélie & Wallace: 100% fun - vol. #2!",
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(BERT_DIRECTORY)
+
+
+@pytest.fixture(scope="module")
+def titles() -> list[str]:
+    made = SOURCE.read(text=True, images=False).items.titles
+    assert made is not None
+    return list(made)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    made = SOURCE.read(text=False, images=True).items.images
+    assert isinstance(made, RenderedPictures)
+    return made.pixels
+
+
+def read_titles(bert: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, titles: list[str]) -> Tensor:
+    batch = tokenizer(titles, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return bert.eval()(**batch).last_hidden_state[:, 0]
+
+
+def look_at(vit: PreTrainedModel, pictures: np.ndarray) -> Tensor:
+    with torch.no_grad():
+        return vit.eval()(pixel_values=normalise(pictures)).last_hidden_state[:, 0]
+
+
+def probed_accuracy(states: Tensor, attribute: str) -> float:
+    """Fit a ridge regression from states to one attribute; return its accuracy on items it has not seen."""
+    values = torch.from_numpy(SOURCE.attributes().by_name()[attribute])
+    known = states[:NUM_PROBED]
+    inputs = nn.functional.pad((states - known.mean(0)) / known.std(0), (0, 1), value=1.0).double()
+    targets = nn.functional.one_hot(values[:NUM_PROBED], NUM_VALUES[attribute]).double()
+    known = inputs[:NUM_PROBED]
+    weights = torch.linalg.solve(known.T @ known + torch.eye(known.shape[1]).double(), known.T @ targets)
+    guesses = (inputs[NUM_PROBED:] @ weights).argmax(dim=1)
+    return (guesses == values[NUM_PROBED:]).double().mean().item()
+
+
+def test_checkpoints_are_small() -> None:
+    files = [path for folder in (BERT_DIRECTORY, VIT_DIRECTORY) for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < MAX_BYTES
+
+
+@pytest.mark.parametrize(("model", "directory"), [(BertModel, BERT_DIRECTORY), (ViTModel, VIT_DIRECTORY)])
+def test_checkpoints_hold_exactly_the_encoder(model: type[PreTrainedModel], directory: Path) -> None:
+    encoder, report = model.from_pretrained(
+        directory, add_pooling_layer=False, dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(report.values())
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    assert all(parameter.isfinite().all() for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("directory", [BERT_DIRECTORY, VIT_DIRECTORY])
+def test_checkpoints_load_by_path_alone(directory: Path) -> None:
+    config = AutoConfig.from_pretrained(directory)
+    encoder = AutoModel.from_pretrained(directory, dtype=torch.float32)
+    assert (config.hidden_size, config.num_hidden_layers) == (64, 4)
+    assert encoder.config.model_type == config.model_type
+
+
+def test_every_synthetic_title_comes_back_from_its_tokens(
+    tokenizer: PreTrainedTokenizerBase, titles: list[str]
+) -> None:
+    for title in titles:
+        tokens = tokenizer(title)["input_ids"]
+        assert tokenizer.unk_token_id not in tokens
+        assert tokenizer.decode(tokens, skip_special_tokens=True).replace(" ", "") == title.lower().replace(" ", "")
+
+
+def test_words_of_synthetic_titles_are_one_token_each(tokenizer: PreTrainedTokenizerBase, titles: list[str]) -> None:
+    assert all(len(tokenizer.tokenize(title)) == len(title.replace(",", " ,").split()) for title in titles)
+
+
+@pytest.mark.parametrize("title", ENGLISH_TITLES)
+def test_english_titles_have_no_unknown_token(tokenizer: PreTrainedTokenizerBase, title: str) -> None:
+    assert tokenizer.unk_token not in tokenizer.tokenize(title)
+
+
+def test_english_titles_do_not_collapse(tokenizer: PreTrainedTokenizerBase) -> None:
+    bert = AutoModel.from_pretrained(BERT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
+    states = read_titles(bert, tokenizer, list(ENGLISH_TITLES))
+    similarity = nn.functional.cosine_similarity(states[:, None], states[None], dim=-1)
+    assert similarity.fill_diagonal_(-1).max() < 0.95
+
+
+def test_preprocessor_prepares_what_the_tower_was_trained_on(pictures: np.ndarray) -> None:
+    processor = ViTImageProcessorPil.from_pretrained(VIT_DIRECTORY)
+    prepared = processor(list(pictures[:4]), return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(prepared, normalise(pictures[:4]))
+
+
+@pytest.mark.parametrize("attribute", ["kind", "material", "use"])
+def test_text_tower_knows_what_titles_say(
+    tokenizer: PreTrainedTokenizerBase, titles: list[str], attribute: str
+) -> None:
+    torch.manual_seed(0)
+    pretrained = AutoModel.from_pretrained(BERT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
+    accuracy, baseline = (
+        probed_accuracy(read_titles(bert, tokenizer, titles), attribute)
+        for bert in (pretrained, build_bert(len(tokenizer)))
+    )
+    assert accuracy > baseline + 0.1
+
+
+@pytest.mark.parametrize(("attribute", "margin"), [("kind", 0.1), ("colour", 0.0), ("pattern", 0.0)])
+def test_image_tower_knows_what_pictures_show(pictures: np.ndarray, attribute: str, margin: float) -> None:
+    """Colours and patterns are known to random weights too, almost."""
+    torch.manual_seed(0)
+    pretrained = AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
+    accuracy, baseline = (probed_accuracy(look_at(vit, pictures), attribute) for vit in (pretrained, build_vit()))
+    assert accuracy > max(baseline + margin, 0.8)
+
+
+def test_pretraining_is_deterministic_and_sees_no_default_item(titles: list[str], pictures: np.ndarray) -> None:
+    assert SyntheticCatalogue().catalogue_seed != PRETRAINING_SEED
+    for first, second in (
+        [pretrain_bert(titles[:256], seed=0, num_steps=2)[0] for _ in range(2)],
+        [pretrain_vit(pictures[:256], seed=0, num_steps=2) for _ in range(2)],
+    ):
+        torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
