@@ -71,7 +71,7 @@ def sequence_batch(pair: TowerPair, *, num_items: int = 12, num_users: int = 6, 
     lengths = random.integers(2, 6, size=num_users)
     lengths[0] = 5
     sequences = random.integers(0, num_items, size=(num_users, 5))
-    sequences.flat[: num_items] = np.arange(num_items)
+    sequences.flat[:num_items] = np.arange(num_items)
     mask = np.arange(5) >= 5 - lengths[:, None]
     mask[: -(-num_items // 5)] = True
     sequences[~mask] = 0

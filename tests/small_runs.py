@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from small_models import SMALL
-
 from peftrec.settings import Settings, settings_from_config
+from small_models import SMALL
 
 TARGETS = {
     "full": {"_target_": "peftrec.strategies.full.Full"},

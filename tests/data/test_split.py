@@ -1,5 +1,6 @@
 """The paper's cut: against a literal one on random histories, and by hand."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -89,12 +90,12 @@ def test_all_windows_cover_each_transition_once(sequence_length: int) -> None:
     expected = Counter(
         (user, *pair)
         for user, history in zip(split.test.histories.users, lists(split.validation.histories), strict=True)
-        for pair in zip(history, history[1:], strict=False)
+        for pair in itertools.pairwise(history)
     )
     found = Counter(
         (user, *pair)
         for user, window in zip(split.windows.users, lists(split.windows), strict=True)
-        for pair in zip(window, window[1:], strict=False)
+        for pair in itertools.pairwise(window)
     )
     assert found == expected
 

@@ -226,7 +226,9 @@ def test_size_and_normalisation_are_the_processors(vit: Path) -> None:
 
 def test_a_processor_that_crops_gives_the_size_after_it(vit: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(vit, tmp_path / "copy"))
-    DeiTImageProcessorPil(size={"height": 20, "width": 20}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    DeiTImageProcessorPil(size={"height": 20, "width": 20}, crop_size={"height": 16, "width": 16}).save_pretrained(
+        folder
+    )
     transform = PretrainedImage(checkpoint=str(folder)).transform()
     assert (transform.height, transform.width) == (16, 16)
 

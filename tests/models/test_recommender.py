@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import torch
-from small_models import SMALL_PAIRS, sequence_batch
 from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch, SequenceBatch
 from peftrec.models.item_encoder import ItemEncoder
 from peftrec.models.recommender import Recommender
 from peftrec.models.user_encoders.sasrec import SASRec
+from small_models import SMALL_PAIRS, sequence_batch
 
 DIM, NUM_ITEMS = 8, 12
 

@@ -63,7 +63,12 @@ def of_towers_there(branches: str, states: dict[Modality, Tensor]) -> dict[Modal
 
 
 def literal(
-    weights: dict[str, Tensor], branches: str, mixing: str, activation: str, starts: bool, states: dict[Modality, Tensor]
+    weights: dict[str, Tensor],
+    branches: str,
+    mixing: str,
+    activation: str,
+    starts: bool,
+    states: dict[Modality, Tensor],
 ) -> Tensor:
     """One item, one branch and one state after the other, as the equations have it."""
 

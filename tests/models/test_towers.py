@@ -106,9 +106,7 @@ def test_states_are_the_pooled_hidden_states(saved: Saved, pooling: Literal["cls
     for place, index in enumerate(indices):
         state = expected.last_hidden_state if index == OUTPUT else expected.hidden_states[index]
         torch.testing.assert_close(states[:, place], saved.pooled(state, inputs, pooling), rtol=0, atol=1e-5)
-    torch.testing.assert_close(
-        output, saved.pooled(expected.last_hidden_state, inputs, pooling), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(output, saved.pooled(expected.last_hidden_state, inputs, pooling), rtol=0, atol=1e-5)
     distinct = states.transpose(0, 1).flatten(1)
     is_normed_after = saved.modality == "image"  # only then the output is another vector than the last state
     apart = torch.pdist(distinct) > 1e-3
@@ -167,7 +165,7 @@ def test_the_sites_are_the_linear_layers_of_every_block(saved: Saved) -> None:
         site: {tuple(tower.encoder.get_submodule(path).weight.shape) for path in found}  # type: ignore[union-attr, arg-type]
         for site, found in paths.items()
     }
-    assert shapes == dict.fromkeys(("query", "key", "value", "attention_output"), {(WIDTH, WIDTH)}) | {
+    assert shapes == {key: {(WIDTH, WIDTH)} for key in ("query", "key", "value", "attention_output")} | {
         "ffn_input": {(FFN, WIDTH)},
         "ffn_output": {(WIDTH, FFN)},
     }

@@ -124,12 +124,10 @@ def check_sequence_encoder(case: Case) -> None:
         dim=embeddings.shape[2], sequence_length=embeddings.shape[1]
     )
     names = {
-        "attention.q.": "0.query.",
-        "attention.k.": "0.key.",
-        "attention.v.": "0.value.",
-        "attention.out.": "0.out.",
-        "attention.layer_norm.": "0.layer_norm.",
-        "feed_forward.": "1.",
+        "attention.q.": "attention.query.",
+        "attention.k.": "attention.key.",
+        "attention.v.": "attention.value.",
+        "attention.out.": "attention.out.",
     }
     weights: dict[str, Tensor] = {}
     for key, tensor in case.tensors.items():

@@ -1,10 +1,10 @@
 """Adapters stand behind both dense layers of every block, before residual and norm."""
 
 import torch
-from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch
 
 from peftrec.models.side_network import SideBlock
 from peftrec.strategies.adapter import AdaptedLinear, Adapter
+from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch
 
 PAIR = SMALL_PAIRS["text_and_image"]
 

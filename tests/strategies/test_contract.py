@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_models import SMALL_PAIRS, build_strategy, item_batch, sequence_batch, strategy_files
 
 from peftrec.data.content import ItemContent
 from peftrec.errors import CheckpointError, SettingsError
@@ -19,6 +18,7 @@ from peftrec.training.module import RecommenderModule, Schedule
 from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
 from peftrec.training.probe import probe_step
+from small_models import SMALL_PAIRS, build_strategy, item_batch, sequence_batch, strategy_files
 
 NUM_ITEMS, DIM = 12, 8
 
@@ -37,10 +37,7 @@ class StatesOnce:
 def build_module(strategy: Strategy, pair: TowerPair, *, seed: int = 0) -> RecommenderModule:
     """Assemble a strategy as a run does, on small towers."""
     reads_store = strategy.states == "store"
-    if strategy.reads_content:
-        towers = pair.load(seed=1, with_weights=not reads_store)
-    else:
-        towers = Towers()
+    towers = pair.load(seed=1, with_weights=not reads_store) if strategy.reads_content else Towers()
     snapshot = PretrainedSnapshot.of(towers)
     torch.manual_seed(seed)
     encoder = strategy.adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)

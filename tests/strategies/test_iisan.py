@@ -1,12 +1,12 @@
 """Which states the side network reads, and what it refuses."""
 
 import pytest
-from small_models import BASE_SHAPE, SMALL, SMALL_PAIRS, TEXT
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.pretrained import PretrainedImage, TowerPair
 from peftrec.strategies.iisan import IISAN
+from small_models import BASE_SHAPE, SMALL, SMALL_PAIRS, TEXT
 
 PAIR = SMALL_PAIRS["text_and_image"]
 
@@ -22,8 +22,13 @@ def test_the_paper_reads_every_second_state() -> None:
 
 
 def test_layers_are_counted_from_the_top_of_an_odd_tower() -> None:
-    odd = TowerPair(text=None, image=PretrainedImage(architecture={
-        "model_type": "vit", "image_size": 16, "patch_size": 8, **SMALL, "num_hidden_layers": 5}, random_init=True))
+    odd = TowerPair(
+        text=None,
+        image=PretrainedImage(
+            architecture={"model_type": "vit", "image_size": 16, "patch_size": 8, **SMALL, "num_hidden_layers": 5},
+            random_init=True,
+        ),
+    )
     assert encoder(IISAN(), odd).indices == {"image": (0, 1, 3, 5)}
 
 
@@ -55,6 +60,4 @@ def test_blocks_and_gates_are_introduced_and_the_rest_recommends() -> None:
     built = encoder(IISAN())
     introduced = {id(parameter) for parameter in built.introduced()}
     names = {name for name, parameter in built.named_parameters() if id(parameter) in introduced}
-    assert names == {
-        name for name, _ in built.named_parameters() if ".blocks." in name or name.endswith(".gates")
-    }
+    assert names == {name for name, _ in built.named_parameters() if ".blocks." in name or name.endswith(".gates")}

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, item_batch
 
 from peftrec.errors import SettingsError
 from peftrec.models.pretrained import TowerPair
 from peftrec.models.towers import Towers
 from peftrec.strategies.lora import LoRA
+from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, item_batch
 
 PAIR = SMALL_PAIRS["text_and_image"]
 

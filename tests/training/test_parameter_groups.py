@@ -1,7 +1,6 @@
 """Origins are told by identity, and every parameter has one fate."""
 
 import pytest
-from small_models import SMALL_PAIRS
 from torch import nn
 
 from peftrec.models.item_encoder import TowerItemEncoder
@@ -14,6 +13,7 @@ from peftrec.training.parameter_groups import (
     parameter_fates,
     tensor_bytes,
 )
+from small_models import SMALL_PAIRS
 
 RATES = {"text": 1.0, "image": 2.0, "introduced": 3.0, "recommender": 4.0}
 

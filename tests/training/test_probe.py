@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from small_models import SMALL_PAIRS, sequence_batch
 from torch import nn
 
 from peftrec.data.content import ItemContent
@@ -13,6 +12,7 @@ from peftrec.training.module import RecommenderModule, Schedule
 from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
 from peftrec.training.probe import AdaptationError, check_gradients, check_modes, probe_step
+from small_models import SMALL_PAIRS, sequence_batch
 
 PAIR = SMALL_PAIRS["text_only"]
 

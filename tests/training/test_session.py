@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_runs import small_config, small_settings
 
 from peftrec.errors import CheckpointError, RecordError, StoreError, UserError
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.evaluation.ranking import NonFiniteScores
+from peftrec.evaluation.ranking import NonFiniteScoresError
 from peftrec.results.record import Record, read_record, write_record
 from peftrec.settings import settings_from_config
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
 from peftrec.training.session import evaluate_run, train_run
+from small_runs import small_config, small_settings
 
 STRATEGIES = ("full", "iisan", "iisan_cached", "id")
 
@@ -138,9 +138,10 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
             raise MemoryError("for the test")
         return original(self, batch, batch_idx)
 
-    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+    with monkeypatch.context() as patched:
         patched.setattr(RecommenderModule, "training_step", crash_in_third_epoch)
-        train_run(small_settings(tmp_path / "crashed", strategy))
+        with pytest.raises(MemoryError):
+            train_run(small_settings(tmp_path / "crashed", strategy))
     (crashed_directory,) = (tmp_path / "crashed" / "small").iterdir()
     crashed = read_record(crashed_directory)
     assert crashed.status == "out_of_memory"
@@ -169,9 +170,7 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
 
 def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path) -> None:
     base, _ = train(tmp_path / "a", trainer={"max_epochs": 1})
-    same, _ = train(
-        tmp_path / "b", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False}
-    )
+    same, _ = train(tmp_path / "b", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False})
     assert same.name == base.name
     assert ranks(same).equals(ranks(base))
     assert not (same / "epochs.csv").exists()
@@ -221,7 +220,7 @@ def test_scores_that_are_not_finite_fail_the_run(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(
         RecommenderModule, "encode_catalogue", lambda self: torch.full((len(self.log_popularity), 8), torch.nan)
     )
-    with pytest.raises(NonFiniteScores):
+    with pytest.raises(NonFiniteScoresError):
         train(tmp_path)
     (run_directory,) = (tmp_path / "small").iterdir()
     assert read_record(run_directory).status == "failed"
@@ -267,7 +266,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fill_up)
-        with pytest.raises(UserError, match="No space left on device.*this one resumes"):
+        with pytest.raises(UserError, match=r"No space left on device.*this one resumes"):
             train_run(small_settings(tmp_path))
     assert not list(tmp_path.rglob("*.partial"))
     (run_directory,) = (tmp_path / "small").iterdir()

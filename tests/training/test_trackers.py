@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from small_runs import small_settings
 
 from peftrec.results.record import read_record
 from peftrec.training.module import RecommenderModule
 from peftrec.training.session import train_run
 from peftrec.training.trackers import summary
+from small_runs import small_settings
 
 wandb = pytest.importorskip("wandb")
 

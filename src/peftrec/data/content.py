@@ -78,10 +78,8 @@ class Pixels:
 
     def batch(self, items: npt.NDArray[np.integer]) -> ImageBatch:
         """Return the pixels of `items`."""
-        if self._kept is not None:
-            pixels = self._kept[items]
-        else:
-            pixels = np.stack([self._decode(int(item)) for item in items])
+        kept = self._kept
+        pixels = np.stack([self._decode(int(item)) for item in items]) if kept is None else kept[items]
         return ImageBatch(pixels=torch.from_numpy(pixels), mean=self.transform.mean, std=self.transform.std)
 
 

@@ -20,7 +20,9 @@ class Interactions:
     offsets: npt.NDArray[np.int64]
 
     @classmethod
-    def from_lists(cls, users: Sequence[str], histories: Sequence[Sequence[int]]) -> "Interactions":
+    def from_lists(
+        cls, users: Sequence[str], histories: Sequence[Sequence[int] | npt.NDArray[np.int32]]
+    ) -> "Interactions":
         """Pack one list of item indices per user."""
         lengths = np.fromiter((len(history) for history in histories), dtype=np.int64, count=len(histories))
         flat = [item for history in histories for item in history]

@@ -1,5 +1,6 @@
 """Training batches: users in an order drawn from (seed, epoch), items distinct."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -63,7 +64,7 @@ class EpochOrder(Sampler[npt.NDArray[np.int64]]):
         self.seed = seed
         self.repeats_one_epoch = overfit_batches is not None
         self.epoch = 0
-        limits = (-(-num_windows // batch_size), max_batches, overfit_batches)
+        limits = (math.ceil(num_windows / batch_size), max_batches, overfit_batches)
         self.num_batches = min(limit for limit in limits if limit is not None)
 
     def set_epoch(self, epoch: int) -> None:

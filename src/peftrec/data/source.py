@@ -1,8 +1,8 @@
 """The contract of a data source: the base class that every reader and the synthetic catalogue extend."""
 
 from abc import ABC, abstractmethod
-from dataclasses import field as plain_field
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field as plain_field
 from typing import Literal
 
 from pydantic import Field

@@ -117,9 +117,7 @@ def _drop_last(interactions: Interactions, number: int) -> Interactions:
     return _slices(interactions, interactions.offsets[:-1], interactions.offsets[1:] - number)
 
 
-def _slices(
-    interactions: Interactions, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> Interactions:
+def _slices(interactions: Interactions, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Interactions:
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(ends - starts)])
     positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
     return Interactions(users=interactions.users, items=interactions.items[positions], offsets=offsets)

@@ -12,9 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 CUTOFFS = (5, 10, 20)
 
 
-def ranking_metrics(
-    ranks: npt.NDArray[np.integer[Any]], is_unreachable: npt.NDArray[np.bool_]
-) -> dict[str, float]:
+def ranking_metrics(ranks: npt.NDArray[np.integer[Any]], is_unreachable: npt.NDArray[np.bool_]) -> dict[str, float]:
     """Return `hr@k`, `ndcg@k` and `mrr@k` as fractions; an unreachable target is a miss.
 
     NDCG is 1 / log2(rank + 1), MRR is 1 / rank, both zero beyond k.

@@ -15,7 +15,7 @@ from torch import Tensor
 HistoryMask = Literal["all", "all_but_target", "none"]
 
 
-class NonFiniteScores(ArithmeticError):
+class NonFiniteScoresError(ArithmeticError):
     """A score is NaN or infinite; a NaN target would rank first under a descending sort, so the run must fail."""
 
 
@@ -72,10 +72,10 @@ def rank_targets(
 ) -> Ranked:
     """Rank each target among the candidates that the mask leaves; ties count against the target. Overwrites `scores`.
 
-    Raises NonFiniteScores.
+    Raises NonFiniteScoresError.
     """
     if not bool(torch.isfinite(scores.sum(dim=1)).all()):
-        raise NonFiniteScores("a score is not finite; lower the learning rate or use 32-bit precision")
+        raise NonFiniteScoresError("a score is not finite; lower the learning rate or use 32-bit precision")
     rows = torch.arange(len(targets), device=scores.device)
     target_scores = scores[rows, targets].clone()
     is_unreachable = torch.zeros_like(targets, dtype=torch.bool)

@@ -42,9 +42,12 @@ def build_store(
         arrays = _compute(beside, key, towers, content, num_items=num_items, batch_size=batch_size)
         manifest = Manifest(key=key, arrays=arrays, build_seconds=time.perf_counter() - started)
         write_atomically(beside / MANIFEST, manifest.model_dump_json(indent=2).encode())
-        if not folder.exists():
+        try:
             beside.rename(folder)
-            sync_directory(directory)
+        except OSError:
+            if not folder.exists():
+                raise
+        sync_directory(directory)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return open_store(folder, key)

@@ -142,7 +142,7 @@ def open_store(folder: Path, key: StoreKey) -> HiddenStateStore:
     states: dict[Modality, Tensor] = {}
     for name in ("image", "text"):
         if name in manifest.arrays:
-            states[name] = _open_array(array_path(folder, name), manifest.arrays[name], key.dtype)  # type: ignore[index]
+            states[name] = _open_array(array_path(folder, name), manifest.arrays[name], key.dtype)
     return HiddenStateStore(states=states, manifest=manifest)
 
 
@@ -153,7 +153,9 @@ def _read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise StoreError(f"{file}: missing; delete {folder} and it is built again") from error
     except ValidationError as error:
-        raise StoreError(f"{file}: malformed ({error.errors()[0]['msg']}); delete {folder} and it is built again") from error
+        raise StoreError(
+            f"{file}: malformed ({error.errors()[0]['msg']}); delete {folder} and it is built again"
+        ) from error
 
 
 def _open_array(path: Path, expected: ArrayFile, dtype: str) -> Tensor:

@@ -1,7 +1,7 @@
 """Where each supported Hugging Face family keeps its blocks and layers; a rename inside transformers hurts this file
 alone (transformers 5 renamed ViT's and kept BERT's, huggingface/transformers#41693)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PretrainedConfig
 
@@ -17,6 +17,8 @@ class Family:
     sites: dict[str, str]
     has_pooler: bool = True
     """Whether the model class takes `add_pooling_layer`; an unused pooler would count as trainable."""
+    num_prefix_tokens: int = 1
+    """Tokens that stand before the patches: [CLS], and in DeiT a distillation token; the mean leaves them out."""
 
 
 _BERT = Family(
@@ -59,7 +61,9 @@ _VIT = Family(
     },
 )
 
-FAMILIES = {"bert": _BERT, "roberta": _BERT, "distilbert": _DISTILBERT, "vit": _VIT, "deit": _VIT}
+_DEIT = replace(_VIT, num_prefix_tokens=2)
+
+FAMILIES = {"bert": _BERT, "roberta": _BERT, "distilbert": _DISTILBERT, "vit": _VIT, "deit": _DEIT}
 """transformers' `model_type` to family."""
 
 

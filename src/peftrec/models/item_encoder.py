@@ -33,12 +33,13 @@ class FusionHead(nn.Module):
 
     def __init__(self, widths: dict[Modality, int], *, embedding_dim: int) -> None:
         super().__init__()
-        self.project = nn.ModuleDict({name: nn.Linear(width, embedding_dim) for name, width in widths.items()})
+        self.modalities = tuple(widths)
+        self.project = nn.ModuleDict({str(name): nn.Linear(width, embedding_dim) for name, width in widths.items()})
         self.fusion = nn.Linear(len(widths) * embedding_dim, embedding_dim)
 
     def forward(self, vectors: dict[Modality, Float[Tensor, "item hidden"]]) -> Float[Tensor, "item dim"]:
         """Fuse the towers' output vectors."""
-        projected = [nn.functional.gelu(layer(vectors[name])) for name, layer in self.project.items()]
+        projected = [nn.functional.gelu(self.project[name](vectors[name])) for name in self.modalities]
         return self.fusion(torch.cat(projected, dim=-1))
 
 

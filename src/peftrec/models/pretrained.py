@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from peftrec.data.content import ImageTransform, TokenisedTitles
 from peftrec.errors import SettingsError
@@ -95,7 +95,7 @@ class PretrainedEncoder:
             digest.update(str(seed).encode())
             return digest.hexdigest()
         for file in self._asking(modality, self._weight_files):
-            with open(file, "rb") as stream:
+            with Path(file).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 
@@ -142,8 +142,10 @@ class PretrainedText(PretrainedEncoder):
 
     def tokenise(self, titles: Sequence[str]) -> TokenisedTitles:
         """Tokenise all titles."""
-        location = self.location() if self.tokenizer is None else PretrainedEncoder(checkpoint=self.tokenizer).location()
-        tokenizer = self._asking("text", lambda: AutoTokenizer.from_pretrained(location, revision=self.revision or "main"))
+        source = self if self.tokenizer is None else PretrainedEncoder(checkpoint=self.tokenizer)
+        tokenizer = self._asking(
+            "text", lambda: AutoTokenizer.from_pretrained(source.location(), revision=self.revision or "main")
+        )
         texts = [title.lower() if self.lower_case else title for title in titles]
         encoded = tokenizer(texts, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
         return TokenisedTitles.from_lists(encoded, padding_id=tokenizer.pad_token_id or 0)
@@ -158,13 +160,13 @@ class PretrainedImage(PretrainedEncoder):
     std: tuple[float, float, float] | None = None
 
     def transform(self) -> ImageTransform:
-        """Return how images become pixels."""
+        """Return how images become pixels: resized straight to what the encoder takes, so nothing is cropped away."""
         processor = self._processor()
-        size = processor.get("size", {})
-        side = self.image_size or size.get("height") or size.get("shortest_edge") or self.config("image").image_size
+        given = processor.get("crop_size" if processor.get("do_center_crop") else "size")
+        height, width = _sides(self.image_size or given or self.config("image").image_size)
         return ImageTransform(
-            height=int(side),
-            width=int(self.image_size or size.get("width") or side),
+            height=height,
+            width=width,
             mean=self.mean or tuple(processor.get("image_mean", _PUBLISHED_MEAN)),
             std=self.std or tuple(processor.get("image_std", _PUBLISHED_MEAN)),
         )
@@ -177,6 +179,14 @@ class PretrainedImage(PretrainedEncoder):
             lambda: ImageProcessingMixin.get_image_processor_dict(self.location(), revision=self.revision or "main"),
         )
         return found[0]
+
+
+def _sides(size: int | dict[str, int]) -> tuple[int, int]:
+    """Return height and width; processors give a number, `height` and `width`, or `shortest_edge`."""
+    if isinstance(size, int):
+        return size, size
+    height = size.get("height") or size["shortest_edge"]
+    return height, size.get("width") or height
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

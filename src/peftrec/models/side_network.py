@@ -121,12 +121,12 @@ class SideNetwork(nn.Module):
         starts_from_embedding: bool = False,
     ) -> None:
         super().__init__()
-        self.branches = nn.ModuleDict(dict(branches))
+        self.branches = nn.ModuleDict({str(name): tower for name, tower in branches.items()})
         self.starts_from_embedding = starts_from_embedding
         self.fusion = nn.Linear(len(branches) * embedding_dim, embedding_dim)
 
     def introduced(self) -> list[nn.Parameter]:
-        """Return blocks and gates: what stands beside the towers; output layers and fusion belong to the recommender."""
+        """Return blocks and gates, which stand beside the towers; output layers and fusion are the recommender's."""
         parameters: list[nn.Parameter] = []
         for tower in self.branches.values():
             parameters += list(tower.blocks.parameters())  # type: ignore[union-attr]

@@ -35,7 +35,7 @@ class Tower(nn.Module):
 
     def blocks(self) -> nn.ModuleList:
         """Return the encoder's blocks, lowest first."""
-        return cast(nn.ModuleList, self.encoder.get_submodule(self.family.blocks))
+        return cast("nn.ModuleList", self.encoder.get_submodule(self.family.blocks))
 
     def site_paths(self, site: str) -> list[str]:
         """Return the module path of `site` in every block.
@@ -59,9 +59,7 @@ class Tower(nn.Module):
         output = self._encode(inputs).last_hidden_state
         return self._pool(output, inputs)
 
-    def states(
-        self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]
-    ) -> Float[Tensor, "item state hidden"]:
+    def states(self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
         """Encode items to pooled hidden states: 0 is the embedding layer's, k the k-th block's, OUTPUT the output.
 
         Each state is pooled as soon as its block has run, so that memory does not grow with depth.
@@ -73,9 +71,7 @@ class Tower(nn.Module):
         return torch.stack([pooled[index] for index in indices], dim=1)
 
     @contextmanager
-    def _watching(
-        self, inputs: TextBatch | ImageBatch, indices: set[int], pooled: dict[int, Tensor]
-    ) -> Iterator[None]:
+    def _watching(self, inputs: TextBatch | ImageBatch, indices: set[int], pooled: dict[int, Tensor]) -> Iterator[None]:
         def keep(index: int, state: Any) -> None:
             pooled[index] = self._pool(state[0] if isinstance(state, tuple) else state, inputs)
 
@@ -103,7 +99,7 @@ class Tower(nn.Module):
         if self.pooling == "cls":
             return states[:, 0]
         if isinstance(inputs, ImageBatch):
-            return states[:, 1:].mean(dim=1)
+            return states[:, self.family.num_prefix_tokens :].mean(dim=1)
         mask = inputs.mask.unsqueeze(-1).to(states.dtype)
         return (states * mask).sum(dim=1) / mask.sum(dim=1)
 

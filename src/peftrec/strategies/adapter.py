@@ -4,8 +4,6 @@ adapter(x) = x + W_up relu(W_down x + b_down) + b_up, after the dense layer of t
 feed-forward output, before residual and norm.
 """
 
-from typing import ClassVar
-
 from jaxtyping import Float
 from pydantic import Field
 from pydantic.dataclasses import dataclass

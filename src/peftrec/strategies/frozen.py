@@ -32,4 +32,4 @@ class Frozen(Strategy):
 
     def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
         head = OutputStateHead(towers.widths(), embedding_dim=embedding_dim)
-        return FrozenStatesEncoder(towers, head, indices={name: (OUTPUT,) for name in towers.present()})
+        return FrozenStatesEncoder(towers, head, indices=dict.fromkeys(towers.present(), (OUTPUT,)))

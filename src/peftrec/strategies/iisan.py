@@ -75,9 +75,7 @@ class IISAN(Strategy):
             )
             for branch in self._branches(list(widths))
         }
-        return SideNetwork(
-            towers, embedding_dim=embedding_dim, starts_from_embedding=self.starts_from_embedding
-        )
+        return SideNetwork(towers, embedding_dim=embedding_dim, starts_from_embedding=self.starts_from_embedding)
 
     def _branches(self, modalities: list[Modality]) -> list[Branch]:
         if len(modalities) == 1:

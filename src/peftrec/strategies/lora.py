@@ -39,7 +39,11 @@ class LoRA(Strategy):
     def _adapt_tower(self, tower: Tower) -> None:
         targets = [path for site in self.sites for path in tower.site_paths(site)]
         config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # a fraction works, peft's annotation is narrower
+            lora_dropout=self.dropout,
+            target_modules=targets,
+            bias="none",
         )
         inject_adapter_in_model(config, tower.encoder)
         adapted = {name for name, module in tower.encoder.named_modules() if isinstance(module, BaseTunerLayer)}

@@ -1,6 +1,5 @@
 """Checkpoints of trainable tensors and plain data, whole or absent, loaded without unpickling code."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -57,4 +56,4 @@ def keep_last(run_directory: Path) -> ModelCheckpoint:
 def checkpoint_bytes(run_directory: Path) -> int | None:
     """Return the size of the best checkpoint."""
     path = checkpoint_path(run_directory, BEST)
-    return os.path.getsize(path) if path.exists() else None
+    return path.stat().st_size if path.exists() else None

@@ -122,9 +122,7 @@ class EfficiencyMeter(Callback):
         """Return all epochs trained so far."""
         return [Epoch.model_validate(epoch) for epoch in self.epochs]
 
-    def efficiency(
-        self, *, chosen_epoch: int, store_seconds: float | None, store_bytes: int | None
-    ) -> Efficiency:
+    def efficiency(self, *, chosen_epoch: int, store_seconds: float | None, store_bytes: int | None) -> Efficiency:
         """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept."""
         epochs = self.history()
         measured = epochs[1:]  # the first epoch pays for caches, compilation and worker start
@@ -144,7 +142,9 @@ class EfficiencyMeter(Callback):
             cuda_max_allocated_bytes=on_cuda,
             cuda_max_reserved_bytes=self.peak.cuda_reserved,
             resident_peak_bytes=(
-                None if resident is None or self.resident_before_model is None else resident - self.resident_before_model
+                None
+                if resident is None or self.resident_before_model is None
+                else resident - self.resident_before_model
             ),
             step_operations=None if self.step_cost is None else self.step_cost.operations,
             store_build_seconds=store_seconds,

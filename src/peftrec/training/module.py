@@ -86,7 +86,7 @@ class RecommenderModule(LightningModule):
                 embeddings=embeddings,
                 sequences=batch.sequences,
                 mask=batch.mask,
-                log_popularity=cast(Tensor, self.log_popularity)[batch.items.items],
+                log_popularity=cast("Tensor", self.log_popularity)[batch.items.items],
             )
         )
 
@@ -96,7 +96,7 @@ class RecommenderModule(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = optimizer_groups(self.fates, cast(Any, self.schedule.learning_rates))
+        groups = optimizer_groups(self.fates, cast("Any", self.schedule.learning_rates))
         is_fused = self.device.type in ("cpu", "cuda")
         return torch.optim.Adam(groups, fused=is_fused)
 
@@ -108,7 +108,7 @@ class RecommenderModule(LightningModule):
     def encode_catalogue(self) -> Float[Tensor, "candidate dim"]:
         """Embed every candidate with the current parameters."""
         embeddings = []
-        num_items = len(cast(Tensor, self.log_popularity))
+        num_items = len(cast("Tensor", self.log_popularity))
         for start in range(0, num_items, _CATALOGUE_BATCH):
             items = np.arange(start, min(start + _CATALOGUE_BATCH, num_items))
             embeddings.append(self.recommender.item_encoder(self.content.batch(items).to(self.device)))

@@ -46,17 +46,13 @@ class ParameterFate:
     """Null where it is frozen."""
 
 
-def parameter_fates(
-    model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot
-) -> list[ParameterFate]:
+def parameter_fates(model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot) -> list[ParameterFate]:
     """Return each unique parameter of the model with its origin and group."""
     introduced = {id(parameter) for parameter in (*item_encoder.towers.parameters(), *item_encoder.introduced())}
     fates = []
     for name, parameter in model.named_parameters():  # unique tensors: shared ones are listed once
         modality = snapshot.modality_of.get(id(parameter))
-        origin: Origin = (
-            "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
-        )
+        origin: Origin = "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
         group: Group = modality or ("introduced" if origin == "introduced" else "recommender")
         fates.append(
             ParameterFate(

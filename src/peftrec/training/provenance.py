@@ -39,7 +39,7 @@ _WITHOUT_EFFECT = (
     "towers.image.checkpoint",
     "towers.image.revision",
 )
-"""Keys that do not decide the result: paths (hashes of what lies there stand in for them), devices, workers, trackers."""
+"""Keys that do not decide the result: paths (hashes of what lies there stand in), devices, workers, trackers."""
 _PACKAGES = ("torch", "lightning", "transformers", "peft", "hydra-core", "numpy")
 
 

@@ -1,5 +1,6 @@
 """Evaluation batches: histories, targets, and what each user has seen."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,7 +47,7 @@ class RankingBlocks(Dataset[RankingBatch]):
         self.block = block
 
     def __len__(self) -> int:
-        return -(-len(self.cases) // self.block)
+        return math.ceil(len(self.cases) / self.block)
 
     def __getitem__(self, index: int) -> RankingBatch:
         if not 0 <= index < len(self):

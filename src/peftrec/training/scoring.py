@@ -46,9 +46,7 @@ def evaluate_test(
 ) -> tuple[Evaluation, UserRanks]:
     """Score the test set with the module's current parameters, and the floors beside it."""
     cases = split.test
-    ranked = rank_users(
-        module, cases, sequence_length=split.sequence_length, block=evaluation_block(settings, split)
-    )
+    ranked = rank_users(module, cases, sequence_length=split.sequence_length, block=evaluation_block(settings, split))
     masks = segment_masks(split.train_counts, cases.targets, np.diff(cases.histories.offsets))
     evaluation = Evaluation(
         test=ranking_metrics(ranked.ranks, ranked.is_unreachable),

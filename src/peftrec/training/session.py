@@ -157,9 +157,7 @@ def _fit(
     return meter
 
 
-def _trainer(
-    settings: Settings, run_directory: Path, measuring: list[Callback], loggers: list[Logger]
-) -> Trainer:
+def _trainer(settings: Settings, run_directory: Path, measuring: list[Callback], loggers: list[Logger]) -> Trainer:
     shows = settings.trainer.has_progress_bar and shows_progress()
     stopping = EarlyStopping(
         monitor=f"val/{settings.evaluation.monitor}", mode="max", patience=settings.evaluation.patience

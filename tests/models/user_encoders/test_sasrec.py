@@ -37,7 +37,9 @@ def test_a_later_item_does_not_change_earlier_states() -> None:
         others = model(changed, mask)
         torch.testing.assert_close(others[:, :step], states[:, :step], rtol=0, atol=1e-6)
         there = mask[:, step]
-        assert ((others[:, step:] - states[:, step:]).abs().amax(dim=2) > 1e-4)[there].all(), "every later state sees it"
+        assert ((others[:, step:] - states[:, step:]).abs().amax(dim=2) > 1e-4)[there].all(), (
+            "every later state sees it"
+        )
 
 
 @torch.no_grad()

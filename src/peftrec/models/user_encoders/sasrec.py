@@ -1,8 +1,8 @@
 """SASRec (Kang & McAuley, ICDM 2018) in the post-norm variant of the published IISAN code.
 
-    x   = dropout(LayerNorm(items + positions))
-    x   = LayerNorm(x + dropout(attention(x)))          attention without biases, scaled by 1 / sqrt(dim / heads)
-    x   = LayerNorm(x + dropout(W2 relu(W1 x + b1) + b2))
+x   = dropout(LayerNorm(items + positions))
+x   = LayerNorm(x + dropout(attention(x)))          attention without biases, scaled by 1 / sqrt(dim / heads)
+x   = LayerNorm(x + dropout(W2 relu(W1 x + b1) + b2))
 """
 
 import torch
@@ -59,6 +59,20 @@ class FeedForward(nn.Module):
         return self.layer_norm(states + self.dropout(self.down(nn.functional.relu(self.up(states)))))
 
 
+class Block(nn.Module):
+    """Attention, then feed-forward."""
+
+    def __init__(self, settings: "SASRec", dim: int) -> None:
+        super().__init__()
+        self.attention = SelfAttention(dim, num_heads=settings.num_heads, dropout=settings.dropout)
+        self.feed_forward = FeedForward(dim, hidden=settings.widening * dim, dropout=settings.dropout)
+
+    def forward(
+        self, states: Float[Tensor, "user step dim"], visible: Bool[Tensor, "user 1 step step"]
+    ) -> Float[Tensor, "user step dim"]:
+        return self.feed_forward(self.attention(states, visible))
+
+
 class SASRecEncoder(nn.Module):
     """The module; see SASRec for its hyper-parameters."""
 
@@ -67,15 +81,7 @@ class SASRecEncoder(nn.Module):
         self.position_embedding = nn.Embedding(sequence_length, dim)
         self.layer_norm = nn.LayerNorm(dim, eps=_LAYER_NORM_EPS)
         self.dropout = nn.Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    SelfAttention(dim, num_heads=settings.num_heads, dropout=settings.dropout),
-                    FeedForward(dim, hidden=settings.widening * dim, dropout=settings.dropout),
-                ]
-            )
-            for _ in range(settings.num_blocks)
-        )
+        self.blocks = nn.ModuleList(Block(settings, dim) for _ in range(settings.num_blocks))
         self.apply(_initialise)
 
     def forward(
@@ -89,8 +95,8 @@ class SASRecEncoder(nn.Module):
         causal = torch.ones(num_steps, num_steps, dtype=torch.bool, device=mask.device).tril()
         itself = torch.eye(num_steps, dtype=torch.bool, device=mask.device)
         visible = ((mask[:, None, :] & causal) | itself)[:, None]
-        for attention, feed_forward in self.blocks:  # type: ignore[misc]
-            states = feed_forward(attention(states, visible))
+        for block in self.blocks:
+            states = block(states, visible)
         return states
 
 
