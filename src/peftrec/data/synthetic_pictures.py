@@ -61,8 +61,13 @@ def _wedge(x: Plane, y: Plane, top: float, bottom: float, widths: tuple[float, f
 
 # Silhouettes in the order of KIND_WORDS, in coordinates from -1 (left, top) to 1 (right, bottom).
 SILHOUETTES: tuple[Drawing, ...] = (
-    lambda x, y: _box(x, y, (-0.75, 0.75), (-0.2, 0.9)) | (_ring(x, y, (0.0, -0.2), 0.32, 0.55) & (y < -0.1)),
-    lambda x, y: _box(x, y, (-0.8, 0.4), (-0.65, 0.75)) | (_ring(x, y, (0.45, 0.05), 0.26, 0.5) & (x > 0.3)),
+    lambda x, y: (
+        _box(x, y, (-0.75, 0.75), (-0.2, 0.9))
+        | (_ring(x, y, (0.0, -0.2), 0.32, 0.55) & _box(x, y, (-1, 1), (-1, -0.1)))
+    ),
+    lambda x, y: (
+        _box(x, y, (-0.8, 0.4), (-0.65, 0.75)) | (_ring(x, y, (0.45, 0.05), 0.26, 0.5) & _box(x, y, (0.3, 1), (-1, 1)))
+    ),
     lambda x, y: (
         _wedge(x, y, -0.9, 0.15, (0.3, 0.85))
         | _box(x, y, (-0.12, 0.12), (0.1, 0.9))
@@ -107,9 +112,9 @@ class _Scene:
         jitter = generator.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, (count, 1, 1, 3))
         colour = COLOURS[attributes.colour][:, None, None, :] + jitter.astype(np.float32)
         return cls(
-            shift=generator.integers(-16, 17, (count, 2, 1, 1)).astype(np.float32) / 256,
-            scale=generator.integers(76, 91, (count, 1, 1)).astype(np.float32) / 100,
-            phase=generator.integers(0, 5, (count, 2, 1, 1)).astype(np.float32) / 4,
+            shift=generator.integers(-16, 17, (count, 2, 1, 1)).astype(np.float32) / np.float32(256),
+            scale=generator.integers(76, 91, (count, 1, 1)).astype(np.float32) / np.float32(100),
+            phase=generator.integers(0, 5, (count, 2, 1, 1)).astype(np.float32) / np.float32(4),
             colour=np.clip(colour, 0, 255),
             background=generator.integers(205, 246, (count, 1, 1, 1)).astype(np.float32),
             noise=generator.integers(-NOISE_LEVELS, NOISE_LEVELS + 1, (count, size, size, 1), dtype=np.int8),
@@ -130,12 +135,16 @@ def render_pictures(generator: np.random.Generator, attributes: Attributes, size
 
 
 def _render(scene: _Scene, kind: Indices, pattern: Indices, size: int) -> Pixels:
-    axis = (np.arange(size * SUBPIXELS, dtype=np.float32) + np.float32(0.5)) / (size * SUBPIXELS) * 2 - 1
+    # Centres of the samples, from -1 to 1; a pattern counts in pixels of a 32-pixel picture.
+    steps = np.arange(1, 2 * size * SUBPIXELS, 2, dtype=np.float32)
+    axis = steps / np.float32(size * SUBPIXELS) - np.float32(1)
     columns, rows = axis[None, None, :], axis[None, :, None]
     is_product = _choose(
         SILHOUETTES, kind, (columns - scene.shift[:, 0]) / scene.scale, (rows - scene.shift[:, 1]) / scene.scale
     )
-    is_light = _choose(PATTERNS, pattern, columns * 16 + scene.phase[:, 0], rows * 16 + scene.phase[:, 1])
+    is_light = _choose(
+        PATTERNS, pattern, columns * np.float32(16) + scene.phase[:, 0], rows * np.float32(16) + scene.phase[:, 1]
+    )
     product_share = _average(is_product)[..., None]
     light_share = _average(is_product & is_light)[..., None]
     light = scene.colour + (255 - scene.colour) * PATTERN_CONTRAST

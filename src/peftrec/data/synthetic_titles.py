@@ -4,6 +4,11 @@ import numpy as np
 
 from peftrec.data.synthetic_attributes import Attributes
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 KIND_WORDS = (
     ("bag", "tote", "carrier"),
     ("mug", "cup", "beaker"),
@@ -34,105 +39,19 @@ USE_WORDS = (
     ("fitness", "gym", "yoga"),
     ("party", "festive", "holiday"),
 )
-BRANDS = tuple(
-    [
-        "acorn",
-        "alder",
-        "arden",
-        "aspen",
-        "barlow",
-        "birchfield",
-        "calder",
-        "camden",
-        "cedar",
-        "clover",
-        "corvin",
-        "darby",
-        "dunmore",
-        "elmwood",
-        "everly",
-        "fenwick",
-        "finch",
-        "garnet",
-        "glenhaven",
-        "halden",
-        "harrow",
-        "ivydale",
-        "juniper",
-        "kestrel",
-        "larkin",
-        "linden",
-        "marlow",
-        "nordal",
-        "oakley",
-        "rowan",
-        "sorrel",
-        "thistle",
-    ]
+BRANDS = _words(
+    "acorn alder arden aspen barlow birchfield calder camden cedar clover corvin darby dunmore elmwood everly fenwick "
+    "finch garnet glenhaven halden harrow ivydale juniper kestrel larkin linden marlow nordal oakley rowan sorrel "
+    "thistle"
 )
-ADJECTIVES = tuple(
-    [
-        "classic",
-        "modern",
-        "premium",
-        "deluxe",
-        "essential",
-        "everyday",
-        "original",
-        "compact",
-        "portable",
-        "durable",
-        "stylish",
-        "elegant",
-        "simple",
-        "vintage",
-        "rustic",
-        "handmade",
-        "organic",
-        "natural",
-        "sturdy",
-        "reliable",
-        "practical",
-        "slim",
-        "wide",
-        "large",
-        "mini",
-        "new",
-        "soft",
-        "quality",
-        "basic",
-        "smart",
-        "foldable",
-        "exclusive",
-    ]
+ADJECTIVES = _words(
+    "classic modern premium deluxe essential everyday original compact portable durable stylish elegant simple "
+    "vintage rustic handmade organic natural sturdy reliable practical slim wide large mini new soft quality basic "
+    "smart foldable exclusive"
 )
-EXTRAS = tuple(
-    [
-        "set",
-        "pack",
-        "kit",
-        "bundle",
-        "edition",
-        "series",
-        "collection",
-        "model",
-        "style",
-        "piece",
-        "pair",
-        "gift",
-        "box",
-        "case",
-        "cover",
-        "handle",
-        "strap",
-        "pocket",
-        "lid",
-        "base",
-        "stand",
-        "hook",
-        "trim",
-        "edge",
-    ]
+EXTRAS = _words(
+    "set pack kit bundle edition series collection model style piece pair gift box case cover handle strap pocket lid "
+    "base stand hook trim edge"
 )
 NUMBERS = ("2", "3", "4", "6", "8", "10", "12", "24")
 

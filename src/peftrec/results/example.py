@@ -47,14 +47,16 @@ class Invented:
     seconds: float
     trainable: int
     mebibytes: int
+    frozen: int = 30_000_000
+    """Frozen parameters; a strategy without any has no towers, or trains them all."""
 
 
 STRATEGIES = (
     Invented("adapter", 0.30, 50.0, 900_000, 1900),
     Invented("bitfit", 0.22, 45.0, 150_000, 1800),
-    Invented("fft", 0.31, 64.0, 30_000_000, 2400),
+    Invented("fft", 0.31, 64.0, 30_000_000, 2400, frozen=0),
     Invented("frozen", 0.18, 9.0, 120_000, 300),
-    Invented("id", 0.12, 2.0, 160_000, 60),
+    Invented("id", 0.12, 2.0, 160_000, 60, frozen=0),
     Invented("iisan", 0.32, 24.0, 700_000, 520),
     Invented("lora", 0.29, 52.0, 200_000, 1950),
 )
@@ -111,7 +113,7 @@ def made_up_record(invented: Invented, seed: int, ranks: pd.DataFrame) -> Record
         comparison_hash="made-up",
         provenance=Provenance(
             data_hash="made-up",
-            tower_revisions={} if invented.strategy == "id" else {"text": "made-up", "image": "made-up"},
+            tower_revisions={"text": "made-up", "image": "made-up"},
             git_commit=None,
             git_dirty=None,
             versions={"peftrec": "example"},
@@ -178,11 +180,10 @@ def _data(ranks: pd.DataFrame) -> DataSummary:
 
 
 def _parameters(invented: Invented) -> ParameterCounts:
-    frozen = 0 if invented.strategy in {"fft", "id"} else 30_000_000
     return ParameterCounts(
         trainable=invented.trainable,
-        total=invented.trainable + frozen,
-        by_origin={"recommender": {"trainable": invented.trainable, "frozen": frozen}},
+        total=invented.trainable + invented.frozen,
+        by_origin={"recommender": {"trainable": invented.trainable, "frozen": invented.frozen}},
         groups={},
         fate={},
     )

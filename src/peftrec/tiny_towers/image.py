@@ -91,6 +91,5 @@ def pretrain_vit(pixels: npt.NDArray[np.uint8], *, seed: int, num_steps: int = N
         return functional.mse_loss(painter(vit(pixel_values=shown).last_hidden_state[:, 0]), target)
 
     batches = endless_batches(len(images), BATCH_SIZE)
-    losses = optimise(nn.ModuleList([vit, painter]), loss_of, batches, num_steps=num_steps, peak=PEAK_LEARNING_RATE)
-    print([round(x, 4) for x in losses[::30]])
+    optimise(nn.ModuleList([vit, painter]), loss_of, batches, num_steps=num_steps, peak=PEAK_LEARNING_RATE)
     return vit

@@ -116,6 +116,5 @@ def pretrain_bert(titles: Sequence[str], *, seed: int, num_steps: int = NUM_STEP
         return functional.cross_entropy(namer(states[:, 0]), view.named)
 
     batches = endless_batches(len(views), BATCH_SIZE)
-    losses = optimise(nn.ModuleList([bert, namer]), loss_of, batches, num_steps=num_steps, peak=PEAK_LEARNING_RATE)
-    print([round(x, 3) for x in losses[::50]])
+    optimise(nn.ModuleList([bert, namer]), loss_of, batches, num_steps=num_steps, peak=PEAK_LEARNING_RATE)
     return bert, tokenizer

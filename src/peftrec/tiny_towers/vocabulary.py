@@ -13,22 +13,27 @@ from peftrec.data.synthetic_titles import lexicon
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TOKENS = 64
 
-PLAIN_WORDS = tuple(
-    "about after all an are at back bad be before best between big black blue boy brother call can cat child city come "
-    "dark day dead death dog down dream earth end eye face fall family father fire first fish food free friend from "
-    "full game girl go gold good great green hand hard head heart hello her high his home horse hot house i i'm is it "
-    "king lady land last life little live long lost love man me men moon mother movie mr mrs music my name night no "
-    "north not on one only open or our out over paper part peace play power red road room royal school sea secret she "
-    "show sky so song sound south space star stone story street summer sun sweet that they thing this three time to "
-    "town toy true two under up very war was water way we west what when where white who wild wind winter with woman "
-    "women world year you young your".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+PLAIN_WORDS = _words(
+    "about after all an are at back bad be before best between big black blue boy brother call can cat child city "
+    "come dark day dead death dog down dream earth end eye face fall family father fire first fish food free friend "
+    "from full game girl go gold good great green hand hard head heart hello her high his home horse hot house i i'm "
+    "is it king lady land last life little live long lost love man me men moon mother movie mr mrs music my name "
+    "night no north not on one only open or our out over paper part peace play power red road room royal school sea "
+    "secret she show sky so song sound south space star stone story street summer sun sweet that they thing this "
+    "three time to town toy true two under up very war was water way we west what when where white who wild wind "
+    "winter with woman women world year you young your"
 )
 """Words that the lexicon lacks and English titles often hold."""
 
-LETTER_GROUPS = tuple(
+LETTER_GROUPS = _words(
     "ab ac ad al am an ap ar as at ch ck co de di ea ed el en ent er es est et ge he ia ic id il in ing ion ir is it "
     "ive la le li ll ly ma man me ment mo ne ness ng ni nt ol on or ou ow ra re ri ro se sh st ta te ter th ti tion "
-    "to tr un ur us ve".split()
+    "to tr un ur us ve"
 )
 """Groups of letters that English words are often made of; they begin or continue a word."""
 
