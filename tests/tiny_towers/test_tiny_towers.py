@@ -28,6 +28,7 @@ from peftrec.tiny_towers.text import build_bert, pretrain_bert
 SOURCE = SyntheticCatalogue(num_items=1200, num_users=2)
 NUM_PROBED = 800
 """Items that the probe learns from; the rest test it."""
+PROBE_PENALTY = 1e-3
 MAX_BYTES = 2_000_000
 
 ENGLISH_TITLES = (
@@ -69,14 +70,22 @@ def look_at(vit: PreTrainedModel, pictures: np.ndarray) -> Tensor:
 
 
 def probed_accuracy(states: Tensor, attribute: str) -> float:
-    """Fit a ridge regression from states to one attribute; return its accuracy on items it has not seen."""
+    """Fit a logistic regression from states to one attribute; return its accuracy on items it has not seen."""
     values = torch.from_numpy(SOURCE.attributes().by_name()[attribute])
     known = states[:NUM_PROBED]
-    inputs = nn.functional.pad((states - known.mean(0)) / known.std(0), (0, 1), value=1.0).double()
-    targets = nn.functional.one_hot(values[:NUM_PROBED], NUM_VALUES[attribute]).double()
-    known = inputs[:NUM_PROBED]
-    weights = torch.linalg.solve(known.T @ known + torch.eye(known.shape[1]).double(), known.T @ targets)
-    guesses = (inputs[NUM_PROBED:] @ weights).argmax(dim=1)
+    inputs = (states - known.mean(0)) / known.std(0)
+    probe = nn.Linear(inputs.shape[1], NUM_VALUES[attribute])
+    optimizer = torch.optim.LBFGS(probe.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        fit = nn.functional.cross_entropy(probe(inputs[:NUM_PROBED]), values[:NUM_PROBED])
+        loss = fit + PROBE_PENALTY * probe.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    guesses = probe(inputs[NUM_PROBED:]).argmax(dim=1)
     return (guesses == values[NUM_PROBED:]).double().mean().item()
 
 
@@ -147,13 +156,18 @@ def test_text_tower_knows_what_titles_say(
     assert accuracy > baseline + 0.1
 
 
-@pytest.mark.parametrize(("attribute", "margin"), [("kind", 0.1), ("colour", 0.0), ("pattern", 0.0)])
-def test_image_tower_knows_what_pictures_show(pictures: np.ndarray, attribute: str, margin: float) -> None:
-    """Colours and patterns are known to random weights too, almost."""
+@pytest.mark.parametrize("attribute", ["kind", "colour", "pattern"])
+def test_image_tower_knows_what_pictures_show(pictures: np.ndarray, attribute: str) -> None:
+    vit = AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
+    assert probed_accuracy(look_at(vit, pictures), attribute) > 0.95
+
+
+def test_image_tower_knows_kinds_better_than_random_weights(pictures: np.ndarray) -> None:
+    """Kinds alone: colours and patterns are so plain in the pixels that random weights pass them on almost whole."""
     torch.manual_seed(0)
-    pretrained = AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
-    accuracy, baseline = (probed_accuracy(look_at(vit, pictures), attribute) for vit in (pretrained, build_vit()))
-    assert accuracy > max(baseline + margin, 0.8)
+    vit = AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
+    accuracy, baseline = (probed_accuracy(look_at(model, pictures), "kind") for model in (vit, build_vit()))
+    assert accuracy > baseline + 0.1
 
 
 def test_pretraining_is_deterministic_and_sees_no_default_item(titles: list[str], pictures: np.ndarray) -> None:

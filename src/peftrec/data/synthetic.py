@@ -23,7 +23,7 @@ ATTRIBUTE_STREAM, TITLE_STREAM, PICTURE_STREAM, HISTORY_STREAM = range(4)
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SyntheticCatalogue(DataSource):
-    """Rendered products and simulated users; the defaults train on one core in well under a minute."""
+    """Rendered products and simulated users."""
 
     num_users: int = Field(default=1500, ge=2)
     num_items: int = Field(default=1200, ge=100)
