@@ -117,7 +117,7 @@ def test_policies_mend_images_and_count_them(policy: str, tmp_path: Path) -> Non
         f"data.missing_images={policy}",
         f"data.corrupt_images={policy}",
         "data.short_histories=drop",
-        "data.minimum_history=3",
+        "data.minimum_history=4",
         f"runs_dir={tmp_path / 'runs'}",
         "trainer.max_epochs=1",
         "trainer.accelerator=cpu",

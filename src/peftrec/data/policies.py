@@ -13,7 +13,7 @@ from peftrec.errors import DataError
 
 Policy = Literal["error", "drop", "blank"]
 
-LEAST_MINIMUM = 3
+LEAST_MINIMUM = 4
 """What `DataSource.minimum_history` may be at least."""
 
 

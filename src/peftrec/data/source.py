@@ -30,8 +30,8 @@ class DataSource(ABC):
     sequence_length: int = Field(default=10, ge=1)
     """Items that the user encoder sees at most; a training window holds one more, the last target."""
 
-    minimum_history: int = Field(default=5, ge=3)
-    """Shortest history kept: one training transition, the validation target and the test target need three."""
+    minimum_history: int = Field(default=5, ge=4)
+    """Shortest history kept: a training transition takes two items, the validation and test targets one each."""
 
     short_histories: Literal["error", "drop"] = "error"
     """What happens to users with fewer than `minimum_history` items: an error that names the line, or dropped."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 from numpy.lib.format import open_memmap
 
@@ -35,7 +36,7 @@ def build_store(
     """
     folder = directory / key.folder_name()
     beside = directory / f".{folder.name}.{os.getpid()}.partial"
-    shutil.rmtree(beside, ignore_errors=True)
+    remove_abandoned(directory)
     beside.mkdir(parents=True)
     try:
         started = time.perf_counter()
@@ -51,6 +52,14 @@ def build_store(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return open_store(folder, key)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove what killed builds on this machine left behind."""
+    for partial in directory.glob(".*.partial"):
+        process_id = int(partial.name.split(".")[-2])
+        if process_id == os.getpid() or not psutil.pid_exists(process_id):
+            shutil.rmtree(partial)
 
 
 def _compute(

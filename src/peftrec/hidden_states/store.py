@@ -139,6 +139,8 @@ def open_store(folder: Path, key: StoreKey) -> HiddenStateStore:
             f"{folder / MANIFEST}: the store is stale, its {', '.join(stale)} differ from this run's; "
             f"delete {folder} and it is built again"
         )
+    if set(manifest.arrays) != set(key.towers):
+        raise StoreError(f"{folder / MANIFEST}: lists arrays {sorted(manifest.arrays)}, not {sorted(key.towers)}")
     states: dict[Modality, Tensor] = {}
     for name in ("image", "text"):
         if name in manifest.arrays:

@@ -89,7 +89,8 @@ class PretrainedEncoder:
     def weights_hash(self, modality: Modality, *, seed: int) -> str:
         """Hash config and weights without loading them: the files' bytes, or the seed where they are random."""
         config = self.config(modality).to_diff_dict()
-        config.pop("_name_or_path", None)  # where it lies does not change what it computes
+        for key in ("_name_or_path", "transformers_version"):  # where it lies and who wrote it change nothing
+            config.pop(key, None)
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         if self.random_init:
             digest.update(str(seed).encode())
@@ -172,7 +173,8 @@ class PretrainedImage(PretrainedEncoder):
         )
 
     def _processor(self) -> dict[str, Any]:
-        if self.checkpoint is None:
+        is_given = self.image_size is not None and self.mean is not None and self.std is not None
+        if self.checkpoint is None or is_given:
             return {}
         found: tuple[dict[str, Any], Any] = self._asking(
             "image",

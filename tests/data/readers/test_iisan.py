@@ -154,9 +154,9 @@ def test_short_histories_are_refused_or_dropped(tmp_path: Path) -> None:
     catalogue = read(tmp_path, short_histories="drop")
     assert catalogue.interactions.users == ("u1", "u2", "u3")
     assert catalogue.counts == {"users_dropped_short_history": 3}
-    write(tmp_path, users=[*USERS, "u5\ti1 i2 i3"])
-    assert message(tmp_path).endswith("set data.short_histories=drop or data.minimum_history=3")
-    assert len(read(tmp_path, minimum_history=3).interactions) == 4
+    write(tmp_path, users=[*USERS, "u5\ti1 i2 i3 i4"])
+    assert message(tmp_path).endswith("set data.short_histories=drop or data.minimum_history=4")
+    assert len(read(tmp_path, minimum_history=4).interactions) == 4
 
 
 def test_no_user_left_is_an_error(tmp_path: Path) -> None:
@@ -212,9 +212,10 @@ def test_empty_titles_follow_their_policy(tmp_path: Path) -> None:
     assert blanked.counts == {"titles_blank": 1}
     assert blanked.items.titles is not None
     assert blanked.items.titles[1] == ""
-    dropped = read(tmp_path, empty_titles="drop", minimum_history=3)
-    assert dropped.counts == {"items_dropped_empty_title": 1}
-    assert dropped.interactions[2].tolist() == [2, 3, 4]
+    dropped = read(tmp_path, empty_titles="drop", minimum_history=4, short_histories="drop")
+    assert dropped.counts == {"items_dropped_empty_title": 1, "users_dropped_short_history": 1}
+    assert dropped.interactions.users == ("u1", "u2")
+    assert dropped.interactions[0].tolist() == [0, 2, 3, 4]
 
 
 def test_only_what_is_needed_is_checked(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_damage_is_a_catalogue_or_a_data_error(target: str, tmp_path: Path) -> N
             corrupt_images=policy,
             empty_titles=policy,
             short_histories=chance.choice(["error", "drop"]),
-            minimum_history=chance.choice([3, 5]),
+            minimum_history=chance.choice([4, 5]),
         )
         try:
             catalogue = source.read(text=True, images=True)

@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from peftrec.errors import SettingsError
 from peftrec.models.user_encoders.sasrec import SASRec
 
 DIM, LENGTH, USERS = 12, 7, 5
@@ -112,3 +113,8 @@ def test_size_follows_the_formula(dim: int, length: int, num_blocks: int, wideni
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         SASRec(**settings)
+
+
+def test_heads_that_do_not_divide_the_dimension_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"user_encoder\.num_heads: 3 heads do not divide embedding_dim=8"):
+        SASRec(num_heads=3).build(dim=8, sequence_length=4)

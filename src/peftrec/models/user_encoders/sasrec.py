@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.errors import SettingsError
 from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.strict import STRICT
 
@@ -119,4 +120,6 @@ class SASRec(UserEncoder):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+        if dim % self.num_heads:
+            raise SettingsError(f"user_encoder.num_heads: {self.num_heads} heads do not divide embedding_dim={dim}")
         return SASRecEncoder(self, dim=dim, sequence_length=sequence_length)
