@@ -1,9 +1,12 @@
 """Files that are whole or absent: written beside, flushed to disk, then renamed."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,7 +17,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_stream_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place; on failure nothing is left behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    beside = path.with_name(partial_name(path.name))
     try:
         with beside.open("wb") as stream:
             write(stream)
@@ -25,6 +28,23 @@ def write_stream_atomically(path: Path, write: Callable[[BinaryIO], object]) -> 
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def partial_name(name: str) -> str:
+    """Return the name, beside its place, under which this process writes `name` until it is whole."""
+    return f".{name}.{os.getpid()}.partial"
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove what killed processes of this machine were writing in `directory`."""
+    for partial in directory.glob(".*.partial"):
+        process_id = int(partial.name.split(".")[-2])
+        if process_id != os.getpid() and psutil.pid_exists(process_id):
+            continue
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
 
 
 def sync_directory(directory: Path) -> None:

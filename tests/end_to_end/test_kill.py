@@ -87,7 +87,7 @@ def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
 
 
 def test_kill_in_a_sweep(tmp_path: Path) -> None:
-    arguments = ("-m", "strategy=id,frozen", "seed=1,2")
+    arguments = ("-m", "strategy=id,frozen")
     run_whole(tmp_path / "whole", *arguments)
 
     def is_in_the_second_job() -> bool:
@@ -102,7 +102,7 @@ def test_kill_in_a_sweep(tmp_path: Path) -> None:
         for folder, record in records(tmp_path / "killed").values()
         if record.status == "success"
     }
-    assert 1 <= len(finished) < 4
+    assert len(finished) == 1
     run_whole(tmp_path / "killed", *arguments)
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     for folder, written in finished.items():

@@ -17,7 +17,7 @@ from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedTitles
 from peftrec.data.synthetic_pictures import RenderedPictures
 from peftrec.errors import StoreError
-from peftrec.hidden_states.building import build_store, remove_abandoned
+from peftrec.hidden_states.building import build_store
 from peftrec.hidden_states.store import HiddenStateStore, StoreKey, TowerKey, open_store
 from peftrec.models.towers import OUTPUT, Modality, Towers
 from small_models import SIDE, SMALL_PAIRS, VOCABULARY, WIDTH
@@ -211,13 +211,3 @@ def test_a_rename_that_fails_for_another_reason_is_an_error(tmp_path: Path, monk
     with pytest.raises(PermissionError):
         build(tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
-    abandoned, alive = tmp_path / f".abc.{2**22 + 1}.partial", tmp_path / f".abc.{os.getppid()}.partial"
-    for folder in (abandoned, alive):
-        folder.mkdir()
-        (folder / "text.npy").write_bytes(b"half")
-    remove_abandoned(tmp_path)
-    assert not abandoned.exists()
-    assert alive.exists()

@@ -1,6 +1,5 @@
 """Building of a hidden-state store: length-sorted batches through the frozen towers, whole or not at all."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -8,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 from numpy.lib.format import open_memmap
 
 from peftrec.data.content import ItemContent
-from peftrec.files import sync_directory, write_atomically
+from peftrec.files import partial_name, remove_abandoned, sync_directory, write_atomically
 from peftrec.hidden_states.store import (
     MANIFEST,
     ArrayFile,
@@ -35,7 +33,7 @@ def build_store(
     Two processes that build the same store do the work twice and the first one wins; the bytes are the same.
     """
     folder = directory / key.folder_name()
-    beside = directory / f".{folder.name}.{os.getpid()}.partial"
+    beside = directory / partial_name(folder.name)
     remove_abandoned(directory)
     beside.mkdir(parents=True)
     try:
@@ -52,14 +50,6 @@ def build_store(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return open_store(folder, key)
-
-
-def remove_abandoned(directory: Path) -> None:
-    """Remove what killed builds on this machine left behind."""
-    for partial in directory.glob(".*.partial"):
-        process_id = int(partial.name.split(".")[-2])
-        if process_id == os.getpid() or not psutil.pid_exists(process_id):
-            shutil.rmtree(partial)
 
 
 def _compute(

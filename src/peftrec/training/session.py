@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from peftrec.data.loading import EpochOrder, TrainingBatches, training_loader
 from peftrec.data.split import Split
 from peftrec.errors import CheckpointError, RecordError, UserError
+from peftrec.files import remove_abandoned
 from peftrec.results.record import Evaluation, Record, Status, read_record
 from peftrec.settings import Settings, settings_from_config
 from peftrec.terminal import shows_progress
@@ -61,6 +62,8 @@ def train_run(settings: Settings) -> RunOutcome:
     identity = identify(settings, split, device)
     run_directory = settings.experiment_directory / identity.run_id
     with _explaining_unwritable(run_directory):
+        for folder in (run_directory, checkpoint_path(run_directory, BEST).parent):
+            remove_abandoned(folder)
         record = begin_record(settings, split, identity, run_directory)
         if record.status == "success":
             return RunOutcome(run_directory, "success")
