@@ -123,19 +123,17 @@ def check_sequence_encoder(case: Case) -> None:
     encoder = SASRec(num_blocks=num_blocks, num_heads=int(case.settings["heads"]), widening=widening).build(
         dim=embeddings.shape[2], sequence_length=embeddings.shape[1]
     )
-    names = {
-        "attention.q.": "attention.query.",
-        "attention.k.": "attention.key.",
-        "attention.v.": "attention.value.",
-        "attention.out.": "attention.out.",
-    }
+    names = {"q.": "query.", "k.": "key.", "v.": "value."}
     weights: dict[str, Tensor] = {}
     for key, tensor in case.tensors.items():
         if key.startswith(("input.", "output.")):
             continue
         block, _, rest = key.partition(".")
-        old = next((old for old in names if rest.startswith(old)), None)
-        weights[key if old is None else f"blocks.{block[5:]}.{rest.replace(old, names[old], 1)}"] = tensor
+        if block.startswith("block"):
+            part, _, name = rest.partition(".")
+            name = next((names[old] + name.removeprefix(old) for old in names if name.startswith(old)), name)
+            key = f"blocks.{block.removeprefix('block')}.{part}.{name}"
+        weights[key] = tensor
     copy_into(encoder, weights)
     states = encoder.eval()(embeddings, mask)
     assert_close(states[mask], case["output.states"][mask])

@@ -99,7 +99,6 @@ def test_the_verb_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("has_records", [True, False])
 def test_the_notebook_runs(experiment: Path, tmp_path: Path, has_records: bool) -> None:
     runs = experiment if has_records else tmp_path / "nothing"
