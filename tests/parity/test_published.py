@@ -129,11 +129,12 @@ def check_sequence_encoder(case: Case) -> None:
         if key.startswith(("input.", "output.")):
             continue
         block, _, rest = key.partition(".")
-        if block.startswith("block"):
-            part, _, name = rest.partition(".")
-            name = next((names[old] + name.removeprefix(old) for old in names if name.startswith(old)), name)
-            key = f"blocks.{block.removeprefix('block')}.{part}.{name}"
-        weights[key] = tensor
+        if not block.startswith("block"):
+            weights[key] = tensor
+            continue
+        part, _, name = rest.partition(".")
+        ours = next((new + name.removeprefix(old) for old, new in names.items() if name.startswith(old)), name)
+        weights[f"blocks.{block.removeprefix('block')}.{part}.{ours}"] = tensor
     copy_into(encoder, weights)
     states = encoder.eval()(embeddings, mask)
     assert_close(states[mask], case["output.states"][mask])
