@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Images by item index. Instances travel to loader workers, so open handles belong to the process that opened
     them and are never pickled."""

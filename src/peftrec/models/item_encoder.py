@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -55,6 +55,7 @@ class TowerItemEncoder(ItemEncoder):
         return self.head(self.towers(batch))
 
 
+@runtime_checkable
 class StateReader(Protocol):
     """Hidden states by item index; a hidden-state store is one."""
 
