@@ -1,5 +1,7 @@
 """`peftrec train`: compose, check, then run in this process, or hand a sweep to one process a job."""
 
+from pathlib import Path
+
 from peftrec.errors import UserError
 
 HELP = """usage: peftrec train [-m] [--cfg] [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -37,8 +39,21 @@ def train(overrides: list[str]) -> int:
     from peftrec.training.session import train_run
 
     outcome = train_run(settings)
+    print(describe(outcome.run_directory))
     print(f"{outcome.status}: {outcome.run_directory}")
     return 0 if outcome.status == "success" else 1
+
+
+def describe(run_directory: Path) -> str:
+    """Return the test figures of a finished run, beside the floor that needs no training."""
+    from peftrec.results.record import read_record
+
+    record = read_record(run_directory)
+    assert record.evaluation is not None
+    assert record.data is not None
+    test, floor = record.evaluation.test, record.evaluation.floors["popularity"]
+    figures = ", ".join(f"{name} {test[name]:.4f} (popularity {floor[name]:.4f})" for name in ("hr@10", "ndcg@10"))
+    return f"test, epoch {record.chosen_epoch}, {record.data.num_candidates:,} candidates: {figures}"
 
 
 def sweep(overrides: list[str]) -> int:

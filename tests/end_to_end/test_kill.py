@@ -62,6 +62,8 @@ def assert_equal_quality(first: Path, second: Path) -> None:
         other_folder, other = found[name]
         assert other.status == record.status == "success"
         assert other.evaluation == record.evaluation
+        assert other.efficiency is not None
+        assert other.efficiency.is_isolated
         assert [epoch.validation for epoch in other.epochs] == [epoch.validation for epoch in record.epochs]
         pd.testing.assert_frame_equal(
             pd.read_parquet(folder / "ranks.parquet"), pd.read_parquet(other_folder / "ranks.parquet")

@@ -168,6 +168,33 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
+@pytest.mark.parametrize("patience", [1, 10])
+def test_a_crash_after_the_last_epoch_trains_no_further(
+    patience: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where early stopping, and not the number of epochs, had ended training."""
+    changes = {
+        "evaluation": {"patience": patience},
+        "trainer": {"max_epochs": 12},
+        "learning_rates": {"recommender": 0.1},
+    }
+    _, whole = train(tmp_path / "whole", "id", **changes)
+    assert (len(whole.epochs) < 12) == (patience == 1)
+
+    def crash(*arguments: Any, **keywords: Any) -> None:
+        raise MemoryError("for the test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("peftrec.training.session.evaluate_test", crash)
+        with pytest.raises(MemoryError):
+            train_run(small_settings(tmp_path / "crashed", "id", **changes))
+        patched.undo()
+        patched.setattr(RecommenderModule, "training_step", crash)
+        _, resumed = train(tmp_path / "crashed", "id", **changes)
+    assert resumed.evaluation == whole.evaluation
+    assert [epoch.validation for epoch in resumed.epochs] == [epoch.validation for epoch in whole.epochs]
+
+
 def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path) -> None:
     base, _ = train(tmp_path / "a", trainer={"max_epochs": 1})
     same, _ = train(tmp_path / "b", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False})

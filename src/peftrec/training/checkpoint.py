@@ -53,6 +53,16 @@ def keep_last(run_directory: Path) -> ModelCheckpoint:
     )
 
 
+def epochs_to_train(last: Path, max_epochs: int) -> int:
+    """Return after how many epochs training ends: a resumed run that early stopping had ended is not trained on."""
+    if not last.exists():
+        return max_epochs
+    checkpoint = AtomicCheckpointIO().load_checkpoint(last)
+    (stopping,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("EarlyStopping"))
+    had_stopped = stopping["wait_count"] >= stopping["patience"]
+    return int(checkpoint["epoch"]) + 1 if had_stopped else max_epochs
+
+
 def checkpoint_bytes(run_directory: Path) -> int | None:
     """Return the size of the best checkpoint."""
     path = checkpoint_path(run_directory, BEST)

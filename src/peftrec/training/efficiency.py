@@ -122,7 +122,9 @@ class EfficiencyMeter(Callback):
         """Return all epochs trained so far."""
         return [Epoch.model_validate(epoch) for epoch in self.epochs]
 
-    def efficiency(self, *, chosen_epoch: int, store_seconds: float | None, store_bytes: int | None) -> Efficiency:
+    def efficiency(
+        self, *, chosen_epoch: int, store_seconds: float | None, store_bytes: int | None, is_isolated: bool
+    ) -> Efficiency:
         """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept."""
         epochs = self.history()
         measured = epochs[1:]  # the first epoch pays for caches, compilation and worker start
@@ -152,7 +154,7 @@ class EfficiencyMeter(Callback):
             amortised_seconds_per_epoch=(
                 None if seconds is None or store_seconds is None else seconds + store_seconds / len(epochs)
             ),
-            is_isolated=True,
+            is_isolated=is_isolated,
         )
 
     def _exact_bytes(self) -> ExactBytes | None:

@@ -1,6 +1,7 @@
 """A run from settings to record, and the evaluation of a finished one."""
 
 import errno
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from peftrec.training.checkpoint import (
     AtomicCheckpointIO,
     checkpoint_bytes,
     checkpoint_path,
+    epochs_to_train,
     keep_best,
     keep_last,
 )
@@ -40,6 +42,7 @@ from peftrec.training.run_record import RecordKeeper, begin_record, describe_par
 from peftrec.training.scoring import evaluate_test
 from peftrec.training.trackers import trackers
 
+_runs_of_this_process = itertools.count()
 _UNWRITABLE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
 
 
@@ -107,6 +110,7 @@ def load_best(module: RecommenderModule, run_directory: Path) -> int:
 
 
 def _run(settings: Settings, split: Split, device: torch.device, record: Record, run_directory: Path) -> None:
+    is_first = next(_runs_of_this_process) == 0
     assembled = assemble(settings, split, device)
     record.parameters = describe_parameters(assembled.module, dict(assembled.module.schedule.learning_rates))
     with trackers(settings.logger, record, run_directory) as loggers:
@@ -120,6 +124,7 @@ def _run(settings: Settings, split: Split, device: torch.device, record: Record,
             chosen_epoch=record.chosen_epoch,
             store_seconds=None if store is None else store.manifest.build_seconds,
             store_bytes=None if store is None else store.num_bytes,
+            is_isolated=is_first,
         )
         validation = record.epochs[record.chosen_epoch].validation
         record.evaluation, ranked = evaluate_test(module, settings, split, validation=validation)
@@ -170,7 +175,7 @@ def _trainer(settings: Settings, run_directory: Path, measuring: list[Callback],
         accelerator=settings.trainer.accelerator,
         devices=1,
         precision=settings.trainer.precision,
-        max_epochs=settings.trainer.max_epochs,
+        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.trainer.max_epochs),
         detect_anomaly=settings.trainer.detect_anomaly,
         deterministic=settings.trainer.is_deterministic,
         # The order of the callbacks is the order of their work: measure, record, decide, then save what all decided.
