@@ -1,5 +1,6 @@
 """W&B: one run a job, grouped by experiment, finished, and never needed for the tables."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,21 @@ from peftrec.training.trackers import summary
 from small_runs import small_settings
 
 wandb = pytest.importorskip("wandb")
+PATIENCE_SECONDS = 60
 
 
 def offline_runs(folder: Path) -> list[Path]:
     return sorted(folder.rglob("run-*.wandb"))
+
+
+def missing_when_written(file: Path, expected: tuple[bytes, ...]) -> list[bytes]:
+    """Return what is not in the file; W&B's own process may still be writing it when `finish` returns."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while missing := [part for part in expected if part not in file.read_bytes()]:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    return missing
 
 
 def test_each_job_is_one_finished_offline_run(tmp_path: Path) -> None:
@@ -24,10 +36,9 @@ def test_each_job_is_one_finished_offline_run(tmp_path: Path) -> None:
         assert wandb.run is None  # finished: the next job starts its own
         (run,) = offline_runs(run_directory)
         record = read_record(run_directory)
-        content = run.read_bytes()
         assert run.name == f"run-{record.run_id}.wandb"
-        for expected in (b"small", b"id seed=%d" % seed, b"test/hr@10", b"val/ndcg@10"):
-            assert expected in content
+        expected = (b"small", b"id seed=%d" % seed, b"test/hr@10", b"val/ndcg@10")
+        assert missing_when_written(run, expected) == []
     assert len(offline_runs(tmp_path)) == 2
 
 
