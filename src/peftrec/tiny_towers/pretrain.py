@@ -44,8 +44,8 @@ def main(parent: Path | None = None) -> None:
     vit_directory = parent / VIT_DIRECTORY.name if parent else VIT_DIRECTORY
 
     bert, tokenizer = pretrain_bert(items.titles, seed=0)
-    # Dropout is for towers that could overfit: on states this narrow it mostly is noise, and adapting them took half
-    # as many epochs again.
+    # Dropout is for towers that could overfit: on states this narrow it mostly is noise. With it, full fine-tuning
+    # and BitFit reached about half the HR@10 in the quickstart's eight epochs.
     bert.config.update({"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
     save(bert, bert_directory)
     tokenizer.save_pretrained(bert_directory)

@@ -90,18 +90,16 @@ class EfficiencyMeter(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.epochs.append(
-            asdict_epoch(
-                Epoch(
-                    epoch=trainer.current_epoch,
-                    training_loss=metrics["train/loss"],
-                    validation={
-                        name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")
-                    },
-                    training_seconds=self._last_batch_end - self._started,
-                    data_wait_seconds=self.loader.waited_seconds,
-                    num_steps=self._num_steps,
-                )
-            )
+            Epoch(
+                epoch=trainer.current_epoch,
+                training_loss=metrics["train/loss"],
+                validation={
+                    name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")
+                },
+                training_seconds=self._last_batch_end - self._started,
+                data_wait_seconds=self.loader.waited_seconds,
+                num_steps=self._num_steps,
+            ).model_dump()  # plain data, which a checkpoint may hold
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -166,11 +164,6 @@ class EfficiencyMeter(Callback):
             optimizer_state=self.optimizer_state_bytes,
             saved_for_backward=self.step_cost.saved_bytes,
         )
-
-
-def asdict_epoch(epoch: Epoch) -> dict[str, Any]:
-    """Return an epoch as plain data, which a checkpoint may hold."""
-    return epoch.model_dump()
 
 
 def _optimizer_bytes(trainer: Trainer) -> int:
