@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,13 +18,19 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_stream_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place; on failure nothing is left behind."""
+    with written_beside(path) as beside, beside.open("wb") as stream:
+        write(stream)
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Yield where to write what becomes `path`: flushed to disk and renamed at the end; on failure nothing is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(partial_name(path.name))
     try:
-        with beside.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
         beside.replace(path)
         sync_directory(path.parent)
     except BaseException:
@@ -35,9 +43,9 @@ def partial_name(name: str) -> str:
     return f".{name}.{os.getpid()}.partial"
 
 
-def remove_abandoned(directory: Path) -> None:
-    """Remove what killed processes of this machine were writing in `directory`."""
-    for partial in directory.glob(".*.partial"):
+def remove_abandoned(directory: Path, name: str | None = None) -> None:
+    """Remove what killed processes of this machine were writing in `directory`, only as `name` if that is given."""
+    for partial in directory.glob(f".{'*' if name is None else escape(name)}.*.partial"):
         process_id = int(partial.name.split(".")[-2])
         if process_id != os.getpid() and psutil.pid_exists(process_id):
             continue

@@ -1,4 +1,4 @@
-"""Images in folders and zips: the same pixels from either, in any process, and errors that name the file."""
+"""Images in folders, zips and LMDBs: the same pixels from each, in any process, and errors that name the file."""
 
 import io
 import multiprocessing
@@ -12,50 +12,27 @@ import pytest
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from peftrec.data.images.checking import find_corrupt
 from peftrec.data.images.decoding import BLANK_COLOUR, CorruptImageError, decode_rgb
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.images.opening import open_images
-from peftrec.data.images.stored import StoredImages, find_corrupt
+from peftrec.data.images.stored import StoredImages
 from peftrec.data.images.zip import ZipImages
 from peftrec.errors import DataError
-
-IDS = ("a", "b", "c", "d")
-
-
-def encoded(seed: int, suffix: str = "png", mode: str = "RGB") -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 6, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(stream, {"jpg": "jpeg"}.get(suffix, suffix))
-    return stream.getvalue()
+from small_images import IDS, encoded, small_contents, write_folder, write_lmdb, write_zip
 
 
 @pytest.fixture
 def contents() -> dict[str, bytes]:
-    suffixes = ("jpg", "JPEG", "png", "webp")
-    return {
-        f"{item}.{suffix}": encoded(seed, suffix.lower())
-        for seed, (item, suffix) in enumerate(zip(IDS, suffixes, strict=True))
-    }
+    return small_contents()
 
 
-def write_folder(path: Path, contents: dict[str, bytes]) -> Path:
-    path.mkdir()
-    for name, content in contents.items():
-        (path / name).write_bytes(content)
-    return path
-
-
-def write_zip(path: Path, contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in contents.items():
-            archive.writestr(f"some/folder/{name}", content)
-    return path
-
-
-@pytest.fixture(params=["folder", "stored", "deflated"])
+@pytest.fixture(params=["folder", "stored", "deflated", "lmdb"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, contents: dict[str, bytes]) -> StoredImages:
     if request.param == "folder":
         return open_images(write_folder(tmp_path / "images", contents), IDS, key="data.images")
+    if request.param == "lmdb":
+        return open_images(write_lmdb(tmp_path / "images.lmdb", contents), IDS, key="data.images")
     compression = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}[request.param]
     return open_images(write_zip(tmp_path / "images.zip", contents, compression), IDS, key="data.images")
 
@@ -94,12 +71,12 @@ def test_an_opened_source_survives_pickling(source: StoredImages) -> None:
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
-def test_forked_loader_workers_read_what_the_parent_reads(tmp_path: Path, contents: dict[str, bytes]) -> None:
-    source = open_images(write_zip(tmp_path / "images.zip", contents), IDS, key="data.images")
+def test_forked_loader_workers_read_what_the_parent_reads(source: StoredImages) -> None:
     direct = [pixels(source, item) for item in range(len(source))]
     loader = DataLoader(Decoded(source), batch_size=None, num_workers=2, multiprocessing_context="fork")
     for read, expected in zip(loader, direct, strict=True):
         np.testing.assert_array_equal(read, expected)
+    np.testing.assert_array_equal(pixels(source, 0), direct[0])
 
 
 def test_a_forked_process_opens_the_zip_anew(
@@ -107,10 +84,10 @@ def test_a_forked_process_opens_the_zip_anew(
 ) -> None:
     source = open_images(write_zip(tmp_path / "images.zip", contents), IDS, key="data.images")
     assert isinstance(source, ZipImages)
-    inherited = source.handle._here()
-    assert source.handle._here() is inherited
+    inherited = source.handle.get()
+    assert source.handle.get() is inherited
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert source.handle._here() is not inherited
+    assert source.handle.get() is not inherited
 
 
 def test_the_fingerprint_follows_content_and_order_without_decoding(
@@ -167,7 +144,7 @@ def test_a_flipped_bit_in_a_stored_zip_is_corrupt(tmp_path: Path, contents: dict
 
 
 def test_sources_that_cannot_be_opened_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"posters: no such folder or zip of images: correct data\.images"):
+    with pytest.raises(DataError, match=r"posters: no such folder, zip or LMDB of images: correct data\.images"):
         open_images(tmp_path / "posters", IDS, key="data.images")
     (tmp_path / "posters.zip").write_bytes(b"not a zip")
     with pytest.raises(DataError, match=r"posters\.zip: the zip of images cannot be opened"):

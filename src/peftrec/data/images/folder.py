@@ -1,7 +1,7 @@
 """Images in a folder: `<item>.jpg`, .jpeg, .png or .webp."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,7 +18,7 @@ class FolderImages(StoredImages):
     folder: Path
 
     @classmethod
-    def open(cls, folder: Path, ids: Sequence[str]) -> Self:
+    def open(cls, folder: Path, ids: Sequence[str] | None) -> Self:
         """List `folder` once and match its files to `ids`."""
         try:
             with os.scandir(folder) as entries:
@@ -40,6 +40,10 @@ class FolderImages(StoredImages):
             return (self.folder / name).stat().st_size
         except OSError as error:
             raise DataError(f"{self.place(name)}: the image cannot be read ({error.strerror})") from error
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files of the items."""
+        yield from (self.folder / name for name in self.names if name)
 
     def place(self, name: str = "") -> str:
         """Return the path of the folder, or of the file in it."""

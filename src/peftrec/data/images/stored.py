@@ -1,15 +1,15 @@
-"""What a folder and a zip of images share: names by item, selection, fingerprint, and the check before training."""
+"""What a folder, a zip and an LMDB of images share: names by item, selection, fingerprint, the check of all images."""
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from pathlib import Path
+from typing import ClassVar, Self
 
 from PIL import Image
 
-from peftrec.data.images.decoding import CorruptImageError, blank_image, decode_rgb
+from peftrec.data.images.decoding import blank_image, decode_rgb
 from peftrec.errors import DataError
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp")
@@ -24,6 +24,9 @@ class StoredImages(ABC):
 
     names: tuple[str | None, ...]
 
+    holds_files: ClassVar[bool] = True
+    """Whether `read` returns the bytes of an image file."""
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -32,7 +35,15 @@ class StoredImages(ABC):
         name = self.names[item]
         if name is None:
             raise DataError(f"{self.place()}: item number {item} has no image")
-        return blank_image() if name == BLANK else decode_rgb(self.read(name), self.place(name))
+        return blank_image() if name == BLANK else self.decode(self.read(name), name)
+
+    def decode(self, content: bytes, name: str) -> Image.Image:
+        """Return the image that `read(name)` gave. Raises CorruptImageError."""
+        return decode_rgb(content, self.place(name))
+
+    def item_id(self, name: str) -> str:
+        """Return the id of the item whose image has this name."""
+        return stem_of(name)[0]
 
     def select(self, items: Sequence[int]) -> Self:
         """Return the source restricted to `items`, in their order."""
@@ -59,6 +70,10 @@ class StoredImages(ABC):
         """Return a number that changes when the file `name` changes, without reading it."""
 
     @abstractmethod
+    def files(self) -> Iterator[Path]:
+        """Yield the files on disk that hold the items' images."""
+
+    @abstractmethod
     def place(self, name: str = "") -> str:
         """Return how messages call the source, or the file `name` in it."""
 
@@ -67,40 +82,30 @@ class StoredImages(ABC):
         """Return where the image of `item_id` would lie."""
 
 
-def match_names(ids: Sequence[str], names: Iterable[str], place: str) -> tuple[str | None, ...]:
-    """Return the name `<anything>/<id>.<suffix>` of each id, None where there is none; two for one id are refused."""
-    wanted = set(ids)
+def match_names(ids: Sequence[str] | None, names: Iterable[str], place: str) -> tuple[str | None, ...]:
+    """Return the name `<anything>/<id>.<suffix>` of each id, None where there is none; two for one id are refused.
+
+    Without ids, all images are returned in the order of their ids, but for hidden files.
+    """
+    wanted = None if ids is None else set(ids)
     found: dict[str, str] = {}
     for name in names:
-        stem, _, suffix = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
-        if suffix.lower() not in SUFFIXES or stem not in wanted:
+        stem, suffix = stem_of(name)
+        is_wanted = not stem.startswith(".") if wanted is None else stem in wanted
+        if suffix.lower() not in SUFFIXES or not stem or not is_wanted:
             continue
         if stem in found:
             raise DataError(f"{place}: item {stem!r} has two images, {found[stem]} and {name}: remove one")
         found[stem] = name
-    return tuple(found.get(item_id) for item_id in ids)
+    return tuple(found.get(item_id) for item_id in (sorted(found) if ids is None else ids))
+
+
+def stem_of(name: str) -> tuple[str, str]:
+    """Return stem and suffix of a path in a zip (some have backslashes) or folder."""
+    stem, _, suffix = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
+    return stem, suffix
 
 
 def other_suffixes() -> str:
     """Return the suffixes besides the first, for messages."""
     return ", ".join(f".{suffix}" for suffix in SUFFIXES[1:])
-
-
-def find_corrupt(images: StoredImages, items: Iterable[int]) -> dict[int, str]:
-    """Decode the images of `items` completely, in threads; return what is wrong, by item.
-
-    Pillow decodes outside the interpreter lock, so this costs the machine's cores about a millisecond per thumbnail,
-    once, and no epoch can end in the middle for a truncated file.
-    """
-
-    def fault(item: int) -> str | None:
-        try:
-            images.load(item)
-        except CorruptImageError as error:
-            return str(error)
-        return None
-
-    order = list(items)
-    with ThreadPoolExecutor() as pool:
-        faults = dict(zip(order, pool.map(fault, order), strict=True))
-    return {item: message for item, message in faults.items() if message is not None}

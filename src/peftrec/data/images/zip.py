@@ -1,17 +1,17 @@
 """Images in a zip, stored or deflated: `<anything>/<item>.jpg`, .jpeg, .png or .webp."""
 
 import lzma
-import os
 import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from peftrec.data.images.decoding import CorruptImageError
+from peftrec.data.images.handles import PerProcess
 from peftrec.data.images.stored import StoredImages, match_names, other_suffixes
 from peftrec.errors import DataError
 
@@ -30,72 +30,49 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """An open archive, the process that may use it, and the lock under which that process's threads read."""
+class OpenZip:
+    """An open archive, and the lock under which threads read from it one after the other."""
 
     archive: zipfile.ZipFile
-    process: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-
-class ZipHandle:
-    """Opens a zip once per process: a forked worker that read through its parent's handle would share the position
-    in the file with it, and a handle cannot be pickled to a spawned one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._opened: _Opened | None = None
-
-    def read(self, name: str) -> bytes:
-        """Return one member's bytes; zipfile compares its checksum."""
-        opened = self._here()
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the directory at the end of the zip."""
         try:
-            with opened.lock:
-                return opened.archive.read(name)
+            return cls(zipfile.ZipFile(path))
         except DAMAGE as error:
-            raise CorruptImageError(f"{self.path}:{name}: the member cannot be read ({error})") from error
-
-    def names(self) -> list[str]:
-        """Return all members' names, in the order of the archive."""
-        return self._here().archive.namelist()
-
-    def checksum(self, name: str) -> int:
-        """Return a member's CRC-32, from the directory."""
-        return self._here().archive.getinfo(name).CRC
-
-    def _here(self) -> _Opened:
-        opened = self._opened
-        if opened is None or opened.process != os.getpid():
-            try:
-                opened = _Opened(zipfile.ZipFile(self.path))
-            except DAMAGE as error:
-                raise DataError(f"{self.path}: the zip of images cannot be opened ({error})") from error
-            self._opened = opened
-        return opened
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "_opened": None}
+            raise DataError(f"{path}: the zip of images cannot be opened ({error})") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZipImages(StoredImages):
     """One member per item, in whatever folder of the zip. The fingerprint hashes names and checksums."""
 
-    handle: ZipHandle
+    handle: PerProcess[OpenZip]
 
     @classmethod
-    def open(cls, path: Path, ids: Sequence[str]) -> Self:
+    def open(cls, path: Path, ids: Sequence[str] | None) -> Self:
         """Read the zip's directory and match its members to `ids`."""
-        handle = ZipHandle(path)
-        return cls(handle=handle, names=match_names(ids, handle.names(), str(path)))
+        handle = PerProcess(OpenZip.open, path)
+        return cls(handle=handle, names=match_names(ids, handle.get().archive.namelist(), str(path)))
 
     def read(self, name: str) -> bytes:
-        """Return the member's bytes."""
-        return self.handle.read(name)
+        """Return the member's bytes; zipfile compares its checksum."""
+        opened = self.handle.get()
+        try:
+            with opened.lock:
+                return opened.archive.read(name)
+        except DAMAGE as error:
+            raise CorruptImageError(f"{self.place(name)}: the member cannot be read ({error})") from error
 
     def stamp(self, name: str) -> int:
-        """Return the member's checksum."""
-        return self.handle.checksum(name)
+        """Return the member's checksum, from the directory."""
+        return self.handle.get().archive.getinfo(name).CRC
+
+    def files(self) -> Iterator[Path]:
+        """Yield the zip."""
+        yield self.handle.path
 
     def place(self, name: str = "") -> str:
         """Return the path of the zip, and after a colon the member."""
