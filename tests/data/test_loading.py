@@ -12,6 +12,7 @@ from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedT
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import EpochOrder, TrainingBatches, pad_left, training_loader
 from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.processes import Processes
 
 LENGTH = 6
 NUM_ITEMS = 40
@@ -130,3 +131,55 @@ def test_loading_leaves_the_trainings_random_state_alone() -> None:
     before = torch.random.get_rng_state()
     assert len(list(loader)) == 3
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("gathers", [True, False])
+@pytest.mark.parametrize(("count", "num_users"), [(2, 9), (3, 9), (4, 2), (2, 1)])
+def test_parts_of_a_batch_make_the_whole(gathers: bool, count: int, num_users: int) -> None:
+    windows, content = random_windows(30), some_content()
+    rows = np.random.default_rng(1).permutation(30)[:num_users]
+    whole = TrainingBatches(windows, content, length=LENGTH)[rows]
+    parts = [
+        TrainingBatches(
+            windows, content, length=LENGTH, processes=Processes(rank=rank, count=count), gathers_negatives=gathers
+        )[rows]
+        for rank in range(count)
+    ]
+    places = [part.whole for part in parts if part.whole is not None]
+    assert len(places) == count
+    assert {place.num_users for place in places} == {num_users}
+    assert all(part.num_users == num_users for part in parts)
+    with_users = [part for part, place in zip(parts, places, strict=True) if place.weight]
+    assert len(with_users) == min(count, num_users)
+    own = [place.pool[part.sequences] for part, place in zip(parts, places, strict=True) if place.weight]
+    mask = torch.cat([part.mask for part in with_users])
+    assert torch.equal(mask, whole.mask)
+    assert torch.equal(torch.cat(own)[mask], whole.items.items[whole.sequences][mask])
+    positions = [int(part.mask[:, :-1].sum()) for part in with_users]
+    weights = [place.weight for place in places if place.weight]
+    assert weights == pytest.approx([count * number / sum(positions) for number in positions])
+    if not gathers:
+        for part, place in zip(parts, places, strict=True):
+            assert place.sizes == ()
+            assert torch.equal(part.items.items, place.pool)
+        return
+    occurrences = torch.bincount(whole.sequences[whole.mask]).float()
+    encoded = []
+    for rank, (part, place) in enumerate(zip(parts, places, strict=True)):
+        assert torch.equal(place.pool, whole.items.items)
+        assert torch.equal(place.multiplicity, occurrences)
+        assert len(part.items.items) == max(1, place.sizes[rank])
+        encoded.append(part.items.items[: place.sizes[rank]])
+    assert torch.equal(torch.cat(encoded), whole.items.items)
+
+
+def test_pinning_and_moving_reach_every_tensor() -> None:
+    batch = TrainingBatches(random_windows(9), some_content(), length=LENGTH, processes=Processes(count=2))[
+        np.arange(9)
+    ]
+    moved = batch.to(torch.device("meta"))
+    assert moved.whole is not None
+    assert batch.whole is not None
+    found = [*tensors(moved), moved.whole.pool, moved.whole.multiplicity]
+    assert {tensor.device.type for tensor in found} == {"meta"}
+    assert moved.whole.sizes == batch.whole.sizes

@@ -10,7 +10,7 @@ from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.source import Catalogue
-from peftrec.data.split import Split, cut_windows, split_catalogue
+from peftrec.data.split import RankingCases, Split, cut_windows, split_catalogue
 from peftrec.errors import DataError
 
 NUM_ITEMS = 60
@@ -112,6 +112,32 @@ def test_windows_are_cut_from_the_end_and_overlap_by_one_item(length: int) -> No
             rebuilt = rebuilt + newer[1:]
         assert rebuilt == history
         assert 2 <= len(windows[-1]) <= length
+
+
+@pytest.mark.parametrize("length", [2, 3, 5, 11])
+@pytest.mark.parametrize("seed", range(5))
+def test_windows_are_those_of_a_loop_over_users(length: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    histories = [random.integers(0, 9, random.integers(0, 25)).tolist() for _ in range(30)]
+    windows, users = [], []
+    for user, history in enumerate(histories):
+        end = len(history)
+        while end > 1:
+            start = max(0, end - length)
+            windows.append(history[start:end])
+            users.append(f"u{user}")
+            end = start + 1
+    cut = cut_windows(Interactions.from_lists([f"u{user}" for user in range(30)], histories), length)
+    assert lists(cut) == windows
+    assert cut.users == tuple(users)
+
+
+def test_without_a_history_nothing_is_cut_or_found() -> None:
+    empty = Interactions.from_lists([], [])
+    assert len(cut_windows(empty, 3)) == 0
+    targets = np.array([1, 1, 1], dtype=np.int32)
+    cases = RankingCases(histories=Interactions.from_lists(["a", "b", "c"], [[], [0, 1], []]), targets=targets)
+    assert cases.is_target_in_history().tolist() == [False, True, False]
 
 
 def test_under_all_the_mask_holds_the_whole_history_and_every_item_is_a_candidate() -> None:

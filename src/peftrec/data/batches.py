@@ -1,27 +1,45 @@
 """Named batches: what a step sees. A batch encodes its distinct items once; sequences point into them."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 
+class TensorBatch:
+    """Base of batches: frozen dataclasses of tensors, of other batches, and of plain values that stay on the host."""
+
+    def apply(self, change: Callable[[Any], Any]) -> Self:
+        """Return the batch with `change` applied to its tensors and to the batches in it."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        changed = {name: change(value) for name, value in found.items() if isinstance(value, Tensor | TensorBatch)}
+        return replace(self, **changed)  # type: ignore[type-var]
+
+    def to(self, device: torch.device) -> Self:
+        """Copy to a device; from pinned memory to CUDA without waiting."""
+        is_cuda = device.type == "cuda"
+        return self.apply(
+            lambda part: part.to(device) if isinstance(part, TensorBatch) else part.to(device, non_blocking=is_cuda)
+        )
+
+    def pin_memory(self) -> Self:
+        """Copy to page-locked memory; a DataLoader with `pin_memory` calls it."""
+        return self.apply(lambda part: part.pin_memory())
+
+
 @dataclass(frozen=True, kw_only=True)
-class TextBatch:
+class TextBatch(TensorBatch):
     """Tokens of titles, padded on the right to the longest title of the batch."""
 
     token_ids: Int[Tensor, "item word"]
     mask: Bool[Tensor, "item word"]
 
-    def to(self, device: torch.device) -> "TextBatch":
-        """Copy to a device."""
-        return replace(self, token_ids=self.token_ids.to(device), mask=self.mask.to(device))
-
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBatch:
+class ImageBatch(TensorBatch):
     """Pixels as bytes; they are normalised on the device, so that a quarter of the bytes travels."""
 
     pixels: UInt8[Tensor, "item channel height width"]
@@ -34,47 +52,70 @@ class ImageBatch:
         std = torch.tensor(self.std, device=self.pixels.device, dtype=dtype).view(-1, 1, 1)
         return (self.pixels.to(dtype) / 255.0 - mean) / std
 
-    def to(self, device: torch.device) -> "ImageBatch":
-        """Copy to a device."""
-        return replace(self, pixels=self.pixels.to(device))
+
+@dataclass(frozen=True, kw_only=True)
+class StateBatch(TensorBatch):
+    """Stored hidden states of items, as they are stored; null for a tower that is not there."""
+
+    text: Float[Tensor, "item state hidden"] | None = None
+    image: Float[Tensor, "item state hidden"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ItemBatch:
+class FeatureBatch(TensorBatch):
+    """What someone computed before, in the precision of its file."""
+
+    states: Float[Tensor, "item state hidden"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemBatch(TensorBatch):
     """Distinct items; content is absent where the encoder reads ids or stored hidden states."""
 
     items: Int[Tensor, " item"]
     """Indices into the candidates."""
-    text: TextBatch | None = None
-    image: ImageBatch | None = None
+    text: TextBatch | FeatureBatch | None = None
+    image: ImageBatch | FeatureBatch | None = None
+    states: StateBatch | None = None
+    """What the loader read from a hidden-state store that the device does not hold."""
 
-    def content(self, modality: Literal["text", "image"]) -> TextBatch | ImageBatch:
-        """Return the content that a tower encodes."""
+    def content(self, modality: Literal["text", "image"]) -> Any:
+        """Return the content that the tower of a modality encodes, a batch of the kind that it reads."""
         content = self.text if modality == "text" else self.image
         if content is None:
             raise ValueError(f"the batch carries no {modality}: it was collated for an encoder without that tower")
         return content
 
-    def to(self, device: torch.device) -> "ItemBatch":
-        """Copy to a device."""
-        return ItemBatch(
-            items=self.items.to(device),
-            text=None if self.text is None else self.text.to(device),
-            image=None if self.image is None else self.image.to(device),
-        )
+
+@dataclass(frozen=True, kw_only=True)
+class WholeBatch(TensorBatch):
+    """What a process must know of a batch of which it holds only a part of the users."""
+
+    pool: Int[Tensor, " pool"]
+    """Indices of the distinct items that its positions are scored against."""
+    multiplicity: Float[Tensor, " pool"]
+    """How often each item of the pool stands in the windows that it was taken from."""
+    sizes: tuple[int, ...]
+    """How many items of the pool each process encodes, in the order of ranks; empty where this one encodes all."""
+    weight: float
+    """Factor of this process's mean loss, such that the mean over processes is the mean over all positions."""
+    num_users: int
+    """Users of the whole batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceBatch:
+class SequenceBatch(TensorBatch):
     """Training windows of some users, padded on the left, and their distinct items."""
 
     items: ItemBatch
+    """What this process encodes: the batch's distinct items, or its part of them."""
     sequences: Int[Tensor, "user next_step"]
-    """Row of `items` at each place; 0 where `mask` is false."""
+    """Row of the batch's distinct items at each place; 0 where `mask` is false."""
     mask: Bool[Tensor, "user next_step"]
+    whole: WholeBatch | None = None
+    """Null where this is the whole batch."""
 
-    def to(self, device: torch.device) -> "SequenceBatch":
-        """Copy to a device."""
-        return SequenceBatch(
-            items=self.items.to(device), sequences=self.sequences.to(device), mask=self.mask.to(device)
-        )
+    @property
+    def num_users(self) -> int:
+        """Users of the whole batch, on whatever processes."""
+        return len(self.mask) if self.whole is None else self.whole.num_users

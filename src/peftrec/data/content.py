@@ -1,15 +1,17 @@
 """Items as tower inputs: titles tokenised once, images decoded in workers or kept as bytes where they fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
-from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
+from peftrec.data.batches import ImageBatch, ItemBatch, StateBatch, TextBatch
+from peftrec.data.features import FeatureRows
 from peftrec.data.items import ImageSource
 
 
@@ -46,19 +48,25 @@ class TokenisedTitles:
         return TextBatch(token_ids=torch.from_numpy(token_ids.astype(np.int64)), mask=torch.from_numpy(mask))
 
 
+Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+"""Pillow's filters."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageTransform:
-    """Size and normalisation that an image tower was trained with."""
+    """Size, filter and normalisation that an image tower was trained with."""
 
     height: int
     width: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resampling: Resampling = "bilinear"
+    """The published code resizes with the bilinear one."""
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        """Resize with Pillow's bilinear filter, as the published code does, to channels-first bytes."""
+        """Resize to channels-first bytes; both sides at once, so nothing is cropped away."""
         if image.size != (self.width, self.height):
-            image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
+            image = image.resize((self.width, self.height), Image.Resampling[self.resampling.upper()])
         return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
 
 
@@ -68,10 +76,19 @@ class Pixels:
     def __init__(self, source: ImageSource, transform: ImageTransform, *, keep_bytes: int) -> None:
         self.source = source
         self.transform = transform
-        self._kept: npt.NDArray[np.uint8] | None = None
-        if 3 * transform.height * transform.width * len(source) <= keep_bytes:
-            with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
-                self._kept = np.stack(list(pool.map(self._decode, range(len(source)))))
+        fits = 3 * transform.height * transform.width * len(source) <= keep_bytes
+        self._kept = self._decode_all() if fits else None
+
+    def _decode_all(self) -> npt.NDArray[np.uint8]:
+        kept = np.empty((len(self.source), 3, self.transform.height, self.transform.width), dtype=np.uint8)
+
+        def fill(item: int) -> None:
+            kept[item] = self._decode(item)
+
+        with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
+            for _ in pool.map(fill, range(len(kept))):
+                pass
+        return kept
 
     def _decode(self, item: int) -> npt.NDArray[np.uint8]:
         return self.transform.pixels(self.source.load(item))
@@ -86,17 +103,31 @@ class Pixels:
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
 
 
+class StoredStates(Protocol):
+    """Hidden states on the host or the disk, for batches to carry; a hidden-state store is one."""
+
+    def batch(self, items: npt.NDArray[np.integer]) -> StateBatch:
+        """Return the stored states of `items`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemContent:
-    """What batches carry besides item indices; nothing where states come from a store or ids are read."""
+    """What batches carry besides item indices; nothing where the device holds all states or ids are read."""
 
     titles: TokenisedTitles | None = None
     pixels: Pixels | None = None
+    features: Mapping[str, FeatureRows] = field(default_factory=dict)
+    """Ready features by modality, in place of titles or pixels."""
+    states: StoredStates | None = None
+    """A hidden-state store that the device does not hold, in place of everything else."""
 
     def batch(self, items: npt.NDArray[np.integer]) -> ItemBatch:
         """Collate the content of distinct items."""
+        text, image = self.features.get("text", self.titles), self.features.get("image", self.pixels)
         return ItemBatch(
             items=torch.from_numpy(items.astype(np.int64)),
-            text=None if self.titles is None else self.titles.batch(items),
-            image=None if self.pixels is None else self.pixels.batch(items),
+            text=None if text is None else text.batch(items),
+            image=None if image is None else image.batch(items),
+            states=None if self.states is None else self.states.batch(items),
         )

@@ -4,8 +4,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from peftrec.data.items import Items
-from peftrec.data.split import RankingCases, Split
+from peftrec.data.split import Split
 
 
 def hash_lines(lines: Sequence[str]) -> str:
@@ -17,21 +20,19 @@ def data_hash(split: Split) -> str:
     """Hash candidates, training windows and both sets of targets; titles and images do not enter."""
     digest = hashlib.sha256(hash_lines(split.items.ids).encode())
     digest.update(str(split.sequence_length).encode())
-    digest.update(split.windows.items.tobytes() + split.windows.offsets.tobytes())
+    arrays: list[npt.NDArray[np.integer]] = [split.windows.items, split.windows.offsets]
     for cases in (split.validation, split.test):
-        digest.update(_cases_bytes(cases))
+        arrays += [cases.histories.items, cases.histories.offsets, cases.targets]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _cases_bytes(cases: RankingCases) -> bytes:
-    return cases.histories.items.tobytes() + cases.histories.offsets.tobytes() + cases.targets.tobytes()
-
-
 def content_hashes(items: Items) -> dict[str, str]:
-    """Hash titles and images of the candidates, in their order."""
+    """Hash titles and images of the candidates, or the features that stand in for them, in their order."""
     hashes: dict[str, str] = {}
     if items.titles is not None:
         hashes["text"] = hash_lines(items.titles)
     if items.images is not None:
         hashes["image"] = items.images.fingerprint()
-    return hashes
+    return hashes | {modality: features.fingerprint() for modality, features in items.features.items()}

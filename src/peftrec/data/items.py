@@ -1,11 +1,13 @@
-"""What items are: their ids, titles and images."""
+"""What items are: their ids, titles and images, or what was computed from these."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from PIL import Image
+
+from peftrec.data.features import FeatureRows
 
 
 @runtime_checkable
@@ -35,6 +37,8 @@ class Items:
     ids: tuple[str, ...]
     titles: tuple[str, ...] | None
     images: ImageSource | None
+    features: Mapping[str, FeatureRows] = field(default_factory=dict)
+    """Ready features by modality, in place of its titles or images."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,4 +50,5 @@ class Items:
             ids=tuple(self.ids[item] for item in chosen),
             titles=None if self.titles is None else tuple(self.titles[item] for item in chosen),
             images=None if self.images is None else self.images.select(chosen),
+            features={name: rows.select(items) for name, rows in self.features.items()},
         )

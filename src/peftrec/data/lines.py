@@ -35,6 +35,11 @@ def _decode(path: Path) -> str:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read ({error.strerror})") from error
+    return decode_utf8(path, content)
+
+
+def decode_utf8(path: Path, content: bytes) -> str:
+    """Decode the content of `path`. Raises DataError that names the line and the byte."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from peftrec.data.batches import SequenceBatch
+from peftrec.data.batches import SequenceBatch, WholeBatch
 from peftrec.data.content import ItemContent
 from peftrec.data.interactions import Interactions
+from peftrec.processes import Processes
 
 
 def pad_left(
@@ -25,23 +26,76 @@ def pad_left(
 
 
 class TrainingBatches(Dataset[SequenceBatch]):
-    """Collates window indices to a batch, so that a worker does it whole."""
+    """Collates window indices to a batch, so that a worker does it whole.
 
-    def __init__(self, windows: Interactions, content: ItemContent, *, length: int) -> None:
+    The indices are always those of the whole batch. Each of several processes keeps its part of the users and, where
+    negatives are gathered, its part of the batch's distinct items; all of them know the batch, so nothing but
+    embeddings has to travel between them.
+    """
+
+    def __init__(
+        self,
+        windows: Interactions,
+        content: ItemContent,
+        *,
+        length: int,
+        processes: Processes | None = None,
+        gathers_negatives: bool = True,
+    ) -> None:
         self.windows = windows
         self.content = content
         self.length = length
+        self.processes = processes or Processes()
+        self.gathers_negatives = gathers_negatives
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> SequenceBatch:
         items, mask = pad_left(self.windows, rows, self.length)
-        distinct, inverse = np.unique(items[mask], return_inverse=True)
-        sequences = np.zeros(items.shape, dtype=np.int64)
-        sequences[mask] = inverse
+        if self.processes.are_several:
+            return self._part(items, mask)
+        distinct, sequences = distinct_items(items, mask)
         return SequenceBatch(
             items=self.content.batch(distinct),
             sequences=torch.from_numpy(sequences),
             mask=torch.from_numpy(mask),
         )
+
+    def _part(self, items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_]) -> SequenceBatch:
+        """Return this process's part. Without users of its own it takes the first one's at weight 0, and without
+        items the first one: every process must take part in every exchange."""
+        own = self.processes.share(len(items))
+        num_valid = int(mask[:, :-1].sum())
+        num_own = int(mask[own, :-1].sum())
+        users = own if own.start < own.stop else slice(0, 1)
+        pooled = slice(None) if self.gathers_negatives else users
+        pool, sequences = distinct_items(items[pooled], mask[pooled])
+        multiplicity = np.bincount(sequences[mask[pooled]], minlength=len(pool))
+        encoded = self.processes.share(len(pool)) if self.gathers_negatives else slice(None)
+        return SequenceBatch(
+            items=self.content.batch(pool[encoded] if len(pool[encoded]) else pool[:1]),
+            sequences=torch.from_numpy(sequences[users] if self.gathers_negatives else sequences),
+            mask=torch.from_numpy(mask[users]),
+            whole=WholeBatch(
+                pool=torch.from_numpy(pool.astype(np.int64)),
+                multiplicity=torch.from_numpy(multiplicity.astype(np.float32)),
+                sizes=(
+                    tuple(part.stop - part.start for part in self.processes.shares(len(pool)))
+                    if self.gathers_negatives
+                    else ()
+                ),
+                weight=self.processes.count * num_own / num_valid,
+                num_users=len(items),
+            ),
+        )
+
+
+def distinct_items(
+    items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return the items that stand where `mask` is true, each once, and the row of each place among them."""
+    distinct, inverse = np.unique(items[mask], return_inverse=True)
+    sequences = np.zeros(items.shape, dtype=np.int64)
+    sequences[mask] = inverse
+    return distinct, sequences
 
 
 class EpochOrder(Sampler[npt.NDArray[np.int64]]):
@@ -81,13 +135,19 @@ class EpochOrder(Sampler[npt.NDArray[np.int64]]):
             yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
-def training_loader(dataset: TrainingBatches, order: EpochOrder, *, num_workers: int) -> DataLoader[SequenceBatch]:
-    """Return the loader: batches come whole from `dataset`, so torch collates nothing."""
+def training_loader(
+    dataset: TrainingBatches, order: EpochOrder, *, num_workers: int, pins_memory: bool = False
+) -> DataLoader[SequenceBatch]:
+    """Return the loader: batches come whole from `dataset`, so torch collates nothing.
+
+    Pinned batches are copied to CUDA while the device computes.
+    """
     return DataLoader(
         dataset,
         sampler=order,
         batch_size=None,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        pin_memory=pins_memory,
         generator=torch.Generator(),  # of its own: a worker's base seed must not advance the training's generator
     )

@@ -87,7 +87,7 @@ class Screening:
         key = "users_dropped_short_history"
         self.counts[key] = self.counts.get(key, 0) + int(is_short.sum())
         longest = int(lengths.max(initial=0))
-        self.histories = self.histories.with_users(np.flatnonzero(~is_short))
+        self.histories = self.histories.of_users(~is_short)
         if not len(self.histories):
             raise DataError(
                 f"{self.histories.file}: no user is left: the longest history has {longest} items, "

@@ -37,8 +37,38 @@ class DataSource(ABC):
     """What happens to users with fewer than `minimum_history` items: an error that names the line, or dropped."""
 
     windows: Literal["last", "all"] = "last"
-    """`last` keeps each user's last `sequence_length + 3` items (the paper); `all` keeps whole histories and cuts
-    them into training windows that overlap by one item, so that every transition is a target once."""
+    """`last` trains on one window a user, the end of the training part, and forgets what is older (the paper, which
+    so keeps each user's last `sequence_length + 3` items); `all` keeps whole histories and cuts them into training
+    windows that overlap by one item, so that every transition is a target once."""
+
+    split: Literal["leave_one_out", "global_time"] = "leave_one_out"
+    """`leave_one_out` tests each user's last item and validates on the one before (the paper); `global_time` trains
+    on what happened before one moment, the same for all users (see peftrec.data.global_time); needs timestamps."""
+
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Under `global_time`: part of the interactions between the start of validation and that of test."""
+
+    test_share: float = Field(default=0.1, gt=0, lt=1)
+    """Under `global_time`: part of the interactions, the latest ones, from the start of test on."""
+
+    validation_from: int | float | None = None
+    """Under `global_time`: when validation starts, in the unit of the timestamps (dates count as seconds since
+    1970-01-01 UTC), instead of the shares; give `test_from` too."""
+
+    test_from: int | float | None = None
+    """Under `global_time`: when test starts, instead of the shares; give `validation_from` too."""
+
+    def __post_init__(self) -> None:
+        starts = (self.validation_from, self.test_from)
+        if self.split != "global_time" and starts != (None, None):
+            raise ValueError("validation_from and test_from need split=global_time")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share leave nothing to train on; lower them")
+        if self.validation_from is None or self.test_from is None:
+            if starts != (None, None):
+                raise ValueError("give both validation_from and test_from, or neither for the shares")
+        elif self.validation_from >= self.test_from:
+            raise ValueError("validation_from must be before test_from")
 
     @abstractmethod
     def read(self, *, text: bool, images: bool) -> Catalogue:

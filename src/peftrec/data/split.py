@@ -1,14 +1,17 @@
-"""The paper's split (facts of IISAN, section 4): leave one out, twice.
+"""From what a source read to what is trained on and ranked.
 
-A user's last item is the test target, the one before it the validation target, the rest trains. Only items that
-occur in the kept interactions are candidates; they are renumbered here, and every index below is one of theirs.
+Leave-one-out is the paper's (facts of IISAN, section 4): a user's last item is the test target, the one before it the
+validation target, the rest trains. The other rule is in `global_time`. Only items that occur in the kept interactions
+are candidates; they are renumbered here, and every index below is one of theirs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
+from peftrec.data.global_time import first_places_from, refuse_empty_period, starts_of_periods, times_of
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.source import Catalogue, DataSource
@@ -20,7 +23,10 @@ _EXTRA = 3  # the paper keeps sequence_length + 3 items: inputs, the last traini
 
 @dataclass(frozen=True, kw_only=True)
 class RankingCases:
-    """What is ranked: for each user a history, the target that follows it, and nothing from after it."""
+    """What is ranked: for each user a history, the target that follows it, and nothing from after it.
+
+    Validation and test have the same users under leave-one-out, and users of their own under a time split.
+    """
 
     histories: Interactions
     """Whole kept history before the target, oldest first; the user encoder reads its end, the mask all of it."""
@@ -31,11 +37,10 @@ class RankingCases:
 
     def is_target_in_history(self) -> npt.NDArray[np.bool_]:
         """Say per user whether the target stands in the history, so that a full history mask excludes it."""
-        return np.fromiter(
-            (target in history for target, history in zip(self.targets, self.histories, strict=True)),
-            dtype=np.bool_,
-            count=len(self),
-        )
+        is_target = self.histories.items == np.repeat(self.targets, self.histories.lengths)
+        found = np.zeros(len(self), dtype=np.bool_)
+        found[self.histories.owners()[is_target]] = True
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +57,8 @@ class Split:
     """Occurrences of each candidate in the training parts."""
     counts: dict[str, int]
     sequence_length: int
-
-    @property
-    def num_interactions(self) -> int:
-        return len(self.test.histories.items) + len(self.test)
+    num_interactions: int
+    """Interactions kept, whether they train, are ranked, or come after a user's test target."""
 
     def log_popularity(self) -> npt.NDArray[np.float32]:
         """Log share of the training interactions. An item without any is never in a training batch; it gets zero,
@@ -67,27 +70,39 @@ class Split:
         return logs.astype(np.float32)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a rule makes of the interactions, in the numbers of the catalogue."""
+
+    kept: Interactions
+    training: Interactions
+    validation: RankingCases
+    test: RankingCases
+    counts: dict[str, int]
+
+
 def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
     """Cut, renumber and split what a source read.
 
-    Raises DataError where no user is long enough.
+    Raises DataError where nobody is left to train on or to rank, or timestamps are needed and missing.
     """
-    kept = catalogue.interactions
-    if source.windows == "last":
-        kept = _keep_last(kept, source.sequence_length + _EXTRA)
-    if not len(kept):
+    if not len(catalogue.interactions):
         raise DataError("no user is left after the length rule; lower data.minimum_history or give longer histories")
-    candidates, renumbered = np.unique(kept.items, return_inverse=True)
-    kept = Interactions(users=kept.users, items=renumbered.astype(np.int32), offsets=kept.offsets)
-    training = _drop_last(kept, _HELD_OUT)
+    cut = _cut_at_times if source.split == "global_time" else _leave_one_out
+    parts = cut(catalogue.interactions, source)
+    candidates = parts.kept.occurring()
+    numbers = np.full(len(catalogue.items), -1, dtype=np.int32)
+    numbers[candidates] = np.arange(len(candidates))
+    training = _renumbered(parts.training, numbers)
     return Split(
         items=catalogue.items.select(candidates),
         windows=cut_windows(training, source.sequence_length + 1),
-        validation=RankingCases(histories=training, targets=kept.items[kept.offsets[1:] - 2]),
-        test=RankingCases(histories=_drop_last(kept, 1), targets=kept.items[kept.offsets[1:] - 1]),
+        validation=_renumbered_cases(parts.validation, numbers),
+        test=_renumbered_cases(parts.test, numbers),
         train_counts=np.bincount(training.items, minlength=len(candidates)),
-        counts=catalogue.counts,
+        counts={**catalogue.counts, **parts.counts},
         sequence_length=source.sequence_length,
+        num_interactions=len(parts.kept.items),
     )
 
 
@@ -96,28 +111,70 @@ def cut_windows(histories: Interactions, length: int) -> Interactions:
 
     Every item but a history's first is a target exactly once.
     """
-    users: list[str] = []
-    windows: list[npt.NDArray[np.int32]] = []
-    for user, history in zip(histories.users, histories, strict=True):
-        end = len(history)
-        while end > 1:
-            start = max(0, end - length)
-            users.append(user)
-            windows.append(history[start:end])
-            end = start + 1
-    return Interactions.from_lists(users, windows)
+    step = length - 1
+    num_windows = np.maximum(-(-(histories.lengths - 1) // step), 0)
+    owners = np.repeat(np.arange(len(histories)), num_windows)
+    newer = np.arange(len(owners)) - np.repeat(np.cumsum(num_windows) - num_windows, num_windows)
+    ends = histories.offsets[owners + 1] - newer * step
+    starts = np.maximum(histories.offsets[owners], ends - length)
+    return histories.cut(starts, ends, users=tuple(histories.users[owner] for owner in owners.tolist()))
 
 
-def _keep_last(interactions: Interactions, length: int) -> Interactions:
-    starts = np.maximum(interactions.offsets[:-1], interactions.offsets[1:] - length)
-    return _slices(interactions, starts, interactions.offsets[1:])
+def _leave_one_out(interactions: Interactions, source: DataSource) -> _Parts:
+    starts, ends = interactions.offsets[:-1], interactions.offsets[1:]
+    if source.windows == "last":
+        starts = np.maximum(starts, ends - (source.sequence_length + _EXTRA))
+    training = interactions.cut(starts, ends - _HELD_OUT)
+    return _Parts(
+        kept=interactions.cut(starts, ends),
+        training=training,
+        validation=RankingCases(histories=training, targets=interactions.items[ends - 2]),
+        test=RankingCases(histories=interactions.cut(starts, ends - 1), targets=interactions.items[ends - 1]),
+        counts={},
+    )
 
 
-def _drop_last(interactions: Interactions, number: int) -> Interactions:
-    return _slices(interactions, interactions.offsets[:-1], interactions.offsets[1:] - number)
+def _cut_at_times(interactions: Interactions, source: DataSource) -> _Parts:
+    validation_from, test_from = starts_of_periods(times_of(interactions), source)
+    validation_places = first_places_from(interactions, validation_from)
+    test_places = first_places_from(interactions, test_from)
+    starts, ends = interactions.offsets[:-1], interactions.offsets[1:]
+    if source.windows == "last":
+        starts = np.maximum(starts, validation_places - (source.sequence_length + 1))
+    counts = {"users_in_training": int((validation_places - starts > 1).sum())}
+    if not counts["users_in_training"]:
+        raise DataError(f"no user has two interactions before {validation_from}, where validation starts: start later")
+    cases: dict[str, RankingCases] = {}
+    for name, places, period_ends in (("validation", validation_places, test_places), ("test", test_places, ends)):
+        has_target, has_history = period_ends > places, places > starts
+        counts[f"users_without_history_in_{name}"] = int((has_target & ~has_history).sum())
+        cases[name] = _cases(interactions, starts, places, has_target & has_history)
+        counts[f"users_ranked_in_{name}"] = len(cases[name])
+    refuse_empty_period("validation", len(cases["validation"]), validation_from, test_from)
+    refuse_empty_period("test", len(cases["test"]), test_from)
+    return _Parts(
+        kept=interactions.cut(starts, ends),
+        training=interactions.cut(starts, validation_places),
+        validation=cases["validation"],
+        test=cases["test"],
+        counts=counts,
+    )
 
 
-def _slices(interactions: Interactions, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Interactions:
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(ends - starts)])
-    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-    return Interactions(users=interactions.users, items=interactions.items[positions], offsets=offsets)
+def _cases(
+    interactions: Interactions,
+    starts: npt.NDArray[np.int64],
+    targets: npt.NDArray[np.int64],
+    is_ranked: npt.NDArray[np.bool_],
+) -> RankingCases:
+    users = tuple(compress(interactions.users, is_ranked.tolist()))
+    histories = interactions.cut(starts[is_ranked], targets[is_ranked], users=users)
+    return RankingCases(histories=histories, targets=interactions.items[targets[is_ranked]])
+
+
+def _renumbered(interactions: Interactions, numbers: npt.NDArray[np.int32]) -> Interactions:
+    return replace(interactions, items=numbers[interactions.items], times=None)
+
+
+def _renumbered_cases(cases: RankingCases, numbers: npt.NDArray[np.int32]) -> RankingCases:
+    return RankingCases(histories=_renumbered(cases.histories, numbers), targets=numbers[cases.targets])

@@ -44,6 +44,7 @@ class SyntheticCatalogue(DataSource):
     """How much of the popularity cold items have among the last two, where there are any."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.shortest_history > self.longest_history:
             raise ValueError("shortest_history is longer than longest_history; lower it")
 

@@ -168,7 +168,7 @@ def test_images_that_the_data_lacks_are_refused_before_any_file_is_read(tmp_path
     with pytest.raises(DataError, match=r"set data\.images=.* or towers\.image=null"):
         IisanFiles(root=str(tmp_path)).read(text=True, images=True)
     posters = IisanFiles(root=str(write(tmp_path)), images="posters")
-    with pytest.raises(DataError, match=r"posters: no such folder or zip of images: correct data\.images"):
+    with pytest.raises(DataError, match=r"posters: no such folder, zip or LMDB of images: correct data\.images"):
         posters.read(text=True, images=True)
 
 

@@ -8,6 +8,7 @@ from peftrec.data.lines import read_rows
 from peftrec.data.locations import require_file
 from peftrec.data.readers.base import FileSource
 from peftrec.data.tables import HistoryTable, ItemTable, link_histories
+from peftrec.errors import DataError
 from peftrec.strict import STRICT
 
 
@@ -32,7 +33,15 @@ class IisanFiles(FileSource):
             titles=tuple(row[1] for row in rows),
             lines=range(1, len(rows) + 1),
         )
+        _refuse_white_space(items)
         rows = read_rows(users_file, ("user", "item item ..."))
-        histories = [row[1].split() for row in rows]
         lines = range(1, len(rows) + 1)
-        return items, link_histories(items, users_file, [row[0] for row in rows], histories, lines)
+        return items, link_histories(items, users_file, [row[0] for row in rows], [row[1] for row in rows], lines)
+
+
+def _refuse_white_space(items: ItemTable) -> None:
+    for item, item_id in enumerate(items.ids):
+        if item_id.split() != [item_id]:
+            raise DataError(
+                f"{items.place(item)}: the item id {item_id!r} holds white space, which separates ids in histories"
+            )

@@ -1,0 +1,24 @@
+"""Parquet; rows are counted from 1."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from peftrec.data.columns import Columns, Wanted, require_columns
+from peftrec.errors import DataError
+
+
+def read_parquet(file: Path, wanted: Sequence[Wanted]) -> Columns:
+    """Return the columns that are wanted."""
+    try:
+        with parquet.ParquetFile(file) as opened:
+            require_columns(file, opened.schema_arrow.names, wanted)
+            names = list(dict.fromkeys(column.name for column in wanted))
+            table = opened.read(columns=names)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{file}: the file cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+    if not len(table):
+        raise DataError(f"{file}: the table has no rows")
+    return Columns(file=file, columns={name: table.column(name) for name in names}, lines=range(1, len(table) + 1))

@@ -1,0 +1,78 @@
+"""RecBole's atomic files: `<dataset>.inter` and `<dataset>.item`, whose header types each field (`item_id:token`).
+
+https://recbole.io/docs/user_guide/data/atomic_files.html; `.user` and the other files are not read. Nothing is quoted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.data.columns import Wanted, require_columns
+from peftrec.data.locations import require_file
+from peftrec.data.readers.delimited import DelimitedFile, Dialect
+from peftrec.data.readers.rows import OLDEST, RowSource, RowTables
+from peftrec.errors import DataError
+from peftrec.strict import STRICT
+
+TOKEN, NUMBER = ("token",), ("float",)
+ANY = ("token", "token_seq", "float", "float_seq")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RecBoleFiles(RowSource):
+    """Field names without their types; RecBole's own names by default."""
+
+    dataset: str = Field(min_length=1)
+    """The files are `<dataset>.inter` and `<dataset>.item` below `root`."""
+    user_field: str = "user_id"
+    item_field: str = "item_id"
+    time_field: str | None = "timestamp"
+    """A float field of `.inter`; null where the rows of a user stand oldest first."""
+    text_fields: tuple[str, ...] = ("title",)
+    """Fields of `.item`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text."""
+    field_separator: str = Field(default="\t", min_length=1, max_length=1)
+
+    def read_rows(self, root: Path) -> RowTables:
+        """Read the fields that the configuration names; sequences of tokens are text as they stand."""
+        items_file = require_file(root, f"{self.dataset}.item", key="data.dataset")
+        events_file = require_file(root, f"{self.dataset}.inter", key="data.dataset")
+        dialect = Dialect(delimiter=self.field_separator, has_quotes=False)
+        items, events = DelimitedFile.open(items_file, dialect), DelimitedFile.open(events_file, dialect)
+        item_id = typed_column(items, Wanted("data.item_field", self.item_field), TOKEN)
+        texts = [typed_column(items, Wanted("data.text_fields", name), ANY) for name in self.text_fields]
+        user = typed_column(events, Wanted("data.user_field", self.user_field), TOKEN)
+        item = typed_column(events, Wanted("data.item_field", self.item_field), TOKEN)
+        time = self.time_field and typed_column(events, Wanted("data.time_field", self.time_field, OLDEST), NUMBER)
+        return RowTables(
+            items=items.read([item_id, *texts]),
+            item_id=item_id.name,
+            texts=[(label, column.name) for label, column in zip(self.text_fields, texts, strict=True)],
+            interactions=events.read([user, item, *([time] if time else [])]),
+            user=user.name,
+            item=item.name,
+            time=time.name if time else None,
+        )
+
+
+def typed_column(table: DelimitedFile, wanted: Wanted, types: Sequence[str]) -> Wanted:
+    """Return the column of a field by its whole name, `<field>:<type>`.
+
+    Raises DataError where a field of the header has no type, or the wanted one has another than `types`.
+    """
+    names = table.header()
+    typed = [name.rpartition(":") for name in names]
+    for name, (field, _, kind) in zip(names, typed, strict=True):
+        if not field or kind not in ANY:
+            raise DataError(f"{table.file}:1: {name!r} has no type: write <field>:<type> with one of {', '.join(ANY)}")
+    fields = [field for field, _, _ in typed]
+    require_columns(table.file, fields, [wanted])
+    place = fields.index(wanted.name)
+    if (kind := typed[place][2]) not in types:
+        raise DataError(
+            f"{table.file}:1: field {wanted.name!r} is a {kind}, not a {' or '.join(types)}: correct the header or "
+            f"{wanted.key}"
+        )
+    return replace(wanted, name=names[place])

@@ -1,0 +1,85 @@
+"""Your own tables: one of interactions, one of items, each CSV, TSV (`.gz` too) or Parquet with named columns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from peftrec.data.columns import Columns, Wanted
+from peftrec.data.locations import require_file
+from peftrec.data.readers.delimited import CSV, TSV, DelimitedFile
+from peftrec.data.readers.parquet import read_parquet
+from peftrec.data.readers.rows import OLDEST, RowSource, RowTables
+from peftrec.errors import DataError
+from peftrec.strict import STRICT
+
+DIALECTS = {".csv": CSV, ".tsv": TSV}
+COMPRESSIONS = (".gz", ".bz2", ".zst")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TableFiles(RowSource):
+    """Two files whose formats their suffixes tell: `.csv` (quoted as RFC 4180 says), `.tsv` (never quoted),
+    `.parquet`."""
+
+    interactions: str = "interactions.csv"
+    """File below `root` with one row an interaction."""
+    items: str = "items.csv"
+    """File below `root` with one row an item."""
+    user_column: str = "user"
+    """Column of `interactions`."""
+    item_column: str = "item"
+    """Column of `interactions`: an id that `item_id_column` of `items` holds."""
+    timestamp_column: str | None = "timestamp"
+    """Column of `interactions` with numbers or dates; null where the rows of a user stand oldest first."""
+    item_id_column: str = "item"
+    """Column of `items`."""
+    text_columns: tuple[str, ...] = ("title",)
+    """Columns of `items`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text."""
+    image_column: str | None = None
+    """Column of `items` with the path of each item's image below `root`, instead of `images`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_column is not None and super().has_images:
+            raise ValueError("image_column excludes images and rendered_images; set it or them to null")
+
+    @property
+    def has_images(self) -> bool:
+        """Say whether the configuration names images."""
+        return super().has_images or self.image_column is not None
+
+    def read_rows(self, root: Path) -> RowTables:
+        """Read the columns that the configuration names."""
+        items_file = require_file(root, self.items, key="data.items")
+        interactions_file = require_file(root, self.interactions, key="data.interactions")
+        image = [] if self.image_column is None else [Wanted("data.image_column", self.image_column)]
+        texts = [Wanted("data.text_columns", name) for name in self.text_columns]
+        items = read_table(items_file, [Wanted("data.item_id_column", self.item_id_column), *texts, *image])
+        time = [] if self.timestamp_column is None else [Wanted("data.timestamp_column", self.timestamp_column, OLDEST)]
+        events = [Wanted("data.user_column", self.user_column), Wanted("data.item_column", self.item_column)]
+        return RowTables(
+            items=items,
+            item_id=self.item_id_column,
+            texts=[(name, name) for name in self.text_columns],
+            image_path=self.image_column,
+            interactions=read_table(interactions_file, [*events, *time]),
+            user=self.user_column,
+            item=self.item_column,
+            time=self.timestamp_column,
+        )
+
+
+def read_table(file: Path, wanted: Sequence[Wanted]) -> Columns:
+    """Read the wanted columns in the format that the suffix tells."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] == ".parquet":
+        return read_parquet(file, wanted)
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in DIALECTS:
+        raise DataError(
+            f"{file}: the suffix tells no format: name it .csv, .tsv (either may be followed by "
+            f"{', '.join(COMPRESSIONS)}) or .parquet"
+        )
+    return DelimitedFile.open(file, DIALECTS[suffixes[-1]]).read(wanted)
