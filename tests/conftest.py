@@ -18,6 +18,18 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--parity-dir",
-        default=str(SHARED / "parity"),
-        help="folder of safetensors files with outputs of the published code",
+        action="append",
+        metavar="DIR",
+        help="folder of safetensors files with outputs of the published code; may be given more than once "
+        "(default: those of ../shared that exist)",
     )
+    parser.addoption(
+        "--published", metavar="PATH", help="checkout of the published code, for the test of the comparison with it"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the usual parity folders where the command names none."""
+    if config.option.parity_dir is None:
+        usual = (SHARED / name for name in ("parity", "parity_versa"))
+        config.option.parity_dir = [str(folder) for folder in usual if folder.is_dir()]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from peftrec.models import side_network
+from peftrec.models.side_alignment import StateAlignment
 from peftrec.models.side_network import Branch, SideBlock, SideNetwork, SideTower
 from peftrec.models.towers import Modality
 
@@ -128,7 +128,7 @@ def test_hand_written_steps_equal_plain_operations(
     states = {name: tensor.float() for name, tensor in states_of().items()}
     states = of_towers_there(branches, states)
     by_hand = gradients(network, states)
-    monkeypatch.setattr(side_network, "can_step", lambda *_: False)
+    monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
     plain = gradients(network, states)
     torch.testing.assert_close(by_hand[0], plain[0], rtol=1e-5, atol=1e-5)
     assert by_hand[1].keys() == plain[1].keys() == dict(network.named_parameters()).keys()
@@ -158,19 +158,30 @@ def test_hand_written_steps_keep_no_more_for_the_backward_pass(monkeypatch: pyte
     names: tuple[Modality, ...] = ("image", "text")
     states = {name: torch.randn(500, NUM_STATES, HIDDEN, generator=random) for name in names}
     by_hand = saved_bytes(network, states)
-    monkeypatch.setattr(side_network, "can_step", lambda *_: False)
+    monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
     assert by_hand <= saved_bytes(network, states)
 
 
-def test_under_autocast_the_plain_operations_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = network_of("intra_inter", "gated", "relu", False)
-    states = {name: tensor.float() for name, tensor in states_of().items()}
-    with torch.autocast("cpu", torch.bfloat16):
-        found = network(states)
-        monkeypatch.setattr(side_network, "can_step", lambda *_: False)
-        assert torch.equal(found, network(states))
-    assert found.dtype == torch.bfloat16
-    assert not torch.equal(found.float(), network(states))
+@pytest.mark.parametrize("unequal", [False, True])
+def test_hand_written_steps_under_autocast_are_near_the_plain_operations(
+    unequal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = unequal_network(False) if unequal else network_of("intra_inter", "gated", "relu", False)
+    states = unequal_states(torch.float32) if unequal else {k: v.float() for k, v in states_of().items()}
+    exact, exact_gradients = gradients(network, states)
+    errors = {}
+    for way in ("by hand", "plain"):
+        with torch.autocast("cpu", torch.bfloat16):
+            found, found_gradients = gradients(network, states)
+        assert found.dtype == torch.bfloat16
+        assert {name: tensor.dtype for name, tensor in found_gradients.items()} == dict.fromkeys(
+            exact_gradients, torch.float32
+        )
+        pairs = [(found.float(), exact), *((found_gradients[name], exact_gradients[name]) for name in exact_gradients)]
+        squares = [(float((low - high).square().sum()), float(high.square().sum())) for low, high in pairs]
+        errors[way] = (sum(error for error, _ in squares) / sum(size for _, size in squares)) ** 0.5
+        monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
+    assert 0 < errors["by hand"] <= 2 * errors["plain"]
 
 
 @pytest.mark.parametrize("num_items", [1, 3, 200])
@@ -219,3 +230,111 @@ def test_branches_are_embedded_apart() -> None:
     assert [changed(branch) for branch in ("image", "text", "inter")] == [False, True, True]  # type: ignore[arg-type]
     fused = network.fusion(torch.cat([before["image"], before["text"], before["inter"]], dim=-1))
     assert torch.equal(network(states), fused)
+
+
+UNEQUAL: dict[Modality, tuple[int, int]] = {"image": (4, 6), "text": (5, 9)}
+"""States and width of each tower; text is deeper and wider."""
+
+
+def unequal_network(starts: bool) -> SideNetwork:
+    num_blocks = {name: num_states - int(starts) for name, (num_states, _) in UNEQUAL.items()}
+    widths: dict[Modality, int] = {name: width for name, (_, width) in UNEQUAL.items()}
+    towers: dict[Branch, SideTower] = {
+        name: SideTower(width, num_blocks=num_blocks[name], bottleneck=3, embedding_dim=DIM, out_dim=DIM)
+        for name, width in widths.items()
+    }
+    fewest = min(num_blocks.values())
+    towers["inter"] = SideTower(min(widths.values()), num_blocks=fewest, bottleneck=2, embedding_dim=DIM)
+    alignment = StateAlignment(widths, num_steps=fewest)
+    network = SideNetwork(towers, embedding_dim=DIM, starts_from_embedding=starts, alignment=alignment)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(
+                (0.1 if name.endswith("gates") else 0.5) * torch.randn(parameter.shape, generator=generator)
+            )
+    return network
+
+
+def unequal_states(dtype: torch.dtype) -> dict[Modality, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(NUM_ITEMS, *shape, generator=generator, dtype=dtype) for name, shape in UNEQUAL.items()}
+
+
+def literal_inter(of: dict[str, Tensor], states: dict[Modality, Tensor], starts: bool) -> Tensor:
+    """The inter branch of unequal towers, aligned and paired from the top."""
+    s = torch.zeros(NUM_ITEMS, 6, dtype=torch.float64)
+    num_pairs = 4 - int(starts)
+    for k in range(num_pairs):
+        g = 1 / (1 + torch.exp(-of["branches.inter.gates"][k] / 0.1))
+        image = states["image"][:, 4 - num_pairs + k]
+        text = states["text"][:, 5 - num_pairs + k]
+        text = text @ of[f"alignment.steps.{k}.weight"].T + of[f"alignment.steps.{k}.bias"]
+        x = s + g * image + (1 - g) * text
+        block = f"branches.inter.blocks.{k}"
+        down = x @ of[f"{block}.down.weight"].T + of[f"{block}.down.bias"]
+        s = x + down.clamp(min=0) @ of[f"{block}.up.weight"].T + of[f"{block}.up.bias"]
+    out = s @ of["branches.inter.out.weight"].T + of["branches.inter.out.bias"]
+    return out @ of["branches.inter.project.weight"].T + of["branches.inter.project.bias"]
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_unequal_towers_meet_from_the_top_at_the_narrower_width(starts: bool) -> None:
+    network = unequal_network(starts).double()
+    states = unequal_states(torch.float64)
+    weights = {name: p.detach().clone().requires_grad_() for name, p in network.named_parameters()}
+    expected = literal_inter(weights, states, starts)
+    found = network.embed_branches(states)["inter"]
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    names = [name for name in weights if name.startswith(("alignment", "branches.inter"))]
+    gradients = torch.autograd.grad(found.square().sum(), [network.get_parameter(name) for name in names])
+    others = torch.autograd.grad(expected.square().sum(), [weights[name] for name in names])
+    for name, one, other in zip(names, gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9, msg=name)
+
+
+def test_surplus_states_of_the_deeper_tower_concern_its_own_branch_alone() -> None:
+    network, states = unequal_network(False), unequal_states(torch.float32)
+    before = network.embed_branches(states)
+    changed = states["text"].clone()
+    changed[:, 0] += 1
+    after = network.embed_branches({**states, "text": changed})
+    assert {name: torch.equal(before[name], after[name]) for name in before} == {
+        "image": True,
+        "text": False,
+        "inter": True,
+    }
+
+
+def test_hand_written_steps_serve_unequal_towers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, states = unequal_network(False), unequal_states(torch.float32)
+    by_hand = gradients(network, states)
+    nodes = {type(node).__name__ for node in graph_of(network(states))}
+    assert {"IntraStepBackward", "InterStepBackward"} <= nodes
+    monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
+    plain = gradients(network, states)
+    assert not {type(node).__name__ for node in graph_of(network(states))} & {"IntraStepBackward", "InterStepBackward"}
+    torch.testing.assert_close(by_hand[0], plain[0], rtol=1e-5, atol=1e-5)
+    assert by_hand[1].keys() == plain[1].keys() == dict(network.named_parameters()).keys()
+    for name, gradient in plain[1].items():
+        bound = 1e-5 * max(1.0, float(gradient.abs().max()))
+        torch.testing.assert_close(by_hand[1][name], gradient, rtol=0, atol=bound, msg=name)
+
+
+def graph_of(output: Tensor) -> set[object]:
+    """Return the nodes of the backward graph."""
+    seen: set[object] = set()
+    waiting: list[object] = [output.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [parent for parent, _ in node.next_functions]  # type: ignore[attr-defined]
+    return seen
+
+
+def test_alignment_is_introduced_too() -> None:
+    network = unequal_network(False)
+    introduced = {id(parameter) for parameter in network.introduced()}
+    assert network.alignment is not None
+    assert {id(parameter) for parameter in network.alignment.parameters()} <= introduced

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from peftrec.models.side_steps import InterStep, IntraStep, can_step
+from peftrec.models.side_steps import InterStep, IntraStep, product_dtype
 
 ITEMS, HIDDEN, BOTTLENECK = 5, 4, 3
 
@@ -39,9 +39,22 @@ def test_gradients_of_the_inter_step(is_first: bool) -> None:
     assert torch.autograd.gradcheck(InterStep.apply, (previous, image, text, gate, *weights()))
 
 
+@pytest.mark.parametrize("aligned", ["image", "text", "both"])
+def test_gradients_of_the_inter_step_towards_aligned_states(aligned: str) -> None:
+    previous = random(ITEMS, HIDDEN, seed=0)
+    image = random(ITEMS, HIDDEN, seed=1, needs_gradient=aligned != "text")
+    text = random(ITEMS, HIDDEN, seed=2, needs_gradient=aligned != "image")
+    assert torch.autograd.gradcheck(InterStep.apply, (previous, image, text, random(seed=3), *weights()))
+
+
+def test_gradients_of_the_intra_step_towards_its_state() -> None:
+    previous, state = random(ITEMS, HIDDEN, seed=0), random(ITEMS, HIDDEN, seed=1)
+    assert torch.autograd.gradcheck(IntraStep.apply, (previous, state, random(seed=2), *weights()))
+
+
 def test_steps_leave_their_inputs_alone() -> None:
     previous = random(ITEMS, HIDDEN, seed=0)
-    image, text = (random(ITEMS, HIDDEN, seed=seed, needs_gradient=False) for seed in (1, 2))
+    image, text = (random(ITEMS, HIDDEN, seed=seed) for seed in (1, 2))
     gate, all_weights = random(seed=3), weights()
     inputs = [previous, image, text, gate, *all_weights]
     before = [tensor.detach().clone() for tensor in inputs]
@@ -54,10 +67,39 @@ def test_steps_leave_their_inputs_alone() -> None:
         assert torch.equal(tensor, value)
 
 
-def test_steps_apply_outside_autocast_only() -> None:
+@pytest.mark.parametrize("step", [IntraStep, InterStep])
+def test_steps_under_autocast_are_those_of_plain_operations(step: type[torch.autograd.Function]) -> None:
+    previous, image, text = (random(64, 32, seed=seed).detach().float() for seed in (0, 1, 2))
+    shapes = ((16, 32), (16,), (32, 16), (32,))
+    tensors = [random(seed=3), *(random(*shape, seed=10 + at) for at, shape in enumerate(shapes))]
+
+    def plain(gate: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor) -> Tensor:
+        mixture = torch.lerp(previous, image, gate) if step is IntraStep else previous + torch.lerp(text, image, gate)
+        hidden = nn.functional.linear(mixture, down, down_bias).relu()
+        return mixture + nn.functional.linear(hidden, up, up_bias)
+
+    def by_hand(*given: Tensor) -> Tensor:
+        states = [image] if step is IntraStep else [image, text]
+        output: Tensor = step.apply(previous, *states, *given)  # type: ignore[no-untyped-call]
+        return output
+
+    results = []
+    for function in (plain, by_hand):
+        given = [tensor.detach().float().requires_grad_() for tensor in tensors]
+        with torch.autocast("cpu", torch.bfloat16):
+            output = function(*given)
+        output.square().sum().backward()
+        assert output.dtype == torch.float32
+        results.append([output.detach(), *(tensor.grad for tensor in given)])
+    for expected, found in zip(*results, strict=True):
+        assert found.dtype == expected.dtype
+        assert float((found - expected).norm() / expected.norm()) < 2e-2  # bfloat16 has eight bits
+
+
+def test_products_take_the_type_of_autocast() -> None:
     state = torch.zeros(2, 3)
-    assert can_step(state)
+    assert product_dtype(state) == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
-        assert not can_step(state)
+        assert product_dtype(state) == torch.bfloat16
         with torch.autocast("cpu", enabled=False):
-            assert can_step(state)
+            assert product_dtype(state) == torch.float32

@@ -1,116 +1,141 @@
-"""Towers of every supported family, against transformers' own hidden states on tiny random checkpoints."""
+"""Towers of every supported family, against transformers' own hidden states on small lively checkpoints."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
 from peftrec.errors import SettingsError
-from peftrec.models.families import FAMILIES
-from peftrec.models.pretrained import PretrainedEncoder, PretrainedImage, PretrainedText
-from peftrec.models.towers import OUTPUT, Modality, Tower, Towers
+from peftrec.models.families import FAMILIES, PAIRS, Pooling
+from peftrec.models.pretrained import PretrainedImage, PretrainedText
+from peftrec.models.towers import OUTPUT, Towers
+from small_families import CHECKPOINTS, FFN, NUM_BLOCKS, PATCHES, SIDE, VOCABULARY, WIDTH, Saved, save_checkpoint
 
-WIDTH, NUM_BLOCKS, FFN, PATCHES = 16, 3, 24, 4
-SIZES = {"hidden_size": WIDTH, "num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2, "intermediate_size": FFN}
-WORDS = {"vocab_size": 50, "max_position_embeddings": 40}
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "bert": SIZES | WORDS,
-    "roberta": SIZES | WORDS,
-    "distilbert": {"dim": WIDTH, "n_layers": NUM_BLOCKS, "n_heads": 2, "hidden_dim": FFN} | WORDS,
-    "vit": SIZES | {"image_size": 16, "patch_size": 8},
-    "deit": SIZES | {"image_size": 16, "patch_size": 8},
-}
+LENGTHS = [9, 2, 5, 7]
 
 
-@dataclass
-class Saved:
-    """A checkpoint with lively weights, and the model that transformers loads from it."""
-
-    folder: Path
-    modality: Modality
-    reference: PreTrainedModel
-
-    def load(self, pooling: Literal["cls", "mean"] = "cls", **arguments: Any) -> Tower:
-        kind: type[PretrainedEncoder] = PretrainedText if self.modality == "text" else PretrainedImage
-        return kind(checkpoint=str(self.folder), pooling=pooling).load(self.modality, seed=0, **arguments)
-
-    def pooled(self, states: Tensor, inputs: TextBatch | ImageBatch, pooling: str) -> Tensor:
-        if pooling == "cls":
-            return states[:, 0]
-        if isinstance(inputs, ImageBatch):
-            return states[:, -PATCHES:].mean(1)
-        return torch.stack([row[mask].mean(0) for row, mask in zip(states, inputs.mask, strict=True)])
-
-    def outputs(self, inputs: TextBatch | ImageBatch) -> Any:
-        with torch.no_grad():
-            if isinstance(inputs, TextBatch):
-                mask = inputs.mask.long()
-                return self.reference(input_ids=inputs.token_ids, attention_mask=mask, output_hidden_states=True)
-            pixels = inputs.normalised(torch.float32)
-            return self.reference(pixel_values=pixels, output_hidden_states=True)
-
-
-@pytest.fixture(scope="module", params=sorted(FAMILIES))
+@pytest.fixture(scope="module", params=CHECKPOINTS)
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    name = request.param
-    model = AutoModel.from_config(AutoConfig.for_model(name, **ARCHITECTURES[name]))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():  # as initialised, norms and biases do nothing
-            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
-    folder = tmp_path_factory.mktemp(name)
-    model.save_pretrained(folder)
-    modality: Modality = "text" if FAMILIES[name].modality == "text" else "image"
-    return Saved(folder=folder, modality=modality, reference=model.eval())
+    return save_checkpoint(tmp_path_factory.mktemp(request.param), request.param)
 
 
-def inputs_for(saved: Saved, number: int = 4) -> TextBatch | ImageBatch:
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    return save_checkpoint(tmp_path_factory.mktemp("vit"), "vit")
+
+
+def inputs_for(saved: Saved) -> TextBatch | ImageBatch:
+    """Four items; titles end in [SEP] and are padded on the right."""
     generator = torch.Generator().manual_seed(1)
     if saved.modality == "image":
-        pixels = torch.randint(0, 256, (number, 3, 16, 16), generator=generator, dtype=torch.uint8)
+        pixels = torch.randint(0, 256, (len(LENGTHS), 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
         return ImageBatch(pixels=pixels, mean=(0.5,) * 3, std=(0.5,) * 3)
+    lengths = torch.tensor(LENGTHS)[:, None]
+    places = torch.arange(max(LENGTHS))
+    token_ids = torch.randint(4, VOCABULARY, (len(LENGTHS), max(LENGTHS)), generator=generator)
+    token_ids = token_ids.masked_fill(places == lengths - 1, 3)
+    mask = places < lengths
     padding_id = saved.reference.config.pad_token_id
-    token_ids = torch.randint(5, 50, (number, 9), generator=generator)
-    mask = torch.arange(9) < torch.tensor([9, 2, 5, 7])[:number, None]
     return TextBatch(token_ids=token_ids.masked_fill(~mask, padding_id), mask=mask)
 
 
+def reference_outputs(saved: Saved, inputs: TextBatch | ImageBatch) -> Any:
+    """What transformers' encoder says; DINOv2's table of positions is resampled in its every forward pass."""
+    with torch.no_grad():
+        if isinstance(inputs, TextBatch):
+            mask = inputs.mask.long()
+            return saved.reference(input_ids=inputs.token_ids, attention_mask=mask, output_hidden_states=True)
+        return saved.reference(pixel_values=inputs.normalised(torch.float32), output_hidden_states=True)
+
+
+def reference_norm(saved: Saved, outputs: Any) -> Tensor:
+    """The last state after the last norm, for every token."""
+    norms = {"clip_vision_model": "post_layernorm"}  # transformers norms its [CLS] alone
+    name = norms.get(saved.checkpoint.model_type)
+    with torch.no_grad():
+        last: Tensor = outputs.last_hidden_state
+        return last if name is None else saved.reference.get_submodule(name)(last)
+
+
+def pooled(states: Tensor, inputs: TextBatch | ImageBatch, pooling: str) -> Tensor:
+    if pooling == "cls":
+        return states[:, 0]
+    if isinstance(inputs, ImageBatch):
+        return states[:, -PATCHES:].mean(1)
+    rows = [row[mask] for row, mask in zip(states, inputs.mask, strict=True)]
+    return torch.stack([row[-1] if pooling == "last" else row.mean(0) for row in rows])
+
+
 def test_every_family_is_tried_here() -> None:
-    assert set(ARCHITECTURES) == set(FAMILIES)
+    assert {checkpoint.model_type for checkpoint in CHECKPOINTS.values()} == set(FAMILIES)
+    assert {(each.pair, each.modality) for each in CHECKPOINTS.values() if each.pair} == {
+        (pair, modality) for pair in PAIRS for modality in ("text", "image")
+    }
     assert {family.modality for family in FAMILIES.values()} == {"text", "image"}
 
 
 def test_a_tower_knows_its_width_and_blocks(saved: Saved) -> None:
     tower = saved.load()
     assert (tower.width, tower.num_blocks, len(tower.blocks())) == (WIDTH, NUM_BLOCKS, NUM_BLOCKS)
+    assert tower.pooling == saved.checkpoint.family.poolings[0]
     assert not tower.training
     assert not any(module.training for module in tower.modules())
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_states_are_the_pooled_hidden_states(saved: Saved, pooling: Literal["cls", "mean"]) -> None:
+def test_states_are_the_pooled_hidden_states(saved: Saved) -> None:
     inputs = inputs_for(saved)
-    expected = saved.outputs(inputs)
-    tower = saved.load(pooling)
+    expected = reference_outputs(saved, inputs)
+    normed = reference_norm(saved, expected)
+    assert len(expected.hidden_states) == NUM_BLOCKS + 1
     indices = (2, OUTPUT, 0, NUM_BLOCKS, 1)
+    for pooling in saved.checkpoint.family.poolings:
+        tower = saved.load(pooling=pooling)
+        with torch.no_grad():
+            states = tower.states(inputs, indices)
+            output = tower(inputs)
+        assert states.shape == (4, len(indices), WIDTH)
+        for place, index in enumerate(indices):
+            state = normed if index == OUTPUT else expected.hidden_states[index]
+            torch.testing.assert_close(states[:, place], pooled(state, inputs, pooling), rtol=0, atol=1e-5)
+        torch.testing.assert_close(output, pooled(normed, inputs, pooling), rtol=0, atol=1e-5)
+        assert_distinct(states, num_equal=int(tower.family.norm is None))
+
+
+def assert_distinct(states: Tensor, *, num_equal: int) -> None:
+    """The output is another vector than the last state only where a norm stands between."""
+    apart = torch.pdist(states.transpose(0, 1).flatten(1)) > 1e-3
+    assert int((~apart).sum()) == num_equal
+
+
+def test_the_output_is_what_the_familys_own_head_reads(saved: Saved) -> None:
+    """CLIP and DINOv2 pool as their family's default does; SigLIP's text head stands on the same vector."""
+    inputs = inputs_for(saved)
+    outputs = reference_outputs(saved, inputs)
     with torch.no_grad():
-        states = tower.states(inputs, indices)
-        output = tower(inputs)
-    assert states.shape == (4, len(indices), WIDTH)
-    for place, index in enumerate(indices):
-        state = expected.last_hidden_state if index == OUTPUT else expected.hidden_states[index]
-        torch.testing.assert_close(states[:, place], saved.pooled(state, inputs, pooling), rtol=0, atol=1e-5)
-    torch.testing.assert_close(output, saved.pooled(expected.last_hidden_state, inputs, pooling), rtol=0, atol=1e-5)
-    distinct = states.transpose(0, 1).flatten(1)
-    is_normed_after = saved.modality == "image"  # only then the output is another vector than the last state
-    apart = torch.pdist(distinct) > 1e-3
-    assert int((~apart).sum()) == int(not is_normed_after)
+        if saved.checkpoint.model_type == "siglip_text_model" and isinstance(inputs, TextBatch):
+            whole = TextBatch(token_ids=inputs.token_ids, mask=torch.ones_like(inputs.mask))
+            expected = saved.reference(input_ids=inputs.token_ids).pooler_output
+            found = saved.reference.get_submodule("head")(saved.load()(whole))
+        elif saved.checkpoint.model_type in ("clip_text_model", "clip_vision_model", "dinov2"):
+            expected, found = outputs.pooler_output, saved.load()(inputs)
+        else:
+            return
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_step_never_asks_the_host_for_a_value(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU that would wait for all that was started before."""
+    tower, inputs = saved.load(), inputs_for(saved)
+
+    def refuse(tensor: Tensor) -> bool:
+        raise AssertionError(f"a tensor of shape {tuple(tensor.shape)} is read on the host")
+
+    for name in ("__bool__", "item", "__int__", "__float__", "tolist"):
+        monkeypatch.setattr(Tensor, name, refuse)
+    tower(inputs).sum().backward()
 
 
 def test_taking_states_leaves_no_hooks(saved: Saved) -> None:
@@ -122,29 +147,45 @@ def test_taking_states_leaves_no_hooks(saved: Saved) -> None:
         assert not module._forward_pre_hooks
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_an_item_does_not_depend_on_its_batch(saved: Saved, pooling: Literal["cls", "mean"]) -> None:
+def test_an_item_does_not_depend_on_its_batch(saved: Saved) -> None:
+    """Padding is never read: positions, pooling and convolutions see the title alone."""
     inputs = inputs_for(saved)
-    tower = saved.load(pooling)
-    with torch.no_grad():
-        together = tower.states(inputs, (0, 1, 2, 3, OUTPUT))
-        for item in range(4):
-            if isinstance(inputs, TextBatch):
-                length = int(inputs.mask[item].sum())
-                alone: TextBatch | ImageBatch = TextBatch(
-                    token_ids=inputs.token_ids[item : item + 1, :length], mask=inputs.mask[item : item + 1, :length]
-                )
-            else:
-                alone = ImageBatch(pixels=inputs.pixels[item : item + 1], mean=inputs.mean, std=inputs.std)
-            states = tower.states(alone, (0, 1, 2, 3, OUTPUT))
-            torch.testing.assert_close(states[0], together[item], rtol=1e-6, atol=1e-6)
+    for pooling in saved.checkpoint.family.poolings:
+        tower = saved.load(pooling=pooling)
+        with torch.no_grad():
+            together = tower.states(inputs, (0, 1, 2, 3, OUTPUT))
+            for item, length in enumerate(LENGTHS):
+                if isinstance(inputs, TextBatch):
+                    alone: TextBatch | ImageBatch = TextBatch(
+                        token_ids=inputs.token_ids[item : item + 1, :length], mask=inputs.mask[item : item + 1, :length]
+                    )
+                else:
+                    alone = ImageBatch(pixels=inputs.pixels[item : item + 1], mean=inputs.mean, std=inputs.std)
+                states = tower.states(alone, (0, 1, 2, 3, OUTPUT))
+                torch.testing.assert_close(states[0], together[item], rtol=1e-5, atol=2e-6)
+
+
+def test_a_pooling_that_a_family_lacks_is_refused(saved: Saved) -> None:
+    has = saved.checkpoint.family.poolings
+    poolings: tuple[Pooling, ...] = ("cls", "mean", "last")
+    for pooling in poolings:
+        if pooling in has:
+            continue
+        with pytest.raises(SettingsError, match=rf"towers\.{saved.modality}\.pooling: .* has no {pooling}") as caught:
+            saved.load(pooling=pooling)
+        assert ", ".join(has) in str(caught.value)
+
+
+def test_attention_is_fused_where_the_family_has_it(saved: Saved) -> None:
+    is_fused = saved.checkpoint.model_type != "deberta-v2"
+    assert saved.load().encoder.config._attn_implementation == ("sdpa" if is_fused else "eager")
 
 
 def test_padding_tokens_are_never_read() -> None:
-    tower = PretrainedText(
-        architecture={"model_type": "bert", **ARCHITECTURES["bert"]}, random_init=True, pooling="mean"
-    ).load("text", seed=0)
-    token_ids = torch.randint(5, 50, (3, 8), generator=torch.Generator().manual_seed(0))
+    tower = PretrainedText(architecture=CHECKPOINTS["bert"].architecture(), random_init=True, pooling="mean").load(
+        "text", seed=0
+    )
+    token_ids = torch.randint(5, VOCABULARY, (3, 8), generator=torch.Generator().manual_seed(0))
     mask = torch.arange(8) < torch.tensor([[3], [8], [1]])
     with torch.no_grad():
         first = tower.double()(TextBatch(token_ids=token_ids, mask=mask))
@@ -205,17 +246,36 @@ def test_a_block_that_lacks_a_site_is_named(saved: Saved) -> None:
     assert tower.family.blocks + ".0." not in str(caught.value)
 
 
-def test_gradients_reach_every_parameter_of_an_adaptable_tower(saved: Saved) -> None:
-    tower = saved.load("mean")
-    tower(inputs_for(saved)).square().sum().backward()
-    without = {name for name, parameter in tower.named_parameters() if parameter.grad is None}
-    assert not {name for name in without if "mask_token" not in name}
+def test_every_parameter_is_one_of_the_checkpoints_and_gets_a_gradient(saved: Saved) -> None:
+    """No pooler, projection, attention-pooling head or mask token; else `full` would declare what never moves."""
+    tower = saved.load()
+    stored = {name: parameter.shape for name, parameter in saved.reference.named_parameters()}
+    left = {name for name, _ in tower.encoder.named_parameters()}
+    unused = ("pooler.", "head.", "embeddings.mask_token")
+    assert left == {name for name in stored if not name.startswith(unused)}
+    for pooling in saved.checkpoint.family.poolings:
+        tower = saved.load(pooling=pooling)
+        tower(inputs_for(saved)).square().sum().backward()
+        assert not {name for name, parameter in tower.named_parameters() if parameter.grad is None}
+
+
+def test_positions_are_resampled_once_to_the_size_of_the_images(tmp_path_factory: pytest.TempPathFactory) -> None:
+    saved = save_checkpoint(tmp_path_factory.mktemp("dinov2"), "dinov2")
+    tower = saved.load()
+    table = tower.encoder.get_parameter("embeddings.position_embeddings")
+    assert saved.reference.get_parameter("embeddings.position_embeddings").shape == (1, 37, WIDTH)
+    assert table.shape == (1, 1 + PATCHES, WIDTH)
+    kept = PretrainedImage(checkpoint=str(saved.folder), image_size=48).load("image", seed=0)
+    stored = saved.reference.get_parameter("embeddings.position_embeddings")
+    assert torch.equal(kept.encoder.get_parameter("embeddings.position_embeddings"), stored)
+    shapes = saved.settings().load("image", seed=0, with_weights=False)
+    assert shapes.encoder.get_parameter("embeddings.position_embeddings").shape == table.shape
 
 
 def batches() -> Iterator[ItemBatch]:
     generator = torch.Generator().manual_seed(0)
-    token_ids = torch.randint(5, 50, (3, 5), generator=generator)
-    pixels = torch.randint(0, 256, (3, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    token_ids = torch.randint(5, VOCABULARY, (3, 5), generator=generator)
+    pixels = torch.randint(0, 256, (3, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     text = TextBatch(token_ids=token_ids, mask=torch.ones(3, 5, dtype=torch.bool))
     image = ImageBatch(pixels=pixels, mean=(0.5,) * 3, std=(0.5,) * 3)
     yield ItemBatch(items=torch.arange(3), text=text, image=image)
@@ -224,8 +284,8 @@ def batches() -> Iterator[ItemBatch]:
 
 
 def test_towers_stand_image_first_and_read_their_own_content() -> None:
-    text = PretrainedText(architecture={"model_type": "bert", **ARCHITECTURES["bert"]}, random_init=True)
-    image = PretrainedImage(architecture={"model_type": "vit", **ARCHITECTURES["vit"]}, random_init=True)
+    text = PretrainedText(architecture=CHECKPOINTS["bert"].architecture(), random_init=True)
+    image = PretrainedImage(architecture=CHECKPOINTS["vit"].architecture(), random_init=True)
     both = Towers(text=text.load("text", seed=0), image=image.load("image", seed=0)).eval()
     whole, text_only, image_only = batches()
     with torch.no_grad():

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import Histories, rank_targets
+from peftrec.models.side_alignment import StateAlignment
 from peftrec.models.side_network import SideNetwork, SideTower
+from peftrec.models.towers import MODALITIES, Modality
 from peftrec.models.user_encoders.sasrec import SASRec
 from peftrec.training.objectives.base import ObjectiveInputs
 from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
@@ -40,8 +42,17 @@ class Case:
 
 
 def parity_files(config: pytest.Config) -> list[Path]:
-    """Return the files of the directory; none where it does not exist."""
-    return sorted(Path(config.getoption("--parity-dir")).glob("*.safetensors"))
+    """Return the files of all folders that are named.
+
+    Raises UsageError for a folder without any.
+    """
+    files: list[Path] = []
+    for folder in config.getoption("--parity-dir"):
+        found = sorted(Path(folder).glob("*.safetensors"))
+        if not found:
+            raise pytest.UsageError(f"--parity-dir {folder}: there is no .safetensors file in it")
+        files += found
+    return files
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -54,6 +65,7 @@ def test_agrees_with_the_published_code(path: Path) -> None:
     case = Case(path)
     checks = {
         "iisan": check_side_network,
+        "iisan_versa": check_side_network_of_unequal_towers,
         "sequence_encoder": check_sequence_encoder,
         "in_batch_debiased_cross_entropy": check_loss,
         "full_ranking_metrics": check_metrics,
@@ -114,6 +126,45 @@ def renamed(weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     for key, tensor in weights.items():
         block, _, rest = key.partition(".")
         yield (f"blocks.{block.removeprefix('block')}.{rest}" if block.startswith("block") else key), tensor
+
+
+def check_side_network_of_unequal_towers(case: Case) -> None:
+    """Widths, depths and bottlenecks are read off the weights; the files state which states are read."""
+    present: list[Modality] = [name for name in MODALITIES if f"input.{name}_hidden_states" in case.tensors]
+    states = {
+        name: case[f"input.{name}_hidden_states"][:, ast.literal_eval(case.settings[f"{name}_hidden_state_indices"])]
+        for name in present
+    }
+    layers = len({key.split(".")[0] for key in case.below("align")})
+    widths = {name: tensor.shape[2] for name, tensor in states.items()}
+    alignment = StateAlignment(widths, num_steps=layers) if layers else None
+    if alignment is not None:
+        copy_into(alignment.steps, case.below("align"))
+    network = SideNetwork(
+        {name: tower_of_any_width(case, name) for name in ("image", "text", "inter") if case.below(name)},  # type: ignore[misc]
+        embedding_dim=case["fusion.weight"].shape[0],
+        alignment=alignment,
+    )
+    copy_into(network.fusion, case.below("fusion"))
+    for name, embedding in network.embed_branches(states).items():
+        assert_close(embedding, case[f"output.{name}"])
+    assert_close(network(states), case["output.item_embedding"])
+
+
+def tower_of_any_width(case: Case, name: str) -> SideTower:
+    weights = dict(renamed(case.below(name)))
+    bottleneck, hidden = weights["blocks.0.down.weight"].shape
+    embedding_dim, out_dim = weights["project.weight"].shape
+    tower = SideTower(
+        hidden,
+        num_blocks=sum(key.endswith("down.weight") for key in weights),
+        bottleneck=bottleneck,
+        embedding_dim=embedding_dim,
+        activation=case.settings["activation"],  # type: ignore[arg-type]
+        out_dim=out_dim,
+    )
+    copy_into(tower, weights)
+    return tower
 
 
 def check_sequence_encoder(case: Case) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch
-from peftrec.models.towers import Modality, Towers
+from peftrec.models.towers import MODALITIES, Modality, Towers
 
 
 class ItemEncoder(nn.Module, ABC):
@@ -91,11 +91,17 @@ class FrozenStatesEncoder(ItemEncoder):
         return self._introduced
 
     def states(self, batch: ItemBatch) -> dict[Modality, Float[Tensor, "item state hidden"]]:
-        """Return the states of a batch, stored or from the towers without a gradient."""
-        if self._reader is not None:
-            return self._reader.read(batch.items)
-        with torch.no_grad():
-            return self.towers.states(batch, self.indices)
+        """Return the states of a batch: its own, those of the store, or the towers' without a gradient."""
+        if batch.states is None and self._reader is None:
+            with torch.no_grad():
+                return self.towers.states(batch, self.indices)
+        if batch.states is not None:
+            stored = {name: getattr(batch.states, name) for name in MODALITIES}
+        else:
+            assert self._reader is not None
+            stored = self._reader.read(batch.items)
+        dtype = next(self.network.parameters()).dtype  # bfloat16 where the whole model is
+        return {name: states.to(dtype) for name, states in stored.items() if states is not None}
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         return self.network(self.states(batch))

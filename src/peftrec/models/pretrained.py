@@ -1,129 +1,24 @@
-"""Loading of pretrained encoders: by hub name at a revision, by local path, or from a config with random weights."""
+"""The towers of a run, and how titles and images become what they read."""
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-import torch
-from pydantic import Field, JsonValue
+import transformers
+from pydantic import Field
 from pydantic.dataclasses import dataclass
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
-from transformers.image_processing_base import ImageProcessingMixin
-from transformers.utils.hub import cached_file
 
-from peftrec.data.content import ImageTransform, TokenisedTitles
+from peftrec.data.content import ImageTransform, Resampling, TokenisedTitles
+from peftrec.data.features import FeatureFile
 from peftrec.errors import SettingsError
-from peftrec.models.families import family_of
+from peftrec.models.checkpoint_files import PROCESSOR, TOKENIZER, Checkpoint
+from peftrec.models.encoders import fit_positions
+from peftrec.models.families import FAMILIES, Family
+from peftrec.models.features import ReadyFeatures
+from peftrec.models.image_processing import read_processor, sides, transform_of
+from peftrec.models.pretrained_encoder import PretrainedEncoder
 from peftrec.models.towers import Modality, Tower, Towers
 from peftrec.strict import STRICT
-
-_PACKAGE = "package:"
-_PUBLISHED_MEAN = (0.5, 0.5, 0.5)  # IISAN, also ViT's own processor
-_WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class PretrainedEncoder:
-    """What both modalities share."""
-
-    checkpoint: str | None = None
-    """Hub name, local folder in Hugging Face format, or `package:` and a folder inside this package."""
-    revision: str | None = None
-    """Commit of the hub repository; pin it, a branch moves."""
-    architecture: dict[str, JsonValue] | None = None
-    """In place of a checkpoint: a transformers config (`model_type` and what differs from its defaults)."""
-    random_init: bool = False
-    """Random weights from the config: for measurements of cost and for tests, never for quality."""
-    pooling: Literal["cls", "mean"] = "cls"
-    """`cls` takes the first token's state, `mean` averages (text: over the mask; image: over the patches)."""
-
-    def __post_init__(self) -> None:
-        if (self.checkpoint is None) == (self.architecture is None):
-            raise ValueError("give either checkpoint or architecture")
-        if self.architecture is not None and not self.random_init:
-            raise ValueError("architecture has no weights; set random_init=true or give a checkpoint")
-
-    def location(self) -> str:
-        """Return the checkpoint with `package:` resolved."""
-        assert self.checkpoint is not None
-        if self.checkpoint.startswith(_PACKAGE):
-            return str(Path(__file__).parents[1] / self.checkpoint.removeprefix(_PACKAGE))
-        return self.checkpoint
-
-    def config(self, modality: Modality) -> PretrainedConfig:
-        """Load or build the encoder's config."""
-        if self.architecture is not None:
-            arguments = dict(self.architecture)
-            return AutoConfig.for_model(str(arguments.pop("model_type", None)), **arguments)
-        return self._asking(
-            modality, lambda: AutoConfig.from_pretrained(self.location(), revision=self.revision or "main")
-        )
-
-    def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> Tower:
-        """Build the tower in eval mode and float32; without weights it has shapes only (meta device)."""
-        config = self.config(modality)
-        family = family_of(config, modality)
-        arguments: dict[str, Any] = {"add_pooling_layer": False} if family.has_pooler else {}
-        if not with_weights:
-            with torch.device("meta"):
-                encoder = AutoModel.from_config(config, **arguments)
-        elif self.random_init:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                encoder = AutoModel.from_config(config, dtype=torch.float32, **arguments)
-        else:
-            encoder = self._asking(
-                modality,
-                lambda: AutoModel.from_pretrained(
-                    self.location(),
-                    revision=self.revision or "main",
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    **arguments,
-                ),
-            )
-        return Tower(encoder, family=family, pooling=self.pooling).eval()
-
-    def weights_hash(self, modality: Modality, *, seed: int) -> str:
-        """Hash config and weights without loading them: the files' bytes, or the seed where they are random."""
-        config = self.config(modality).to_diff_dict()
-        for key in ("_name_or_path", "transformers_version"):  # where it lies and who wrote it change nothing
-            config.pop(key, None)
-        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-        if self.random_init:
-            digest.update(str(seed).encode())
-            return digest.hexdigest()
-        for file in self._asking(modality, self._weight_files):
-            with Path(file).open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()
-
-    def _weight_files(self) -> list[str]:
-        for name in _WEIGHT_FILES:
-            found = cached_file(
-                self.location(), name, revision=self.revision, _raise_exceptions_for_missing_entries=False
-            )
-            if found is None:
-                continue
-            if name.endswith(".safetensors"):
-                return [found]
-            shards = sorted(set(json.loads(Path(found).read_text())["weight_map"].values()))
-            return [str(cached_file(self.location(), shard, revision=self.revision)) for shard in shards]
-        raise OSError(f"{self.location()} holds neither of {', '.join(_WEIGHT_FILES)}")
-
-    def _asking(self, modality: Modality, load: Callable[[], Any]) -> Any:
-        """Run a transformers loader; its errors about missing files become one that names the key."""
-        try:
-            return load()
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"towers.{modality}.checkpoint: cannot load {self.checkpoint!r}"
-                f"{f' at revision {self.revision}' if self.revision else ''}: {str(error).splitlines()[0]} "
-                "(give a local folder in Hugging Face format with safetensors weights, or a hub name that is in the "
-                "local cache or reachable)"
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -132,6 +27,8 @@ class PretrainedText(PretrainedEncoder):
 
     tokenizer: str | None = None
     """Where the tokenizer is, if not at the checkpoint (same forms)."""
+    tokenizer_revision: str | None = None
+    """Commit of the tokenizer's own repository, where `tokenizer` names one."""
     max_tokens: int = Field(default=30, ge=2)
     """Longer titles are cut; the paper uses 30."""
     lower_case: bool = True
@@ -139,84 +36,158 @@ class PretrainedText(PretrainedEncoder):
 
     def preprocessing(self) -> str:
         """Spell out what happens to a title, for the key of a hidden-state store."""
-        return f"tokenizer={self.tokenizer or 'own'} max_tokens={self.max_tokens} lower_case={self.lower_case}"
+        source = self._tokenizer_files()
+        tokenizer = "none" if source is None else source.tokenizer_hash()
+        return f"tokenizer={tokenizer} max_tokens={self.max_tokens} lower_case={self.lower_case}"
 
     def tokenise(self, titles: Sequence[str]) -> TokenisedTitles:
-        """Tokenise all titles."""
-        source = self if self.tokenizer is None else PretrainedEncoder(checkpoint=self.tokenizer)
-        tokenizer = self._asking(
-            "text", lambda: AutoTokenizer.from_pretrained(source.location(), revision=self.revision or "main")
-        )
+        """Tokenise all titles.
+
+        For an encoder that was trained so (SigLIP) they are padded to its full length, and padding counts as text.
+        Raises SettingsError where there is no tokenizer, or one that does not belong to the encoder.
+        """
+        config = self.config("text")
+        family = FAMILIES[config.model_type]
+        num_positions = int(config.max_position_embeddings) - family.num_reserved_positions
+        if self.max_tokens > num_positions:
+            raise SettingsError(
+                f"towers.text.max_tokens: {self.max_tokens} is more than the {num_positions} positions of the encoder"
+            )
+        tokenizer = self._load_tokenizer(family)
         texts = [title.lower() if self.lower_case else title for title in titles]
         encoded = tokenizer(texts, truncation=True, max_length=self.max_tokens, padding=False)["input_ids"]
-        return TokenisedTitles.from_lists(encoded, padding_id=tokenizer.pad_token_id or 0)
+        self._check_tokens(encoded, vocabulary=int(config.vocab_size))
+        padding_id = tokenizer.pad_token_id
+        if family.attends_to_padding:
+            if padding_id is None:
+                raise SettingsError("towers.text.tokenizer: it names no padding token, which this encoder reads")
+            encoded = [ids + [padding_id] * (num_positions - len(ids)) for ids in encoded]
+        return TokenisedTitles.from_lists(encoded, padding_id=padding_id or 0)
+
+    def _tokenizer_files(self) -> Checkpoint | None:
+        if self.tokenizer is not None:
+            return Checkpoint(key="towers.text.tokenizer", name=self.tokenizer, revision=self.tokenizer_revision)
+        return None if self.checkpoint is None else self.files("text")
+
+    def _load_tokenizer(self, family: Family) -> Any:
+        source = self._tokenizer_files()
+        if source is None:
+            raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
+        folder = source.folder(TOKENIZER)
+        try:
+            return getattr(transformers, family.tokenizer).from_pretrained(folder)
+        except (OSError, ValueError, ImportError) as error:
+            raise SettingsError(f"{source.key}: cannot read the tokenizer in {folder}: {error}") from error
+
+    def _check_tokens(self, encoded: list[list[int]], *, vocabulary: int) -> None:
+        empty = next((place for place, ids in enumerate(encoded) if not ids), None)
+        if empty is not None:
+            raise SettingsError(
+                f"towers.text.tokenizer: it gives title {empty} no token; use one that adds [CLS] or such"
+            )
+        highest = max((max(ids) for ids in encoded), default=0)
+        if highest >= vocabulary:
+            raise SettingsError(
+                f"towers.text.tokenizer: it gives token {highest} and the encoder knows {vocabulary}; take another"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PretrainedImage(PretrainedEncoder):
-    """An image encoder; size and normalisation come from the checkpoint's processor unless given here."""
+    """An image encoder; size, filter and normalisation come from the checkpoint's processor unless given here."""
 
     image_size: int | None = Field(default=None, ge=1)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    resampling: Resampling | None = None
+
+    def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> Tower:
+        tower = super().load(modality, seed=seed, with_weights=with_weights)
+        if tower.family.fits_any_size:
+            transform = self.transform()
+            fit_positions(tower.encoder, height=transform.height, width=transform.width)
+        return tower
 
     def transform(self) -> ImageTransform:
-        """Return how images become pixels: resized straight to what the encoder takes, so nothing is cropped away."""
-        processor = self._processor()
-        given = processor.get("crop_size" if processor.get("do_center_crop") else "size")
-        height, width = _sides(self.image_size or given or self.config("image").image_size)
-        return ImageTransform(
-            height=height,
-            width=width,
-            mean=self.mean or tuple(processor.get("image_mean", _PUBLISHED_MEAN)),
-            std=self.std or tuple(processor.get("image_std", _PUBLISHED_MEAN)),
+        """Return how images become pixels: resized straight to what the encoder takes, so nothing is cropped away.
+
+        Raises SettingsError where the encoder takes another size.
+        """
+        config = self.config("image")
+        family = FAMILIES[config.model_type]
+        described = transform_of(
+            self._processor(),
+            family.pixels,
+            size=None if self.image_size is None else (self.image_size, self.image_size),
+            config_size=config.image_size,
         )
+        size, taken = (described.height, described.width), sides(config.image_size)
+        if size != taken and not family.fits_any_size:
+            raise SettingsError(
+                f"towers.image.image_size: images come at {size[0]} x {size[1]} and the encoder takes {taken[0]} x "
+                f"{taken[1]}; set towers.image.image_size={taken[0]}"
+            )
+        return replace(
+            described,
+            mean=self.mean or described.mean,
+            std=self.std or described.std,
+            resampling=self.resampling or described.resampling,
+        )
+
+    def preprocessing(self) -> str:
+        """Spell out what happens to an image, for the key of a hidden-state store."""
+        return repr(self.transform())
 
     def _processor(self) -> dict[str, Any]:
         is_given = self.image_size is not None and self.mean is not None and self.std is not None
-        if self.checkpoint is None or is_given:
-            return {}
-        found: tuple[dict[str, Any], Any] = self._asking(
-            "image",
-            lambda: ImageProcessingMixin.get_image_processor_dict(self.location(), revision=self.revision or "main"),
-        )
-        return found[0]
-
-
-def _sides(size: int | dict[str, int]) -> tuple[int, int]:
-    """Return height and width; processors give a number, `height` and `width`, or `shortest_edge`."""
-    if isinstance(size, int):
-        return size, size
-    height = size.get("height") or size["shortest_edge"]
-    return height, size.get("width") or height
+        return {} if self.checkpoint is None or is_given else read_processor(self.files("image").folder(PROCESSOR))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TowerPair:
     """The towers of a run; null leaves one out, for text only or image only."""
 
-    text: PretrainedText | None
-    image: PretrainedImage | None
+    text: PretrainedText | ReadyFeatures | None
+    image: PretrainedImage | ReadyFeatures | None
+
+    @property
+    def parts(self) -> dict[Modality, PretrainedText | PretrainedImage | ReadyFeatures]:
+        """Return what stands for each modality there is, image first."""
+        found: dict[Modality, PretrainedText | PretrainedImage | ReadyFeatures] = {}
+        if self.image is not None:
+            found["image"] = self.image
+        if self.text is not None:
+            found["text"] = self.text
+        return found
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Which towers there are, image first."""
-        present: dict[Modality, PretrainedEncoder | None] = {"image": self.image, "text": self.text}
-        return tuple(name for name, encoder in present.items() if encoder is not None)
+        return tuple(self.parts)
+
+    @property
+    def text_encoder(self) -> PretrainedText | None:
+        """What reads titles."""
+        return self.text if isinstance(self.text, PretrainedText) else None
+
+    @property
+    def image_encoder(self) -> PretrainedImage | None:
+        """What reads images."""
+        return self.image if isinstance(self.image, PretrainedImage) else None
+
+    def feature_files(self) -> list[FeatureFile]:
+        """Return what is read in place of titles or images. Raises DataError where a file holds no features."""
+        return [part.features(name) for name, part in self.parts.items() if isinstance(part, ReadyFeatures)]
 
     def load(self, *, seed: int, with_weights: bool = True) -> Towers:
         """Build the towers; without weights they have shapes only."""
-        return Towers(
-            text=None if self.text is None else self.text.load("text", seed=seed, with_weights=with_weights),
-            image=None if self.image is None else self.image.load("image", seed=seed, with_weights=with_weights),
-        )
+        loaded = {name: part.load(name, seed=seed, with_weights=with_weights) for name, part in self.parts.items()}
+        return Towers(text=loaded.get("text"), image=loaded.get("image"))
 
     def preprocessing(self) -> dict[str, str]:
         """Spell out each tower's preprocessing."""
-        described = {} if self.image is None else {"image": repr(self.image.transform())}
-        return described if self.text is None else {**described, "text": self.text.preprocessing()}
+        return {name: part.preprocessing() for name, part in self.parts.items()}
 
     def weights_hashes(self, *, seed: int) -> dict[str, str]:
         """Return each tower's weights hash."""
-        encoders: dict[Modality, PretrainedEncoder | None] = {"image": self.image, "text": self.text}
-        return {name: found.weights_hash(name, seed=seed) for name, found in encoders.items() if found is not None}
+        return {name: part.weights_hash(name, seed=seed) for name, part in self.parts.items()}

@@ -21,6 +21,12 @@ class Recommender(nn.Module):
         The last place of a training window is a target only.
         """
         embeddings = self.item_encoder(batch.items)
+        return embeddings, self.user_states(embeddings, batch)
+
+    def user_states(
+        self, embeddings: Float[Tensor, "item dim"], batch: SequenceBatch
+    ) -> Float[Tensor, "user step dim"]:
+        """Read the batch's sequences over the embeddings of all its distinct items, wherever they were encoded."""
         # An embedding look-up: unlike fancy indexing its backward pass is deterministic on every device.
         inputs = nn.functional.embedding(batch.sequences[:, :-1], embeddings)
-        return embeddings, self.user_encoder(inputs, batch.mask[:, :-1])
+        return self.user_encoder(inputs, batch.mask[:, :-1])

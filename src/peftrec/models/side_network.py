@@ -1,4 +1,5 @@
-"""IISAN's side network (Fu et al., SIGIR 2024, arXiv:2404.02059): three towers of small blocks on frozen states.
+"""The side network of IISAN (Fu et al., SIGIR 2024, arXiv:2404.02059) and IISAN-Versa (arXiv:2411.02992): three
+towers of small blocks on frozen states.
 
     block(x) = x + W_up relu(W_down x + b_down) + b_up
     intra:   s_k = block(g_k h_k + (1 - g_k) s_{k-1})                          one tower per modality
@@ -7,6 +8,9 @@
 with g = sigmoid(theta / 0.1), theta starting at 0 and s, m starting at zeros; the gate is Ladder Side-Tuning's (Sung
 et al., NeurIPS 2022). The additive variant replaces each mixture by a plain sum. Every tower ends in two linear
 layers, and a third fuses [image, text, inter].
+
+Two towers may differ (IISAN-Versa). The deeper one's surplus first states are read by its intra branch alone: the
+inter branch pairs the states from the top. Where widths differ, the wider modality's states are aligned first.
 """
 
 from collections.abc import Sequence
@@ -16,7 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peftrec.models.side_steps import InterStep, IntraStep, can_step
+from peftrec.models.side_alignment import StateAlignment
+from peftrec.models.side_steps import InterStep, IntraStep
 from peftrec.models.towers import Modality
 
 _GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
@@ -59,13 +64,16 @@ class SideTower(nn.Module):
         embedding_dim: int,
         mixing: Mixing = "gated",
         activation: Activation = "relu",
+        out_dim: int | None = None,
     ) -> None:
+        """Build a branch; `out_dim` is the width between its output layers, `hidden` where None."""
         super().__init__()
+        out_dim = hidden if out_dim is None else out_dim
         self.blocks = nn.ModuleList(SideBlock(hidden, bottleneck, activation) for _ in range(num_blocks))
         self.activation = activation
         self.gates = nn.Parameter(torch.zeros(num_blocks)) if mixing == "gated" else None
-        self.out = nn.Linear(hidden, hidden)
-        self.project = nn.Linear(hidden, embedding_dim)
+        self.out = nn.Linear(hidden, out_dim)
+        self.project = nn.Linear(out_dim, embedding_dim)
 
     def intra(self, states: list[Tensor], first: Tensor | None) -> Float[Tensor, "item hidden"]:
         """Run over one modality's states, lowest first; `first` is the state before them (zeros where None)."""
@@ -73,7 +81,7 @@ class SideTower(nn.Module):
         for block, state, gate in zip(self.blocks, states, self._open_gates(), strict=True):
             if gate is None:
                 previous = block(previous + state)
-            elif self._steps_by_hand(state):
+            elif self._steps_by_hand():
                 previous = IntraStep.apply(previous, state, gate, *block.weights())  # type: ignore[operator, no-untyped-call]
             else:
                 previous = block(torch.lerp(previous, state, gate))
@@ -85,7 +93,7 @@ class SideTower(nn.Module):
         for block, image_state, text_state, gate in zip(self.blocks, image, text, self._open_gates(), strict=True):
             if gate is None:
                 previous = block(previous + image_state + text_state)
-            elif self._steps_by_hand(image_state):
+            elif self._steps_by_hand():
                 previous = InterStep.apply(previous, image_state, text_state, gate, *block.weights())  # type: ignore[operator, no-untyped-call]
             else:
                 previous = block(previous + torch.lerp(text_state, image_state, gate))
@@ -96,8 +104,8 @@ class SideTower(nn.Module):
             return [None] * len(self.blocks)
         return torch.sigmoid(self.gates / _GATE_TEMPERATURE).unbind()
 
-    def _steps_by_hand(self, state: Tensor) -> bool:
-        return self.activation == "relu" and can_step(state)
+    def _steps_by_hand(self) -> bool:
+        return self.activation == "relu"
 
     def embed(self, states: Float[Tensor, "item hidden"]) -> Float[Tensor, "item dim"]:
         """Apply both output layers.
@@ -119,15 +127,18 @@ class SideNetwork(nn.Module):
         *,
         embedding_dim: int,
         starts_from_embedding: bool = False,
+        alignment: StateAlignment | None = None,
     ) -> None:
         super().__init__()
         self.branches = nn.ModuleDict({str(name): tower for name, tower in branches.items()})
+        self.alignment = alignment
         self.starts_from_embedding = starts_from_embedding
         self.fusion = nn.Linear(len(branches) * embedding_dim, embedding_dim)
 
     def introduced(self) -> list[nn.Parameter]:
-        """Return blocks and gates, which stand beside the towers; output layers and fusion are the recommender's."""
-        parameters: list[nn.Parameter] = []
+        """Return blocks, gates and alignment, which stand beside the towers; output layers and fusion are the
+        recommender's."""
+        parameters = [] if self.alignment is None else list(self.alignment.parameters())
         for tower in self.branches.values():
             parameters += list(tower.blocks.parameters())  # type: ignore[union-attr]
             parameters += [] if tower.gates is None else [tower.gates]  # type: ignore[list-item]
@@ -143,12 +154,18 @@ class SideNetwork(nn.Module):
         embeddings: dict[Branch, Tensor] = {}
         for name, tower in self.branches.items():
             if name == "inter":
-                final = tower.inter(steps["image"][first:], steps["text"][first:])  # type: ignore[operator]
+                paired = self._pair(steps, len(tower.blocks))  # type: ignore[arg-type]
+                final = tower.inter(paired["image"], paired["text"])  # type: ignore[operator]
             else:
                 start = steps[name][0] if self.starts_from_embedding else None  # type: ignore[index]
                 final = tower.intra(steps[name][first:], start)  # type: ignore[operator, index]
             embeddings[name] = tower.embed(final)  # type: ignore[index, operator]
         return embeddings
+
+    def _pair(self, steps: dict[Modality, list[Tensor]], num_pairs: int) -> dict[Modality, list[Tensor]]:
+        """Return the uppermost states of both modalities, at one width."""
+        paired = {name: states[-num_pairs:] for name, states in steps.items()}
+        return paired if self.alignment is None else self.alignment(paired)
 
     def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
         return self.fusion(torch.cat(list(self.embed_branches(states).values()), dim=-1))

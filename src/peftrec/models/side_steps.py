@@ -1,7 +1,8 @@
 """The side network's two recurrences as single autograd steps: mixture and block together, backward by hand.
 
-They compute what `SideTower` spells out in plain operations (tests hold values and gradients together), for relu and
-without autocast, and walk the memory fewer times between the matrix products.
+They compute what `SideTower` spells out in plain operations (tests hold values and gradients together), for relu, and
+walk the memory fewer times between the matrix products. Under autocast the products take its type and everything
+between blocks stays as it is, as autocast would have it.
 """
 
 from typing import Any
@@ -11,34 +12,54 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def can_step(states: Tensor) -> bool:
-    """Say whether the hand-written steps apply: states are frozen, and there is no autocast, whose casts belong between
-    the plain operations."""
-    return not states.requires_grad and not torch.is_autocast_enabled(states.device.type)
+def product_dtype(states: Tensor) -> torch.dtype:
+    """Return the type that matrix products take now: autocast's, else that of the states."""
+    device = states.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
 
 
-def _block(mixed: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor) -> tuple[Tensor, Tensor]:
-    hidden = torch.addmm(down_bias, mixed, down.t()).relu_()
-    return hidden, torch.add(mixed, up_bias).addmm_(hidden, up.t())
+def _block(
+    mixed: Tensor, dtype: torch.dtype, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Return the block's output, and what its backward pass needs, in the type of the products."""
+    low, low_down, low_up = mixed.to(dtype), down.to(dtype), up.to(dtype)
+    hidden = torch.addmm(down_bias.to(dtype), low, low_down.t()).relu_()
+    if dtype == mixed.dtype:
+        output = torch.add(mixed, up_bias).addmm_(hidden, low_up.t())
+    else:
+        output = mixed + torch.addmm(up_bias.to(dtype), hidden, low_up.t())
+    return output, (low, hidden, low_down, low_up)
 
 
 def _block_backward(
     gradient: Tensor, mixed: Tensor, hidden: Tensor, down: Tensor, up: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Return the gradient of the block's input, and of its weights in the order of `_block`'s arguments."""
-    inner = torch.ops.aten.threshold_backward(gradient @ up, hidden, 0)
-    weights = (inner.t() @ mixed, inner.sum(0), gradient.t() @ hidden, gradient.sum(0))
-    return torch.addmm(gradient, inner, down), weights
+    whole, low = gradient.dtype, gradient.to(hidden.dtype)
+    inner = torch.ops.aten.threshold_backward(low @ up, hidden, 0)
+    weights = (
+        (inner.t() @ mixed).to(whole),
+        inner.sum(0, dtype=whole),
+        (low.t() @ hidden).to(whole),
+        gradient.sum(0),
+    )
+    to_mixed = torch.addmm(gradient, inner, down) if low is gradient else torch.mm(inner, down).to(whole).add_(gradient)
+    return to_mixed, weights
+
+
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    """Return the sum of products, without a matrix of them."""
+    return torch.dot(left.reshape(-1), right.reshape(-1))
 
 
 class IntraStep(torch.autograd.Function):
-    """block(previous + gate (state - previous)); `state` is frozen."""
+    """block(previous + gate (state - previous))."""
 
     @staticmethod
     def forward(ctx: Any, previous: Tensor, state: Tensor, gate: Tensor, *weights: Tensor) -> Tensor:
         mixed = torch.lerp(previous, state, gate)
-        hidden, output = _block(mixed, *weights)
-        ctx.save_for_backward(previous, state, gate, mixed, hidden, weights[0], weights[2])
+        output, needed = _block(mixed, product_dtype(mixed), *weights)
+        ctx.save_for_backward(previous, state, gate, *needed)
         return output
 
     @staticmethod
@@ -46,25 +67,29 @@ class IntraStep(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         previous, state, gate, mixed, hidden, down, up = ctx.saved_tensors
         to_mixed, to_weights = _block_backward(gradient, mixed, hidden, down, up)
-        to_gate = torch.sum(to_mixed * (state - previous))
+        to_gate = _dot(to_mixed, state) - _dot(to_mixed, previous)
+        to_state = to_mixed * gate if ctx.needs_input_grad[1] else None
         to_previous = to_mixed.mul_(1 - gate) if ctx.needs_input_grad[0] else None
-        return to_previous, None, to_gate, *to_weights
+        return to_previous, to_state, to_gate, *to_weights
 
 
 class InterStep(torch.autograd.Function):
-    """block(previous + text + gate (image - text)); `image` and `text` are frozen."""
+    """block(previous + text + gate (image - text)); a state needs a gradient where it was aligned."""
 
     @staticmethod
     def forward(ctx: Any, previous: Tensor, image: Tensor, text: Tensor, gate: Tensor, *weights: Tensor) -> Tensor:
         mixed = torch.lerp(text, image, gate).add_(previous)
-        hidden, output = _block(mixed, *weights)
-        ctx.save_for_backward(image, text, mixed, hidden, weights[0], weights[2])
+        output, needed = _block(mixed, product_dtype(mixed), *weights)
+        ctx.save_for_backward(image, text, gate, *needed)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        image, text, mixed, hidden, down, up = ctx.saved_tensors
+        image, text, gate, mixed, hidden, down, up = ctx.saved_tensors
         to_mixed, to_weights = _block_backward(gradient, mixed, hidden, down, up)
-        to_gate = torch.sum(to_mixed * (image - text))
-        return to_mixed if ctx.needs_input_grad[0] else None, None, None, to_gate, *to_weights
+        to_gate = _dot(to_mixed, image) - _dot(to_mixed, text)
+        to_previous = to_mixed if ctx.needs_input_grad[0] else None
+        to_image = to_mixed * gate if ctx.needs_input_grad[1] else None
+        to_text = to_mixed * (1 - gate) if ctx.needs_input_grad[2] else None
+        return to_previous, to_image, to_text, to_gate, *to_weights

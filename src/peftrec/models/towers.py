@@ -2,20 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
 from peftrec.errors import SettingsError
-from peftrec.models.families import Family
+from peftrec.models.families import Family, Pooling
 
 OUTPUT = -1
-"""Index of a tower's output vector: the last state after the tower's final norm, where it has one (a ViT's last
-hidden state is taken before it, a BERT's after)."""
+"""Index of a tower's output vector: the last state after the tower's final norm, where it has one (a ViT's and a CLIP's
+last hidden state is taken before it, a BERT's after)."""
 
 Modality = Literal["text", "image"]
 MODALITIES: tuple[Modality, ...] = ("image", "text")
@@ -25,13 +26,14 @@ MODALITIES: tuple[Modality, ...] = ("image", "text")
 class Tower(nn.Module):
     """A Hugging Face encoder that answers in vectors, one an item."""
 
-    def __init__(self, encoder: PreTrainedModel, *, family: Family, pooling: Literal["cls", "mean"]) -> None:
+    def __init__(self, encoder: PreTrainedModel, *, family: Family, pooling: Pooling) -> None:
         super().__init__()
         self.encoder = encoder
         self.family = family
         self.pooling = pooling
         self.width = int(encoder.config.hidden_size)
         self.num_blocks = len(self.blocks())
+        self._is_normed_inside = family.norm is not None and family.norms_every_token
 
     def blocks(self) -> nn.ModuleList:
         """Return the encoder's blocks, lowest first."""
@@ -56,8 +58,7 @@ class Tower(nn.Module):
 
     def forward(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item hidden"]:
         """Encode items to the tower's output vector."""
-        output = self._encode(inputs).last_hidden_state
-        return self._pool(output, inputs)
+        return self._pool(self._normed(self._encode(inputs)), inputs)
 
     def states(self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
         """Encode items to pooled hidden states: 0 is the embedding layer's, k the k-th block's, OUTPUT the output.
@@ -66,42 +67,73 @@ class Tower(nn.Module):
         """
         pooled: dict[int, Tensor] = {}
         with self._watching(inputs, set(indices), pooled):
-            output = self._encode(inputs).last_hidden_state
-        pooled[OUTPUT] = self._pool(output, inputs)
+            last = self._encode(inputs)
+        if not self._is_normed_inside:
+            pooled[self.num_blocks] = self._pool(last, inputs)
+        pooled[OUTPUT] = self._pool(self._normed(last), inputs)
         return torch.stack([pooled[index] for index in indices], dim=1)
 
     @contextmanager
     def _watching(self, inputs: TextBatch | ImageBatch, indices: set[int], pooled: dict[int, Tensor]) -> Iterator[None]:
-        def keep(index: int, state: Any) -> None:
-            pooled[index] = self._pool(state[0] if isinstance(state, tuple) else state, inputs)
+        """Pool what enters each block, and the norm after the last where the encoder applies it to its last state.
 
-        def before(_: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            keep(0, arguments[0] if arguments else keywords["hidden_states"])
+        What leaves a block is not always its state: a DeBERTa may put a convolution between the first two.
+        """
 
-        handles = []
-        if 0 in indices:
-            handles.append(self.blocks()[0].register_forward_pre_hook(before, with_kwargs=True))
-        for index, block in enumerate(self.blocks(), start=1):
-            if index in indices:
-                handles.append(block.register_forward_hook(lambda _m, _i, output, index=index: keep(index, output)))
+        def keep(index: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            pooled[index] = self._pool(arguments[0] if arguments else keywords["hidden_states"], inputs)
+
+        readers = list(self.blocks())
+        if self._is_normed_inside:
+            readers.append(self.encoder.get_submodule(str(self.family.norm)))
+        handles = [
+            reader.register_forward_pre_hook(
+                lambda _, arguments, keywords, index=index: keep(index, arguments, keywords), with_kwargs=True
+            )
+            for index, reader in enumerate(readers)
+            if index in indices
+        ]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _encode(self, inputs: TextBatch | ImageBatch) -> Any:
+    def _encode(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item word hidden"]:
+        """Return the last state of every token, as the encoder gives it."""
         if isinstance(inputs, TextBatch):
-            return self.encoder(input_ids=inputs.token_ids, attention_mask=inputs.mask)
-        return self.encoder(pixel_values=inputs.normalised(next(self.encoder.parameters()).dtype))
+            outputs = self.encoder(input_ids=inputs.token_ids, attention_mask=self._attention_mask(inputs.mask))
+        else:
+            outputs = self.encoder(pixel_values=inputs.normalised(next(self.encoder.parameters()).dtype))
+        return outputs.last_hidden_state
+
+    def _attention_mask(self, mask: Bool[Tensor, "item word"]) -> Tensor | None:
+        """Prepare the mask: transformers would ask on the host whether any title is padded, and so wait for a GPU."""
+        if self.family.is_causal:
+            return None
+        if self.encoder.config._attn_implementation == "sdpa":
+            return mask[:, None, None, :]
+        return mask.long()  # as numbers: DeBERTa's convolution subtracts it from one
+
+    def _normed(self, last: Float[Tensor, "item word hidden"]) -> Float[Tensor, "item word hidden"]:
+        if self.family.norm is None or self._is_normed_inside:
+            return last
+        return self.encoder.get_submodule(self.family.norm)(last)
 
     def _pool(self, states: Float[Tensor, "item word hidden"], inputs: TextBatch | ImageBatch) -> Tensor:
         if self.pooling == "cls":
             return states[:, 0]
         if isinstance(inputs, ImageBatch):
             return states[:, self.family.num_prefix_tokens :].mean(dim=1)
-        mask = inputs.mask.unsqueeze(-1).to(states.dtype)
-        return (states * mask).sum(dim=1) / mask.sum(dim=1)
+        chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
+        weights = chosen.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
+    """Keep the last true place of each row. A product with it, unlike indexing, has a deterministic backward pass."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return mask & (places == (mask * places).amax(dim=1, keepdim=True))
 
 
 class Towers(nn.Module):
@@ -120,6 +152,11 @@ class Towers(nn.Module):
     def widths(self) -> dict[Modality, int]:
         """Return each tower's width."""
         return {name: tower.width for name, tower in self.present().items()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers are; a tower may have no parameters."""
+        return next(chain(self.parameters(), self.buffers())).device
 
     def forward(self, batch: ItemBatch) -> dict[Modality, Tensor]:
         """Encode a batch of items to one output vector per tower."""

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
 from peftrec.models.towers import Towers
 from peftrec.strategies.base import Strategy
@@ -17,6 +18,10 @@ class BitFit(Strategy):
     identity_at_start: ClassVar[bool] = True
 
     def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
-        for name, parameter in towers.named_parameters():
-            parameter.requires_grad_(name.endswith(".bias"))
+        for modality, tower in towers.present().items():
+            is_bias = {name: name.endswith(".bias") for name, _ in tower.named_parameters()}
+            if not any(is_bias.values()):
+                raise SettingsError(f"strategy: the {modality} tower has no bias to train; choose another strategy")
+            for name, parameter in tower.named_parameters():
+                parameter.requires_grad_(is_bias[name])
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)

@@ -3,14 +3,15 @@
 With `states=store` this is the paper's cached variant: the same network over states computed once.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.side_network import Activation, Branch, Mixing, SideNetwork, SideTower
+from peftrec.models.side_layers import Branches, branches_over, checked_layers, every_second_layer
+from peftrec.models.side_network import Activation, Mixing, SideNetwork, SideTower
 from peftrec.models.towers import Modality, Towers
 from peftrec.strategies.base import Strategy
 from peftrec.strict import STRICT
@@ -27,7 +28,7 @@ class IISAN(Strategy):
     """Hidden states that the blocks read: 0 is the embedding layer's, k the k-th block's; strictly increasing.
     Null takes every second one, counted from the top, and the embedding layer's (LayerDrop of the paper)."""
     bottleneck: int = Field(default=64, ge=1)
-    branches: Literal["intra_inter", "intra", "inter"] = "intra_inter"
+    branches: Branches = "intra_inter"
     """Which branches there are. With one tower only, `inter` has nothing to fuse and `intra_inter` means `intra`."""
     mixing: Mixing = "gated"
     """`add` replaces the gated mixtures by plain sums."""
@@ -41,18 +42,13 @@ class IISAN(Strategy):
         return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
 
     def _indices(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
-        layers = self.layers if self.layers is not None else (0, *range(2 - num_blocks % 2, num_blocks + 1, 2))
-        if not layers or list(layers) != sorted(set(layers)) or layers[0] < 0 or layers[-1] > num_blocks:
-            raise SettingsError(
-                f"strategy.layers: {list(layers)} must be strictly increasing between 0 and {num_blocks}, "
-                f"the number of blocks of the {modality} tower"
-            )
-        if not self.starts_from_embedding:
-            return layers
-        blocks = tuple(layer for layer in layers if layer > 0)
-        if not blocks:
-            raise SettingsError("strategy.layers: with starts_from_embedding=true a block needs a layer above 0")
-        return (0, *blocks)
+        return checked_layers(
+            "strategy.layers",
+            self.layers if self.layers is not None else every_second_layer(num_blocks),
+            modality=modality,
+            num_blocks=num_blocks,
+            starts_from_embedding=self.starts_from_embedding,
+        )
 
     def _network(
         self, widths: dict[Modality, int], indices: dict[Modality, tuple[int, ...]], embedding_dim: int
@@ -60,7 +56,8 @@ class IISAN(Strategy):
         if len(set(widths.values())) > 1 or len({len(chosen) for chosen in indices.values()}) > 1:
             raise SettingsError(
                 f"towers: this side network needs towers of one width and depth, these have widths {widths} and "
-                f"{ {name: len(chosen) for name, chosen in indices.items()} } states; choose other towers"
+                f"{ {name: len(chosen) for name, chosen in indices.items()} } states; "
+                "take strategy=iisan_versa (or iisan_versa_cached), or choose other towers"
             )
         hidden = next(iter(widths.values()))
         num_states = len(next(iter(indices.values())))
@@ -73,16 +70,6 @@ class IISAN(Strategy):
                 mixing=self.mixing,
                 activation=self.activation,
             )
-            for branch in self._branches(list(widths))
+            for branch in branches_over(list(widths), self.branches)
         }
         return SideNetwork(towers, embedding_dim=embedding_dim, starts_from_embedding=self.starts_from_embedding)
-
-    def _branches(self, modalities: list[Modality]) -> list[Branch]:
-        if len(modalities) == 1:
-            if self.branches == "inter":
-                raise SettingsError(
-                    f"strategy.branches: inter fuses two towers and only {modalities[0]} is there; use intra"
-                )
-            return [modalities[0]]
-        intra: list[Branch] = [] if self.branches == "inter" else [*modalities]
-        return intra if self.branches == "intra" else [*intra, "inter"]

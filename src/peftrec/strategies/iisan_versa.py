@@ -1,0 +1,112 @@
+"""IISAN-Versa (arXiv:2411.02992): IISAN's side network on two towers of different widths and depths.
+
+Group layer-dropping brings towers of any depth to one block a group; the inter branch pairs blocks from the top, at
+the narrower tower's width. With `states=store` the states are computed once, as in all of the paper's runs.
+"""
+
+from functools import partial
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.errors import SettingsError
+from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.models.side_alignment import StateAlignment
+from peftrec.models.side_layers import Branches, branches_over, checked_layers, last_layers_of_groups
+from peftrec.models.side_network import Activation, Branch, Mixing, SideNetwork, SideTower
+from peftrec.models.towers import Modality, Towers
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IISANVersa(Strategy):
+    """The published setting by default: six groups, three branches, gates, bottleneck 64."""
+
+    reads_frozen_towers: ClassVar[bool] = True
+    identity_at_start: ClassVar[bool] = True
+
+    num_groups: int = Field(default=6, ge=1)
+    """Groups that each tower's blocks are split into; the last state of each is read, and the embedding layer's.
+    A tower of at most as many blocks keeps them all."""
+    text_layers: tuple[int, ...] | None = None
+    """Hidden states of the text tower to read in place of those of the groups: 0 is the embedding layer's, k the k-th
+    block's; strictly increasing."""
+    image_layers: tuple[int, ...] | None = None
+    """The same for the image tower."""
+    text_bottleneck: int = Field(default=64, ge=1)
+    image_bottleneck: int = Field(default=64, ge=1)
+    inter_bottleneck: int | None = Field(default=None, ge=1)
+    """Null takes that of the narrower tower, and of the text tower where both are as wide (published code)."""
+    branches: Branches = "intra_inter"
+    """Which branches there are. With one tower only, `inter` has nothing to fuse and `intra_inter` means `intra`."""
+    mixing: Mixing = "gated"
+    """`add` replaces the gated mixtures by plain sums."""
+    starts_from_embedding: bool = False
+    """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
+    activation: Activation = "relu"
+
+    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        depths = {name: tower.num_blocks for name, tower in towers.present().items()}
+        indices = self._indices(depths)
+        network = self._network(towers.widths(), indices, embedding_dim)
+        return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
+
+    def _indices(self, depths: dict[Modality, int]) -> dict[Modality, tuple[int, ...]]:
+        chosen: dict[Modality, tuple[int, ...] | None] = {"image": self.image_layers, "text": self.text_layers}
+        for name, layers in chosen.items():
+            if layers is not None and name not in depths:
+                raise SettingsError(f"strategy.{name}_layers: there is no {name} tower; set it to null")
+        indices: dict[Modality, tuple[int, ...]] = {}
+        for name, num_blocks in depths.items():
+            layers = chosen[name]
+            indices[name] = checked_layers(
+                f"strategy.{name}_layers",
+                last_layers_of_groups(num_blocks, self.num_groups) if layers is None else layers,
+                modality=name,
+                num_blocks=num_blocks,
+                starts_from_embedding=self.starts_from_embedding,
+            )
+        return indices
+
+    def _network(
+        self, widths: dict[Modality, int], indices: dict[Modality, tuple[int, ...]], embedding_dim: int
+    ) -> SideNetwork:
+        num_blocks = {name: len(states) - int(self.starts_from_embedding) for name, states in indices.items()}
+        branches = self._branches(widths, num_blocks, embedding_dim)
+        is_unequal = len(set(widths.values())) > 1
+        return SideNetwork(
+            branches,
+            embedding_dim=embedding_dim,
+            starts_from_embedding=self.starts_from_embedding,
+            alignment=(
+                StateAlignment(widths, num_steps=min(num_blocks.values()))
+                if is_unequal and "inter" in branches
+                else None
+            ),
+        )
+
+    def _branches(
+        self, widths: dict[Modality, int], num_blocks: dict[Modality, int], embedding_dim: int
+    ) -> dict[Branch, SideTower]:
+        """Build the branches; intra ones narrow in their first output layer, inter in its second (published code)."""
+        bottlenecks: dict[Modality, int] = {"image": self.image_bottleneck, "text": self.text_bottleneck}
+        build = partial(SideTower, embedding_dim=embedding_dim, mixing=self.mixing, activation=self.activation)
+        towers: dict[Branch, SideTower] = {}
+        for branch in branches_over(list(widths), self.branches):
+            if branch == "inter":
+                narrower: Modality = "image" if widths["image"] < widths["text"] else "text"
+                towers[branch] = build(
+                    widths[narrower],
+                    num_blocks=min(num_blocks.values()),
+                    bottleneck=self.inter_bottleneck or bottlenecks[narrower],
+                )
+            else:
+                towers[branch] = build(
+                    widths[branch],
+                    num_blocks=num_blocks[branch],
+                    bottleneck=bottlenecks[branch],
+                    out_dim=embedding_dim,
+                )
+        return towers

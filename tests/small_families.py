@@ -1,0 +1,201 @@
+"""Small checkpoints of every supported family, saved as the hub's are: weights, tokenizer, image processor."""
+
+import copy
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from peftrec.models.families import FAMILIES, Family
+from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.towers import Modality, Tower, Towers
+
+WIDTH, NUM_BLOCKS, FFN, SIDE, PATCHES = 16, 3, 32, 16, 4
+WORDS = ["red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden"]
+VOCABULARY, POSITIONS = 40, 40
+SIZES = {"hidden_size": WIDTH, "num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2, "intermediate_size": FFN}
+TOKENS = {"vocab_size": VOCABULARY, "max_position_embeddings": POSITIONS}
+PIXELS = {"image_size": SIDE, "patch_size": 8}
+ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+DISENTANGLED = {
+    "relative_attention": True,
+    "position_buckets": 4,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallCheckpoint:
+    """One checkpoint of the list below."""
+
+    modality: Modality
+    model_type: str
+    """Of the encoder; what a pair's config says is `pair`."""
+    settings: dict[str, Any]
+    pair: str | None = None
+    """Model type of the two encoders that are saved together; null saves this one alone."""
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.model_type]
+
+    def architecture(self) -> dict[str, Any]:
+        return {"model_type": self.model_type, **self.settings}
+
+
+TEXT_HALF, IMAGE_HALF = SIZES | TOKENS | ENDS, SIZES | PIXELS
+CHECKPOINTS = {
+    "bert": SmallCheckpoint(modality="text", model_type="bert", settings=SIZES | TOKENS),
+    "roberta": SmallCheckpoint(modality="text", model_type="roberta", settings=SIZES | TOKENS | {"pad_token_id": 1}),
+    "distilbert": SmallCheckpoint(
+        modality="text",
+        model_type="distilbert",
+        settings={"dim": WIDTH, "n_layers": NUM_BLOCKS, "n_heads": 2, "hidden_dim": FFN} | TOKENS,
+    ),
+    "deberta_v2": SmallCheckpoint(
+        modality="text", model_type="deberta-v2", settings=SIZES | TOKENS | DISENTANGLED | {"conv_kernel_size": 3}
+    ),
+    "deberta_v3": SmallCheckpoint(modality="text", model_type="deberta-v2", settings=SIZES | TOKENS | DISENTANGLED),
+    "clip_text": SmallCheckpoint(modality="text", model_type="clip_text_model", settings=TEXT_HALF),
+    "clip_pair_text": SmallCheckpoint(modality="text", model_type="clip_text_model", settings=TEXT_HALF, pair="clip"),
+    "siglip_text": SmallCheckpoint(modality="text", model_type="siglip_text_model", settings=TEXT_HALF),
+    "siglip_pair_text": SmallCheckpoint(
+        modality="text", model_type="siglip_text_model", settings=TEXT_HALF, pair="siglip"
+    ),
+    "vit": SmallCheckpoint(modality="image", model_type="vit", settings=SIZES | PIXELS),
+    "deit": SmallCheckpoint(modality="image", model_type="deit", settings=SIZES | PIXELS),
+    "clip_image": SmallCheckpoint(modality="image", model_type="clip_vision_model", settings=IMAGE_HALF),
+    "clip_pair_image": SmallCheckpoint(
+        modality="image", model_type="clip_vision_model", settings=IMAGE_HALF, pair="clip"
+    ),
+    "siglip_image": SmallCheckpoint(modality="image", model_type="siglip_vision_model", settings=IMAGE_HALF),
+    "siglip_pair_image": SmallCheckpoint(
+        modality="image", model_type="siglip_vision_model", settings=IMAGE_HALF, pair="siglip"
+    ),
+    "dinov2": SmallCheckpoint(
+        modality="image", model_type="dinov2", settings=SIZES | {"image_size": 48, "patch_size": 8, "mlp_ratio": 2}
+    ),
+}
+"""DINOv2's was made for larger images, as the published ones were. MiniLM is a small BERT."""
+
+_PAIR_MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel"}
+_HALVES = {"text": ("text_config", "text_model"), "image": ("vision_config", "vision_model")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A checkpoint on disk, and the encoder that transformers makes of it."""
+
+    name: str
+    folder: Path
+    checkpoint: SmallCheckpoint
+    reference: PreTrainedModel
+
+    @property
+    def modality(self) -> Modality:
+        return self.checkpoint.modality
+
+    def settings(self, **changes: Any) -> PretrainedText | PretrainedImage:
+        kind = PretrainedText if self.modality == "text" else PretrainedImage
+        return kind(checkpoint=str(self.folder), **changes)
+
+    def load(self, **changes: Any) -> Tower:
+        return copy.deepcopy(_load(self.settings(**changes), self.modality))
+
+    def pair(self) -> TowerPair:
+        settings = self.settings()
+        return TowerPair(
+            text=settings if isinstance(settings, PretrainedText) else None,
+            image=settings if isinstance(settings, PretrainedImage) else None,
+        )
+
+
+@functools.cache
+def _load(settings: PretrainedText | PretrainedImage, modality: Modality) -> Tower:
+    return settings.load(modality, seed=0)
+
+
+def load_towers(pair: TowerPair) -> Towers:
+    """Load a pair's towers, from the files the first time only."""
+    return Towers(
+        text=None if pair.text is None else copy.deepcopy(_load(pair.text, "text")),
+        image=None if pair.image is None else copy.deepcopy(_load(pair.image, "image")),
+    )
+
+
+def save_checkpoint(folder: Path, name: str) -> Saved:
+    """Save a checkpoint with lively weights: as initialised, norms and biases do nothing."""
+    checkpoint = CHECKPOINTS[name]
+    model = _build(checkpoint)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
+    model.save_pretrained(folder)
+    if checkpoint.modality == "text" or checkpoint.pair:
+        small_tokenizer(checkpoint.family).save_pretrained(folder)
+        _name_tokenizer_class(folder, checkpoint.model_type)
+    if checkpoint.modality == "image" or checkpoint.pair:
+        (folder / "preprocessor_config.json").write_text(json.dumps(small_processor()))
+    encoder = model if checkpoint.pair is None else model.get_submodule(_HALVES[checkpoint.modality][1])
+    return Saved(name=name, folder=folder, checkpoint=checkpoint, reference=encoder.eval())
+
+
+def _build(checkpoint: SmallCheckpoint) -> PreTrainedModel:
+    torch.manual_seed(0)
+    if checkpoint.pair is None:
+        model_class, config = checkpoint.family.model, AutoConfig.for_model(**checkpoint.architecture())
+    else:
+        halves = {"text_config": TEXT_HALF, "vision_config": IMAGE_HALF}
+        model_class, config = _PAIR_MODELS[checkpoint.pair], AutoConfig.for_model(checkpoint.pair, **halves)
+    model: PreTrainedModel = getattr(transformers, model_class)(config)
+    return model
+
+
+def small_tokenizer(family: Family) -> PreTrainedTokenizerFast:
+    """Whole words between two special tokens, as BERT's and CLIP's have; RoBERTa's padding is token 1."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    if family.num_reserved_positions:
+        special[:2] = ["[UNK]", "[PAD]"]
+    tokens = {token: place for place, token in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(token, tokens[token]) for token in ("[CLS]", "[SEP]")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def _name_tokenizer_class(folder: Path, model_type: str) -> None:
+    """Name the class that published checkpoints of SigLIP name; it cannot be had without sentencepiece."""
+    if model_type.startswith("siglip"):
+        file = folder / "tokenizer_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"tokenizer_class": "SiglipTokenizer"}))
+
+
+def small_processor() -> dict[str, Any]:
+    """What a published checkpoint's file says, for images of the small size."""
+    return {
+        "do_resize": True,
+        "size": {"shortest_edge": SIDE + 4},
+        "do_center_crop": True,
+        "crop_size": {"height": SIDE, "width": SIDE},
+        "resample": 3,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.4, 0.5, 0.6],
+        "image_std": [0.2, 0.3, 0.4],
+    }
