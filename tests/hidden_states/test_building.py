@@ -1,12 +1,10 @@
-"""A store holds what the live towers compute, whole or not at all."""
+"""A store holds what the live towers compute, whole or not at all, whoever builds it and however often it dies."""
 
-import os
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,76 +12,62 @@ import pytest
 import torch
 
 from peftrec.data.batches import ItemBatch
-from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedTitles
-from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
-from peftrec.hidden_states.building import build_store
-from peftrec.hidden_states.store import HiddenStateStore, StoreKey, TowerKey, open_store
-from peftrec.models.towers import OUTPUT, Modality, Towers
-from small_models import SIDE, SMALL_PAIRS, VOCABULARY, WIDTH
+from peftrec.hidden_states.encoding import encoding_order
+from peftrec.hidden_states.manifest import MANIFEST
+from peftrec.hidden_states.paths import building_path
+from peftrec.hidden_states.progress import PLAN, read_finished
+from peftrec.hidden_states.ranks import Ranks
+from peftrec.models.towers import Modality
+from small_models import WIDTH
+from small_stores import INDICES, NUM_ITEMS, OPTIONS, build, file_bytes, key_of, small_content, small_source
 
-NUM_ITEMS = 23
-INDICES: dict[Modality, tuple[int, ...]] = {"image": (0, 2, OUTPUT), "text": (1, 4)}
+FOLDER = key_of().folder_name()
+NUM_CHUNKS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class DyingContent(ItemContent):
-    """Kills its process, without any farewell, at the second batch."""
+class CountedContent(ItemContent):
+    """Remembers which items were asked for, and fails at a chosen batch."""
 
-    at_batch: int = 2
+    asked: list[list[int]]
+    fails_at: int = 1000
 
     def batch(self, items: npt.NDArray[np.integer]) -> ItemBatch:
-        object.__setattr__(self, "at_batch", self.at_batch - 1)
-        if self.at_batch == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if len(self.asked) == self.fails_at:
+            raise MemoryError("for the test")
+        self.asked.append(items.tolist())
         return super().batch(items)
 
 
-def small_towers(pair: str = "text_and_image") -> Towers:
-    return SMALL_PAIRS[pair].load(seed=0)
+def counted(fails_at: int = 1000) -> CountedContent:
+    content = small_content()
+    return CountedContent(titles=content.titles, pixels=content.pixels, asked=[], fails_at=fails_at)
 
 
-def small_content(kind: type[ItemContent] = ItemContent) -> ItemContent:
-    random = np.random.default_rng(0)
-    lengths = random.permutation(np.arange(NUM_ITEMS) % 9 + 2)
-    titles = [random.integers(1, VOCABULARY, length).tolist() for length in lengths]
-    pictures = RenderedPictures(random.integers(0, 256, (NUM_ITEMS, SIDE, SIDE, 3), dtype=np.uint8))
-    transform = ImageTransform(height=SIDE, width=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
-    return kind(
-        titles=TokenisedTitles.from_lists(titles, padding_id=0), pixels=Pixels(pictures, transform, keep_bytes=2**30)
-    )
-
-
-def key_of(dtype: Literal["float32", "float16"] = "float32", *, pair: str = "text_and_image") -> StoreKey:
-    towers = {
-        name: TowerKey(weights="w", content="c", preprocessing="p", pooling="cls", states=INDICES[name])
-        for name in SMALL_PAIRS[pair].modalities
-    }
-    return StoreKey(items="i", dtype=dtype, towers=towers)
-
-
-def build(directory: Path, key: StoreKey | None = None, *, batch_size: int = 5) -> HiddenStateStore:
-    return build_store(
-        directory, key or key_of(), small_towers(), small_content(), num_items=NUM_ITEMS, batch_size=batch_size
-    )
-
-
-def build_and_die(directory: str) -> None:
-    """What the killed process runs."""
-    content = small_content(DyingContent)
-    build_store(Path(directory), key_of(), small_towers(), content, num_items=NUM_ITEMS, batch_size=5)
+def stop_after(directory: Path, num_batches: int) -> CountedContent:
+    """Build until a batch fails; what was computed before is on the disk."""
+    content = counted(num_batches)
+    with pytest.raises(MemoryError):
+        build(directory, source=small_source(content=content), options=replace(OPTIONS, num_threads=1))
+    assert (building_path(directory / FOLDER) / PLAN).exists()
+    return content
 
 
 def live_states(items: npt.NDArray[np.int64]) -> dict[Modality, torch.Tensor]:
     with torch.no_grad():
-        return small_towers().states(small_content().batch(items), INDICES)
+        return small_source().towers.states(small_content().batch(items), INDICES)
+
+
+# -- what is in it -----------------------------------------------------------------------------------------------
 
 
 def test_a_store_holds_the_live_states_bit_for_bit(tmp_path: Path) -> None:
-    everything = np.argsort(small_content().titles.lengths(), kind="stable")  # type: ignore[union-attr]
-    store = build(tmp_path, batch_size=NUM_ITEMS)
-    live = live_states(everything)  # the same batch, so the same sums in the same order
-    read = store.read(torch.from_numpy(everything))
+    order = encoding_order(small_content(), NUM_ITEMS)
+    store = build(tmp_path, options=replace(OPTIONS, batch_size=NUM_ITEMS))
+    live = live_states(order)  # the same batch, so the same sums in the same order
+    read = store.read(torch.from_numpy(order))
     assert list(read) == ["image", "text"]
     for name, tensor in live.items():
         assert read[name].dtype == torch.float32
@@ -93,121 +77,240 @@ def test_a_store_holds_the_live_states_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_a_store_agrees_with_live_states_of_other_batches(tmp_path: Path, batch_size: int) -> None:
-    store = build(tmp_path, batch_size=batch_size)
+    store = build(tmp_path, options=replace(OPTIONS, batch_size=batch_size))
     chosen = np.array([20, 3, 11, 4, 0])
     live = live_states(chosen)
     for name, tensor in store.read(torch.from_numpy(chosen)).items():
         torch.testing.assert_close(tensor, live[name], rtol=0, atol=1e-5)
 
 
-def test_reading_follows_the_order_asked_for_and_repeats(tmp_path: Path) -> None:
-    store = build(tmp_path)
-    whole = store.read(torch.arange(NUM_ITEMS))
-    for items in ([4], [7, 2, 7, 0, 22, 2], list(range(NUM_ITEMS))[::-1]):
-        for name, tensor in store.read(torch.tensor(items)).items():
-            assert torch.equal(tensor, whole[name][items])
-            assert all(tensor[:, state].is_contiguous() for state in range(tensor.shape[1]))
-
-
-def test_opening_gives_what_building_gave(tmp_path: Path) -> None:
-    built = build(tmp_path)
-    opened = open_store(tmp_path / key_of().folder_name(), key_of())
-    assert opened.manifest == built.manifest
-    assert opened.states.keys() == built.states.keys()
-    for name, tensor in opened.states.items():
-        assert torch.equal(tensor, built.states[name])
-    assert opened.to(torch.device("cpu")) is opened
-    assert sorted(path.name for path in tmp_path.iterdir()) == [key_of().folder_name()]
-
-
-def test_writing_to_what_was_opened_leaves_the_file_alone(tmp_path: Path) -> None:
-    first = build(tmp_path)
-    kept = first.states["image"][0].clone()
-    first.states["image"][0] = 7.0
-    assert torch.equal(open_store(tmp_path / key_of().folder_name(), key_of()).states["image"][0], kept)
-
-
-def test_half_precision_takes_half_the_bytes(tmp_path: Path) -> None:
+def test_half_precision_is_the_rounded_store_in_half_the_bytes(tmp_path: Path) -> None:
     whole, half = build(tmp_path), build(tmp_path, key_of("float16"))
     headers = sum(128 for _ in whole.manifest.arrays)
     assert whole.num_bytes - headers == 2 * (half.num_bytes - headers)
-    assert whole.num_bytes == sum(path.stat().st_size for path in (tmp_path / key_of().folder_name()).glob("*.npy"))
     items = torch.arange(NUM_ITEMS)
     for name, tensor in half.read(items).items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, whole.read(items)[name].half().float())
 
 
-@pytest.mark.parametrize("pair", ["text_only", "image_only"])
-def test_one_tower_makes_one_array(tmp_path: Path, pair: str) -> None:
+def test_computing_in_bfloat16_is_close_and_another_store(tmp_path: Path) -> None:
+    whole, mixed = build(tmp_path), build(tmp_path, key_of(compute="bfloat16"))
+    items = torch.arange(NUM_ITEMS)
+    for name, tensor in mixed.read(items).items():
+        difference = (tensor - whole.read(items)[name]).abs().max()
+        assert 0 < difference < 0.1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_one_tower_makes_one_array(tmp_path: Path, modality: Modality) -> None:
     content, both = small_content(), build(tmp_path)
-    modality: Modality = "text" if pair == "text_only" else "image"
     alone = ItemContent(titles=content.titles if modality == "text" else None, pixels=content.pixels)
-    key = key_of(pair=pair)
-    store = build_store(tmp_path, key, small_towers(pair), alone, num_items=NUM_ITEMS, batch_size=5)
-    assert list(store.states) == [modality]
+    store = build(tmp_path, key_of(pair=f"{modality}_only"), small_source(f"{modality}_only", alone))
+    assert list(store.rows) == [modality]
     items = torch.arange(NUM_ITEMS)
     torch.testing.assert_close(store.read(items)[modality], both.read(items)[modality], rtol=0, atol=1e-5)
 
 
 def test_towers_in_training_mode_give_no_dropout(tmp_path: Path) -> None:
-    towers = small_towers().train()
-    content = small_content()
-    store = build_store(tmp_path, key_of(), towers, content, num_items=NUM_ITEMS, batch_size=5)
-    again = build(tmp_path / "again")
-    assert torch.equal(store.states["text"], again.states["text"])
+    source = small_source()
+    source.towers.train()
+    build(tmp_path / "training", source=source)
+    build(tmp_path / "evaluation")
+    assert file_bytes(tmp_path / "training" / FOLDER) == file_bytes(tmp_path / "evaluation" / FOLDER)
 
 
-def test_a_killed_build_leaves_nothing_that_opens_and_the_next_one_works(tmp_path: Path) -> None:
-    script = f"import runpy; runpy.run_path({__file__!r})['build_and_die']({str(tmp_path)!r})"
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path}, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    left = list(tmp_path.iterdir())
-    assert left, "it died in the middle, not before"
-    assert all(path.name.startswith(".") for path in left)
-    folder = tmp_path / key_of().folder_name()
-    assert not folder.exists()
-    for remains in [folder, *left]:
-        with pytest.raises(StoreError, match=r"manifest\.json: missing"):
-            open_store(remains, key_of())
-    assert torch.equal(build(tmp_path).states["text"], build(tmp_path / "elsewhere").states["text"])
+def test_titles_are_encoded_longest_first_each_once(tmp_path: Path) -> None:
+    content = counted()
+    build(tmp_path, source=small_source(content=content), options=replace(OPTIONS, num_threads=1))
+    items = [item for batch in content.asked for item in batch]
+    assert sorted(items) == list(range(NUM_ITEMS))
+    assert content.titles is not None
+    lengths = content.titles.lengths()[items]
+    assert (np.diff(lengths) <= 0).all()
 
 
-def test_a_build_that_fails_cleans_up(tmp_path: Path) -> None:
-    content = small_content()
-    with pytest.raises(ValueError, match="carries no image"):
-        build_store(
-            tmp_path, key_of(), small_towers(), ItemContent(titles=content.titles), num_items=NUM_ITEMS, batch_size=5
-        )
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        (key_of("float16"), "is no finite float16 number; set hidden_states.dtype=float32"),
+        (key_of(compute="bfloat16"), "set hidden_states.compute=float32"),
+        (key_of(), "check the tower's weights"),
+    ],
+)
+def test_a_state_that_is_not_finite_names_its_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any, remedy: str
+) -> None:
+    source = small_source()
+    states = source.towers.states
+    value = 1e5 if key.dtype == "float16" else float("nan")
+
+    def spoil(batch: ItemBatch, indices: Any) -> Any:
+        found = states(batch, indices)
+        found["text"][batch.items == 17, 1, 3] = value
+        return found
+
+    monkeypatch.setattr(source.towers, "states", spoil)
+    with pytest.raises(StoreError, match=f"the text tower gives item 'item-17' a state that .*{remedy}"):
+        build(tmp_path, key, source)
+    assert not (tmp_path / key.folder_name()).exists()
 
 
-def test_of_two_builders_the_first_wins(tmp_path: Path) -> None:
-    """The other store appears while this one is built: nobody's work is overwritten, both open it."""
-
-    @dataclass(frozen=True, kw_only=True)
-    class Overtaken(ItemContent):
-        def batch(self, items: npt.NDArray[np.integer]) -> ItemBatch:
-            if not (tmp_path / key_of().folder_name()).exists():
-                own = next(tmp_path.glob(".*.partial"))
-                own.rename(tmp_path / "aside")  # the same process, so the same temporary name
-                build(tmp_path)
-                (tmp_path / "aside").rename(own)
-            return super().batch(items)
-
-    content = small_content(Overtaken)
-    store = build_store(tmp_path, key_of(), small_towers(), content, num_items=NUM_ITEMS, batch_size=5)
-    first = open_store(tmp_path / key_of().folder_name(), key_of())
-    assert store.manifest == first.manifest
-    assert sorted(path.name for path in tmp_path.iterdir()) == [key_of().folder_name()]
+# -- how it comes about ------------------------------------------------------------------------------------------
 
 
-def test_a_rename_that_fails_for_another_reason_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, target: Path) -> None:
-        raise PermissionError("no")
+def test_a_finished_store_is_opened_without_loading_anything(tmp_path: Path) -> None:
+    build(tmp_path)
+    folder = tmp_path / FOLDER
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FOLDER]
+    assert sorted(path.name for path in folder.iterdir()) == ["image.npy", MANIFEST, "text.npy"]
+    content = counted()
+    build(tmp_path, source=small_source(content=content))
+    assert content.asked == []
 
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(PermissionError):
-        build(tmp_path)
-    assert not list(tmp_path.iterdir())
+
+def test_a_resumed_build_computes_nothing_twice_and_gives_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path / "whole")
+    for num_batches in range(3, NUM_CHUNKS):
+        directory = tmp_path / str(num_batches)
+        first = stop_after(directory, num_batches)
+        assert not (directory / FOLDER).exists()
+        finished, seconds = read_finished(building_path(directory / FOLDER))
+        assert finished
+        second = counted()
+        capsys.readouterr()
+        store = build(directory, source=small_source(content=second))
+        assert capsys.readouterr().err == f"resuming {building_path(directory / FOLDER)}\n"
+        assert len(second.asked) == NUM_CHUNKS - len(finished)
+        repeated = [batch for batch in second.asked if batch in first.asked[: len(finished)]]
+        assert not repeated
+        assert store.manifest.build_seconds > seconds
+        assert file_bytes(directory / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
+
+
+@pytest.mark.parametrize("change", ["batch_size", "lengths", "plan", "array"])
+def test_a_build_under_other_settings_starts_again(
+    tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop_after(tmp_path, 4)
+    content, options = counted(), OPTIONS
+    beside = building_path(tmp_path / FOLDER)
+    if change == "batch_size":
+        options = replace(options, batch_size=7)
+    elif change == "lengths":  # another version of the tokenizer
+        assert content.titles is not None
+        titles = replace(content.titles, offsets=content.titles.offsets // 2)
+        content = replace(content, titles=titles)
+    elif change == "plan":
+        (beside / PLAN).write_text("{")
+    else:
+        (beside / "text.npy").unlink()
+    source = small_source(content=content)
+    build(tmp_path, source=source, options=options)
+    assert "cannot be resumed under these settings; starting again" in capsys.readouterr().err
+    assert sum(map(len, content.asked)) == NUM_ITEMS
+    expected = small_source(content=replace(content, asked=[]))
+    build(tmp_path / "whole", source=expected, options=options)
+    assert file_bytes(tmp_path / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
+
+
+def test_a_build_that_was_killed_before_its_last_step_is_only_renamed(tmp_path: Path) -> None:
+    build(tmp_path)
+    expected = file_bytes(tmp_path / FOLDER)
+    beside = building_path(tmp_path / FOLDER)
+    (tmp_path / FOLDER).rename(beside)
+    (beside / PLAN).write_text("{}")
+    (beside / "finished-0.json").write_text("{}")
+    content = counted()
+    build(tmp_path, source=small_source(content=content))
+    assert content.asked == []
+    assert file_bytes(tmp_path / FOLDER) == expected
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == ["image.npy", MANIFEST, "text.npy"]
+
+
+class ThreadRanks:
+    """Ranks of a job that are threads: the first one's actions reach all, also its errors."""
+
+    def __init__(self, count: int) -> None:
+        self.barrier = threading.Barrier(count, timeout=60)
+        self.count = count
+        self.error: BaseException | None = None
+
+    def of(self, rank: int) -> Ranks:
+        def in_first(action: Callable[[], None]) -> None:
+            if rank == 0:
+                try:
+                    action()
+                except BaseException as error:
+                    self.error = error
+            self.barrier.wait()
+            if self.error is not None:
+                raise self.error
+
+        return Ranks(rank=rank, world_size=self.count, barrier=lambda: void(self.barrier.wait()), in_first=in_first)
+
+    def run(self, work: Callable[[Ranks], Any]) -> list[BaseException]:
+        errors: list[BaseException] = []
+
+        def guarded(rank: int) -> None:
+            try:
+                work(self.of(rank))
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=guarded, args=(rank,)) for rank in range(self.count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return errors
+
+
+def void(_: object) -> None:
+    """Drop a value."""
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_ranks_share_the_work_and_give_the_bytes_of_one(tmp_path: Path, count: int) -> None:
+    build(tmp_path / "one")
+    contents = [counted() for _ in range(count)]
+    sources = [small_source(content=content) for content in contents]
+
+    def work(ranks: Ranks) -> None:
+        store = build(tmp_path / "several", source=sources[ranks.rank], ranks=ranks)
+        assert store.read(torch.tensor([1]))["text"].isfinite().all()
+
+    assert not ThreadRanks(count).run(work)
+    assert file_bytes(tmp_path / "several" / FOLDER) == file_bytes(tmp_path / "one" / FOLDER)
+    sizes = [len(content.asked) for content in contents]
+    assert sum(sizes) == NUM_CHUNKS
+    assert max(sizes) - min(sizes) <= 1
+    assert not ThreadRanks(count).run(work)  # and now that it is there, all open it
+    assert [len(content.asked) for content in contents] == sizes
+
+
+def test_ranks_resume_what_one_process_began(tmp_path: Path) -> None:
+    build(tmp_path / "whole")
+    stop_after(tmp_path, 4)
+    finished, _ = read_finished(building_path(tmp_path / FOLDER))
+    contents = [counted(), counted()]
+    sources = [small_source(content=content) for content in contents]
+    assert not ThreadRanks(2).run(lambda ranks: build(tmp_path, source=sources[ranks.rank], ranks=ranks))
+    assert sum(len(content.asked) for content in contents) == NUM_CHUNKS - len(finished)
+    assert file_bytes(tmp_path / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
+
+
+def test_an_error_of_the_first_rank_is_everyones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    source = small_source()
+    errors = ThreadRanks(2).run(lambda ranks: build(tmp_path, source=source, ranks=ranks))
+    assert len(errors) == 2
+    assert all(isinstance(error, StoreError) for error in errors)
+
+
+def test_a_rank_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"rank 1 on .* does not see what rank 0 made; .*hidden_states\.directory"):
+        build(tmp_path, ranks=Ranks(rank=1, world_size=2, in_first=lambda action: None))

@@ -1,85 +1,192 @@
-"""Building of a hidden-state store: length-sorted batches through the frozen towers, whole or not at all."""
+"""Building of a hidden-state store: by one job at a time, resumable at any moment, visible when it is whole.
 
+The arrays grow in `<name>.building`, which becomes `<name>` by a rename. Whoever builds holds `<name>.lock`; the ranks
+of one job share the work, and a second job waits and reads the result, or goes on where the first one was killed.
+"""
+
+import os
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from numpy.lib.format import open_memmap
-
-from peftrec.data.content import ItemContent
-from peftrec.files import partial_name, remove_abandoned, sync_directory, write_atomically
-from peftrec.hidden_states.store import (
-    MANIFEST,
-    ArrayFile,
-    HiddenStateStore,
-    Manifest,
-    StoreKey,
-    array_path,
-    file_checksum,
-    open_store,
+from peftrec import __version__
+from peftrec.errors import StoreError
+from peftrec.files import sync_directory, write_atomically
+from peftrec.hidden_states.arrays import create_array
+from peftrec.hidden_states.checksums import BLOCK_BYTES
+from peftrec.hidden_states.disk import check_space, explaining_disk
+from peftrec.hidden_states.encoding import ChunkEncoder, StateSource, encoding_order
+from peftrec.hidden_states.key import StoreKey
+from peftrec.hidden_states.locking import builder_lock
+from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, TowerOrigin
+from peftrec.hidden_states.paths import array_path, building_path, lock_path
+from peftrec.hidden_states.progress import (
+    BuildPlan,
+    Progress,
+    forget,
+    order_checksum,
+    read_finished,
+    read_plan,
+    write_plan,
 )
-from peftrec.models.towers import Modality, Towers
+from peftrec.hidden_states.ranks import ALONE, Ranks
+from peftrec.hidden_states.store import HiddenStateStore, open_store
+from peftrec.hidden_states.writing import ChunkWriter
 
 
-def build_store(
-    directory: Path, key: StoreKey, towers: Towers, content: ItemContent, *, num_items: int, batch_size: int
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """How a store is built; only the batch size can be seen in its numbers, by their rounding."""
+
+    batch_size: int = 64
+    save_seconds: float = 5.0
+    """How much work a kill may cost."""
+    block_bytes: int = BLOCK_BYTES
+    """What one checksum covers."""
+    num_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Threads that decode and pad ahead of the towers."""
+
+
+def open_or_build(
+    directory: Path,
+    key: StoreKey,
+    load: Callable[[], StateSource],
+    *,
+    origins: dict[str, TowerOrigin],
+    options: BuildOptions | None = None,
+    ranks: Ranks = ALONE,
 ) -> HiddenStateStore:
-    """Compute the states of all items into `directory / key.folder_name()` and open it.
+    """Open the store of `key` in `directory`; build it first, from what `load` returns, where it does not exist.
 
-    Two processes that build the same store do the work twice and the first one wins; the bytes are the same.
+    Raises StoreError for a store that is damaged, a full disk, and states that are not finite.
     """
     folder = directory / key.folder_name()
-    beside = directory / partial_name(folder.name)
-    remove_abandoned(directory)
-    beside.mkdir(parents=True)
-    try:
-        started = time.perf_counter()
-        arrays = _compute(beside, key, towers, content, num_items=num_items, batch_size=batch_size)
-        manifest = Manifest(key=key, arrays=arrays, build_seconds=time.perf_counter() - started)
-        write_atomically(beside / MANIFEST, manifest.model_dump_json(indent=2).encode())
-        try:
-            beside.rename(folder)
-        except OSError:
+    with ExitStack() as stack:
+
+        def take() -> None:
             if not folder.exists():
-                raise
-        sync_directory(directory)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+                with explaining_disk(directory):
+                    stack.enter_context(builder_lock(lock_path(folder), folder))
+                    publish_finished(folder)
+
+        ranks.in_first(take)  # from here on the store is whole, or this job's to build
+        if not folder.exists():
+            _Build(folder, key, load(), origins, options or BuildOptions(), ranks).run()
     return open_store(folder, key)
 
 
-def _compute(
-    folder: Path, key: StoreKey, towers: Towers, content: ItemContent, *, num_items: int, batch_size: int
-) -> dict[str, ArrayFile]:
-    indices: dict[Modality, tuple[int, ...]] = {name: key.towers[name].states for name in towers.present()}
-    shapes = {name: (num_items, len(indices[name]), tower.width) for name, tower in towers.present().items()}
-    arrays = {
-        name: open_memmap(array_path(folder, name), mode="w+", dtype=key.dtype, shape=shape)
-        for name, shape in shapes.items()
-    }
-    device = next(towers.parameters()).device
-    towers.eval()
-    for items in _sorted_batches(content, num_items, batch_size):
-        with torch.inference_mode():
-            states = towers.states(content.batch(items).to(device), indices)
-        for name, tensor in states.items():
-            arrays[name][items] = tensor.to(getattr(torch, key.dtype)).cpu().numpy()
-    files: dict[str, ArrayFile] = {}
-    for name, array in arrays.items():
-        array.flush()
-        path = array_path(folder, name)
-        files[name] = ArrayFile(shape=shapes[name], bytes=path.stat().st_size, crc32=file_checksum(path))
-    return files
+def publish_finished(folder: Path) -> None:
+    """Let a store appear whose manifest is written; its builder may have been killed before."""
+    beside = building_path(folder)
+    if (beside / MANIFEST).exists():
+        forget(beside)
+        sync_directory(beside)
+        beside.rename(folder)
+        sync_directory(folder.parent)
 
 
-def _sorted_batches(content: ItemContent, num_items: int, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield item indices so that titles of one length are encoded together and little padding is."""
-    order = np.arange(num_items)
-    if content.titles is not None:
-        order = np.argsort(content.titles.lengths(), kind="stable")
-    for start in range(0, num_items, batch_size):
-        yield order[start : start + batch_size]
+class _Build:
+    """One attempt of one rank."""
+
+    def __init__(
+        self,
+        folder: Path,
+        key: StoreKey,
+        source: StateSource,
+        origins: dict[str, TowerOrigin],
+        options: BuildOptions,
+        ranks: Ranks,
+    ) -> None:
+        self.folder = folder
+        self.beside = building_path(folder)
+        self.options = options
+        self.ranks = ranks
+        self.encoder = ChunkEncoder(source, key, num_threads=options.num_threads)
+        self.order = encoding_order(source.content, key.num_items)
+        self.plan = BuildPlan(
+            key=key, origins=origins, batch_size=options.batch_size, order_crc32=order_checksum(self.order)
+        )
+        present = source.towers.present().items()
+        self.shapes = {name: (key.num_items, len(key.towers[name].states), tower.width) for name, tower in present}
+
+    def run(self) -> None:
+        """Prepare, compute this rank's chunks, and let the store appear."""
+        self.ranks.in_first(self._prepare)
+        if not self.beside.exists():
+            raise StoreError(
+                f"{self.beside}: rank {self.ranks.rank} on {os.uname().nodename} does not see what rank 0 made; set "
+                "hidden_states.directory=DIR to a folder that all machines share"
+            )
+        self._compute()
+        self.ranks.barrier()
+        self.ranks.in_first(self._finish)
+
+    def _prepare(self) -> None:
+        """Make the arrays at full size, unless an earlier attempt left them."""
+        if self.beside.exists():
+            if self._can_resume():
+                print(f"resuming {self.beside}", file=sys.stderr)
+                return
+            print(f"{self.beside}: cannot be resumed under these settings; starting again", file=sys.stderr)
+            shutil.rmtree(self.beside)
+        check_space(self.folder.parent, self.shapes.values(), self.plan.key.dtype)
+        try:
+            with explaining_disk(self.beside):
+                self.beside.mkdir()
+                for name, shape in self.shapes.items():
+                    create_array(array_path(self.beside, name), shape, self.plan.key.dtype)
+                write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed
+                sync_directory(self.beside.parent)
+        except BaseException:
+            shutil.rmtree(self.beside, ignore_errors=True)
+            raise
+
+    def _can_resume(self) -> bool:
+        plan = read_plan(self.beside)
+        if plan is None or not all(array_path(self.beside, name).is_file() for name in self.shapes):
+            return False
+        return plan.model_copy(update={"origins": self.plan.origins}) == self.plan  # weights may have moved meanwhile
+
+    def _compute(self) -> None:
+        finished, _ = read_finished(self.beside)
+        starts = range(0, len(self.order), self.plan.batch_size)
+        mine = [
+            (chunk, self.order[start : start + self.plan.batch_size])
+            for chunk, start in enumerate(starts)
+            if self.ranks.has(chunk) and chunk not in finished
+        ]
+        progress = Progress(self.beside, self.ranks.rank)
+        paths = {str(name): array_path(self.beside, name) for name in self.shapes}
+        with (
+            ChunkWriter(paths, progress, save_seconds=self.options.save_seconds) as writer,
+            closing(self.encoder.encode(mine)) as encoded,
+        ):
+            for chunk in encoded:
+                writer.put(chunk.number, chunk.items, chunk.arrays())
+            writer.finish()
+
+    def _finish(self) -> None:
+        finished, seconds = read_finished(self.beside)
+        started = time.perf_counter()
+        assert finished == set(range(self.plan.num_chunks))
+        arrays = {
+            name: ArrayFile.of(array_path(self.beside, name), shape, block_bytes=self.options.block_bytes)
+            for name, shape in self.shapes.items()
+        }
+        manifest = Manifest(
+            key=self.plan.key,
+            origins=self.plan.origins,
+            arrays=arrays,
+            build_seconds=seconds + time.perf_counter() - started,
+            batch_size=self.plan.batch_size,
+            device=self.encoder.source.device.type,
+            versions={"peftrec": __version__, **{name: version(name) for name in ("torch", "transformers")}},
+        )
+        with explaining_disk(self.beside):
+            write_atomically(self.beside / MANIFEST, manifest.to_bytes())
+            publish_finished(self.folder)

@@ -1,0 +1,207 @@
+"""`peftrec cache build|verify|list|prune`: the stores of frozen towers' hidden states, apart from any run."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peftrec.errors import StoreError, UserError
+
+if TYPE_CHECKING:
+    from peftrec.hidden_states.listing import FoundStore
+
+HELP = """usage: peftrec cache build [GROUP=OPTION ...] [KEY=VALUE ...]
+       peftrec cache verify [DIR | KEY=VALUE ...]
+       peftrec cache list [DIR | KEY=VALUE ...]
+       peftrec cache prune [DIR | KEY=VALUE ...] [older_than=30d] [yes=true]
+
+A store holds what frozen towers compute for every item; strategies with states=store read one, and training builds
+it where it is missing. DIR is a folder of stores or one store; without it, hidden_states.directory of the
+configuration that the words compose.
+
+  build   build the store that a configuration reads, or resume a build that was killed
+  verify  read every byte and compare checksums; exit status 1 where one differs
+  list    show what is there: towers, items, states, size, last use, whole or not
+  prune   name abandoned builds and damaged stores, and with older_than (5h, 30d, 8w) stores that were not read for so
+          long; with yes=true remove them. A DIR that is one store is removed whatever its state"""
+
+HEADINGS = ("STORE", "TOWERS", "ITEMS", "STATES", "DTYPE", "SIZE", "USED", "STATE")
+SECONDS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the first word says."""
+    if set(arguments) & {"-h", "--help"} or not arguments:
+        print(HELP)
+        return 0
+    action, words = arguments[0], arguments[1:]
+    if action not in ACTIONS:
+        nearest = get_close_matches(action, ACTIONS, n=1)
+        advice = f"did you mean {nearest[0]}?" if nearest else f"say one of {', '.join(ACTIONS)}"
+        raise UserError(f"cache {action}: {advice}")
+    return ACTIONS[action](words)
+
+
+def build(words: list[str]) -> int:
+    """Build the store of a configuration, or say that it is there."""
+    from peftrec.composition import compose_settings
+
+    settings = compose_settings(words)
+    from transformers.utils import logging
+
+    from peftrec.processes import Processes, processes_of_environment
+    from peftrec.training.assembly import prepare_data, resolve_device
+    from peftrec.training.collectives import joined
+    from peftrec.training.stored_states import provide_store, store_key
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    together = nullcontext(Processes()) if processes_of_environment() is None else joined(settings.trainer)
+    with together as processes:
+        items = prepare_data(settings).items
+        folder = Path(settings.hidden_states.directory) / store_key(settings, items).folder_name()
+        existed = folder.exists()
+        device = resolve_device(settings.trainer.accelerator)
+        manifest = provide_store(settings, items, device, processes).manifest
+    if processes.is_first:
+        seconds = manifest.build_seconds
+        print(
+            f"{'exists' if existed else 'built'}: {folder}: {len(items):,} items, {manifest.key.dtype}, "
+            f"{megabytes(manifest.num_bytes)}; building took {seconds:.1f} s, {len(items) / seconds:,.0f} items/s"
+        )
+    return 0
+
+
+def verify(words: list[str]) -> int:
+    """Compare every checksum; 1 where a store is not what was built."""
+    from peftrec.hidden_states.listing import find_stores
+    from peftrec.hidden_states.verification import find_problems
+
+    status = 0
+    for store in find_stores(place_of(words)):
+        if store.state in ("building", "abandoned"):
+            print(f"{store.folder}: {store.state}, {store.note}")
+            continue
+        try:
+            problems = list(find_problems(store.folder, extent="everything"))
+        except StoreError as error:
+            problems = [str(error)]
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+            status = 1
+        if not problems:
+            print(f"{store.folder}: whole, {megabytes(store.num_bytes)}")
+    return status
+
+
+def show(words: list[str]) -> int:
+    """Print a line a store."""
+    from peftrec.hidden_states.listing import find_stores
+
+    place = place_of(words)
+    stores = find_stores(place)
+    print_table(stores)
+    print(f"{len(stores)} stores in {place}, {megabytes(sum(store.num_bytes for store in stores))}")
+    return 0
+
+
+def prune(words: list[str]) -> int:
+    """Name what may go, and remove it where the words say yes."""
+    from peftrec.hidden_states.listing import find_stores, removable, remove
+    from peftrec.hidden_states.paths import is_store
+
+    own, others = take_options(words, ("older_than", "yes"))
+    if own.get("yes", "false") not in ("true", "false"):
+        raise UserError(f"yes={own['yes']}: say yes=true to remove, or leave it out to see what would go")
+    unused_seconds = seconds_of(own["older_than"]) if "older_than" in own else None
+    place = place_of(others)
+    stores = find_stores(place)
+    if is_store(place):
+        chosen = [store for store in stores if store.state != "building"]
+    else:
+        chosen = removable(stores, unused_seconds=unused_seconds)
+    print_table(chosen)
+    size = megabytes(sum(store.num_bytes for store in chosen))
+    if own.get("yes") != "true":
+        print(f"{len(chosen)} of {len(stores)} stores, {size}, would go; say yes=true to remove them")
+        return 0
+    for store in chosen:
+        remove(store)
+    print(f"removed {len(chosen)} of {len(stores)} stores, {size}")
+    return 0
+
+
+def place_of(words: list[str]) -> Path:
+    """Return the folder that the words name, or the one of the configuration that they compose."""
+    folders = [word for word in words if "=" not in word]
+    if folders:
+        if len(words) > 1:
+            raise UserError(f"{' '.join(words)}: give one folder of stores, or words of a configuration")
+        return Path(folders[0])
+    from peftrec.composition import compose_settings
+
+    return Path(compose_settings(words).hidden_states.directory)
+
+
+def take_options(words: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """Split the options of these names from the other words."""
+    pairs = [word.partition("=") for word in words]
+    own = {name: value for name, equals, value in pairs if equals and name in names}
+    return own, [word for word, (name, _, _) in zip(words, pairs, strict=True) if name not in names]
+
+
+def seconds_of(duration: str) -> int:
+    """Return the seconds of `5h`, `30d` or `8w`. Raises UserError for anything else."""
+    found = re.fullmatch(r"(\d+)([hdw])", duration)
+    if found is None:
+        raise UserError(f"older_than={duration}: give hours, days or weeks: older_than=5h, 30d or 8w")
+    return int(found[1]) * SECONDS[found[2]]
+
+
+def print_table(stores: "list[FoundStore]") -> None:
+    """Print what each store holds, and how old it is."""
+    if not stores:
+        return
+    rows = [HEADINGS, *map(row_of, stores)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def row_of(store: "FoundStore") -> tuple[str, ...]:
+    """Return the cells of a store."""
+    key, origins = store.key, store.origins or {}
+    ago = age(time.time() - store.used_at)
+    state = f"{store.state}: {store.note}" if store.note else store.state
+    if key is None:
+        return (store.folder.name, "?", "?", "?", "?", megabytes(store.num_bytes), ago, state)
+    return (
+        store.folder.name,
+        " + ".join(origins[name].checkpoint if name in origins else name for name in key.towers),
+        f"{key.num_items:,}",
+        " + ".join(str(len(tower.states)) for tower in key.towers.values()),
+        key.dtype if key.compute == "float32" else f"{key.dtype} ({key.compute})",
+        megabytes(store.num_bytes),
+        ago,
+        state,
+    )
+
+
+def age(seconds: float) -> str:
+    """Return a duration in its largest unit."""
+    for unit in reversed(SECONDS):
+        if seconds >= SECONDS[unit]:
+            return f"{seconds // SECONDS[unit]:.0f}{unit} ago"
+    return "now"
+
+
+def megabytes(number: int) -> str:
+    """Return bytes in words."""
+    return f"{number / 1e6:,.1f} MB"
+
+
+ACTIONS: dict[str, Callable[[list[str]], int]] = {"build": build, "verify": verify, "list": show, "prune": prune}

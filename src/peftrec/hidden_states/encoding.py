@@ -1,0 +1,145 @@
+"""Chunks of items through frozen towers, fast: content is prepared and results are fetched while the towers work."""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from peftrec.data.batches import ItemBatch
+from peftrec.data.content import ItemContent
+from peftrec.errors import StoreError
+from peftrec.hidden_states.key import StoreKey
+from peftrec.models.towers import Modality, Towers
+
+Items = npt.NDArray[np.int64]
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSource:
+    """Everything that states are computed from."""
+
+    towers: Towers
+    content: ItemContent
+    item_ids: Sequence[str]
+    device: torch.device = _CPU
+    """Where the towers are."""
+
+
+def encoding_order(content: ItemContent, num_items: int) -> Items:
+    """Return all items, longest title first: neighbours need little padding, and too little memory shows at once."""
+    if content.titles is None:
+        return np.arange(num_items)
+    return np.argsort(-content.titles.lengths(), kind="stable")
+
+
+@dataclass(frozen=True)
+class EncodedChunk:
+    """States on their way to the CPU."""
+
+    number: int
+    items: Items
+    states: dict[Modality, Tensor]
+    is_here: torch.cuda.Event | None
+
+    def arrays(self) -> dict[str, npt.NDArray[np.floating]]:
+        """Wait for the states and return them."""
+        if self.is_here is not None:
+            self.is_here.synchronize()
+        return {str(name): tensor.numpy() for name, tensor in self.states.items()}
+
+
+class ChunkEncoder:
+    """Computes the states that a key describes, chunk by chunk."""
+
+    def __init__(self, source: StateSource, key: StoreKey, *, num_threads: int) -> None:
+        self.source = source
+        self.indices: dict[Modality, tuple[int, ...]] = {
+            name: key.towers[name].states for name in source.towers.present()
+        }
+        self.dtype = getattr(torch, key.dtype)
+        self.compute = getattr(torch, key.compute)
+        self.num_threads = num_threads
+
+    def encode(self, chunks: Iterable[tuple[int, Items]]) -> Generator[EncodedChunk]:
+        """Yield the chunks in their order, each while the next one is computed.
+
+        Raises StoreError where a state is not a finite number of the store's dtype.
+        """
+        self.source.towers.eval()
+        with _plain_precision(), ThreadPoolExecutor(self.num_threads) as pool:
+            computing: deque[EncodedChunk] = deque()
+            for number, items, batch in self._prepared(pool, chunks):
+                computing.append(self._start(number, items, batch))
+                if len(computing) > 1:
+                    yield self._checked(computing.popleft())
+            yield from map(self._checked, computing)
+
+    def _prepared(
+        self, pool: ThreadPoolExecutor, chunks: Iterable[tuple[int, Items]]
+    ) -> Iterator[tuple[int, Items, ItemBatch]]:
+        """Yield content that threads have decoded and padded; they stay a few chunks ahead."""
+        waiting: deque[tuple[int, Items, Future[ItemBatch]]] = deque()
+        for number, items in chunks:
+            waiting.append((number, items, pool.submit(self._prepare, items)))
+            if len(waiting) > self.num_threads:
+                yield _result(waiting.popleft())
+        yield from map(_result, waiting)
+
+    def _prepare(self, items: Items) -> ItemBatch:
+        batch = self.source.content.batch(items)
+        return batch.pin_memory() if self.source.device.type == "cuda" else batch
+
+    def _start(self, number: int, items: Items, batch: ItemBatch) -> EncodedChunk:
+        is_mixed = self.compute != torch.float32
+        with torch.inference_mode(), torch.autocast(self.source.device.type, dtype=torch.bfloat16, enabled=is_mixed):
+            states = self.source.towers.states(batch.to(self.source.device), self.indices)
+            states = {name: tensor.to(self.dtype) for name, tensor in states.items()}
+        if self.source.device.type != "cuda":
+            return EncodedChunk(number, items, {name: tensor.cpu() for name, tensor in states.items()}, None)
+        pinned = {name: torch.empty_like(tensor, device="cpu", pin_memory=True) for name, tensor in states.items()}
+        for name, tensor in states.items():
+            pinned[name].copy_(tensor, non_blocking=True)
+        is_here = torch.cuda.Event()
+        is_here.record()
+        return EncodedChunk(number, items, pinned, is_here)
+
+    def _checked(self, chunk: EncodedChunk) -> EncodedChunk:
+        for name, array in chunk.arrays().items():
+            is_finite = np.isfinite(array).all(axis=(1, 2))
+            if not is_finite.all():
+                item = self.source.item_ids[int(chunk.items[int(np.argmin(is_finite))])]
+                raise StoreError(f"the {name} tower gives item {item!r} a state that {self._complaint()}")
+        return chunk
+
+    def _complaint(self) -> str:
+        if self.dtype == torch.float16:
+            return "is no finite float16 number; set hidden_states.dtype=float32"
+        if self.compute == torch.bfloat16:
+            return "is no finite number; set hidden_states.compute=float32, or check the tower's weights"
+        return "is no finite number; check the tower's weights"
+
+
+def _result(waiting: tuple[int, Items, Future[ItemBatch]]) -> tuple[int, Items, ItemBatch]:
+    number, items, future = waiting
+    return number, items, future.result()
+
+
+@contextmanager
+def _plain_precision() -> Iterator[None]:
+    """Multiply float32 as float32, whatever training allows: a store serves runs of every precision."""
+    former, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn.flags(
+            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(former)

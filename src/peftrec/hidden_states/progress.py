@@ -1,0 +1,102 @@
+"""What a build has finished, so that a killed one resumes: a plan, and a file of finished chunks for each rank.
+
+Chunk k is the same items in every attempt, on any number of ranks, so the bytes do not tell how often a build was
+killed. A rank rewrites its file, which is whole or the former one, after the chunks it names are on the disk.
+"""
+
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from peftrec.files import write_atomically
+from peftrec.hidden_states.key import StoreKey
+from peftrec.hidden_states.manifest import TowerOrigin
+
+PLAN = "plan.json"
+_FINISHED = "finished-{rank}.json"
+
+
+class BuildPlan(BaseModel):
+    """What must be equal for a build to go on where another was killed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: StoreKey
+    origins: dict[str, TowerOrigin]
+    batch_size: int
+    order_crc32: int
+    """Checksum of the order of items; it hangs on the lengths of titles."""
+
+    @property
+    def num_chunks(self) -> int:
+        """Batches of items."""
+        return -(-self.key.num_items // self.batch_size)
+
+
+class FinishedChunks(BaseModel):
+    """Chunks that a rank has computed and flushed, and how long it worked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chunks: tuple[int, ...]
+    seconds: float
+
+
+def order_checksum(order: npt.NDArray[np.int64]) -> int:
+    """Return the checksum that a plan holds."""
+    return zlib.crc32(order.tobytes())
+
+
+def read_plan(folder: Path) -> BuildPlan | None:
+    """Return the plan of a build, or None where there is none that this version wrote."""
+    try:
+        return BuildPlan.model_validate_json((folder / PLAN).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write_plan(folder: Path, plan: BuildPlan) -> None:
+    """Write the plan; the arrays must be there already."""
+    write_atomically(folder / PLAN, plan.model_dump_json().encode())
+
+
+def read_finished(folder: Path) -> tuple[set[int], float]:
+    """Return what all ranks have finished, and the seconds of the one that worked longest."""
+    parts = list(_parts(folder))
+    return {chunk for part in parts for chunk in part.chunks}, max((part.seconds for part in parts), default=0.0)
+
+
+def forget(folder: Path) -> None:
+    """Remove plan and progress; the manifest must be there already."""
+    for path in (*folder.glob(_FINISHED.format(rank="*")), *folder.glob(".*.partial"), folder / PLAN):
+        path.unlink(missing_ok=True)
+
+
+class Progress:
+    """One rank's progress; it goes on where an earlier attempt of the same rank ended."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self._path = folder / _FINISHED.format(rank=rank)
+        earlier = _read_part(self._path) if self._path.exists() else FinishedChunks(chunks=(), seconds=0.0)
+        self._chunks = list(earlier.chunks)
+        self._started = time.perf_counter() - earlier.seconds
+
+    def save(self, chunks: list[int]) -> None:
+        """Add chunks, which must be on the disk."""
+        self._chunks += chunks
+        part = FinishedChunks(chunks=tuple(self._chunks), seconds=time.perf_counter() - self._started)
+        write_atomically(self._path, part.model_dump_json().encode())
+
+
+def _parts(folder: Path) -> Iterator[FinishedChunks]:
+    for path in folder.glob(_FINISHED.format(rank="*")):
+        yield _read_part(path)
+
+
+def _read_part(path: Path) -> FinishedChunks:
+    return FinishedChunks.model_validate_json(path.read_bytes())

@@ -1,0 +1,81 @@
+"""Is a store what it was when it was built? A sample at every opening, everything on demand."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from peftrec.hidden_states.arrays import read_header
+from peftrec.hidden_states.checksums import damaged_blocks
+from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, read_manifest, remedy
+from peftrec.hidden_states.paths import array_path
+
+SAMPLE_BLOCKS = 16
+"""Blocks of an array that opening reads: all of a file up to 64 MiB, and under a second of any."""
+
+_RANGES_SHOWN = 3
+
+Extent = Literal["sizes", "sample", "everything"]
+"""How much of the arrays is read."""
+
+
+def find_problems(folder: Path, *, extent: Extent) -> Iterator[str]:
+    """Yield what is wrong with a store, a message a file, each with the remedy.
+
+    Raises StoreError where there is no manifest that can be read.
+    """
+    manifest = read_manifest(folder)
+    yield from manifest_problems(folder, manifest)
+    for name, array in manifest.arrays.items():
+        yield from array_problems(array_path(folder, name), array, manifest.key.dtype, extent)
+
+
+def manifest_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield where the manifest contradicts itself or was changed."""
+    file = folder / MANIFEST
+    if file.read_bytes() != manifest.to_bytes():
+        yield f"{file}: checksum differs, the file was changed or is damaged; {remedy(folder)}"
+    elif set(manifest.arrays) != set(manifest.key.towers):
+        yield f"{file}: lists arrays {sorted(manifest.arrays)}, not {sorted(manifest.key.towers)}; {remedy(folder)}"
+
+
+def array_problems(path: Path, expected: ArrayFile, dtype: str, extent: Extent) -> Iterator[str]:
+    """Yield what is wrong with an array."""
+    ending = f"; {remedy(path.parent)}"
+    if not path.is_file():
+        yield f"{path}: missing{ending}"
+        return
+    found = path.stat().st_size
+    if found != expected.bytes:
+        yield f"{path}: truncated, {found:,} of {expected.bytes:,} bytes{ending}"
+        return
+    blocks = blocks_to_read(len(expected.crc32), extent)
+    damaged = damaged_blocks(path, expected.crc32, blocks, block_bytes=expected.block_bytes)
+    if damaged:
+        yield f"{path}: checksum differs in {_ranges(damaged, expected)}; the file is damaged{ending}"
+        return
+    try:
+        header = read_header(path)
+    except ValueError as error:
+        yield f"{path}: no .npy array ({error}){ending}"
+        return
+    if header.shape != expected.shape or header.dtype != np.dtype(dtype):
+        yield f"{path}: holds {header.dtype}{header.shape}, not {dtype}{expected.shape}{ending}"
+
+
+def blocks_to_read(count: int, extent: Extent) -> Sequence[int]:
+    """Return which blocks to read: for a sample the first, the last and others by chance, so that openings differ."""
+    if extent == "sizes":
+        return ()
+    if extent == "everything" or count <= SAMPLE_BLOCKS:
+        return range(count)
+    between = np.random.default_rng().choice(np.arange(1, count - 1), SAMPLE_BLOCKS - 2, replace=False)
+    return [0, *sorted(between.tolist()), count - 1]
+
+
+def _ranges(damaged: list[int], array: ArrayFile) -> str:
+    starts = [block * array.block_bytes for block in damaged[:_RANGES_SHOWN]]
+    shown = ", ".join(f"{start:,} to {min(start + array.block_bytes, array.bytes) - 1:,}" for start in starts)
+    others = len(damaged) - len(starts)
+    return f"bytes {shown}{f' and {others} other blocks' if others else ''}"
