@@ -4,15 +4,18 @@ PYTHON3 ?= python3
 VENV := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.peftrec-installed
+EMBEDDED := full,adapter,lora,bitfit
+DECOUPLED := iisan,iisan_cached
 STRATEGIES := full,frozen,bitfit,lora,adapter,iisan,iisan_cached,id
 QUICK := not slow and not gpu and not benchmark
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test test-all lint format tiny-towers benchmark notebook wheel clean
+.PHONY: efficiency-sets help install quickstart table-efficiency table-efficiency-small test test-all lint format \
+	tiny-towers benchmark notebook wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp holds the folder that was installed: an environment may serve another checkout in between.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -30,6 +33,23 @@ install: $(STAMP) ## Install the package and its development tools
 
 quickstart: $(STAMP) ## Compare all strategies on the built-in data; ends in the table
 	$(BIN)/peftrec train -m experiment=quickstart strategy=$(STRATEGIES)
+
+table-efficiency: $(STAMP) ## Costs at the paper's shape on one GPU, beside the paper's: make table-efficiency DATA=DIR
+	@test -n "$(DATA)" || { echo "say where Amazon Scientific lies: make table-efficiency DATA=DIR" >&2; exit 2; }
+	$(MAKE) --no-print-directory efficiency-sets NAME=paper_efficiency WHERE="data.root=$(DATA)"
+
+table-efficiency-small: $(STAMP) ## The same road on a CPU: built-in data, tiny towers, two epochs
+	$(MAKE) --no-print-directory efficiency-sets NAME=small_efficiency \
+		WHERE="data=synthetic ~data.rendered_images towers=tiny trainer=cpu trainer.max_epochs=2"
+
+# Two sets: one batch for all, then the paper's batches.
+efficiency-sets:
+	$(BIN)/peftrec train -m experiment=paper_efficiency $(WHERE) name=$(NAME) strategy=$(EMBEDDED),$(DECOUPLED)
+	$(BIN)/peftrec train -m experiment=paper_efficiency $(WHERE) name=$(NAME)_batches batch_size=32 strategy=$(EMBEDDED)
+	$(BIN)/peftrec train -m experiment=paper_efficiency $(WHERE) name=$(NAME)_batches batch_size=64 strategy=$(DECOUPLED)
+	$(BIN)/peftrec report runs/$(NAME) --published iisan
+	$(BIN)/peftrec report runs/$(NAME)_batches --published iisan
+	$(BIN)/python benchmarks/share_of_matrix_rate.py runs/$(NAME)
 
 test: $(STAMP) ## Run the tests, without those that are slow or need a GPU
 	$(BIN)/python -m pytest -m "$(QUICK)"

@@ -23,10 +23,11 @@ from peftrec.data.loading import EpochOrder, TrainingBatches
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
-from peftrec.hidden_states.store import gather
-from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.hidden_states.rows import RowsInMemory
+from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
 from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.models.recommender import Recommender
+from peftrec.models.towers import Modality
 from peftrec.models.user_encoders.sasrec import SASRec
 from peftrec.strategies.iisan import IISAN
 from peftrec.training.module import RecommenderModule, Schedule
@@ -36,18 +37,21 @@ from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fate
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"
 NUM_USERS, NUM_ITEMS, MEAN_LENGTH = 12_076, 20_314, 6.77  # Amazon Scientific after the paper's preprocessing
 BATCH_SIZE, EMBEDDING_DIM, SIDE = 64, 64, 2048
+NUM_STATES, WIDTH = 7, 768
 
 
 class RandomStates:
     """Stands in for a store: the same gather over random numbers."""
 
-    def __init__(self, num_items: int, indices: dict[str, tuple[int, ...]], width: int) -> None:
+    def __init__(self, num_items: int) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.states = {name: torch.randn(num_items, len(k), width, generator=generator) for name, k in indices.items()}
+        shape = (num_items, NUM_STATES, WIDTH)
+        names: tuple[Modality, ...] = ("image", "text")
+        self.rows = {name: RowsInMemory(torch.randn(shape, generator=generator)) for name in names}
 
-    def read(self, items: torch.Tensor) -> dict[str, torch.Tensor]:
+    def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor]:
         """Gather the items' states."""
-        return {name: gather(states, items) for name, states in self.states.items()}
+        return {name: rows.gather(items) for name, rows in self.rows.items()}
 
 
 def load_split(root: Path) -> Split:
@@ -65,24 +69,25 @@ def load_split(root: Path) -> Split:
     return split_catalogue(Catalogue(items=items, interactions=Interactions.from_lists(users, histories)), source)
 
 
-def build_module(split: Split) -> RecommenderModule:
-    """Build cached IISAN on base-size towers that are never loaded."""
+def build_recommender(reader: StateReader, *, num_items: int, width: int, sequence_length: int) -> RecommenderModule:
+    """Build cached IISAN over 7 of 13 states from `reader`, on towers of twelve blocks that are never loaded."""
+    shape = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 64}
     pair = TowerPair(
-        text=PretrainedText(architecture={"model_type": "bert"}, random_init=True),
-        image=PretrainedImage(architecture={"model_type": "vit"}, random_init=True),
+        text=PretrainedText(architecture={"model_type": "bert", **shape}, random_init=True),
+        image=PretrainedImage(architecture={"model_type": "vit", **shape}, random_init=True),
     )
     towers = pair.load(seed=0, with_weights=False)
     snapshot = PretrainedSnapshot.of(towers)
-    encoder = IISAN(states="store").adapt(towers, embedding_dim=EMBEDDING_DIM, num_items=len(split.items))
+    encoder = IISAN(states="store").adapt(towers, embedding_dim=EMBEDDING_DIM, num_items=num_items)
     assert isinstance(encoder, FrozenStatesEncoder)
-    encoder.read_from(RandomStates(len(split.items), encoder.indices, 768))  # type: ignore[arg-type]
-    recommender = Recommender(encoder, SASRec().build(dim=EMBEDDING_DIM, sequence_length=split.sequence_length))
+    encoder.read_from(reader)
+    recommender = Recommender(encoder, SASRec().build(dim=EMBEDDING_DIM, sequence_length=sequence_length))
     module = RecommenderModule(
         recommender,
         DebiasedCrossEntropy(),
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
-        log_popularity=torch.from_numpy(split.log_popularity()),
+        log_popularity=torch.full((num_items,), -1.0),
         schedule=Schedule(
             learning_rates=dict.fromkeys(("text", "image", "introduced", "recommender"), 1e-4),
             mask_history="all",
@@ -113,7 +118,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     split = load_split(arguments.data_root)
-    module = build_module(split)
+    reader = RandomStates(len(split.items))
+    module = build_recommender(reader, num_items=len(split.items), width=WIDTH, sequence_length=split.sequence_length)
     optimizer = module.configure_optimizers()
     dataset = TrainingBatches(split.windows, ItemContent(), length=split.sequence_length + 1)
     order = list(EpochOrder(len(split.windows), batch_size=BATCH_SIZE, seed=0))

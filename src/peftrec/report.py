@@ -12,6 +12,7 @@ from peftrec.files import write_atomically
 from peftrec.results import figures, tables
 from peftrec.results.comparison import Comparison, compare, table
 from peftrec.results.page import page
+from peftrec.results.published import Published, beside, read_published
 from peftrec.results.runs import find_runs
 from peftrec.results.significance import COLUMNS, compare_pairs
 
@@ -29,15 +30,18 @@ class Report:
     comparison: Comparison
     significance_problem: str | None
     """Why there are no per-user tests; null where there are."""
+    beside_published: str
+    """Markdown with a paper's figures beside the measured ones; empty where none was asked for."""
 
     def to_terminal(self) -> str:
         """Return the table, its notes, and where the files are."""
         names = ", ".join(file.name for file in self.files)
         problem = f"- {self.significance_problem}\n" if self.significance_problem else ""
-        return f"{tables.to_terminal(self.comparison)}{problem}\nreport: {self.directory}\n  {names}\n"
+        published = f"\n{self.beside_published}" if self.beside_published else ""
+        return f"{tables.to_terminal(self.comparison)}{problem}{published}\nreport: {self.directory}\n  {names}\n"
 
 
-def write_report(runs: Path) -> Report:
+def write_report(runs: Path, published: Published | None = None) -> Report:
     """Write RUNS/report from the records below `runs`; the same records give the same bytes."""
     comparison = compare(find_runs(runs))
     tests, problem = _significance(comparison)
@@ -52,10 +56,19 @@ def write_report(runs: Path) -> Report:
         "significance.csv": tables.to_csv(tests),
         "index.html": page(comparison, pictures, tests, problem, directory),
     }
+    beside_published = ""
+    if published is not None:
+        beside_published = contents["published.md"] = _beside_published(comparison, published)
     every = {name: text.encode() for name, text in contents.items()} | pictures
     for name, content in every.items():
         write_atomically(directory / name, content)
-    return Report(directory, tuple(directory / name for name in every), comparison, problem)
+    return Report(directory, tuple(directory / name for name in every), comparison, problem, beside_published)
+
+
+def _beside_published(comparison: Comparison, published: Published) -> str:
+    return f"Published: {published.source}; {published.setting}.\n\n" + tables.markdown_grid(
+        beside(comparison, published)
+    )
 
 
 def _significance(comparison: Comparison) -> tuple[pd.DataFrame, str | None]:
@@ -86,6 +99,8 @@ def main(arguments: list[str]) -> int:
     """Write the report of a folder of runs and print its table."""
     parser = argparse.ArgumentParser(prog="peftrec report", description="Write RUNS_DIR/report from the runs below it.")
     parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, help="folder of an experiment: runs/quickstart")
-    report = write_report(parser.parse_args(arguments).runs_dir)
+    parser.add_argument("--published", metavar="PAPER", help="put a paper's figures beside the measured ones: iisan")
+    parsed = parser.parse_args(arguments)
+    report = write_report(parsed.runs_dir, read_published(parsed.published) if parsed.published else None)
     sys.stdout.write(report.to_terminal())
     return 0

@@ -1,0 +1,129 @@
+"""This project's models for the same work, assembled as a run assembles them."""
+
+import torch
+from torch import Tensor
+
+from peftrec.data.batches import SequenceBatch
+from peftrec.data.content import ItemContent
+from peftrec.hidden_states.rows import RowsInMemory
+from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.recommender import Recommender
+from peftrec.models.towers import Modality, Towers
+from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.strategies.base import Strategy
+from peftrec.strategies.id import IdEmbedding
+from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from published.workload import Shape, Workload
+
+DIM = 64
+
+
+def towers_of(shape: Shape) -> TowerPair:
+    """Return random towers of the shape."""
+    depth = {"num_hidden_layers": shape.num_blocks}
+    return TowerPair(
+        text=PretrainedText(
+            architecture={"model_type": "bert", "vocab_size": shape.vocabulary, **depth}, random_init=True
+        ),
+        image=PretrainedImage(
+            architecture={"model_type": "vit", "image_size": shape.image_size, **depth}, random_init=True
+        ),
+    )
+
+
+def assemble(strategy: Strategy, pair: TowerPair, work: Workload) -> RecommenderModule:
+    """Build the module of a strategy; one that reads stored states still needs its reader."""
+    towers = pair.load(seed=0, with_weights=strategy.states == "live") if strategy.reads_content else Towers()
+    snapshot = PretrainedSnapshot.of(towers)
+    encoder = strategy.adapt(towers, embedding_dim=DIM, num_items=work.num_items)
+    user_encoder = SASRec().build(dim=DIM, sequence_length=work.split.sequence_length)
+    recommender = Recommender(encoder, user_encoder)
+    return RecommenderModule(
+        recommender,
+        DebiasedCrossEntropy(),
+        fates=parameter_fates(recommender, encoder, snapshot),
+        content=ItemContent(),
+        log_popularity=torch.from_numpy(work.split.log_popularity()),
+        schedule=Schedule(
+            learning_rates=dict.fromkeys(("text", "image", "introduced", "recommender"), 1e-4),
+            mask_history="all",
+            seed=0,
+        ),
+        towers_stay_frozen=strategy.reads_frozen_towers,
+    )
+
+
+def over_stored_states(strategy: Strategy, work: Workload, states: dict[str, Tensor]) -> RecommenderModule:
+    """Build a strategy of the paper's towers over the states of all 12 blocks; it gets a copy of those it reads."""
+    pair = TowerPair(
+        text=PretrainedText(architecture={"model_type": "bert"}, random_init=True),
+        image=PretrainedImage(architecture={"model_type": "vit"}, random_init=True),
+    )
+    module = assemble(strategy, pair, work)
+    encoder = module.recommender.item_encoder
+    assert isinstance(encoder, FrozenStatesEncoder)
+    rows = {name: RowsInMemory(states[name][:, list(chosen)]) for name, chosen in encoder.indices.items()}
+    encoder.read_from(StatesInMemory(rows))
+    return module
+
+
+class StatesInMemory:
+    """Stands in for a store: the same gather."""
+
+    def __init__(self, rows: dict[Modality, RowsInMemory]) -> None:
+        self.rows = rows
+
+    def read(self, items: Tensor) -> dict[Modality, Tensor]:
+        """Gather the items' states."""
+        return {name: rows.gather(items) for name, rows in self.rows.items()}
+
+
+def over_given_embeddings(work: Workload, embeddings: Tensor) -> RecommenderModule:
+    """Build a module whose items have these embeddings: what is left is the user encoder and ranking."""
+    module = assemble(IdEmbedding(), TowerPair(text=None, image=None), work)
+    with torch.no_grad():
+        module.recommender.item_encoder.table.weight.copy_(embeddings)
+    return module
+
+
+class Training:
+    """Our step: fused Adam; under autocast to bfloat16 on CUDA, and where `in_bfloat16` says so."""
+
+    def __init__(self, module: RecommenderModule, device: torch.device, *, in_bfloat16: bool = False) -> None:
+        self.autocasts = in_bfloat16 or device.type == "cuda"
+        self.module = module.to(device)
+        module.set_training_modes()
+        self.device = device
+        self.optimizer = module.configure_optimizers()
+
+    def step(self, batch: SequenceBatch) -> None:
+        """Train on one batch."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocasts):
+            loss = self.module.loss(batch)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def copy_user_encoder(theirs: torch.nn.Module, ours: torch.nn.Module) -> None:
+    """Give our SASRec the weights of the published user encoder."""
+    layers = {
+        "multi_head_attention.w_Q": "attention.query",
+        "multi_head_attention.w_K": "attention.key",
+        "multi_head_attention.w_V": "attention.value",
+        "multi_head_attention.fc": "attention.out",
+        "multi_head_attention.layer_norm": "attention.layer_norm",
+        "feed_forward.w_1": "feed_forward.up",
+        "feed_forward.w_2": "feed_forward.down",
+        "feed_forward.layer_norm": "feed_forward.layer_norm",
+    }
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in theirs.state_dict().items():
+        new = name.removeprefix("transformer_encoder.").replace("transformer_blocks", "blocks")
+        for published, own in layers.items():
+            new = new.replace(f".{published}.", f".{own}.")
+        renamed[new] = tensor
+    ours.load_state_dict(renamed, strict=True)

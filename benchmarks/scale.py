@@ -1,0 +1,214 @@
+"""Memory and time against the size of the catalogue and the number of users: flat or linear, as a table and a plot.
+
+    python benchmarks/scale.py [--sizes 10000 100000 1000000] [--output DIR]
+
+Three stretches, each size in a process of its own, so that peaks do not mix:
+
+data        N users with 6 to 12 of N items in the published layout: reading, checking, splitting
+step        cached IISAN on N items whose states (random, float16, 7 of width 256 for text and image) lie in a store
+            on disk: median seconds of a training step of 64 users, after warm-up
+evaluation  full ranking over N candidates: seconds a user
+
+Memory is what the process holds itself (`RssAnon` of /proc/self/status) beyond what it held before, sampled while it
+works. Pages of mapped files are left out: they are the kernel's to take back.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from cached_step import EMBEDDING_DIM, NUM_STATES, build_recommender
+
+from peftrec.data.content import ItemContent
+from peftrec.data.interactions import Interactions
+from peftrec.data.loading import TrainingBatches
+from peftrec.data.readers.iisan import IisanFiles
+from peftrec.data.split import split_catalogue
+from peftrec.evaluation.ranking import Histories, rank_by_embedding, users_per_block
+from peftrec.hidden_states.arrays import ArrayRows, create_array
+from peftrec.hidden_states.rows import RowsOnDisk
+
+SIZES = (10_000, 100_000, 1_000_000)
+WIDTH = 256
+BATCH_SIZE, SEQUENCE_LENGTH = 64, 10
+SCORE_BYTES = 16 * 2**20
+SAMPLE_SECONDS = 0.01
+MEBIBYTE = 2**20
+
+
+def anonymous_bytes() -> int:
+    """Return the memory that this process holds itself."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no RssAnon: this benchmark needs Linux")
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[], int]]:
+    """Sample memory in a thread; the yielded function returns the most beyond the start."""
+    before = most = anonymous_bytes()
+    done = threading.Event()
+
+    def sample() -> None:
+        nonlocal most
+        while not done.wait(SAMPLE_SECONDS):
+            most = max(most, anonymous_bytes())
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield lambda: max(most, anonymous_bytes()) - before
+    finally:
+        done.set()
+        thread.join()
+
+
+def histories(num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return flat items of Zipf-like popularity and offsets; 6 to 12 a user."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(6, 13, size=num_users)
+    items = (num_items * random.random(lengths.sum()) ** 2).astype(np.int32)
+    return items, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+
+
+def measure_data(size: int, folder: Path) -> dict[str, float]:
+    """Read and split N users over N items."""
+    items, offsets = histories(size, size)
+    with (folder / "items.tsv").open("w") as file:
+        file.writelines(f"i{item}\tthe title of item {item}\n" for item in range(size))
+    with (folder / "users.tsv").open("w") as file:
+        for user in range(size):
+            words = " ".join(f"i{item}" for item in items[offsets[user] : offsets[user + 1]])
+            file.write(f"u{user}\t{words}\n")
+    del items, offsets
+    source = IisanFiles(root=str(folder))
+    with watching() as most:
+        started = time.perf_counter()
+        split = split_catalogue(source.read(text=True, images=False), source)
+        seconds = time.perf_counter() - started
+        assert len(split.test) == size
+        return {"seconds": seconds, "bytes": most()}
+
+
+class DiskStates:
+    """Random states of N items in files, read row by row as a store's are."""
+
+    def __init__(self, size: int, folder: Path) -> None:
+        self.rows = {name: RowsOnDisk(self._made(size, folder / f"{name}.npy")) for name in ("image", "text")}
+
+    @staticmethod
+    def _made(size: int, path: Path) -> ArrayRows:
+        create_array(path, (size, NUM_STATES, WIDTH), "float16")
+        array = ArrayRows.for_writing(path)
+        random = np.random.default_rng(0)
+        for start in range(0, size, 4096):
+            items = np.arange(start, min(start + 4096, size))
+            rows = random.standard_normal((len(items), NUM_STATES, WIDTH), dtype=np.float32)
+            array.write(items, rows.astype(np.float16))
+        array.flush()
+        return array
+
+    def read(self, items: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Gather the items' states."""
+        return {name: rows.gather(items).float() for name, rows in self.rows.items()}
+
+
+def measure_step(size: int, folder: Path) -> dict[str, float]:
+    """Train on batches of 64 users."""
+    reader = DiskStates(size, folder)
+    items, offsets = histories(100_000, size)
+    windows = Interactions(users=("",) * 100_000, items=items, offsets=offsets)
+    dataset = TrainingBatches(windows, ItemContent(), length=SEQUENCE_LENGTH + 1)
+    random = np.random.default_rng(1)
+    seconds = []
+    with watching() as most:
+        module = build_recommender(reader, num_items=size, width=WIDTH, sequence_length=SEQUENCE_LENGTH)
+        optimizer = module.configure_optimizers()
+        for step in range(60):
+            rows = random.integers(0, 100_000, size=BATCH_SIZE)
+            started = time.perf_counter()
+            module.loss(dataset[rows]).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if step >= 10:
+                seconds.append(time.perf_counter() - started)
+        return {"seconds": statistics.median(seconds), "bytes": most()}
+
+
+def measure_evaluation(size: int, _: Path) -> dict[str, float]:
+    """Rank users over N candidates, 16 MiB of scores at a time."""
+    generator = torch.Generator().manual_seed(0)
+    catalogue = torch.randn(size, EMBEDDING_DIM, generator=generator)
+    items, offsets = histories(2048, size)
+    block = users_per_block(size, SCORE_BYTES)
+    num_users = max(block, 256)
+    with watching() as most:
+        started = time.perf_counter()
+        for start in range(0, num_users, block):
+            rows = np.arange(start, start + block)
+            ends = offsets[start : rows[-1] + 2]
+            seen = Histories.from_flat(items[ends[0] : ends[-1]], ends - ends[0])
+            states = torch.randn(block, EMBEDDING_DIM, generator=generator)
+            targets = torch.randint(0, size, (block,), generator=generator)
+            rank_by_embedding(states, catalogue, targets, seen, "all")
+        ranked = -(-num_users // block) * block
+        return {"seconds": (time.perf_counter() - started) / ranked, "bytes": most()}
+
+
+STRETCHES = {"data": measure_data, "step": measure_step, "evaluation": measure_evaluation}
+
+
+def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
+    """Draw seconds and memory against the size, one line a stretch."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    units = {"data": "data set-up", "step": "a training step", "evaluation": "ranking one user"}
+    for axis, key, scale, title in (
+        (axes[0], "seconds", 1.0, "seconds"),
+        (axes[1], "bytes", MEBIBYTE, "memory of its own, MiB"),
+    ):
+        for stretch, points in found.items():
+            axis.plot(list(points), [point[key] / scale for point in points.values()], "o-", label=units[stretch])
+        axis.set(xscale="log", yscale="log", xlabel="items (and users, for data set-up)", title=title)
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Measure every stretch at every size, print a table, and save the plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--output", type=Path, default=Path("runs/scale"))
+    parser.add_argument("--stretch", choices=STRETCHES, help="measure one, print json (what the processes do)")
+    arguments = parser.parse_args()
+    if arguments.stretch:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(STRETCHES[arguments.stretch](arguments.sizes[0], Path(folder))))
+        return
+    found: dict[str, dict[int, dict[str, float]]] = {stretch: {} for stretch in STRETCHES}
+    for stretch, points in found.items():
+        for size in arguments.sizes:
+            command = [sys.executable, __file__, "--stretch", stretch, "--sizes", str(size)]
+            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            points[size] = point = json.loads(finished.stdout.splitlines()[-1])
+            print(f"{stretch:<11} {size:>9,}  {point['seconds']:9.4f} s  {point['bytes'] / MEBIBYTE:8.1f} MiB")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    plot(found, arguments.output / "scale.png")
+    print(f"plot: {arguments.output / 'scale.png'}")
+
+
+if __name__ == "__main__":
+    main()
