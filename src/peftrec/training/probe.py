@@ -1,17 +1,31 @@
 """One training step under observation, before training: exact memory, operations, and a check of the gradients.
 
-The step changes nothing: gradients are dropped, no optimizer steps, and the random state is put back.
+The step changes nothing: gradients are dropped, no optimizer steps, and the random state is put back. Tensors without
+values can be observed as well (see peftrec.planning).
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from peftrec.data.batches import SequenceBatch
 from peftrec.training.module import RecommenderModule
-from peftrec.training.parameter_groups import tensor_bytes
+from peftrec.training.parameter_groups import storage_key, tensor_bytes
+
+ATTENTION_ON_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **_rest: sdpa_flop_count(
+        query, key, value
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda grad, query, key, value, *_, **_rest: (
+        sdpa_backward_flop_count(grad, query, key, value)
+    ),
+}
+"""Operations by shapes; torch itself counts the fused attention of CUDA alone."""
 
 
 class AdaptationError(RuntimeError):
@@ -28,28 +42,49 @@ class StepCost:
     """Tensors kept for the backward pass: unique storages, parameters and the store's rows not counted twice."""
     operations: int
 
+    @classmethod
+    def of_all(cls, costs: Sequence["StepCost"]) -> "StepCost":
+        """Sum up the processes of one step: the largest memory of any, the operations of all."""
+        return cls(
+            parameter_bytes=max(cost.parameter_bytes for cost in costs),
+            gradient_bytes=max(cost.gradient_bytes for cost in costs),
+            saved_bytes=max(cost.saved_bytes for cost in costs),
+            operations=sum(cost.operations for cost in costs),
+        )
 
-def probe_step(module: RecommenderModule, batch: SequenceBatch) -> StepCost:
-    """Run forward and backward on `batch`.
+
+def probe_step(
+    module: RecommenderModule, batch: SequenceBatch, precision: AbstractContextManager[object] | None = None
+) -> StepCost:
+    """Run forward, inside `precision`, and backward on `batch`.
 
     Raises AdaptationError where a tower is in the wrong mode, a trainable parameter gets no gradient, or a frozen one
     does. (A gradient of zeros is one: LoRA's A has it at the start.)
     """
+    devices = [module.device] if module.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(module.schedule.seed)
+        return observe_step(module, batch, precision)
+
+
+def observe_step(
+    module: RecommenderModule, batch: SequenceBatch, precision: AbstractContextManager[object] | None = None
+) -> StepCost:
+    """Do what `probe_step` does, but for the random state."""
     check_modes(module)
     saved: dict[int, int] = {}
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    parameters = {storage_key(parameter) for parameter in module.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            saved[storage.data_ptr()] = storage.nbytes()
+        if storage_key(tensor) not in parameters:
+            saved[storage_key(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
-    devices = [module.device] if module.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), FlopCounterMode(display=False) as operations:
-        torch.manual_seed(module.schedule.seed)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as operations:
+        observed = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with precision or nullcontext(), observed, _inputs_of_checkpointed_blocks(module, keep):
             loss = module.loss(batch)
+        module.zero_grad(set_to_none=True)  # where Lightning drops the last step's gradients: after forward
         loss.backward()
     check_gradients(module)
     cost = StepCost(
@@ -60,6 +95,24 @@ def probe_step(module: RecommenderModule, batch: SequenceBatch) -> StepCost:
     )
     module.zero_grad(set_to_none=True)
     return cost
+
+
+@contextmanager
+def _inputs_of_checkpointed_blocks(module: nn.Module, keep: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Show `keep` what a checkpoint keeps as an argument, where no hook of autograd sees it."""
+
+    def look(_: nn.Module, arguments: tuple[object, ...]) -> None:
+        for argument in arguments:
+            if isinstance(argument, Tensor):
+                keep(argument)
+
+    blocks = [part for part in module.modules() if isinstance(part, GradientCheckpointingLayer)]
+    handles = [block.register_forward_pre_hook(look) for block in blocks if block.gradient_checkpointing]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def check_modes(module: RecommenderModule) -> None:

@@ -1,0 +1,148 @@
+"""What a run will cost, and what a set of runs will cost beside each other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from peftrec.errors import RecordError
+from peftrec.planning.batches import BatchSizes, Workload
+from peftrec.planning.largest_batch import LargestBatch, find_largest_batch
+from peftrec.planning.request import PlanRequest
+from peftrec.planning.step import StepPlanner
+from peftrec.planning.store import PlannedStore, plan_store
+from peftrec.planning.target import find_target
+from peftrec.planning.valueless import require_configs
+from peftrec.planning.workloads import find_workload
+from peftrec.results.record import ExactBytes
+from peftrec.results.tpme import Cost, tpme
+from peftrec.settings import Settings
+from peftrec.training.parameter_groups import count_parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run's cost."""
+
+    run: str
+    """The strategy, and what else sets the run apart."""
+    kernels: str
+    """`cpu` or `cuda`: whose attention and casts are planned."""
+    precision: str
+    batch_size: int
+    batches: BatchSizes
+    parameters: dict[str, dict[str, int]]
+    """Origin to trainable and frozen counts, as in a record."""
+    exact_bytes: ExactBytes
+    """Of the first batch, as a record holds them."""
+    peak_bytes: int
+    """Of the largest batch: most that is alive at a moment."""
+    step_operations: int
+    """Of the first batch, as a record holds them."""
+    epoch_operations: int
+    """Steps an epoch times the operations of a mean batch."""
+    seconds_per_epoch: float | None
+    """Operations at the rate that was given, without loading; null without a rate."""
+    store: PlannedStore | None
+    largest_batch: LargestBatch | None
+    data: str
+    """Where the sizes of batches come from."""
+    caveats: tuple[str, ...]
+    """What the figures take for granted."""
+
+    @property
+    def trainable_parameters(self) -> int:
+        return sum(counts["trainable"] for counts in self.parameters.values())
+
+    @property
+    def memory_bytes(self) -> int:
+        """What a record's `peak_memory_bytes`, and so TPME, would hold: on CUDA the peak, else the exact total."""
+        return self.peak_bytes if self.kernels == "cuda" else self.exact_bytes.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedSet:
+    """Plans beside each other."""
+
+    plans: Sequence[Plan]
+    tpme: Mapping[str, float]
+    """By run, with operations an epoch for time."""
+    tpme_problem: str | None
+    """Why there is no TPME."""
+
+
+def plan_set(runs: Mapping[str, Settings], request: PlanRequest) -> PlannedSet:
+    """Plan all runs; data that several of them share is read once.
+
+    Raises SettingsError or DataError where something is missing, before the first is planned.
+    """
+    for settings in runs.values():
+        find_target(settings)
+        require_configs(settings)
+    workloads: dict[str, Workload] = {}
+    plans = []
+    for run, settings in runs.items():
+        key = repr((settings.data, settings.towers, settings.strategy.reads_content))
+        if key not in workloads:
+            workloads[key] = find_workload(settings, request)
+        plans.append(plan_run(run, settings, workloads[key], request))
+    values, problem = _tpme(plans)
+    return PlannedSet(plans=plans, tpme=values, tpme_problem=problem)
+
+
+def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequest) -> Plan:
+    """Plan one run. Raises SettingsError where it could not be built either."""
+    batches = workload.batches(settings)
+    planner = StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
+    first = planner.plan(batches.first)
+    epoch_operations = batches.num_steps * planner.plan(batches.mean).operations
+    stored = planner.run.stored
+    return Plan(
+        run=run,
+        kernels=planner.target.kernels,
+        precision=planner.target.precision,
+        batch_size=settings.batch_size,
+        batches=batches,
+        parameters=count_parameters(planner.run.module.fates),
+        exact_bytes=first.exact_bytes,
+        peak_bytes=planner.plan(batches.largest).peak_bytes,
+        step_operations=first.operations,
+        epoch_operations=epoch_operations,
+        seconds_per_epoch=None if request.rate is None else epoch_operations / request.rate,
+        store=None if stored is None else plan_store(settings, stored, workload, rate=request.rate),
+        largest_batch=None if request.memory is None else _largest(planner, settings, workload, request.memory),
+        data=workload.origin,
+        caveats=(*workload.caveats, *_caveats(planner, settings)),
+    )
+
+
+def _caveats(planner: StepPlanner, settings: Settings) -> Iterator[str]:
+    if planner.target.on_cuda:
+        yield "CUDA's attention kernels and casts are planned by rule, without a device"
+        if planner.run.stored is not None and settings.hidden_states.placement == "auto":
+            yield "stored states are planned on the device; hidden_states.placement=host plans them elsewhere"
+    if settings.trainer.compile:
+        yield "trainer.compile: steps are planned as they are without it"
+
+
+def _largest(planner: StepPlanner, settings: Settings, workload: Workload, memory: int) -> LargestBatch:
+    def peak_of(batch_size: int) -> int:
+        return planner.plan(workload.batches(replace(settings, batch_size=batch_size)).largest).peak_bytes
+
+    return find_largest_batch(peak_of, memory=memory, num_windows=workload.num_windows)
+
+
+def _tpme(plans: Sequence[Plan]) -> tuple[Mapping[str, float], str | None]:
+    costs = {
+        plan.run: Cost(
+            # Min-max normalisation cancels the rate: operations rank as seconds at any one rate would.
+            seconds_per_epoch=float(plan.epoch_operations),
+            trainable_parameters=plan.trainable_parameters,
+            peak_memory_bytes=plan.memory_bytes,
+            device=f"{plan.kernels} ({plan.precision})",
+            comparison_hash=plan.data,
+        )
+        for plan in plans
+    }
+    try:
+        return tpme(costs), None
+    except RecordError as error:
+        return {}, str(error)

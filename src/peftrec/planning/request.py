@@ -1,0 +1,109 @@
+"""What a plan is asked besides the run's own configuration."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Self
+
+from peftrec.errors import SettingsError
+
+_UNITS = {
+    "B": 1,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_SIZE_KEYS = ("users", "items", "interactions")
+KEYS = ("memory", "rate", *_SIZE_KEYS)
+_SHORTEST_HISTORY = 4  # as DataSource.minimum_history: a training transition and two held-out targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSize:
+    """Numbers in place of the data, as they are after the length rules."""
+
+    users: int
+    items: int
+    interactions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """The plan's own words."""
+
+    memory: int | None = None
+    """Bytes that the largest batch must fit in."""
+    rate: float | None = None
+    """Floating-point operations a second, to turn operations into seconds."""
+    size: DataSize | None = None
+    """Null reads the data."""
+
+    @classmethod
+    def split(cls, words: Sequence[str]) -> tuple[Self, list[str]]:
+        """Return the request and the words that are not its own. Raises SettingsError for a value it cannot read."""
+        own: dict[str, str] = {}
+        others: list[str] = []
+        for word in words:
+            key, equals, value = word.partition("=")
+            if not equals or key not in KEYS:
+                others.append(_not_misspelt(word, key))
+                continue
+            if key in own:
+                raise SettingsError(f"{word}: {key} is given twice")
+            own[key] = value
+        request = cls(
+            memory=read_size(own["memory"]) if "memory" in own else None,
+            rate=_read_rate(own["rate"]) if "rate" in own else None,
+            size=_data_size({key: own[key] for key in _SIZE_KEYS if key in own}),
+        )
+        return request, others
+
+
+def _not_misspelt(word: str, key: str) -> str:
+    nearest = get_close_matches(key, KEYS, n=1, cutoff=0.8)
+    if nearest:
+        raise SettingsError(f"{word}: did you mean {nearest[0]}=?")
+    return word
+
+
+def read_size(text: str) -> int:
+    """Return bytes from `24GiB`. Raises SettingsError."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None or found[2] not in _UNITS:
+        raise SettingsError(f"memory={text}: expected a number and a unit of {', '.join(_UNITS)}, for example 24GiB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _read_rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise SettingsError(f"rate={text}: expected the device's TFLOP/s, a number above 0, for example rate=400")
+    return value * 1e12
+
+
+def _data_size(given: dict[str, str]) -> DataSize | None:
+    if not given:
+        return None
+    if len(given) < len(_SIZE_KEYS):
+        lacking = ", ".join(f"{key}=N" for key in _SIZE_KEYS if key not in given)
+        raise SettingsError(f"{', '.join(given)}: a data set in numbers needs all three; add {lacking}")
+    numbers = {key: _count(key, text) for key, text in given.items()}
+    if numbers["interactions"] < _SHORTEST_HISTORY * numbers["users"]:
+        raise SettingsError(
+            f"interactions={given['interactions']}: {numbers['users']:,} users have at least {_SHORTEST_HISTORY} each"
+        )
+    return DataSize(**numbers)
+
+
+def _count(key: str, text: str) -> int:
+    if not text.isdecimal() or int(text) <= 1:
+        raise SettingsError(f"{key}={text}: expected a whole number above 1")
+    return int(text)

@@ -1,0 +1,88 @@
+"""One training step without values: what it would keep, at most hold, and compute."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peftrec.data.batches import SequenceBatch, TensorBatch
+from peftrec.planning.allocation import LiveBytes
+from peftrec.planning.batches import BatchShape
+from peftrec.planning.cuda import ALLOCATOR_BLOCK
+from peftrec.planning.target import find_target
+from peftrec.planning.valueless import build_valueless, valueless_batch
+from peftrec.results.record import ExactBytes
+from peftrec.settings import Settings
+from peftrec.training.parameter_groups import tensor_bytes
+from peftrec.training.probe import observe_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStep:
+    """What one step needs."""
+
+    exact_bytes: ExactBytes
+    """As a record counts it."""
+    peak_bytes: int
+    """Most that is alive at a moment, temporaries and batch included; on CUDA also a store that lies there."""
+    operations: int
+
+
+class StepPlanner:
+    """Observes steps of one run on batches of any shape; the model is built once."""
+
+    def __init__(self, settings: Settings, *, num_items: int, sequence_length: int) -> None:
+        self.target = find_target(settings)
+        self.run = build_valueless(settings, self.target, num_items=num_items, sequence_length=sequence_length)
+        self._planned: dict[BatchShape, PlannedStep] = {}
+        with self.run.mode:
+            self._make_gradients()
+            self._optimizer = self.run.module.configure_optimizers()
+            self._optimizer.step()
+        states = (value for state in self._optimizer.state.values() for value in state.values())
+        self._optimizer_states = [value for value in states if isinstance(value, Tensor)]
+
+    def plan(self, shape: BatchShape) -> PlannedStep:
+        """Plan a step on a batch of this shape. Raises AdaptationError as the run's own first step would."""
+        if shape not in self._planned:
+            with self.run.mode:
+                self._planned[shape] = self._observe(valueless_batch(self.run, shape))
+        return self._planned[shape]
+
+    def _observe(self, batch: SequenceBatch) -> PlannedStep:
+        module = self.run.module
+        live = LiveBytes(block=ALLOCATOR_BLOCK if self.target.on_cuda else 1)
+        live.hold([*module.parameters(), *module.buffers(), *self._optimizer_states, *tensors_of(batch)])
+        follow = live.hold if self.target.holds_store else live.leave_out
+        follow(self.run.states.values())
+        live.hold(self._make_gradients())  # the last step's are alive until the loss is there
+        with live:
+            cost = observe_step(module, batch, self.target.arithmetic())
+        return PlannedStep(
+            exact_bytes=ExactBytes(
+                parameters=cost.parameter_bytes,
+                gradients=cost.gradient_bytes,
+                optimizer_state=tensor_bytes(self._optimizer_states),
+                saved_for_backward=cost.saved_bytes,
+            ),
+            peak_bytes=live.peak,
+            operations=cost.operations,
+        )
+
+    def _make_gradients(self) -> list[Tensor]:
+        trained = [parameter for parameter in self.run.module.parameters() if parameter.requires_grad]
+        for parameter in trained:
+            parameter.grad = torch.empty_like(parameter)
+        return [parameter.grad for parameter in trained if parameter.grad is not None]
+
+
+def tensors_of(batch: TensorBatch) -> Iterator[Tensor]:
+    """Yield the tensors of a batch and of the batches in it."""
+    for field in fields(batch):  # type: ignore[arg-type]
+        value: Any = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, TensorBatch):
+            yield from tensors_of(value)

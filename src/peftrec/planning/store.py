@@ -1,0 +1,46 @@
+"""What a hidden-state store takes: its size, and the operations that compute it once."""
+
+from dataclasses import dataclass
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from peftrec.planning.batches import BatchShape, Workload
+from peftrec.planning.valueless import StoredStates, give_storage, valueless_items
+from peftrec.settings import Settings
+from peftrec.training.probe import ATTENTION_ON_CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStore:
+    """Size and cost of a store."""
+
+    states: dict[str, int]
+    """Tower to the number of states kept of an item."""
+    num_bytes: int
+    build_operations: int
+    build_seconds: float | None
+    """Operations at the rate that was given, without decoding and writing; null without a rate."""
+
+
+def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:
+    """Plan the store of all items; titles are encoded at their mean length, as building sorts them by length."""
+    item_bytes = getattr(torch, settings.hidden_states.dtype).itemsize
+    kept = {name: (len(stored.indices[name]), tower.width) for name, tower in stored.towers.present().items()}
+    operations = _operations_an_item(settings, stored, workload) * workload.num_items
+    return PlannedStore(
+        states={name: number for name, (number, _) in kept.items()},
+        num_bytes=workload.num_items * sum(number * width for number, width in kept.values()) * item_bytes,
+        build_operations=operations,
+        build_seconds=None if rate is None else operations / rate,
+    )
+
+
+def _operations_an_item(settings: Settings, stored: StoredStates, workload: Workload) -> int:
+    mode = FakeTensorMode()
+    give_storage(stored.towers, mode)
+    shape = BatchShape(num_users=0, num_items=1, num_words=max(1, round(workload.title_words)))
+    with mode, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as operations:
+        stored.towers.eval().states(valueless_items(settings, shape), dict(stored.indices))
+    return operations.get_total_flops()

@@ -1,0 +1,105 @@
+"""Towers of every family are planned to the byte, whatever they do to masks and positions."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig
+
+from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBatch, TextBatch
+from peftrec.data.content import ItemContent
+from peftrec.planning.batches import BatchShape
+from peftrec.planning.step import StepPlanner
+from peftrec.training.assembly import build_module
+from peftrec.training.item_side import load_towers
+from peftrec.training.probe import probe_step
+from small_families import CHECKPOINTS
+from small_plans import settings_of
+
+PAIRS = [
+    ("bert", "vit"),
+    ("roberta", "dinov2"),
+    ("distilbert", "deit"),
+    ("deberta_v2", "vit"),
+    ("deberta_v3", "vit"),
+    ("clip_text", "clip_image"),
+    ("siglip_text", "siglip_image"),
+]
+IMAGE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+SHAPE = BatchShape(num_users=6, num_items=12, num_words=8)
+
+
+def real_batch(side: int) -> SequenceBatch:
+    random = np.random.default_rng(0)
+    mask = torch.arange(SHAPE.num_words) < torch.arange(SHAPE.num_items)[:, None] % 6 + 3
+    tokens = torch.from_numpy(random.integers(4, 40, (SHAPE.num_items, SHAPE.num_words))) * mask
+    pixels = torch.zeros(SHAPE.num_items, 3, side, side, dtype=torch.uint8)
+    half = (0.5, 0.5, 0.5)
+    return SequenceBatch(
+        items=ItemBatch(
+            items=torch.arange(SHAPE.num_items),
+            text=TextBatch(token_ids=tokens, mask=mask),
+            image=ImageBatch(pixels=pixels, mean=half, std=half),
+        ),
+        sequences=torch.from_numpy(random.integers(0, SHAPE.num_items, (SHAPE.num_users, 11))),
+        mask=torch.ones(SHAPE.num_users, 11, dtype=torch.bool),
+    )
+
+
+def config_of(name: str, tmp_path: Path) -> dict[str, Any]:
+    """Save the config of a family's small checkpoint, which is all that a plan reads of it."""
+    AutoConfig.for_model(**CHECKPOINTS[name].architecture()).save_pretrained(tmp_path / name)
+    return {"checkpoint": str(tmp_path / name), "random_init": True}
+
+
+@pytest.mark.parametrize("strategy", ["full", "iisan_versa"])
+@pytest.mark.parametrize(("text", "image"), PAIRS)
+def test_a_planned_step_is_the_measured_one(text: str, image: str, strategy: str, tmp_path: Path) -> None:
+    settings = settings_of(
+        tmp_path,
+        strategy,
+        towers={
+            "text": config_of(text, tmp_path),
+            "image": IMAGE | config_of(image, tmp_path) | {"image_size": CHECKPOINTS[image].settings["image_size"]},
+        },
+    )
+    planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
+    module = build_module(
+        settings,
+        load_towers(settings, with_weights=True),
+        content=ItemContent(),
+        log_popularity=torch.zeros(20),
+        sequence_length=10,
+        states=None,
+    )
+    module.set_training_modes()
+    assert settings.towers.image_encoder is not None
+    measured = probe_step(module, real_batch(settings.towers.image_encoder.transform().height))
+    assert planned.exact_bytes.parameters == measured.parameter_bytes
+    assert planned.exact_bytes.gradients == measured.gradient_bytes
+    assert planned.exact_bytes.saved_for_backward == measured.saved_bytes
+    assert planned.operations == measured.operations
+
+
+def test_ready_features_are_planned_from_their_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", np.zeros((20, 5, 16), dtype=np.float16))
+    towers = {"text": {"_target_": "peftrec.models.features.ReadyFeatures", "file": str(tmp_path / "text.npy")}}
+    settings = settings_of(tmp_path, "iisan", towers={**towers, "image": None})
+    planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
+    module = build_module(
+        settings,
+        load_towers(settings, with_weights=True),
+        content=ItemContent(),
+        log_popularity=torch.zeros(20),
+        sequence_length=10,
+        states=None,
+    )
+    module.set_training_modes()
+    batch = real_batch(16)
+    states = torch.zeros(SHAPE.num_items, 5, 16, dtype=torch.float16)
+    items = ItemBatch(items=batch.items.items, text=FeatureBatch(states=states))
+    measured = probe_step(module, SequenceBatch(items=items, sequences=batch.sequences, mask=batch.mask))
+    assert planned.exact_bytes.saved_for_backward == measured.saved_bytes
+    assert planned.operations == measured.operations

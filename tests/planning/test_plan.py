@@ -1,0 +1,105 @@
+"""A run's plan agrees with the run's record; a set's TPME orders as its costs do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from peftrec.planning.batches import Workload
+from peftrec.planning.plan import Plan, plan_run, plan_set
+from peftrec.planning.request import DataSize, PlanRequest
+from peftrec.planning.workloads import read_workload
+from peftrec.results.record import read_record
+from peftrec.training.session import train_run
+from small_plans import settings_of
+
+SIZE = DataSize(users=500, items=300, interactions=4000)
+
+
+@pytest.mark.parametrize("strategy", ["full", "iisan_cached"])
+def test_a_plan_says_what_the_record_will(strategy: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy, trainer={"max_epochs": 1})
+    record = read_record(train_run(settings).run_directory)
+    plan = plan_run(strategy, settings, read_workload(settings), PlanRequest())
+    assert record.efficiency is not None
+    assert record.parameters is not None
+    assert plan.exact_bytes == record.efficiency.exact_bytes
+    assert plan.memory_bytes == record.efficiency.peak_memory_bytes
+    assert plan.step_operations == record.efficiency.step_operations
+    assert plan.batches.num_steps == record.epochs[0].num_steps
+    assert plan.trainable_parameters == record.parameters.trainable
+    assert plan.parameters == record.parameters.by_origin
+
+
+def test_an_epoch_is_its_steps(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    plan = plan_run("lora", settings, read_workload(settings), PlanRequest(rate=1e9))
+    assert plan.epoch_operations == pytest.approx(plan.batches.num_steps * plan.step_operations, rel=0.2)
+    assert plan.seconds_per_epoch == plan.epoch_operations / 1e9
+    assert plan.store is None
+    assert plan.largest_batch is None
+
+
+def test_the_largest_batch_fits_and_one_more_user_does_not(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "frozen_cached")
+    workload = read_workload(settings)
+
+    def peak(batch_size: int) -> int:
+        return plan_run("", replace(settings, batch_size=batch_size), workload, PlanRequest()).peak_bytes
+
+    memory = peak(24)
+    found = plan_run("", settings, workload, PlanRequest(memory=memory)).largest_batch
+    assert found is not None
+    assert found.batch_size is not None
+    assert found.batch_size >= 24
+    assert peak(found.batch_size) <= memory < peak(found.batch_size + 1)
+
+
+def test_the_order_of_tpme_is_that_of_costs(tmp_path: Path) -> None:
+    runs = {name: settings_of(tmp_path, name) for name in ("full", "lora", "iisan", "iisan_cached")}
+    planned = plan_set(runs, PlanRequest(size=SIZE))
+    assert planned.tpme["full"] == max(planned.tpme.values()) <= 1
+    assert planned.tpme["iisan_cached"] < planned.tpme["iisan"] < planned.tpme["lora"] < planned.tpme["full"]
+    assert planned.tpme_problem is None
+
+
+def test_a_set_of_different_data_has_no_tpme(tmp_path: Path) -> None:
+    runs = {str(number): settings_of(tmp_path, "id", data={"num_users": number}) for number in (64, 80)}
+    planned = plan_set(runs, PlanRequest())
+    assert not planned.tpme
+    assert planned.tpme_problem is not None
+    assert "differ in data" in planned.tpme_problem
+
+
+def test_shared_data_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peftrec.planning import plan as module
+
+    read: list[Workload] = []
+    found = module.find_workload
+    monkeypatch.setattr(module, "find_workload", lambda *given: read.append(found(*given)) or read[-1])
+    plan_set({name: settings_of(tmp_path, name) for name in ("iisan_cached", "frozen_cached")}, PlanRequest())
+    assert len(read) == 1
+
+
+def test_memory_is_what_tpme_would_compare(tmp_path: Path) -> None:
+    plans = {}
+    for accelerator in ("cpu", "gpu"):
+        settings = settings_of(tmp_path, "full", trainer={"accelerator": accelerator})
+        plans[accelerator] = plan_set({"full": settings}, PlanRequest(size=SIZE)).plans[0]
+    on_cpu, on_cuda = plans["cpu"], plans["gpu"]
+    assert isinstance(on_cpu, Plan)
+    assert on_cpu.memory_bytes == on_cpu.exact_bytes.total
+    assert on_cuda.memory_bytes == on_cuda.peak_bytes
+    # Without attention weights for the backward pass, CUDA keeps less.
+    assert on_cuda.exact_bytes.saved_for_backward < on_cpu.exact_bytes.saved_for_backward
+
+
+def test_what_is_taken_for_granted_is_said(tmp_path: Path) -> None:
+    def caveats(**trainer: object) -> str:
+        settings = settings_of(tmp_path, "frozen_cached", trainer=trainer)
+        return "; ".join(plan_set({"": settings}, PlanRequest(size=SIZE)).plans[0].caveats)
+
+    assert caveats(accelerator="cpu").startswith("items are taken as equally popular")
+    assert "device" not in caveats(accelerator="cpu")
+    assert "without a device; stored states are planned on the device" in caveats(accelerator="gpu")
+    assert "trainer.compile" in caveats(accelerator="cpu", compile=True)

@@ -1,0 +1,153 @@
+"""A planned step costs what the measured one does, to the byte and the operation, for every strategy."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from peftrec.data.batches import SequenceBatch
+from peftrec.planning.allocation import LiveBytes
+from peftrec.planning.batches import BatchShape
+from peftrec.planning.step import StepPlanner
+from peftrec.planning.workloads import read_workload
+from peftrec.results.record import read_record
+from peftrec.training.module import RecommenderModule
+from peftrec.training.parameter_groups import count_parameters, tensor_bytes
+from peftrec.training.probe import observe_step, probe_step
+from peftrec.training.session import train_run
+from small_plans import STRATEGIES, first_batch, planner_of, real_module, settings_of
+
+SHAPE = BatchShape(num_users=16, num_items=40, num_words=9)
+
+
+def optimizer_states(module: RecommenderModule, batch: SequenceBatch) -> list[torch.Tensor]:
+    """Train one step and return what the optimizer keeps."""
+    optimizer = module.configure_optimizers()
+    module.loss(batch).backward()
+    optimizer.step()
+    module.zero_grad(set_to_none=True)
+    return [value for state in optimizer.state.values() for value in state.values()]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_planned_step_is_the_measured_one(strategy: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy)
+    planner = planner_of(settings)
+    planned = planner.plan(read_workload(settings).batches(settings).first)
+    module, split = real_module(settings)
+    batch = first_batch(settings, module, split)
+    measured = probe_step(module, batch)
+    assert planned.exact_bytes.parameters == measured.parameter_bytes
+    assert planned.exact_bytes.gradients == measured.gradient_bytes
+    assert planned.exact_bytes.saved_for_backward == measured.saved_bytes
+    assert planned.exact_bytes.optimizer_state == tensor_bytes(optimizer_states(module, batch))
+    assert planned.operations == measured.operations
+    assert count_parameters(planner.run.module.fates) == count_parameters(module.fates)
+    assert planned.peak_bytes > planned.exact_bytes.total
+
+
+@pytest.mark.parametrize("strategy", ["full", "iisan"])
+def test_the_peak_is_that_of_a_step_with_values(strategy: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy)
+    planned = planner_of(settings).plan(read_workload(settings).batches(settings).first)
+    module, split = real_module(settings)
+    batch = first_batch(settings, module, split)
+    states = optimizer_states(module, batch)
+    live = LiveBytes()
+    live.hold([*module.parameters(), *module.buffers(), *states])
+    live.hold([batch.sequences, batch.mask, batch.items.items])
+    live.hold([batch.items.text.token_ids, batch.items.text.mask, batch.items.image.pixels])  # type: ignore[union-attr]
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+            live.hold([parameter.grad])
+    with live:
+        observe_step(module, batch)
+    assert live.peak == planned.peak_bytes
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "gpu"])
+def test_a_larger_batch_takes_more_memory(accelerator: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "lora", trainer={"accelerator": accelerator})
+    planner = StepPlanner(settings, num_items=100, sequence_length=10)
+    smaller = planner.plan(SHAPE)
+    for size in ("num_users", "num_items", "num_words"):
+        larger = planner.plan(replace(SHAPE, **{size: 64}))
+        assert smaller.exact_bytes.total < larger.exact_bytes.total
+        assert smaller.peak_bytes < larger.peak_bytes
+        assert smaller.operations < larger.operations
+
+
+def test_nothing_of_the_planned_size_is_allocated(tmp_path: Path) -> None:
+    """A table of a hundred million items is planned like any other."""
+    planner = StepPlanner(settings_of(tmp_path, "id"), num_items=10**8, sequence_length=10)
+    planned = planner.plan(BatchShape(num_users=2, num_items=4, num_words=0))
+    assert planned.exact_bytes.parameters > 4 * 8 * 10**8
+    assert planned.exact_bytes.optimizer_state > 2 * 4 * 8 * 10**8
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "placement", "is_counted"),
+    [
+        ("gpu", "auto", True),
+        ("gpu", "device", True),
+        ("gpu", "host", False),
+        ("gpu", "disk", False),
+        ("cpu", "auto", True),
+        ("cpu", "host", True),
+        ("cpu", "disk", False),
+    ],
+)
+def test_a_store_counts_where_the_device_holds_it(
+    accelerator: str, placement: str, is_counted: bool, tmp_path: Path
+) -> None:
+    settings = settings_of(
+        tmp_path, "frozen_cached", trainer={"accelerator": accelerator}, hidden_states={"placement": placement}
+    )
+    store_bytes = 100_000 * 2 * 16 * 4  # items, towers, width
+    planned = StepPlanner(settings, num_items=100_000, sequence_length=10).plan(SHAPE)
+    assert (planned.peak_bytes > store_bytes) == is_counted
+
+
+@pytest.mark.parametrize(
+    ("strategy", "precision"), [("full", "bf16-mixed"), ("iisan_cached", "bf16-mixed"), ("lora", "bf16-true")]
+)
+def test_the_record_holds_what_was_planned_in_every_precision(strategy: str, precision: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy, trainer={"precision": precision, "max_epochs": 1})
+    planned = planner_of(settings).plan(read_workload(settings).batches(settings).first)
+    efficiency = read_record(train_run(settings).run_directory).efficiency
+    assert efficiency is not None
+    assert efficiency.exact_bytes == planned.exact_bytes
+    whole = planner_of(settings_of(tmp_path, strategy)).plan(read_workload(settings).batches(settings).first)
+    assert planned.exact_bytes.saved_for_backward < whole.exact_bytes.saved_for_backward
+    assert efficiency.step_operations == planned.operations
+
+
+def test_checkpointed_activations_are_planned_away(tmp_path: Path) -> None:
+    plain = settings_of(tmp_path, "full")
+    settings = settings_of(tmp_path, "full", trainer={"gradient_checkpointing": True})
+    planned = planner_of(settings).plan(SHAPE)
+    assert planned.exact_bytes.saved_for_backward < planner_of(plain).plan(SHAPE).exact_bytes.saved_for_backward
+    first = planner_of(settings).plan(read_workload(settings).batches(settings).first)
+    module, split = real_module(settings)
+    measured = probe_step(module, first_batch(settings, module, split))
+    assert first.exact_bytes.saved_for_backward == measured.saved_bytes
+    assert first.operations == measured.operations
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("strategy", ["full", "lora", "iisan", "iisan_cached"])
+def test_the_planned_peak_is_what_cuda_allocates(strategy: str, precision: str, tmp_path: Path) -> None:
+    trainer = {"accelerator": "gpu", "precision": precision, "max_epochs": 1}
+    towers = {"_target_": "peftrec.models.pretrained.TowerPair"}
+    for name, kind in (("text", "bert"), ("image", "vit")):
+        towers[name] = {"architecture": {"model_type": kind, "num_hidden_layers": 4}, "random_init": True}  # type: ignore[assignment]
+    towers["text"]["tokenizer"] = "package:tiny_towers/bert"  # type: ignore[index]
+    settings = settings_of(tmp_path, strategy, trainer=trainer, towers=towers)
+    efficiency = read_record(train_run(settings).run_directory).efficiency
+    assert efficiency is not None
+    planned = planner_of(settings).plan(read_workload(settings).batches(settings).largest)
+    assert efficiency.cuda_max_allocated_bytes == pytest.approx(planned.peak_bytes, rel=0.10, abs=96 * 2**20)

@@ -1,0 +1,70 @@
+"""A planned store is as large as the built one, and is built by the towers' forward pass alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from peftrec.errors import SettingsError
+from peftrec.planning.store import PlannedStore, plan_store
+from peftrec.planning.target import find_target
+from peftrec.planning.valueless import ValuelessRun, build_valueless
+from peftrec.planning.workloads import read_workload
+from peftrec.settings import Settings
+from peftrec.training.assembly import prepare_data
+from peftrec.training.item_side import load_content
+from peftrec.training.probe import ATTENTION_ON_CPU
+from peftrec.training.stored_states import provide_store
+from small_plans import settings_of
+
+
+def valueless(settings: Settings, num_items: int = 10) -> ValuelessRun:
+    return build_valueless(settings, find_target(settings), num_items=num_items, sequence_length=10)
+
+
+def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
+    workload = read_workload(settings)
+    run = valueless(settings, workload.num_items)
+    assert run.stored is not None
+    return plan_store(settings, run.stored, workload, rate=rate)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("strategy", ["iisan_cached", "frozen_cached"])
+def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy, hidden_states={"dtype": dtype})
+    split = prepare_data(settings)
+    provide_store(settings, split.items, torch.device("cpu"))
+    (folder,) = [file.parent for file in tmp_path.rglob("manifest.json")]
+    plan = planned(settings)
+    arrays = len(split.items) * 2 * plan.states["text"] * 16 * (4 if dtype == "float32" else 2)
+    assert plan.num_bytes == arrays
+    assert plan.num_bytes == sum(np.load(file, mmap_mode="r").nbytes for file in folder.glob("*.npy"))
+
+
+def test_building_encodes_every_item_once(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "iisan_cached")
+    split = prepare_data(settings)
+    content = load_content(settings, split.items, keep_bytes=2**20)
+    towers = settings.towers.load(seed=1)
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as counted:
+        for item in range(len(split.items)):
+            towers(content.batch(torch.tensor([item]).numpy()))
+    plan = planned(settings, rate=2.0)
+    assert plan.build_operations == pytest.approx(counted.get_total_flops(), rel=0.02)  # titles at their mean length
+    assert plan.build_seconds == plan.build_operations / 2
+
+
+def test_no_store_is_planned_where_none_is_read(tmp_path: Path) -> None:
+    run = valueless(settings_of(tmp_path, "iisan"))
+    assert run.stored is None
+    assert not run.states
+
+
+def test_a_strategy_without_states_is_refused(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "full")
+    object.__setattr__(settings.strategy, "states", "store")
+    with pytest.raises(SettingsError, match="full reads no hidden states"):
+        valueless(settings)
