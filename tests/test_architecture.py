@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "src" / "peftrec"
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
 LONGEST_FILE = 250
 
-SHARED = {"errors", "strict", "files", "axes", "terminal"}
+SHARED = {"errors", "strict", "files", "axes", "terminal", "processes"}
 """Modules at the package's root that every room may import."""
 
 MAY_IMPORT = {
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "evaluation": set[str](),
     "results": set[str](),
     "training": {"data", "models", "strategies", "hidden_states", "evaluation", "results", "settings"},
+    "planning": {"data", "models", "hidden_states", "training", "results", "settings"},
     "tiny_towers": {"data", "models"},
 }
 """Room to the rooms and modules it may import besides itself and SHARED. Verbs, at the root, may import all."""

@@ -1,6 +1,7 @@
 """Glossary of the axis names in shape annotations (jaxtyping), one meaning each.
 
 item       distinct items of a batch, or items of the catalogue
+pool       items that the positions of a batch are scored against
 candidate  items that are ranked
 user       users (or training windows) of a batch
 step       places of a sequence, oldest first, padded on the left

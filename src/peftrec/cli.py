@@ -10,7 +10,10 @@ from peftrec.errors import UserError
 
 VERBS = {
     "train": "train one strategy, or a sweep of them (-m)",
+    "plan": "say what a run, or a set of them (-m), will cost, before weights or data are there",
     "evaluate": "score a finished run again, from its own record and checkpoint",
+    "cache": "build, verify, list or prune stores of frozen towers' hidden states",
+    "images": "pack a folder, zip or LMDB of images into one file (pack)",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
 """Verb to its line in the help; the verb is also the name of its module, which has `main(arguments) -> int`."""

@@ -60,7 +60,8 @@ class JobReport(BaseModel):
 
 
 class JobRunner:
-    """Runs jobs on slots; `devices` are shared round robin and may be empty (no CUDA)."""
+    """Runs jobs on slots; `devices` are shared round robin and may be empty (no CUDA). One of them is what a job's
+    CUDA_VISIBLE_DEVICES will be: a device, or several with commas between."""
 
     def __init__(self, *, slots: int, devices: Sequence[str], module: str) -> None:
         self.slots = slots
@@ -114,7 +115,7 @@ class JobRunner:
         stream = threading.Thread(target=_print_lines, args=(process, prefix), daemon=True)
         stream.start()
         status = process.wait()
-        _signal_group(process, signal.SIGKILL)  # loader processes that outlived it
+        signal_group(process, signal.SIGKILL)  # loader processes that outlived it
         stream.join(SECONDS_TO_DRAIN_OUTPUT)
         close_pipes(process, is_drained=not stream.is_alive())
         return status
@@ -124,14 +125,14 @@ class JobRunner:
             self._is_stopping = True
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
-            _signal_group(process, signal.SIGINT)
+            signal_group(process, signal.SIGINT)
         deadline = time.monotonic() + SECONDS_TO_RECORD_AN_INTERRUPTION
         try:
             while any(process.poll() is None for process in running) and time.monotonic() < deadline:
                 time.sleep(0.05)
         finally:
             for process in running:
-                _signal_group(process, signal.SIGKILL)
+                signal_group(process, signal.SIGKILL)
 
 
 def start_process(module: str, arguments: list[str], device: str | None) -> "subprocess.Popen[str]":
@@ -170,7 +171,7 @@ def read_report(outcome_file: Path, exit_status: int) -> JobReport:
 
 
 def job_environment(device: str | None) -> dict[str, str]:
-    """Return this process's environment, narrowed to one CUDA device where there are slots for them."""
+    """Return this process's environment, narrowed to its slot's CUDA devices where there are some."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
@@ -195,7 +196,7 @@ def _print_lines(process: "subprocess.Popen[str]", prefix: str) -> None:
         print(f"{prefix} {line}", end="" if line.endswith("\n") else "\n", flush=True)
 
 
-def _signal_group(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+def signal_group(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
     """Signal a process and what it started, as long as anything of it is left."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -1,7 +1,7 @@
-"""`python -m peftrec.job JOB_FILE OUTCOME_FILE`: one job of a sweep, in a process of its own.
+"""`python -m peftrec.job JOB_FILE OUTCOME_FILE`: one job of a sweep, or one of the processes of a run.
 
-Its standard input is a pipe that the sweep holds open: when the sweep dies, however it dies, so does the job. What
-the run had recorded by then is kept, and the same sweep resumes there.
+Its standard input is a pipe that the process which started it holds open: when that one dies, however it dies, so
+does the job. What the run had recorded by then is kept, and the same command resumes there.
 """
 
 import json
@@ -27,12 +27,14 @@ def main(arguments: list[str]) -> int:
 
 def train(config: dict[str, object]) -> JobReport:
     """Run to the end, or skip a finished run, or resume an unfinished one."""
+    from peftrec.launching import ProcessesFailedError, launch
     from peftrec.settings import settings_from_config
     from peftrec.training.endings import status_of
-    from peftrec.training.session import train_run
 
     try:
-        outcome = train_run(settings_from_config(config))
+        outcome = launch(settings_from_config(config))
+    except ProcessesFailedError as error:
+        return JobReport(status=error.status, error=str(error))
     except UserError as error:
         return JobReport(status="failed", error=str(error))
     except BaseException as error:  # whatever it was becomes a result, and the sweep goes on

@@ -1,7 +1,8 @@
 """Strict parts from plain configuration nodes, and back to nodes.
 
-A node with `_target_` names its class by import path; a node without is of the class that its field declares. Every
-mistake is one SettingsError with the whole dotted key, what stands there, what is expected and the nearest valid key.
+A node with `_target_` names its class by import path; a node without is of the class that its field declares, the
+first one of a union. Every mistake is one SettingsError with the whole dotted key, what stands there, what is expected
+and the nearest valid key.
 """
 
 import inspect
@@ -48,8 +49,7 @@ def describe_part(part: Any, declared: type | None = None) -> dict[str, JsonValu
     for name, field in fields_of(type(part)).items():
         value = getattr(part, name)
         if is_dataclass(value) and (declared_classes := part_classes(field.annotation)):
-            sole = declared_classes[0] if len(declared_classes) == 1 else None
-            node[name] = describe_part(value, sole)
+            node[name] = describe_part(value, declared_classes[0])
         else:
             node[name] = _leaf_adapter(field).dump_python(value, mode="json")
     return node
@@ -99,7 +99,7 @@ def _draft(classes: tuple[type, ...], node: Node, key: str, known: list[str], un
 def _choose_class(classes: tuple[type, ...], node: Node, key: str) -> type:
     if TARGET in node:
         return _import_class(node[TARGET], classes, f"{key}.{TARGET}" if key else TARGET)
-    if len(classes) > 1 or inspect.isabstract(classes[0]):
+    if inspect.isabstract(classes[0]):
         raise SettingsError(f"{key}.{TARGET} is required: name a class derived from {_names(classes)}")
     return classes[0]
 

@@ -5,7 +5,7 @@ Entry points compose it (`peftrec.composition`); nothing below them reads a Dict
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
@@ -53,7 +53,29 @@ class TrainerSettings:
     """Where and how long to train."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    """Devices of each node, one process each; on a CPU, processes. `auto` takes all visible CUDA devices, or one CPU.
+    `batch_size` counts the users of all of them together, so their number does not decide the result."""
+    num_nodes: int = Field(default=1, ge=1)
+    """Machines; more than one needs srun or torchrun, which start the processes."""
+    strategy: str = "auto"
+    """How Lightning joins the devices, by its name: `auto` and `ddp` are the same and tested; a strategy that divides
+    the parameters (fsdp, deepspeed) is refused, because evaluation reads whole towers in every process."""
+    negatives: Literal["gathered", "local"] = "gathered"
+    """What several processes score against: the items of the whole batch, whose embeddings travel, or each one's own.
+    Local negatives are fewer, so that the number of processes then decides the result."""
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true"] = "auto"
+    """`auto` is bf16-mixed on a CUDA device that computes in bfloat16, and 32-true elsewhere; the record says which.
+    bf16-true also keeps weights, optimizer state and loss in bfloat16."""
+    accumulate_batches: int = Field(default=1, ge=1)
+    """Batches an optimizer step; the step follows the mean of their losses (also the last one of an epoch, which may
+    have fewer and then counts less). It saves memory for a larger batch, but does not enlarge the pool of negatives."""
+    gradient_checkpointing: bool = False
+    """Keep only the inputs of the blocks of towers that train, and compute the rest again in the backward pass. It
+    changes nothing where no tower trains."""
+    compile: bool = False
+    """torch.compile item and user encoder for training; evaluation stays as it is, so its figures do not depend on
+    the compiler."""
     max_epochs: int = Field(default=30, ge=1)
     max_steps_per_epoch: int | None = Field(default=None, ge=1)
     """Stop each epoch early; for debugging. Null trains on all batches."""
@@ -77,8 +99,14 @@ class StoreSettings:
 
     directory: str
     dtype: Literal["float32", "float16"] = "float32"
+    """What a store holds; float16 takes half the space and fails where a state is too large for it."""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """What the towers multiply in while a store is built; bfloat16 is faster on a GPU and less exact."""
     batch_size: int = Field(default=64, ge=1)
     """Items encoded at once while the store is built."""
+    placement: Literal["auto", "device", "host", "disk"] = "auto"
+    """Where a run keeps the states that it reads; `auto` takes the device's memory where they leave half of it free,
+    else the host's, else the disk (see peftrec.hidden_states.placement)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -102,7 +130,7 @@ class Settings:
     seed: int = Field(ge=0, lt=2**32)
     embedding_dim: int = Field(default=64, ge=1)
     batch_size: int = Field(default=64, ge=2)
-    """Users a step; also decides the number of in-batch negatives."""
+    """Users a step, on all devices together; also decides the number of in-batch negatives."""
     data: DataSource
     towers: TowerPair
     strategy: Strategy

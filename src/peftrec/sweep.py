@@ -2,17 +2,23 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from peftrec.composition import ROOT_CONFIG, composer, prepare_overrides, settings_from_composed
 from peftrec.errors import SettingsError, UserError
 from peftrec.files import write_atomically
 from peftrec.isolation import Job, JobOutcome, JobRunner, visible_devices
-from peftrec.settings import Settings, settings_to_config
+from peftrec.launching import may_use_cuda, num_devices
+from peftrec.settings import Settings, TrainerSettings, settings_from_config, settings_to_config
 
 SWEEP_FILE = "sweep.json"
 
@@ -23,14 +29,31 @@ class Sweep:
     def __init__(self) -> None:
         self.directory: Path | None = None
         self.outcomes: list[JobOutcome] = []
+        self.submitted: dict[int, Job] = {}
+        """Jobs that a cluster runs, by Hydra's number; they travel there with the sweep, as they were checked."""
 
-    def __call__(self, config: DictConfig) -> None:
-        raise SettingsError("a sweep needs the launcher that gives each job a process: hydra/launcher=isolated")
+    def __call__(self, config: DictConfig) -> JobOutcome:
+        """Run one job on a cluster's node; what stands in `config` was composed there again and is not read."""
+        job = self.submitted.get(HydraConfig.get().job.num)
+        if job is None:
+            raise SettingsError("a sweep needs a launcher that gives each job a process: hydra/launcher=isolated")
+        from peftrec.job import train
+
+        started = time.monotonic()
+        report = train(job.config)
+        seconds = round(time.monotonic() - started, 3)
+        return JobOutcome(label=job.label, overrides=job.overrides, seconds=seconds, **report.model_dump())
+
+    def keep(self, outcomes: Sequence[JobOutcome], directory: Path) -> None:
+        """Add outcomes and rewrite `sweep.json`."""
+        self.directory = directory
+        self.outcomes += outcomes
+        write_sweep(self.outcomes, directory)
 
     def run_jobs(self, jobs: Sequence[Job], *, directory: Path, slots: int | None, module: str) -> list[JobOutcome]:
         """Run a batch of jobs, rewriting `sweep.json` after each."""
         self.directory = directory
-        devices = visible_devices() if any(may_use_cuda(job) for job in jobs) else []
+        devices = device_groups(jobs)
         runner = JobRunner(slots=slots or max(1, len(devices)), devices=devices, module=module)
         ended: dict[int, JobOutcome] = {}
 
@@ -63,6 +86,17 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
     return sweep
 
 
+def expand_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> dict[str, Settings]:
+    """Return the checked settings of a sweep's jobs by label, those that `run_sweep` would start."""
+    with composer(config_dir) as loader:
+        parsed = OverridesParser.create(loader).parse_overrides(prepare_overrides(overrides, is_sweep=True))
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        job_overrides = [list(job) for batch in batches for job in batch]
+        composed = [compose(ROOT_CONFIG, overrides=job, return_hydra_config=True) for job in job_overrides]
+        jobs = check_jobs(composed, job_overrides)
+    return {job.label: settings_from_config(job.config) for job in jobs}
+
+
 def report_sweep(sweep: Sweep) -> int:
     """Print the comparison and then the jobs that ended badly; 1 where there is one."""
     from peftrec import report
@@ -88,9 +122,17 @@ def write_sweep(outcomes: Sequence[JobOutcome], directory: Path) -> None:
     write_atomically(directory / SWEEP_FILE, json.dumps(content, indent=2).encode())
 
 
-def may_use_cuda(job: Job) -> bool:
-    """Say whether the job takes a CUDA device where there is one."""
-    return job.config["trainer"]["accelerator"] in ("auto", "gpu")
+def device_groups(jobs: Sequence[Job]) -> list[str]:
+    """Divide the visible CUDA devices into groups that each satisfy any of the jobs; none where none uses CUDA.
+
+    Raises SettingsError where a job asks for more than there are.
+    """
+    trainers = [TrainerSettings(**job.config["trainer"]) for job in jobs]
+    visible = visible_devices() if any(may_use_cuda(trainer) for trainer in trainers) else []
+    if any(trainer.num_nodes > 1 for trainer in trainers):
+        raise SettingsError("trainer.num_nodes: jobs of a sweep run on one node here; take hydra/launcher=slurm")
+    size = max(num_devices(trainer, visible) for trainer in trainers)
+    return [",".join(visible[start : start + size]) for start in range(0, len(visible) - size + 1, size)]
 
 
 def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[str]]) -> list[Job]:

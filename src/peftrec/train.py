@@ -32,13 +32,16 @@ def main(arguments: list[str]) -> int:
 
 
 def train(overrides: list[str]) -> int:
-    """Train one configuration in this process."""
+    """Train one configuration, in this process or in one for each of several devices."""
     from peftrec.composition import compose_settings
 
     settings = compose_settings(overrides)
-    from peftrec.training.session import train_run
+    from peftrec.launching import launch
+    from peftrec.processes import Processes, processes_of_environment
 
-    outcome = train_run(settings)
+    outcome = launch(settings)
+    if not (processes_of_environment() or Processes()).is_first:
+        return 0
     print(describe(outcome.run_directory))
     print(f"{outcome.status}: {outcome.run_directory}")
     return 0 if outcome.status == "success" else 1

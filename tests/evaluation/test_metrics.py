@@ -86,3 +86,11 @@ def test_a_reset_collector_forgets() -> None:
     collector.update(torch.tensor([3, 1]), torch.tensor([8, 7]), torch.tensor([False, True]))
     ranks, unreachable = collector.compute()
     assert (ranks.tolist(), unreachable.tolist()) == ([7, 8], [True, False])
+
+
+def test_taking_forgets() -> None:
+    collector = RankCollector()
+    collector.update(torch.tensor([1, 0]), torch.tensor([5, 6]), torch.tensor([True, False]))
+    ranks, unreachable = collector.take()
+    assert (ranks.tolist(), unreachable.tolist()) == ([6, 5], [False, True])
+    assert collector.users == []

@@ -14,7 +14,6 @@ import torch
 from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
-from peftrec.hidden_states.encoding import encoding_order
 from peftrec.hidden_states.manifest import MANIFEST
 from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import PLAN, read_finished
@@ -64,7 +63,7 @@ def live_states(items: npt.NDArray[np.int64]) -> dict[Modality, torch.Tensor]:
 
 
 def test_a_store_holds_the_live_states_bit_for_bit(tmp_path: Path) -> None:
-    order = encoding_order(small_content(), NUM_ITEMS)
+    order = small_content().encoding_order(NUM_ITEMS)
     store = build(tmp_path, options=replace(OPTIONS, batch_size=NUM_ITEMS))
     live = live_states(order)  # the same batch, so the same sums in the same order
     read = store.read(torch.from_numpy(order))
@@ -247,8 +246,10 @@ class ThreadRanks:
                 except BaseException as error:
                     self.error = error
             self.barrier.wait()
-            if self.error is not None:
-                raise self.error
+            found = self.error
+            self.barrier.wait()  # nobody goes on to another action before all have seen how this one ended
+            if found is not None:
+                raise found
 
         return Ranks(rank=rank, world_size=self.count, barrier=lambda: void(self.barrier.wait()), in_first=in_first)
 

@@ -103,6 +103,14 @@ def test_other_device_is_refused(experiment: Path, change: Change) -> None:
         compare(find_runs(experiment))
 
 
+def test_other_numbers_of_devices_are_refused(experiment: Path, change: Change) -> None:
+    run = find_runs(experiment / "lora-example1")[0]
+    changes = {"num_devices": 8, "num_nodes": 2}
+    change(run.folder, provenance=run.record.provenance.model_copy(update=changes))
+    with pytest.raises(RecordError, match=r"8 x .* on 2 nodes: lora-example1\); run all strategies on the same"):
+        compare(find_runs(experiment))
+
+
 def test_twins_are_refused(experiment: Path, add_run: Callable[..., Path]) -> None:
     add_run("lora", 1, "lora-again")
     with pytest.raises(RecordError, match="lora-again and lora-example1 are the same settings with the same seed 1"):

@@ -6,6 +6,7 @@ import torch
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.split import RankingCases
+from peftrec.processes import Processes
 from peftrec.training.ranking_loader import RankingBatch, RankingBlocks, ranking_loader
 
 USERS, LENGTH = 23, 4
@@ -46,6 +47,20 @@ def test_the_encoder_reads_the_end_and_the_mask_holds_everything(block: int) -> 
             assert not batch.sequences[row][~there].any()
             assert batch.seen.items[batch.seen.users == row].tolist() == history
         assert len(batch.seen.users) == sum(len(cases.histories[user]) for user in batch.users.tolist())
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_processes_share_the_blocks_and_none_has_nothing(count: int) -> None:
+    cases = cases_of()
+    parts = [
+        list(ranking_loader(cases, sequence_length=LENGTH, block=5, processes=Processes(rank=rank, count=count)))
+        for rank in range(count)
+    ]
+    assert all(parts)
+    whole = {tuple(batch.users.tolist()): batch for batch in blocks_of(cases, 5)}
+    ranked = [tuple(batch.users.tolist()) for part in parts for batch in part]
+    assert set(ranked) == set(whole), "the blocks are those that a process alone ranks"
+    assert len(ranked) == max(count, len(whole))
 
 
 def test_blocks_beyond_the_last_are_refused() -> None:

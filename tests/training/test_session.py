@@ -43,17 +43,23 @@ def test_the_record_is_complete(finished: tuple[Path, Record]) -> None:
     assert record.status == "success"
     assert run_directory.name == record.run_id == f"{record.strategy}-{record.config_hash[:12]}"
     assert [epoch.epoch for epoch in record.epochs] == [0, 1, 2, 3]
+    assert record.negatives_per_positive is not None
+    assert 0 < record.negatives_per_positive < 100
+    assert (record.provenance.num_devices, record.provenance.num_nodes) == (1, 1)
+    assert record.config["trainer"]["precision"] == "32-true"  # type: ignore[call-overload, index]
     assert record.efficiency is not None
     optional = {
         "cuda_max_allocated_bytes",
         "cuda_max_reserved_bytes",
         "store_build_seconds",
         "store_bytes",
+        "store_placement",
         "amortised_seconds_per_epoch",
     }
     measured = {name for name, value in record.efficiency.model_dump().items() if value is not None}
     assert measured >= set(type(record.efficiency).model_fields) - optional
     assert (record.efficiency.store_bytes is not None) == (record.strategy == "iisan_cached")
+    assert record.efficiency.store_placement == ("host" if record.strategy == "iisan_cached" else None)
     assert record.chosen_epoch == max(range(4), key=lambda epoch: (record.epochs[epoch].validation["hr@10"], -epoch))
     assert record.checkpoint_bytes == checkpoint_path(run_directory, BEST).stat().st_size
 
@@ -199,10 +205,16 @@ def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path
     base, _ = train(tmp_path / "a", trainer={"max_epochs": 1})
     same, _ = train(tmp_path / "b", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False})
     assert same.name == base.name
+    without_effect = {"strategy": "ddp", "negatives": "local", "gradient_checkpointing": True, "accumulate_batches": 1}
+    again, _ = train(tmp_path / "a", trainer={"max_epochs": 1, "precision": "32-true", **without_effect})
+    assert again == base, "a finished run is found again"
     assert ranks(same).equals(ranks(base))
     assert not (same / "epochs.csv").exists()
     for change in ({"seed": 2}, {"batch_size": 8}, {"data": {"catalogue_seed": 5}}):
         other, _ = train(tmp_path / "a", **{"trainer": {"max_epochs": 1}, **change})
+        assert other.name != base.name
+    for decisive in ({"accumulate_batches": 2}, {"precision": "bf16-mixed"}):
+        other, _ = train(tmp_path / "a", trainer={"max_epochs": 1, **decisive})
         assert other.name != base.name
 
 

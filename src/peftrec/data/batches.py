@@ -47,10 +47,14 @@ class ImageBatch(TensorBatch):
     std: tuple[float, ...]
 
     def normalised(self, dtype: torch.dtype) -> Float[Tensor, "item channel height width"]:
-        """Return (pixels / 255 - mean) / std."""
-        mean = torch.tensor(self.mean, device=self.pixels.device, dtype=dtype).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=self.pixels.device, dtype=dtype).view(-1, 1, 1)
-        return (self.pixels.to(dtype) / 255.0 - mean) / std
+        """Return (pixels / 255 - mean) / std.
+
+        By channel and with plain numbers: constants made on a device would make the host wait for it.
+        """
+        normalised = self.pixels.to(dtype) / 255.0
+        for channel, mean, std in zip(normalised.unbind(1), self.mean, self.std, strict=True):
+            channel.sub_(mean).div_(std)
+        return normalised
 
 
 @dataclass(frozen=True, kw_only=True)

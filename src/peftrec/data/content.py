@@ -122,6 +122,12 @@ class ItemContent:
     states: StoredStates | None = None
     """A hidden-state store that the device does not hold, in place of everything else."""
 
+    def encoding_order(self, num_items: int) -> npt.NDArray[np.int64]:
+        """Return all items, longest title first: neighbours need little padding, and scarce memory shows at once."""
+        if self.titles is None:
+            return np.arange(num_items)
+        return np.argsort(-self.titles.lengths(), kind="stable")
+
     def batch(self, items: npt.NDArray[np.integer]) -> ItemBatch:
         """Collate the content of distinct items."""
         text, image = self.features.get("text", self.titles), self.features.get("image", self.pixels)

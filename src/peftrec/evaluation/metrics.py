@@ -53,3 +53,9 @@ class RankCollector(Metric):
         _, first = np.unique(users.cpu().numpy(), return_index=True)
         chosen = torch.from_numpy(first).to(ranks.device)
         return ranks[chosen], is_unreachable[chosen]
+
+    def take(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Return what `compute` does, over all processes, and forget it; every process must have ranked somebody."""
+        ranks, is_unreachable = self.compute()
+        self.reset()
+        return ranks.cpu().numpy(), is_unreachable.cpu().numpy()

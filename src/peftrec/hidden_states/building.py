@@ -20,7 +20,7 @@ from peftrec.files import sync_directory, write_atomically
 from peftrec.hidden_states.arrays import create_array
 from peftrec.hidden_states.checksums import BLOCK_BYTES
 from peftrec.hidden_states.disk import check_space, explaining_disk
-from peftrec.hidden_states.encoding import ChunkEncoder, StateSource, encoding_order
+from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.locking import builder_lock
 from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, TowerOrigin
@@ -107,7 +107,7 @@ class _Build:
         self.options = options
         self.ranks = ranks
         self.encoder = ChunkEncoder(source, key, num_threads=options.num_threads)
-        self.order = encoding_order(source.content, key.num_items)
+        self.order = source.content.encoding_order(key.num_items)
         self.plan = BuildPlan(
             key=key, origins=origins, batch_size=options.batch_size, order_crc32=order_checksum(self.order)
         )

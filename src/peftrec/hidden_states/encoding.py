@@ -32,13 +32,6 @@ class StateSource:
     """Where the towers are."""
 
 
-def encoding_order(content: ItemContent, num_items: int) -> Items:
-    """Return all items, longest title first: neighbours need little padding, and too little memory shows at once."""
-    if content.titles is None:
-        return np.arange(num_items)
-    return np.argsort(-content.titles.lengths(), kind="stable")
-
-
 @dataclass(frozen=True)
 class EncodedChunk:
     """States on their way to the CPU."""

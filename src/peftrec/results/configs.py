@@ -14,6 +14,7 @@ DECIDES_NOTHING = (
     "trainer.has_progress_bar",
     "hidden_states.directory",
     "hidden_states.batch_size",
+    "hidden_states.placement",
     "evaluation.max_score_bytes",
 )
 """Keys, with all below them, that change where and how fast a run works but not what it scores."""

@@ -16,7 +16,7 @@ def protocol(records: Sequence[Record], tpme_set: Sequence[str]) -> tuple[str, .
     flat = flatten(first.config)
     experiments = ", ".join(sorted({record.experiment for record in records}))
     lines = [
-        f"Experiment {experiments}; device {first.provenance.device}; data {first.provenance.data_hash[:12]}; "
+        f"Experiment {experiments}; device {first.provenance.devices}; data {first.provenance.data_hash[:12]}; "
         f"seeds {', '.join(str(seed) for seed in sorted({record.seed for record in records}))}.",
         *_ranking(first, flat.get("evaluation.mask_history", "not recorded")),
         "Split: leave one out; each user's last item tests, the last but one validates, the others train.",

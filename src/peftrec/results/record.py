@@ -59,6 +59,14 @@ class Provenance(RecordPart):
     """Package name to version: peftrec, torch, lightning, transformers, peft, python."""
     device: str
     """Name of the device: `NVIDIA H200`, or the CPU's model name."""
+    num_devices: int = 1  # on all nodes; one process each
+    num_nodes: int = 1
+
+    @property
+    def devices(self) -> str:
+        """Name and number of the devices: costs compare only where these are equal."""
+        nodes = f" on {self.num_nodes} nodes" if self.num_nodes > 1 else ""
+        return self.device if self.num_devices == 1 else f"{self.num_devices} x {self.device}{nodes}"
 
 
 class DataSummary(RecordPart):
@@ -137,6 +145,8 @@ class Efficiency(RecordPart):
     store_build_seconds: float | None
     """Building the hidden-state store, once; null where none is read."""
     store_bytes: int | None
+    store_placement: str | None = None
+    """Where the run kept the store's states: `device`, `host` or `disk`."""
     amortised_seconds_per_epoch: float | None
     """`seconds_per_epoch` plus the store's building time over the epochs trained."""
     is_isolated: bool
@@ -177,6 +187,8 @@ class Record(RecordPart):
     parameters: ParameterCounts | None = None
     epochs: list[Epoch] = []
     chosen_epoch: int | None = None
+    negatives_per_positive: float | None = None
+    """Mean number of distinct items, outside its own window, that a position competes with (peftrec.data.negatives)."""
     efficiency: Efficiency | None = None
     evaluation: Evaluation | None = None
     checkpoint_bytes: int | None = None
@@ -234,5 +246,4 @@ def find_records(runs: Path) -> list[Record]:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a record, for readers outside this package."""
-    schema: dict[str, Any] = json.loads(json.dumps(Record.model_json_schema()))
-    return schema
+    return json.loads(json.dumps(Record.model_json_schema()))

@@ -86,10 +86,10 @@ def _identity(record: Record) -> dict[str, str]:
 def _check_device(successes: Sequence[Run]) -> None:
     groups: dict[str, list[str]] = defaultdict(list)
     for run in successes:
-        groups[run.record.provenance.device].append(run.name)
+        groups[run.record.provenance.devices].append(run.name)
     if len(groups) > 1:
         listed = "; ".join(f"{device}: {', '.join(names)}" for device, names in groups.items())
         raise RecordError(
             f"provenance.device differs, and costs of different devices cannot be compared ({listed}); "
-            "run all strategies on one device, or move the runs of each device into a folder of their own"
+            "run all strategies on the same devices, or move the runs of each kind into a folder of their own"
         )

@@ -1,26 +1,29 @@
 """From settings and data to a module that can train: towers, strategy, store, user encoder."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from peftrec.data.content import ItemContent, Pixels
-from peftrec.data.fingerprint import content_hashes, hash_lines
-from peftrec.data.items import Items
+from peftrec.data.content import ItemContent
+from peftrec.data.feature_screening import attach_features
 from peftrec.data.split import Split, split_catalogue
-from peftrec.errors import DataError, SettingsError
+from peftrec.errors import SettingsError
 from peftrec.evaluation.ranking import users_per_block
-from peftrec.hidden_states.building import build_store
-from peftrec.hidden_states.store import HiddenStateStore, StoreKey, TowerKey, open_store
-from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.hidden_states.store import HiddenStateStore
+from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers import Towers
+from peftrec.processes import Processes
 from peftrec.settings import Settings
+from peftrec.training.item_side import build_encoder, load_content, load_towers
 from peftrec.training.memory import resident_bytes
 from peftrec.training.module import RecommenderModule, Schedule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.stored_states import provide_store
+from peftrec.training.trainer import checkpoint_activations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +38,10 @@ class Assembled:
 def prepare_data(settings: Settings) -> Split:
     """Read and split the data. All strategies read the modalities of the towers, so that policies drop the same items
     for each and all rank the same candidates."""
-    modalities = settings.towers.modalities
-    catalogue = settings.data.read(text="text" in modalities, images="image" in modalities)
-    return split_catalogue(catalogue, settings.data)
+    towers = settings.towers
+    features = towers.feature_files()
+    catalogue = settings.data.read(text=towers.text_encoder is not None, images=towers.image_encoder is not None)
+    return split_catalogue(attach_features(catalogue, settings.data, features), settings.data)
 
 
 def resolve_device(accelerator: str) -> torch.device:
@@ -51,48 +55,58 @@ def resolve_device(accelerator: str) -> torch.device:
     raise SettingsError(f"trainer.accelerator: there is no {accelerator} here; set trainer.accelerator=cpu")
 
 
-def load_content(settings: Settings, items: Items) -> ItemContent:
-    """Tokenise titles and prepare images for the towers there are."""
-    text, image = settings.towers.text, settings.towers.image
-    if (text is not None and items.titles is None) or (image is not None and items.images is None):
-        lacking = "text" if items.titles is None else "image"
-        raise DataError(f"the data holds no {lacking}s for the {lacking} tower; set towers.{lacking}=null")
-    return ItemContent(
-        titles=None if text is None or items.titles is None else text.tokenise(items.titles),
-        pixels=(
-            None
-            if image is None or items.images is None
-            else Pixels(items.images, image.transform(), keep_bytes=settings.trainer.decoded_image_bytes)
-        ),
-    )
-
-
-def assemble(settings: Settings, split: Split, device: torch.device) -> Assembled:
-    """Build everything that a run trains; initialisation is a function of the seed."""
+def assemble(settings: Settings, split: Split, device: torch.device, processes: Processes | None = None) -> Assembled:
+    """Build everything that a run trains; initialisation is a function of the seed. Processes that train together
+    build a store together."""
     strategy = settings.strategy
     store: HiddenStateStore | None = None
     content = ItemContent()
     reads_live = strategy.reads_content and strategy.states == "live"
     if reads_live:
-        content = load_content(settings, split.items)
+        content = load_content(settings, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
     if strategy.states == "store":
-        store = provide_store(settings, split, device)
+        processes = processes or Processes()
+        store = provide_store(settings, split.items, device, processes).placed(
+            settings.hidden_states.placement, device, sharing=processes.count // processes.num_nodes
+        )
+        content = ItemContent(states=store if store.is_read_by_loader else None)
     resident_before_model = resident_bytes()
-    towers = _towers(settings, with_weights=reads_live)
-    snapshot = PretrainedSnapshot.of(towers)
-    item_encoder = _adapt(settings, towers, num_items=len(split.items))
-    if isinstance(item_encoder, FrozenStatesEncoder) and store is not None:
-        item_encoder.read_from(store.to(device))
-    recommender = Recommender(
-        item_encoder,
-        settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=split.sequence_length),
+    module = build_module(
+        settings,
+        load_towers(settings, with_weights=reads_live),
+        content=content,
+        log_popularity=torch.from_numpy(split.log_popularity()),
+        sequence_length=split.sequence_length,
+        states=store,
     )
-    module = RecommenderModule(
+    return Assembled(module=module, store=store, resident_before_model=resident_before_model)
+
+
+def build_module(
+    settings: Settings,
+    towers: Towers,
+    *,
+    content: ItemContent,
+    log_popularity: Float[Tensor, " candidate"],
+    sequence_length: int,
+    states: StateReader | None,
+) -> RecommenderModule:
+    """Put together what trains on `towers`, or on `states` where the strategy reads a store."""
+    snapshot = PretrainedSnapshot.of(towers)
+    item_encoder = build_encoder(settings, towers, num_items=len(log_popularity))
+    if isinstance(item_encoder, FrozenStatesEncoder) and states is not None:
+        item_encoder.read_from(states)
+    if settings.trainer.gradient_checkpointing:
+        checkpoint_activations(item_encoder.towers)
+    recommender = Recommender(
+        item_encoder, settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length)
+    )
+    return RecommenderModule(
         recommender,
         settings.objective,
         fates=parameter_fates(recommender, item_encoder, snapshot),
         content=content,
-        log_popularity=torch.from_numpy(split.log_popularity()),
+        log_popularity=log_popularity,
         schedule=Schedule(
             learning_rates={
                 "text": settings.learning_rates.text,
@@ -102,61 +116,10 @@ def assemble(settings: Settings, split: Split, device: torch.device) -> Assemble
             },
             mask_history=settings.evaluation.mask_history,
             seed=settings.seed,
+            accumulate_batches=settings.trainer.accumulate_batches,
+            compiles=settings.trainer.compile,
         ),
-        towers_stay_frozen=strategy.reads_frozen_towers,
-    )
-    return Assembled(module=module, store=store, resident_before_model=resident_before_model)
-
-
-def _towers(settings: Settings, *, with_weights: bool) -> Towers:
-    if not settings.strategy.reads_content:
-        return Towers()
-    return settings.towers.load(seed=settings.seed, with_weights=with_weights)
-
-
-def _adapt(settings: Settings, towers: Towers, *, num_items: int) -> ItemEncoder:
-    # Seeded here, not before loading: live and stored variants then start from the same side network.
-    torch.manual_seed(settings.seed)
-    return settings.strategy.adapt(towers, embedding_dim=settings.embedding_dim, num_items=num_items)
-
-
-def provide_store(settings: Settings, split: Split, device: torch.device) -> HiddenStateStore:
-    """Open the store that this run reads, and build it first where it does not exist."""
-    encoder = _adapt(settings, _towers(settings, with_weights=False), num_items=len(split.items))
-    if not isinstance(encoder, FrozenStatesEncoder):
-        raise SettingsError(f"strategy.states: {settings.strategy_name} reads no hidden states; use states=live")
-    key = store_key(settings, split.items, encoder)
-    folder = Path(settings.hidden_states.directory) / key.folder_name()
-    if folder.exists():
-        return open_store(folder, key)
-    return build_store(
-        folder.parent,
-        key,
-        settings.towers.load(seed=settings.seed).to(device),
-        load_content(settings, split.items),
-        num_items=len(split.items),
-        batch_size=settings.hidden_states.batch_size,
-    )
-
-
-def store_key(settings: Settings, items: Items, encoder: FrozenStatesEncoder) -> StoreKey:
-    """Describe the store that an encoder reads."""
-    weights = settings.towers.weights_hashes(seed=settings.seed)
-    contents = content_hashes(items)
-    preprocessing = settings.towers.preprocessing()
-    return StoreKey(
-        items=hash_lines(items.ids),
-        dtype=settings.hidden_states.dtype,
-        towers={
-            name: TowerKey(
-                weights=weights[name],
-                content=contents[name],
-                preprocessing=preprocessing[name],
-                pooling=tower.pooling,
-                states=encoder.indices[name],
-            )
-            for name, tower in encoder.towers.present().items()
-        },
+        towers_stay_frozen=settings.strategy.reads_frozen_towers,
     )
 
 

@@ -11,7 +11,9 @@ from lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from peftrec.data.batches import SequenceBatch
+from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.record import Efficiency, Epoch, ExactBytes
+from peftrec.training.collectives import collected, wait_for_all
 from peftrec.training.memory import PeakMemory, read_peak, reset_peak
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import tensor_bytes
@@ -47,7 +49,11 @@ class TimedLoader:
 
 class EfficiencyMeter(Callback):
     """Measures epochs without validation, and memory of training alone; its state travels in checkpoints, so a
-    resumed run keeps what it measured."""
+    resumed run keeps what it measured.
+
+    Of several processes, time is the first one's until all have come to the same place, memory the largest of any,
+    and operations those of all.
+    """
 
     def __init__(self, loader: TimedLoader, *, resident_before_model: int | None) -> None:
         self.loader = loader
@@ -66,7 +72,9 @@ class EfficiencyMeter(Callback):
             sampler = self.loader.sampler
             sampler.set_epoch(0)
             first = self.loader.loader.dataset[next(iter(sampler))]
-            self.step_cost = probe_step(pl_module, first.to(pl_module.device))
+            precision = trainer.precision_plugin.forward_context()
+            cost = probe_step(pl_module, first.to(pl_module.device), precision)
+            self.step_cost = StepCost.of_all(collected(pl_module.processes, cost))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RecommenderModule)
@@ -74,17 +82,19 @@ class EfficiencyMeter(Callback):
         self.loader.waited_seconds = 0.0
         self._num_steps = 0
         reset_peak(pl_module.device)
-        _synchronise(pl_module.device)
+        _synchronise(pl_module)
         self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, RecommenderModule)
         self._num_steps += 1
         if batch_idx + 1 == len(self.loader):  # validation follows inside Lightning's epoch: stop the clock here
-            _synchronise(pl_module.device)
+            _synchronise(pl_module)
             self._last_batch_end = time.perf_counter()
-            self.peak = self.peak.maximum(read_peak(pl_module.device))
+            for peak in collected(pl_module.processes, read_peak(pl_module.device)):
+                self.peak = self.peak.maximum(peak)
             self.optimizer_state_bytes = _optimizer_bytes(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -120,10 +130,9 @@ class EfficiencyMeter(Callback):
         """Return all epochs trained so far."""
         return [Epoch.model_validate(epoch) for epoch in self.epochs]
 
-    def efficiency(
-        self, *, chosen_epoch: int, store_seconds: float | None, store_bytes: int | None, is_isolated: bool
-    ) -> Efficiency:
-        """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept."""
+    def efficiency(self, *, chosen_epoch: int, store: HiddenStateStore | None, is_isolated: bool) -> Efficiency:
+        """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept, `store` what the run read."""
+        store_seconds = None if store is None else store.manifest.build_seconds
         epochs = self.history()
         measured = epochs[1:]  # the first epoch pays for caches, compilation and worker start
         seconds = statistics.median(epoch.training_seconds for epoch in measured) if measured else None
@@ -148,7 +157,8 @@ class EfficiencyMeter(Callback):
             ),
             step_operations=None if self.step_cost is None else self.step_cost.operations,
             store_build_seconds=store_seconds,
-            store_bytes=store_bytes,
+            store_bytes=None if store is None else store.num_bytes,
+            store_placement=None if store is None else store.placement,
             amortised_seconds_per_epoch=(
                 None if seconds is None or store_seconds is None else seconds + store_seconds / len(epochs)
             ),
@@ -171,8 +181,9 @@ def _optimizer_bytes(trainer: Trainer) -> int:
     return tensor_bytes(value for value in states if isinstance(value, torch.Tensor))
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
+def _synchronise(module: RecommenderModule) -> None:
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    elif module.device.type == "mps":
         torch.mps.synchronize()
+    wait_for_all(module.processes)

@@ -1,6 +1,7 @@
 """The one LightningModule: every strategy, user encoder and objective trains and is evaluated by this loop."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +17,8 @@ from peftrec.errors import CheckpointError
 from peftrec.evaluation.metrics import RankCollector, ranking_metrics
 from peftrec.evaluation.ranking import HistoryMask, rank_by_embedding
 from peftrec.models.recommender import Recommender
+from peftrec.processes import Processes
+from peftrec.training.collectives import gather_rows
 from peftrec.training.objectives.base import Objective, ObjectiveInputs
 from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
@@ -30,6 +33,8 @@ class Schedule:
     learning_rates: Mapping[str, float]
     mask_history: HistoryMask
     seed: int
+    accumulate_batches: int = 1
+    compiles: bool = False
 
 
 class RecommenderModule(LightningModule):
@@ -53,6 +58,8 @@ class RecommenderModule(LightningModule):
         self.content = content
         self.schedule = schedule
         self.towers_stay_frozen = towers_stay_frozen
+        self.processes = Processes()
+        """Alone, until a session that has joined others says otherwise."""
         self.register_buffer("log_popularity", log_popularity, persistent=False)
         self.ranks = RankCollector()
         self._catalogue: Tensor | None = None
@@ -72,27 +79,49 @@ class RecommenderModule(LightningModule):
         if self.towers_stay_frozen:
             self.recommender.item_encoder.towers.eval()
 
+    def on_train_start(self) -> None:
+        # Here, after the meter has observed a step: what a compiler fused cannot be observed.
+        if self.schedule.compiles:
+            self.recommender.item_encoder.compile(dynamic=True)
+            self.recommender.user_encoder.compile(dynamic=True)
+
     def on_train_batch_start(self, batch: SequenceBatch, batch_idx: int) -> None:
-        # Randomness is a function of (seed, step): a resumed run draws what the uninterrupted one drew.
-        mixed = np.random.SeedSequence([self.schedule.seed, self.global_step]).generate_state(1, dtype=np.uint64)[0]
+        # Randomness is a function of (seed, step, process, batch of the step): a resumed run draws what the
+        # uninterrupted one drew. Zeros at the end change nothing.
+        place = [self.global_step, self.processes.rank, batch_idx % self.schedule.accumulate_batches]
+        mixed = np.random.SeedSequence([self.schedule.seed, *place]).generate_state(1, dtype=np.uint64)[0]
         torch.manual_seed(int(mixed) % 2**63)
 
     def loss(self, batch: SequenceBatch) -> Float[Tensor, ""]:
-        """Return the objective's value on a batch."""
-        embeddings, states = self.recommender(batch)
-        return self.objective(
-            ObjectiveInputs(
-                states=states,
-                embeddings=embeddings,
-                sequences=batch.sequences,
-                mask=batch.mask,
-                log_popularity=cast("Tensor", self.log_popularity)[batch.items.items],
-            )
+        """Return the objective's value on a batch; on a part of one, weighted so that the mean over processes is the
+        value on the whole."""
+        embeddings = self.recommender.item_encoder(batch.items)
+        pool, multiplicity, weight = batch.items.items, None, 1.0
+        if (whole := batch.whole) is not None:
+            pool, multiplicity, weight = whole.pool, whole.multiplicity, whole.weight
+            if whole.sizes:
+                own = embeddings[: whole.sizes[self.processes.rank]]
+                embeddings = gather_rows(own, whole.sizes, self.processes.rank)
+        inputs = ObjectiveInputs(
+            states=self.recommender.user_states(embeddings, batch),
+            embeddings=embeddings,
+            sequences=batch.sequences,
+            mask=batch.mask,
+            log_popularity=cast("Tensor", self.log_popularity)[pool],
+            multiplicity=multiplicity,
         )
+        return weight * self.objective(inputs)
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss = self.loss(batch)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.mask))
+        self.log(
+            "train/loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            batch_size=batch.num_users,
+            sync_dist=self.processes.are_several,
+        )
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -106,28 +135,44 @@ class RecommenderModule(LightningModule):
     # -- evaluation ----------------------------------------------------------------------------------------------
 
     def encode_catalogue(self) -> Float[Tensor, "candidate dim"]:
-        """Embed every candidate with the current parameters."""
-        embeddings = []
-        num_items = len(cast("Tensor", self.log_popularity))
-        for start in range(0, num_items, _CATALOGUE_BATCH):
-            items = np.arange(start, min(start + _CATALOGUE_BATCH, num_items))
-            embeddings.append(self.recommender.item_encoder(self.content.batch(items).to(self.device)))
-        return torch.cat(embeddings)
+        """Embed every candidate with the current parameters; each of several processes embeds its part.
+
+        Parts are whole chunks, the same ones that a process alone would encode, so that the numbers are the same.
+        """
+        order = self.content.encoding_order(len(cast("Tensor", self.log_popularity)))
+        chunks = np.array_split(order, range(_CATALOGUE_BATCH, len(order), _CATALOGUE_BATCH))
+        own = chunks[self.processes.share(len(chunks))] or chunks[:1]  # who has none still takes part, with no rows
+        with self._without_compiler():
+            rows = torch.cat(
+                [self.recommender.item_encoder(self.content.batch(items).to(self.device)) for items in own]
+            )
+        if self.processes.are_several:
+            sizes = tuple(sum(map(len, chunks[part])) for part in self.processes.shares(len(chunks)))
+            rows = gather_rows(rows[: sizes[self.processes.rank]], sizes, self.processes.rank)
+        catalogue = torch.empty_like(rows)
+        catalogue[torch.from_numpy(order).to(self.device)] = rows
+        return catalogue
+
+    def rank_block(self, catalogue: Float[Tensor, "candidate dim"], batch: RankingBatch) -> None:
+        """Rank a block of users and keep the outcome in `ranks`."""
+        with self._without_compiler():
+            states = self.recommender.user_encoder(catalogue[batch.sequences], batch.mask)[:, -1]
+        ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.schedule.mask_history)
+        self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
+
+    def _without_compiler(self) -> AbstractContextManager[Any]:
+        return torch.compiler.set_stance("force_eager") if self.schedule.compiles else nullcontext()
 
     def on_validation_epoch_start(self) -> None:
         self._catalogue = self.encode_catalogue()
 
     def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
         assert self._catalogue is not None
-        states = self.recommender.user_encoder(self._catalogue[batch.sequences], batch.mask)[:, -1]
-        ranked = rank_by_embedding(states, self._catalogue, batch.targets, batch.seen, self.schedule.mask_history)
-        self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
+        self.rank_block(self._catalogue, batch)
 
     def on_validation_epoch_end(self) -> None:
-        ranks, is_unreachable = (tensor.cpu().numpy() for tensor in self.ranks.compute())
-        self.ranks.reset()
         self._catalogue = None
-        for name, value in ranking_metrics(ranks, is_unreachable).items():
+        for name, value in ranking_metrics(*self.ranks.take()).items():
             self.log(f"val/{name}", value)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------

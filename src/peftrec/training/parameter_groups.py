@@ -84,8 +84,9 @@ def count_parameters(fates: Iterable[ParameterFate]) -> dict[str, dict[str, int]
 
 def tensor_bytes(tensors: Iterable[torch.Tensor]) -> int:
     """Return the bytes of unique storages."""
-    storages = {}
-    for tensor in tensors:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
+    return sum({storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}.values())
+
+
+def storage_key(tensor: torch.Tensor) -> int:
+    """Return the identity of a living tensor's storage, which tensors without values have as well."""
+    return int(tensor.untyped_storage()._cdata)

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from peftrec import __version__
 from peftrec.data.fingerprint import content_hashes, data_hash
 from peftrec.data.split import Split
+from peftrec.processes import Processes
 from peftrec.results.record import Process, Provenance
 from peftrec.settings import Settings, settings_to_config
 
@@ -27,16 +28,25 @@ _WITHOUT_EFFECT = (
     "logger",
     "hidden_states.directory",
     "hidden_states.batch_size",
+    "hidden_states.placement",
     "evaluation.max_score_bytes",
     "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.negatives",  # but see `identify`
+    "trainer.gradient_checkpointing",
+    "trainer.compile",
     "trainer.num_workers",
     "trainer.decoded_image_bytes",
     "trainer.has_progress_bar",
     "trainer.detect_anomaly",
     "data.root",
     "towers.text.checkpoint",
+    "towers.text.file",
     "towers.text.revision",
     "towers.image.checkpoint",
+    "towers.image.file",
     "towers.image.revision",
 )
 """Keys that do not decide the result: paths (hashes of what lies there stand in), devices, workers, trackers."""
@@ -54,13 +64,26 @@ class Identity:
     provenance: Provenance
 
 
-def identify(settings: Settings, split: Split, device: torch.device) -> Identity:
-    """Hash configuration, data, towers and package version; loads no weights."""
+def identify(settings: Settings, split: Split, device: torch.device, processes: Processes | None = None) -> Identity:
+    """Hash configuration, data, towers and package version; loads no weights.
+
+    How many processes train does not decide the result, but where each has negatives of its own.
+    """
+    processes = processes or Processes()
     config = settings_to_config(settings)
-    towers = settings.towers.weights_hashes(seed=settings.seed) if settings.strategy.reads_content else {}
-    contents = content_hashes(split.items) if settings.strategy.reads_content else {}
+    reads_content = settings.strategy.reads_content
+    towers = settings.towers.weights_hashes(seed=settings.seed) if reads_content else {}
+    contents = content_hashes(split.items) if reads_content else {}
     data = data_hash(split)
-    decisive = {"config": decisive_config(config), "data": data, "content": contents, "towers": towers}
+    decisive: dict[str, Any] = {
+        "config": decisive_config(config),
+        "data": data,
+        "content": contents,
+        "towers": towers,
+        "preprocessing": settings.towers.preprocessing() if reads_content else {},
+    }
+    if settings.trainer.negatives == "local" and processes.are_several:
+        decisive["pools_of_negatives"] = processes.count
     config_hash = _hash({**decisive, "version": __version__})
     return Identity(
         run_id=f"{settings.strategy_name}-{config_hash[:12]}",
@@ -79,6 +102,8 @@ def identify(settings: Settings, split: Split, device: torch.device) -> Identity
                 **{package: version(package) for package in _PACKAGES},
             },
             device=device_name(device),
+            num_devices=processes.count,
+            num_nodes=processes.num_nodes,
         ),
     )
 

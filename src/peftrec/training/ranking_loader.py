@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from peftrec.data.loading import pad_left
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.ranking import Histories
+from peftrec.processes import Processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,16 @@ class RankingBlocks(Dataset[RankingBatch]):
         )
 
 
-def ranking_loader(cases: RankingCases, *, sequence_length: int, block: int) -> DataLoader[RankingBatch]:
-    """Return a loader over all users; batches come whole, without workers (they only slice arrays)."""
-    return DataLoader(RankingBlocks(cases, sequence_length=sequence_length, block=block), batch_size=None)
+def ranking_loader(
+    cases: RankingCases, *, sequence_length: int, block: int, processes: Processes | None = None
+) -> DataLoader[RankingBatch]:
+    """Return a loader over all users, or over this process's blocks of them; batches come whole, without workers
+    (they only slice arrays).
+
+    Where there are fewer blocks than processes, some rank the first block as well: none may have nothing to do, and
+    RankCollector counts a user once.
+    """
+    blocks = RankingBlocks(cases, sequence_length=sequence_length, block=block)
+    processes = processes or Processes()
+    own = range(processes.rank, len(blocks), processes.count)
+    return DataLoader(blocks, sampler=own or range(1), batch_size=None)

@@ -12,9 +12,19 @@ from lightning import Callback, LightningModule, Trainer
 from peftrec.data.split import Split
 from peftrec.errors import UserError
 from peftrec.files import write_atomically, write_stream_atomically
-from peftrec.results.record import RANKS_FILE, Epoch, ParameterCounts, Record, Status, read_record, write_record
+from peftrec.results.record import (
+    RANKS_FILE,
+    RECORD_FILE,
+    Epoch,
+    ParameterCounts,
+    Record,
+    Status,
+    read_record,
+    write_record,
+)
 from peftrec.settings import Settings
 from peftrec.training.efficiency import EfficiencyMeter
+from peftrec.training.endings import status_of
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import count_parameters, optimizer_groups
 from peftrec.training.provenance import Identity, this_process
@@ -35,7 +45,8 @@ def begin_record(settings: Settings, split: Split, identity: Identity, run_direc
         if earlier.effective_status() == "running" and earlier.process != this_process():
             raise UserError(
                 f"{run_directory}: process {earlier.process.process_id} on {earlier.process.host} runs this already; "
-                "wait for it or stop it, then give the same command again"
+                "wait for it or stop it, then give the same command again (if it died with its host, remove "
+                f"{run_directory / RECORD_FILE} first; the run still resumes)"
             )
     record = Record(
         run_id=identity.run_id,
@@ -74,7 +85,8 @@ def describe_parameters(module: RecommenderModule, learning_rates: dict[str, flo
 
 
 class RecordKeeper(Callback):
-    """Writes the record, and the epochs as CSV, after every epoch; listed after the meter whose history it copies."""
+    """Keeps the record up to date after every epoch, and in the first process writes it, and the epochs as CSV; listed
+    after the meter whose history it copies."""
 
     def __init__(self, record: Record, run_directory: Path, meter: EfficiencyMeter, *, writes_csv: bool) -> None:
         self.record = record
@@ -84,6 +96,8 @@ class RecordKeeper(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.record.epochs = self.meter.history()
+        if not trainer.is_global_zero:
+            return
         write_record(self.record, self.run_directory)
         if self.writes_csv:
             write_atomically(self.run_directory / EPOCHS_FILE, epochs_csv(self.record.epochs).encode())
@@ -122,3 +136,13 @@ def end_record(record: Record, run_directory: Path, status: Status, error: BaseE
     record.status = status
     record.error = None if error is None else f"{type(error).__name__}: {error}"
     write_record(record, run_directory)
+
+
+def record_failure(record: Record, run_directory: Path, error: BaseException) -> None:
+    """Write that the run failed, unless it was written already: of several processes the first to fail knows why, and
+    the others only that they lost it."""
+    written = read_record(run_directory)
+    if written.status == "running":
+        end_record(record, run_directory, status_of(error), error)
+    else:
+        record.status, record.error = written.status, written.error

@@ -9,7 +9,6 @@ import torch
 from peftrec.data.split import RankingCases, Split
 from peftrec.evaluation.floors import popularity_floor, random_floor
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.evaluation.ranking import rank_by_embedding
 from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.results.record import DataSummary, Evaluation, Metrics
 from peftrec.settings import Settings
@@ -28,17 +27,16 @@ class UserRanks:
 
 @torch.inference_mode()
 def rank_users(module: RecommenderModule, cases: RankingCases, *, sequence_length: int, block: int) -> UserRanks:
-    """Rank every user's target with the module's current parameters, in evaluation mode."""
+    """Rank every user's target with the module's current parameters, in evaluation mode.
+
+    Several processes share the blocks of users, and each gets the ranks of all.
+    """
     module.eval()
     catalogue = module.encode_catalogue()
-    ranks, unreachable = [], []
-    for batch in ranking_loader(cases, sequence_length=sequence_length, block=block):
-        moved = batch.to(module.device)
-        states = module.recommender.user_encoder(catalogue[moved.sequences], moved.mask)[:, -1]
-        ranked = rank_by_embedding(states, catalogue, moved.targets, moved.seen, module.schedule.mask_history)
-        ranks.append(ranked.ranks.cpu().numpy())
-        unreachable.append(ranked.is_unreachable.cpu().numpy())
-    return UserRanks(ranks=np.concatenate(ranks), is_unreachable=np.concatenate(unreachable))
+    for batch in ranking_loader(cases, sequence_length=sequence_length, block=block, processes=module.processes):
+        module.rank_block(catalogue, batch.to(module.device))
+    ranks, is_unreachable = module.ranks.take()
+    return UserRanks(ranks=ranks, is_unreachable=is_unreachable)
 
 
 def evaluate_test(

@@ -5,42 +5,30 @@ import itertools
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from transformers.utils import logging as transformers_logging
 
-from peftrec.data.loading import EpochOrder, TrainingBatches, training_loader
 from peftrec.data.split import Split
 from peftrec.errors import CheckpointError, RecordError, UserError
 from peftrec.files import remove_abandoned
+from peftrec.processes import Processes
 from peftrec.results.record import Evaluation, Record, Status, read_record
 from peftrec.settings import Settings, settings_from_config
-from peftrec.terminal import shows_progress
-from peftrec.training.assembly import Assembled, assemble, evaluation_block, prepare_data, resolve_device
-from peftrec.training.checkpoint import (
-    BEST,
-    LAST,
-    AtomicCheckpointIO,
-    checkpoint_bytes,
-    checkpoint_path,
-    epochs_to_train,
-    keep_best,
-    keep_last,
-)
-from peftrec.training.efficiency import EfficiencyMeter, TimedLoader
-from peftrec.training.endings import status_of
+from peftrec.training.assembly import assemble, prepare_data, resolve_device
+from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_bytes, checkpoint_path
+from peftrec.training.collectives import from_first, joined, wait_for_all
+from peftrec.training.fitting import fit
 from peftrec.training.module import RecommenderModule
-from peftrec.training.provenance import identify
-from peftrec.training.ranking_loader import ranking_loader
-from peftrec.training.run_record import RecordKeeper, begin_record, describe_parameters, end_record, write_ranks
+from peftrec.training.provenance import Identity, identify
+from peftrec.training.run_record import begin_record, describe_parameters, end_record, record_failure, write_ranks
 from peftrec.training.scoring import evaluate_test
 from peftrec.training.trackers import trackers
+from peftrec.training.trainer import check_strategy, parameter_dtype, with_precision
 
 _runs_of_this_process = itertools.count()
 _UNWRITABLE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
@@ -57,22 +45,31 @@ class RunOutcome:
 def train_run(settings: Settings) -> RunOutcome:
     """Train and evaluate one configuration; a finished run is not run again, an unfinished one resumes.
 
-    Whatever ends the run early is recorded and raised again.
+    Where several processes train together, each of them calls this. Whatever ends the run early is recorded and
+    raised again.
     """
     _quieten_libraries()
-    split = prepare_data(settings)
-    device = resolve_device(settings.trainer.accelerator)
-    identity = identify(settings, split, device)
-    run_directory = settings.experiment_directory / identity.run_id
-    with _explaining_unwritable(run_directory):
-        for folder in (run_directory, checkpoint_path(run_directory, BEST).parent):
-            remove_abandoned(folder)
-        record = begin_record(settings, split, identity, run_directory)
-        if record.status == "success":
-            return RunOutcome(run_directory, "success")
-        with _recording_failure(record, run_directory):
-            _run(settings, split, device, record, run_directory)
+    check_strategy(settings.trainer.strategy)
+    with joined(settings.trainer) as processes:
+        split = prepare_data(settings)
+        device = resolve_device(settings.trainer.accelerator)
+        settings = with_precision(settings, device)
+        identity = identify(settings, split, device, processes)
+        run_directory = settings.experiment_directory / identity.run_id
+        with _explaining_unwritable(run_directory):
+            record = from_first(processes, lambda: _begin(settings, split, identity, run_directory))
+            if record.status == "success":
+                return RunOutcome(run_directory, "success")
+            with _recording_failure(record, run_directory):
+                _run(settings, split, device, record, run_directory, processes)
+            wait_for_all(processes)
     return RunOutcome(run_directory, record.status)
+
+
+def _begin(settings: Settings, split: Split, identity: Identity, run_directory: Path) -> Record:
+    for folder in (run_directory, checkpoint_path(run_directory, BEST).parent):
+        remove_abandoned(folder)
+    return begin_record(settings, split, identity, run_directory)
 
 
 def evaluate_run(run_directory: Path) -> Evaluation:
@@ -90,7 +87,7 @@ def evaluate_run(run_directory: Path) -> Evaluation:
     for name in ("data_hash", "content_hashes", "tower_revisions"):
         if getattr(identity.provenance, name) != getattr(record.provenance, name):
             raise RecordError(f"{run_directory}: {name} differs from the recorded one; data or towers were changed")
-    module = assemble(settings, split, device).module.to(device)
+    module = assemble(settings, split, device).module.to(device, parameter_dtype(settings.trainer.precision))
     load_best(module, run_directory)
     validation = record.evaluation.validation if record.evaluation else {}
     return evaluate_test(module, settings, split, validation=validation)[0]
@@ -109,92 +106,41 @@ def load_best(module: RecommenderModule, run_directory: Path) -> int:
     return int(checkpoint["epoch"])
 
 
-def _run(settings: Settings, split: Split, device: torch.device, record: Record, run_directory: Path) -> None:
+def _run(
+    settings: Settings,
+    split: Split,
+    device: torch.device,
+    record: Record,
+    run_directory: Path,
+    processes: Processes,
+) -> None:
     is_first = next(_runs_of_this_process) == 0
-    assembled = assemble(settings, split, device)
+    assembled = assemble(settings, split, device, processes)
+    assembled.module.processes = processes
     record.parameters = describe_parameters(assembled.module, dict(assembled.module.schedule.learning_rates))
-    with trackers(settings.logger, record, run_directory) as loggers:
-        meter = _fit(settings, split, assembled, record, run_directory, loggers)
+    with _first_ones_trackers(settings, record, run_directory, processes) as loggers:
+        meter = fit(settings, split, assembled, record, run_directory, loggers)
         module = assembled.module.to(device)
         record.chosen_epoch = load_best(module, run_directory)
         record.epochs = meter.history()
         record.checkpoint_bytes = checkpoint_bytes(run_directory)
-        store = assembled.store
         record.efficiency = meter.efficiency(
             chosen_epoch=record.chosen_epoch,
-            store_seconds=None if store is None else store.manifest.build_seconds,
-            store_bytes=None if store is None else store.num_bytes,
+            store=assembled.store,
             is_isolated=is_first,
         )
         validation = record.epochs[record.chosen_epoch].validation
         record.evaluation, ranked = evaluate_test(module, settings, split, validation=validation)
-        write_ranks(ranked, split, run_directory)
-        end_record(record, run_directory, "success")
+        record.status = "success"
+        if processes.is_first:
+            write_ranks(ranked, split, run_directory)
+            end_record(record, run_directory, "success")
 
 
-def _fit(
-    settings: Settings,
-    split: Split,
-    assembled: Assembled,
-    record: Record,
-    run_directory: Path,
-    loggers: list[Logger],
-) -> EfficiencyMeter:
-    order = EpochOrder(
-        len(split.windows),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        max_batches=settings.trainer.max_steps_per_epoch,
-        overfit_batches=settings.trainer.overfit_batches,
-    )
-    dataset = TrainingBatches(split.windows, assembled.module.content, length=split.sequence_length + 1)
-    loader = TimedLoader(training_loader(dataset, order, num_workers=settings.trainer.num_workers))
-    meter = EfficiencyMeter(loader, resident_before_model=assembled.resident_before_model)
-    keeper = RecordKeeper(record, run_directory, meter, writes_csv=settings.logger.csv)
-    trainer = _trainer(settings, run_directory, [meter, keeper], loggers)
-    last = checkpoint_path(run_directory, LAST)
-    trainer.fit(
-        assembled.module,
-        train_dataloaders=loader,
-        val_dataloaders=ranking_loader(
-            split.validation, sequence_length=split.sequence_length, block=evaluation_block(settings, split)
-        ),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=True,
-    )
-    return meter
-
-
-def _trainer(settings: Settings, run_directory: Path, measuring: list[Callback], loggers: list[Logger]) -> Trainer:
-    shows = settings.trainer.has_progress_bar and shows_progress()
-    stopping = EarlyStopping(
-        monitor=f"val/{settings.evaluation.monitor}", mode="max", patience=settings.evaluation.patience
-    )
-    bars: list[Callback] = [RichProgressBar()] if shows else []
-    return Trainer(
-        accelerator=settings.trainer.accelerator,
-        devices=1,
-        precision=settings.trainer.precision,
-        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.trainer.max_epochs),
-        detect_anomaly=settings.trainer.detect_anomaly,
-        deterministic=settings.trainer.is_deterministic,
-        # The order of the callbacks is the order of their work: measure, record, decide, then save what all decided.
-        callbacks=[
-            *measuring,
-            *bars,
-            stopping,
-            keep_best(run_directory, settings.evaluation.monitor),
-            keep_last(run_directory),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        logger=loggers or False,
-        log_every_n_steps=1,  # nothing is logged by step; the default of 50 only warns about short epochs
-        default_root_dir=run_directory,
-        enable_progress_bar=shows,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
+def _first_ones_trackers(
+    settings: Settings, record: Record, run_directory: Path, processes: Processes
+) -> AbstractContextManager[list[Logger]]:
+    return trackers(settings.logger, record, run_directory) if processes.is_first else nullcontext([])
 
 
 @contextmanager
@@ -202,7 +148,7 @@ def _recording_failure(record: Record, run_directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        end_record(record, run_directory, status_of(error), error)
+        record_failure(record, run_directory, error)
         raise
 
 
@@ -226,6 +172,8 @@ _NO_NEWS = (
     r"Found \d+ module\(s\) in eval mode.*",
     # Resuming into a run's own checkpoint folder is what a run does.
     r"Checkpoint directory .* exists and is not empty.*",
+    # All processes log the same validation figures, which a mean over them could only round.
+    r"It is recommended to use `self\.log\('val/.*sync_dist=True.*",
     # Lightning 2.6's own call, deprecated by torch.
     r"`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )

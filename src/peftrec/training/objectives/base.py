@@ -17,13 +17,15 @@ class ObjectiveInputs:
     states: Float[Tensor, "user step dim"]
     """User states; the state at a step predicts the item one step later."""
     embeddings: Float[Tensor, "item dim"]
-    """Embeddings of the batch's distinct items."""
+    """Embeddings of the batch's distinct items, whoever's they are."""
     sequences: Int[Tensor, "user next_step"]
     """Row of `embeddings` at each place; meaningless where `mask` is false."""
     mask: Bool[Tensor, "user next_step"]
     """True where an item stands."""
     log_popularity: Float[Tensor, " item"]
     """Log of each distinct item's share of the training interactions."""
+    multiplicity: Float[Tensor, " item"] | None = None
+    """How often each item stands in the batch; null where `sequences` is the whole batch and can be counted."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -28,7 +28,10 @@ class DebiasedCrossEntropy(Objective):
         num_users, num_steps, _ = inputs.states.shape
         num_items = inputs.embeddings.shape[0]
         own = own_items(inputs.sequences, inputs.mask, num_items)
-        correction = _log_multiplicity(inputs.sequences, inputs.mask, num_items) - inputs.log_popularity
+        multiplicity = inputs.multiplicity
+        if multiplicity is None:
+            multiplicity = count_items(inputs.sequences, inputs.mask, num_items)
+        correction = multiplicity.log().to(inputs.log_popularity.dtype) - inputs.log_popularity
         logits = torch.matmul(inputs.states, inputs.embeddings.T)
         negatives = (logits + correction).masked_fill(own[:, None, :], REJECTED)
         targets = inputs.sequences[:, 1:]
@@ -49,8 +52,9 @@ def own_items(
     return counts.scatter_add(1, sequences, mask.to(torch.int32)) > 0
 
 
-def _log_multiplicity(
+def count_items(
     sequences: Int[Tensor, "user next_step"], mask: Bool[Tensor, "user next_step"], num_items: int
 ) -> Float[Tensor, " item"]:
+    """Count how often each item stands in the windows."""
     counts = torch.zeros(num_items, device=sequences.device)
-    return counts.scatter_add(0, sequences.reshape(-1), mask.reshape(-1).to(counts.dtype)).log()
+    return counts.scatter_add(0, sequences.reshape(-1), mask.reshape(-1).to(counts.dtype))

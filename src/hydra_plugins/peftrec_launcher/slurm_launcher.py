@@ -1,0 +1,164 @@
+"""`hydra/launcher=slurm`: every job of a sweep a job of a Slurm array, submitted by submitit.
+
+The plugin hydra-submitit-launcher does the work on the nodes. Submitting and waiting is done here, because its launcher
+checks nothing beforehand and loses a whole sweep when one job dies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from peftrec.errors import SettingsError
+
+if TYPE_CHECKING:
+    from peftrec.isolation import Job, JobOutcome
+    from peftrec.sweep import Sweep
+
+_OF_ANY_CLUSTER = {"cpus_per_task", "gpus_per_node", "mem_gb", "name", "nodes", "tasks_per_node", "timeout_min"}
+"""Parameters that submitit names without the cluster."""
+
+
+@dataclass
+class SlurmLauncherConf:
+    """What `hydra.launcher` may hold: `hydra.launcher.partition=gpu`. Null leaves a value to the cluster."""
+
+    _target_: str = "hydra_plugins.peftrec_launcher.slurm_launcher.SlurmLauncher"
+    partition: str = MISSING
+    gpus_per_node: int | None = 1
+    """As many as `trainer.devices`."""
+    cpus_per_task: int | None = 8
+    mem_gb: int | None = 64
+    timeout_min: int = 24 * 60
+    array_parallelism: int = 16
+    """Jobs at a time."""
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    nodes: int = 1
+    """As many as `trainer.num_nodes`."""
+    tasks_per_node: int = 1
+    """One task starts a process for each device itself; on several nodes, as many tasks as `trainer.devices`."""
+    max_num_timeout: int = 3
+    """How often a job that ran out of time is submitted again; it resumes at its last completed epoch."""
+    setup: list[str] | None = None
+    """Shell lines before the job: `module load cuda`."""
+    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    """Further options of sbatch."""
+    folder: str = "${hydra.sweep.dir}/.submitit/%j"
+    """Where scripts and output of the jobs lie, on a file system that the nodes share, as `runs_dir` must."""
+    cluster: str = "slurm"
+    """submitit's `local` runs the jobs on this machine, to try out a sweep."""
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="peftrec")
+
+
+class SlurmLauncher(Launcher):
+    """Checks every job before it submits the first, waits for all, and tells Hydra that all completed."""
+
+    def __init__(self, folder: str, cluster: str, max_num_timeout: int, **parameters: Any) -> None:
+        self.folder = folder
+        self.cluster = cluster
+        self.max_num_timeout = max_num_timeout
+        self.parameters = parameters
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra gives; the task function is a peftrec.sweep.Sweep."""
+        self.hydra_context = hydra_context
+        self.sweep = cast("Sweep", task_function)
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from peftrec.sweep import check_jobs
+
+        loader = self.hydra_context.config_loader
+        jobs = check_jobs([loader.load_sweep_config(self.config, list(each)) for each in job_overrides], job_overrides)
+        self.sweep.submitted |= dict(enumerate(jobs, start=initial_job_idx))
+        outcomes = self._run(jobs, job_overrides, initial_job_idx)
+        return [
+            JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=outcome)
+            for overrides, outcome in zip(job_overrides, outcomes, strict=True)
+        ]
+
+    def _run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
+        executor, on_node = self._executor(), self._on_node()
+        numbers = range(first_number, first_number + len(jobs))
+        submitted = executor.map_array(
+            on_node,
+            [list(overrides) for overrides in job_overrides],
+            ["hydra.sweep.dir"] * len(jobs),
+            list(numbers),
+            [f"job_id_for_{number}" for number in numbers],
+            [Singleton.get_state()] * len(jobs),
+        )
+        directory = Path(self.config.hydra.sweep.dir)
+        print(f"submitted {', '.join(f'{task.job_id} {job.label}' for task, job in zip(submitted, jobs, strict=True))}")
+        outcomes = []
+        try:
+            for task, job in zip(submitted, jobs, strict=True):
+                outcomes.append(_outcome(task, job))
+                self.sweep.keep(outcomes[-1:], directory)
+        except KeyboardInterrupt:
+            print(f"the jobs go on without this process; scancel {submitted[0].job_id.split('_')[0]} ends them")
+            raise
+        return outcomes
+
+    def _executor(self) -> Any:
+        retries = {"slurm_max_num_timeout": self.max_num_timeout} if self.cluster == "slurm" else {}
+        try:
+            executor = _imported("submitit").AutoExecutor(folder=self.folder, cluster=self.cluster, **retries)
+        except RuntimeError as error:
+            raise SettingsError(f"hydra/launcher=slurm: {error}; give the command on a node that submits") from error
+        plain = {
+            name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            for name, value in self.parameters.items()
+        }
+        executor.update_parameters(
+            name="peftrec",
+            **{name if name in _OF_ANY_CLUSTER else f"slurm_{name}": value for name, value in plain.items()},
+        )
+        return executor
+
+    def _on_node(self) -> Any:
+        """Return the plugin's launcher: a function on the nodes, which submits itself again after a timeout."""
+        plugin = _imported("hydra_plugins.hydra_submitit_launcher.submitit_launcher").BaseSubmititLauncher()
+        plugin.setup(hydra_context=self.hydra_context, task_function=self.sweep, config=self.config)
+        return plugin
+
+
+def _imported(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SettingsError(
+            f'hydra/launcher=slurm: {error.name} is not installed; pip install "peftrec[slurm]"'
+        ) from error
+
+
+def _outcome(task: Any, job: "Job") -> "JobOutcome":
+    """Wait for a submitted job; one that ended without a word is a result like any other."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
+
+    from peftrec.isolation import JobOutcome
+
+    try:
+        outcome: JobOutcome = task.results()[0].return_value
+    except (UncompletedJobError, FailedJobError, FailedSubmissionError) as error:
+        said = str(error).strip().splitlines()
+        return JobOutcome(
+            label=job.label,
+            overrides=job.overrides,
+            status="failed",
+            error=f"{type(error).__name__}: {said[0] if said else 'no message'}; see {task.paths.stderr}",
+            seconds=0.0,
+        )
+    return outcome

@@ -1,0 +1,137 @@
+"""What processes that train together tell each other; alone, each of these does nothing but its own part."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+from jaxtyping import Float
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from torch import Tensor, distributed
+
+from peftrec.errors import SettingsError
+from peftrec.processes import Processes, processes_of_environment, torchrun_environment
+from peftrec.settings import TrainerSettings
+
+_LONGEST_WAIT = timedelta(days=1)  # the others wait while the first builds a store; torch's default is ten minutes
+_FIRST_PORT, _NUM_PORTS = 12000, 16000  # below those that systems give to whoever asks for any
+
+Value = TypeVar("Value")
+
+
+@contextmanager
+def joined(trainer: TrainerSettings) -> Iterator[Processes]:
+    """Join the processes that were started together, and yield this one's place among them.
+
+    Raises SettingsError where their number is not what the settings ask for.
+    """
+    processes = processes_of_environment() or Processes()
+    _check_number(trainer, processes)
+    if not processes.are_several or distributed.is_initialized():
+        yield processes
+        return
+    if "RANK" not in os.environ:
+        os.environ.update(_slurms_meeting_point(processes))
+    backend = "gloo"
+    if trainer.accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        _choose_device(processes)
+        backend = "nccl"
+    distributed.init_process_group(backend, rank=processes.rank, world_size=processes.count, timeout=_LONGEST_WAIT)
+    yield processes
+    distributed.destroy_process_group()  # not after a failure: the others may be waiting where this one never comes
+
+
+def _check_number(trainer: TrainerSettings, processes: Processes) -> None:
+    asked = processes.count // processes.num_nodes if trainer.devices == "auto" else trainer.devices
+    if processes.count != asked * trainer.num_nodes:
+        raise SettingsError(
+            f"trainer.devices={trainer.devices} and trainer.num_nodes={trainer.num_nodes} do not fit the "
+            f"{processes.count} processes on {processes.num_nodes} nodes that were started: start one process a "
+            "device, by `peftrec train` on one node, by srun or torchrun on several"
+        )
+
+
+def _slurms_meeting_point(processes: Processes) -> dict[str, str]:
+    """Return where the processes of a Slurm step meet without a word: its first node, a port made of its number."""
+    address = SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
+    number = 7 * int(os.environ["SLURM_JOB_ID"]) + int(os.environ["SLURM_STEP_ID"])
+    return torchrun_environment(processes, address=address, port=_FIRST_PORT + number % _NUM_PORTS)
+
+
+def _choose_device(processes: Processes) -> None:
+    if processes.local_rank >= torch.cuda.device_count():
+        raise SettingsError(
+            f"trainer.devices: process {processes.local_rank} of this node sees only {torch.cuda.device_count()} CUDA "
+            "devices; ask for them per node and not per task (srun --gpus-per-node)"
+        )
+    torch.cuda.set_device(processes.local_rank)
+
+
+def wait_for_all(processes: Processes) -> None:
+    """Return when every process has come here."""
+    if processes.are_several:
+        distributed.barrier()
+
+
+@contextmanager
+def first_goes_ahead(processes: Processes) -> Iterator[None]:
+    """Let the first process finish the block before the others enter it: what it makes, they find."""
+    if not processes.is_first:
+        wait_for_all(processes)
+    yield
+    if processes.is_first:
+        wait_for_all(processes)
+
+
+def from_first(processes: Processes, function: Callable[[], Value]) -> Value:
+    """Run `function` in the first process and return its value in all; what it raises, all raise."""
+    if not processes.are_several:
+        return function()
+    outcome: list[Any] = [None, None]
+    if processes.is_first:
+        try:
+            outcome[0] = function()
+        except Exception as error:  # raised again below, here and in every other process
+            outcome[1] = error
+    distributed.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return cast("Value", outcome[0])
+
+
+def collected(processes: Processes, value: Value) -> list[Value]:
+    """Return every process's value, in the order of ranks."""
+    if not processes.are_several:
+        return [value]
+    values: list[Any] = [None] * processes.count
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def gather_rows(rows: Float[Tensor, "own dim"], sizes: tuple[int, ...], rank: int) -> Float[Tensor, "all dim"]:
+    """Return the rows of all processes, in the order of ranks; process r holds `sizes[r]` of them.
+
+    The gradient reaches the rows of every process: each receives what all of them derived for its rows.
+    """
+    gathered: Tensor = _GatherRows.apply(rows, sizes, rank)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, sizes: tuple[int, ...], rank: int) -> Tensor:
+        longest = max(sizes)  # unequal shapes abort gloo
+        padded = rows.new_zeros(longest, rows.shape[1])
+        padded[: sizes[rank]] = rows
+        parts = [torch.empty_like(padded) for _ in sizes]
+        distributed.all_gather(parts, padded)
+        ctx.start, ctx.size = sum(sizes[:rank]), sizes[rank]
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total[ctx.start : ctx.start + ctx.size], None, None

@@ -1,0 +1,136 @@
+"""Lightning's Trainer as every run uses it: precision, devices, and the callbacks in their order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.precision import HalfPrecision
+from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
+from torch.nn.parallel import DistributedDataParallel
+
+from peftrec.errors import SettingsError
+from peftrec.models.towers import Towers
+from peftrec.processes import Processes
+from peftrec.settings import Settings
+from peftrec.terminal import shows_progress
+from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
+
+_SYNCS_BUFFERS = (  # torch 2.13 renamed it
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+_OWN_PROCESSES = ("spawn", "fork", "notebook")  # strategies that start processes themselves; ours are started already
+
+
+def build_trainer(
+    settings: Settings,
+    run_directory: Path,
+    processes: Processes,
+    *,
+    measuring: Sequence[Callback],
+    loggers: Sequence[Logger],
+) -> Trainer:
+    """Return the Trainer of a run whose process group is joined already."""
+    shows = settings.trainer.has_progress_bar and shows_progress()
+    stopping = EarlyStopping(
+        monitor=f"val/{settings.evaluation.monitor}", mode="max", patience=settings.evaluation.patience
+    )
+    is_half = settings.trainer.precision == "bf16-true"
+    bars: list[Callback] = [RichProgressBar()] if shows else []
+    # Named, so that Lightning never takes a Slurm job of one task for more than it is.
+    cluster: ClusterEnvironment = TorchElasticEnvironment() if processes.are_several else LightningEnvironment()
+    return Trainer(
+        accelerator=settings.trainer.accelerator,
+        devices=processes.count // processes.num_nodes,
+        num_nodes=processes.num_nodes,
+        strategy=lightning_strategy(settings.trainer.strategy, processes),
+        precision=None if is_half else settings.trainer.precision,  # type: ignore[arg-type]  # `auto` is resolved
+        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.trainer.max_epochs),
+        accumulate_grad_batches=settings.trainer.accumulate_batches,
+        detect_anomaly=settings.trainer.detect_anomaly,
+        deterministic=settings.trainer.is_deterministic,
+        # The order of the callbacks is the order of their work: measure, record, decide, then save what all decided.
+        callbacks=[
+            *measuring,
+            *bars,
+            stopping,
+            keep_best(run_directory, settings.evaluation.monitor),
+            keep_last(run_directory),
+        ],
+        plugins=[AtomicCheckpointIO(), cluster, *([WholeBfloat16("bf16-true")] if is_half else [])],
+        logger=list(loggers) or False,
+        log_every_n_steps=1,  # nothing is logged by step; the default of 50 only warns about short epochs
+        default_root_dir=run_directory,
+        enable_progress_bar=shows,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+class WholeBfloat16(HalfPrecision):
+    """Lightning's own, for frozen batches: it would convert them in place, and they hold no floats that need it."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def lightning_strategy(name: str, processes: Processes) -> str | Strategy:
+    """Return what joins the processes. Raises SettingsError for a name that cannot work here."""
+    check_strategy(name)
+    if not processes.are_several:
+        return "auto"
+    if name in ("auto", "ddp"):
+        constant_buffers: dict[str, Any] = {_SYNCS_BUFFERS: False}  # equal in all processes from the start
+        return DDPStrategy(**constant_buffers)
+    return name
+
+
+def check_strategy(name: str) -> None:
+    """Raise SettingsError unless it is `auto` or one of Lightning's that keep whole parameters in every process."""
+    fitting = [
+        each
+        for each in StrategyRegistry.available_strategies()
+        if each.startswith("ddp") and not any(word in each for word in _OWN_PROCESSES)
+    ]
+    if name != "auto" and name not in fitting:
+        reason = (
+            "divides parameters or starts processes itself, which evaluation and launching here do not allow"
+            if name in StrategyRegistry.available_strategies()
+            else "is no strategy of Lightning"
+        )
+        raise SettingsError(f"trainer.strategy: {name} {reason}; choose one of auto, {', '.join(fitting)}")
+
+
+def with_precision(settings: Settings, device: torch.device) -> Settings:
+    """Replace `precision: auto` by what it means on the device."""
+    if settings.trainer.precision != "auto":
+        return settings
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    precision: Any = "bf16-mixed" if has_bfloat16 else "32-true"
+    return replace(settings, trainer=replace(settings.trainer, precision=precision))
+
+
+def parameter_dtype(precision: str) -> torch.dtype:
+    """Return the type that Lightning gives the parameters."""
+    return torch.bfloat16 if precision == "bf16-true" else torch.float32
+
+
+def checkpoint_activations(towers: Towers) -> None:
+    """Let the blocks of towers that train keep their inputs alone."""
+    for tower in towers.present().values():
+        if any(parameter.requires_grad for parameter in tower.parameters()):
+            encoder = tower.encoder
+            # transformers renamed the method in 5.23; the old name warns there, the new one is missing before.
+            enable = getattr(encoder, "activation_checkpointing_enable", None) or encoder.gradient_checkpointing_enable
+            enable({"use_reentrant": False})

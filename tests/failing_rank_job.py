@@ -1,0 +1,21 @@
+"""Stands in for `peftrec.job`: the second process runs out of memory in the second epoch."""
+
+import sys
+from typing import Any
+
+from peftrec.job import die_with_parent, main
+from peftrec.training.module import RecommenderModule
+
+original = RecommenderModule.training_step
+
+
+def fail_in_second_epoch(self: RecommenderModule, batch: Any, batch_idx: int) -> Any:
+    if self.processes.rank == 1 and self.current_epoch == 1:
+        raise MemoryError("of the second process")
+    return original(self, batch, batch_idx)
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    RecommenderModule.training_step = fail_in_second_epoch  # type: ignore[method-assign]
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""Stands in for `peftrec.job`: processes that end well, or of which one ends in the way that the job's name says."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> int:
+    job_file, outcome_file = map(Path, sys.argv[1:])
+    config = json.loads(job_file.read_text())
+    place = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "OMP_NUM_THREADS")}
+    Path(config["runs_dir"], f"rank-{place['RANK']}").write_text(json.dumps(place))
+    report = {"status": "success", "run_directory": f"of {place['RANK']}", "error": None}
+    is_second = place["RANK"] == "1"
+    match config["name"]:
+        case "killed" if is_second:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "fails":
+            time.sleep(0.0 if is_second else 0.5)
+            report |= {"status": "failed", "error": "the cause" if is_second else "lost the other one"}
+        case "waits" | "killed":
+            time.sleep(60)
+    outcome_file.write_text(json.dumps(report))
+    return 0 if report["status"] == "success" else 1
+
+
+if __name__ == "__main__":
+    from peftrec.job import die_with_parent
+
+    die_with_parent()
+    sys.exit(main())
