@@ -52,10 +52,10 @@ efficiency-sets:
 	$(BIN)/python benchmarks/share_of_matrix_rate.py runs/$(NAME)
 
 test: $(STAMP) ## Run the tests, without those that are slow or need a GPU
-	$(BIN)/python -m pytest -m "$(QUICK)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(QUICK)"
 
 test-all: $(STAMP) ## Run all tests that this machine can run
-	$(BIN)/python -m pytest -m "not benchmark"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not benchmark"
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(BIN)/ruff check
