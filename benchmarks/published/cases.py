@@ -7,6 +7,7 @@ from peftrec.strategies.full import Full
 from peftrec.strategies.lora import LoRA
 from published import their_models
 from published.bench import Case
+from published.from_disk import cached_step_from_disk
 from published.loss import loss_alone
 from published.ranking import evaluation
 from published.steps import cached_step, embedded_step, uncached_step
@@ -16,6 +17,9 @@ _STEP = "training step with optimizer; inputs on the device"
 CASES = {
     "cached_step": Case(
         run=cached_step, timed="training step with optimizer, from the users' ids on; states gathered in memory"
+    ),
+    "cached_step_from_disk": Case(
+        run=cached_step_from_disk, timed="the same with reading the states: a file an item and modality, or our store"
     ),
     "cached_step_bf16": Case(
         run=partial(cached_step, in_bfloat16=True),

@@ -36,6 +36,7 @@ class PublishedCode:
 
     model: ModuleType
     metrics: ModuleType
+    dataset: ModuleType
     parameters: ModuleType
 
     def arguments(self, **changes: object) -> Namespace:
@@ -65,6 +66,7 @@ def load_published(checkout: Path, variant: Variant) -> PublishedCode:
         return PublishedCode(
             model=importlib.import_module("model.model"),
             metrics=importlib.import_module("data_utils.metrics"),
+            dataset=importlib.import_module("data_utils.dataset"),
             parameters=importlib.import_module("parameters"),
         )
 
