@@ -120,3 +120,9 @@ def test_prune_names_first_and_removes_on_demand(stores: Path, capsys: pytest.Ca
     assert left.name == key_of("float16").folder_name()
     assert "removed 1 of 1" in run(capsys, "prune", str(left), "yes=true")[1]
     assert not list(stores.iterdir())
+
+
+def test_verify_of_a_folder_without_a_store_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, errors = run(capsys, "verify", str(tmp_path))
+    assert status == 2
+    assert f"error: {tmp_path}: no store here" in errors

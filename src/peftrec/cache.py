@@ -82,7 +82,11 @@ def verify(words: list[str]) -> int:
     from peftrec.hidden_states.verification import find_problems
 
     status = 0
-    for store in find_stores(place_of(words)):
+    place = place_of(words)
+    stores = find_stores(place)
+    if not stores:
+        raise StoreError(f"{place}: no store here; give a folder of stores, or one, named by 16 hexadecimal digits")
+    for store in stores:
         if store.state in ("building", "abandoned"):
             print(f"{store.folder}: {store.state}, {store.note}")
             continue
@@ -105,7 +109,9 @@ def show(words: list[str]) -> int:
     place = place_of(words)
     stores = find_stores(place)
     print_table(stores)
-    print(f"{len(stores)} stores in {place}, {megabytes(sum(store.num_bytes for store in stores))}")
+    print(
+        f"{len(stores)} store{'s' * (len(stores) != 1)} in {place}, {megabytes(sum(store.num_bytes for store in stores))}"
+    )
     return 0
 
 
