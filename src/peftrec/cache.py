@@ -109,9 +109,8 @@ def show(words: list[str]) -> int:
     place = place_of(words)
     stores = find_stores(place)
     print_table(stores)
-    print(
-        f"{len(stores)} store{'s' * (len(stores) != 1)} in {place}, {megabytes(sum(store.num_bytes for store in stores))}"
-    )
+    number = "1 store" if len(stores) == 1 else f"{len(stores)} stores"
+    print(f"{number} in {place}, {megabytes(sum(store.num_bytes for store in stores))}")
     return 0
 
 
