@@ -79,6 +79,7 @@ def checkout(tmp_path: Path) -> Path:
             "model/model.py": f"import torchvision.transforms as transforms\nNAME = {variant!r}",
             "data_utils/__init__.py": "from .metrics import *",
             "data_utils/metrics.py": "import lmdb\nfrom model import NAME",
+            "data_utils/dataset.py": "import torchvision as tv",
             "parameters.py": "import argparse\n\n\ndef parse_args():\n    parser = argparse.ArgumentParser()\n"
             "    parser.add_argument('--batch_size', type=int, default=64)\n    return parser.parse_args()\n",
         }
