@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from peftrec.configuration import config_directory
 from peftrec.errors import SettingsError, UserError
@@ -127,6 +127,8 @@ def _options(group: str, loader: ConfigLoader, prefix: str = "") -> list[str]:
 
 
 def _interpolation_message(error: OmegaConfBaseException) -> str:
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is required: set {error.full_key}=VALUE"
     reason = str(error).splitlines()[0]
     return f"{error.full_key}: {reason}" if error.full_key else reason
 

@@ -68,7 +68,7 @@ def test_a_mistake_stops_the_sweep_before_anything_is_submitted(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["hydra/launcher=slurm"], "hydra.launcher.partition"),
+        (["hydra/launcher=slurm"], "hydra.launcher.partition is required: set hydra.launcher.partition="),
         ([*SLURM, "hydra.launcher.partitoin=gpu"], "partitoin"),
     ],
 )
