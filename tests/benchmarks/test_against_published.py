@@ -209,6 +209,7 @@ def test_unknown_cases_are_refused() -> None:
 def test_every_case_runs(name: str, data_root: Path, request: pytest.FixtureRequest) -> None:
     path = request.config.getoption("--published")
     if path is None:
+        # The published code has no licence to redistribute, so only whoever fetched it can run this.
         pytest.skip("no checkout of the published code; name one with --published")
     work = workload.load_workload(TINY, data_root, Path(path))
     bench = Bench(work=work, checkout=Path(path), device=CPU, num_pairs=1, num_warm=0)

@@ -335,6 +335,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode:
+        # Only root may mount; the tests above fill disks by limits, which need no right.
         pytest.skip("may not mount a file system here")
     try:
         yield place

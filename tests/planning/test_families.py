@@ -12,8 +12,10 @@ from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBa
 from peftrec.data.content import ItemContent
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.step import StepPlanner
+from peftrec.settings import Settings
 from peftrec.training.assembly import build_module
 from peftrec.training.item_side import load_towers
+from peftrec.training.module import RecommenderModule
 from peftrec.training.probe import probe_step
 from small_families import CHECKPOINTS
 from small_plans import settings_of
@@ -48,6 +50,20 @@ def real_batch(side: int) -> SequenceBatch:
     )
 
 
+def real_module(settings: Settings) -> RecommenderModule:
+    """Build what the run would train."""
+    module = build_module(
+        settings,
+        load_towers(settings, with_weights=True),
+        content=ItemContent(),
+        log_popularity=torch.zeros(20),
+        sequence_length=10,
+        states=None,
+    )
+    module.set_training_modes()
+    return module
+
+
 def config_of(name: str, tmp_path: Path) -> dict[str, Any]:
     """Save the config of a family's small checkpoint, which is all that a plan reads of it."""
     AutoConfig.for_model(**CHECKPOINTS[name].architecture()).save_pretrained(tmp_path / name)
@@ -66,15 +82,7 @@ def test_a_planned_step_is_the_measured_one(text: str, image: str, strategy: str
         },
     )
     planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
-    module = build_module(
-        settings,
-        load_towers(settings, with_weights=True),
-        content=ItemContent(),
-        log_popularity=torch.zeros(20),
-        sequence_length=10,
-        states=None,
-    )
-    module.set_training_modes()
+    module = real_module(settings)
     assert settings.towers.image_encoder is not None
     measured = probe_step(module, real_batch(settings.towers.image_encoder.transform().height))
     assert planned.exact_bytes.parameters == measured.parameter_bytes
@@ -88,15 +96,7 @@ def test_ready_features_are_planned_from_their_file(tmp_path: Path) -> None:
     towers = {"text": {"_target_": "peftrec.models.features.ReadyFeatures", "file": str(tmp_path / "text.npy")}}
     settings = settings_of(tmp_path, "iisan", towers={**towers, "image": None})
     planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
-    module = build_module(
-        settings,
-        load_towers(settings, with_weights=True),
-        content=ItemContent(),
-        log_popularity=torch.zeros(20),
-        sequence_length=10,
-        states=None,
-    )
-    module.set_training_modes()
+    module = real_module(settings)
     batch = real_batch(16)
     states = torch.zeros(SHAPE.num_items, 5, 16, dtype=torch.float16)
     items = ItemBatch(items=batch.items.items, text=FeatureBatch(states=states))

@@ -6,16 +6,14 @@ Hydra imports this file whenever it starts, so everything that takes time is imp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+from hydra_plugins.peftrec_launcher.checked_launcher import CheckedLauncher
 
 if TYPE_CHECKING:
-    from peftrec.sweep import Sweep
+    from peftrec.isolation import Job, JobOutcome
 
 
 @dataclass
@@ -32,32 +30,13 @@ class IsolatedLauncherConf:
 ConfigStore.instance().store(group="hydra/launcher", name="isolated", node=IsolatedLauncherConf, provider="peftrec")
 
 
-class IsolatedLauncher(Launcher):
-    """Checks every job before it starts the first, and tells Hydra that all completed.
-
-    A job that ended badly is a result like any other (see peftrec.isolation); a job that Hydra is told failed would
-    stop the sweep.
-    """
+class IsolatedLauncher(CheckedLauncher):
+    """Runs jobs as processes of this machine (see peftrec.isolation)."""
 
     def __init__(self, slots: int | None, module: str) -> None:
         self.slots = slots
         self.module = module
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives; the task function is a peftrec.sweep.Sweep."""
-        self.hydra_context = hydra_context
-        self.sweep = cast("Sweep", task_function)
-        self.config = config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from peftrec.sweep import check_jobs
-
-        loader = self.hydra_context.config_loader
-        composed = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        jobs = check_jobs(composed, job_overrides)
+    def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
         directory = Path(self.config.hydra.sweep.dir)
-        outcomes = self.sweep.run_jobs(jobs, directory=directory, slots=self.slots, module=self.module)
-        return [
-            JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=outcome)
-            for overrides, outcome in zip(job_overrides, outcomes, strict=True)
-        ]
+        return self.sweep.run_jobs(jobs, directory=directory, slots=self.slots, module=self.module)

@@ -8,20 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, OmegaConf
 
+from hydra_plugins.peftrec_launcher.checked_launcher import CheckedLauncher
 from peftrec.errors import SettingsError
 
 if TYPE_CHECKING:
     from peftrec.isolation import Job, JobOutcome
-    from peftrec.sweep import Sweep
 
 _OF_ANY_CLUSTER = {"cpus_per_task", "gpus_per_node", "mem_gb", "name", "nodes", "tasks_per_node", "timeout_min"}
 """Parameters that submitit names without the cluster."""
@@ -62,8 +59,8 @@ class SlurmLauncherConf:
 ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="peftrec")
 
 
-class SlurmLauncher(Launcher):
-    """Checks every job before it submits the first, waits for all, and tells Hydra that all completed."""
+class SlurmLauncher(CheckedLauncher):
+    """Submits all jobs and waits for them."""
 
     def __init__(self, folder: str, cluster: str, max_num_timeout: int, **parameters: Any) -> None:
         self.folder = folder
@@ -71,25 +68,8 @@ class SlurmLauncher(Launcher):
         self.max_num_timeout = max_num_timeout
         self.parameters = parameters
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives; the task function is a peftrec.sweep.Sweep."""
-        self.hydra_context = hydra_context
-        self.sweep = cast("Sweep", task_function)
-        self.config = config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from peftrec.sweep import check_jobs
-
-        loader = self.hydra_context.config_loader
-        jobs = check_jobs([loader.load_sweep_config(self.config, list(each)) for each in job_overrides], job_overrides)
-        self.sweep.submitted |= dict(enumerate(jobs, start=initial_job_idx))
-        outcomes = self._run(jobs, job_overrides, initial_job_idx)
-        return [
-            JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=outcome)
-            for overrides, outcome in zip(job_overrides, outcomes, strict=True)
-        ]
-
-    def _run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
+    def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
+        self.sweep.submitted |= dict(enumerate(jobs, start=first_number))
         executor, on_node = self._executor(), self._on_node()
         numbers = range(first_number, first_number + len(jobs))
         submitted = executor.map_array(

@@ -92,7 +92,7 @@ class Columns:
         column = self.columns[name]
         try:
             return pc.fill_null(column.cast(pa.string()), "").to_pylist()
-        except pa.ArrowNotImplementedError as error:
+        except pa.ArrowNotImplementedError as error:  # Arrow's name for a type that has no text form, such as a list
             raise DataError(f"{self.file}: column {name!r} holds {column.type}, not text") from error
 
     def times(self, name: str) -> Times:

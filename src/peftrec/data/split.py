@@ -17,8 +17,8 @@ from peftrec.data.items import Items
 from peftrec.data.source import Catalogue, DataSource
 from peftrec.errors import DataError
 
-_HELD_OUT = 2  # validation and test target
-_EXTRA = 3  # the paper keeps sequence_length + 3 items: inputs, the last training target, and the two held out
+HELD_OUT = 2  # validation and test target
+EXTRA = 3  # the paper keeps sequence_length + 3 items: inputs, the last training target, and the two held out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +123,8 @@ def cut_windows(histories: Interactions, length: int) -> Interactions:
 def _leave_one_out(interactions: Interactions, source: DataSource) -> _Parts:
     starts, ends = interactions.offsets[:-1], interactions.offsets[1:]
     if source.windows == "last":
-        starts = np.maximum(starts, ends - (source.sequence_length + _EXTRA))
-    training = interactions.cut(starts, ends - _HELD_OUT)
+        starts = np.maximum(starts, ends - (source.sequence_length + EXTRA))
+    training = interactions.cut(starts, ends - HELD_OUT)
     return _Parts(
         kept=interactions.cut(starts, ends),
         training=training,

@@ -11,13 +11,12 @@ import numpy.typing as npt
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import EpochOrder, pad_left
 from peftrec.data.negatives import negatives_per_positive
+from peftrec.data.split import EXTRA, HELD_OUT
 from peftrec.planning.request import DataSize
 from peftrec.settings import Settings
 
 _MOST_BATCHES = 2000
 """Batches of an epoch that are looked at; more change a mean by less than its last digit shown."""
-_EXTRA, _HELD_OUT = 3, 2
-"""`windows: last` keeps sequence_length + 3 items of a user, and training leaves out the last two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +123,8 @@ class ExpectedWorkload(Workload):
         """Windows of a user, and their mean length."""
         history = self.size.interactions / self.size.users
         if self.windows == "last":
-            return 1, min(history, self.sequence_length + _EXTRA) - _HELD_OUT
-        transitions = history - _HELD_OUT - 1  # windows overlap by one item: each transition is a target once
+            return 1, min(history, self.sequence_length + EXTRA) - HELD_OUT
+        transitions = history - HELD_OUT - 1  # windows overlap by one item: each transition is a target once
         number = math.ceil(transitions / self.sequence_length)
         return number, transitions / number + 1
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Self
 
+from peftrec.data.policies import LEAST_MINIMUM
 from peftrec.errors import SettingsError
 
 _UNITS = {
@@ -20,7 +21,6 @@ _UNITS = {
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 _SIZE_KEYS = ("users", "items", "interactions")
 KEYS = ("memory", "rate", *_SIZE_KEYS)
-_SHORTEST_HISTORY = 4  # as DataSource.minimum_history: a training transition and two held-out targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +96,9 @@ def _data_size(given: dict[str, str]) -> DataSize | None:
         lacking = ", ".join(f"{key}=N" for key in _SIZE_KEYS if key not in given)
         raise SettingsError(f"{', '.join(given)}: a data set in numbers needs all three; add {lacking}")
     numbers = {key: _count(key, text) for key, text in given.items()}
-    if numbers["interactions"] < _SHORTEST_HISTORY * numbers["users"]:
+    if numbers["interactions"] < LEAST_MINIMUM * numbers["users"]:
         raise SettingsError(
-            f"interactions={given['interactions']}: {numbers['users']:,} users have at least {_SHORTEST_HISTORY} each"
+            f"interactions={given['interactions']}: {numbers['users']:,} users have at least {LEAST_MINIMUM} each"
         )
     return DataSize(**numbers)
 

@@ -75,8 +75,7 @@ def _parameters(plan: Plan) -> dict[str, str]:
     cells = {"run": plan.run, "trainable": count_text(plan.trainable_parameters)}
     for origin in ("pretrained", "introduced", "recommender"):
         counts = plan.parameters.get(origin, {"trainable": 0, "frozen": 0})
-        cells |= {f"{origin}, trainable": count_text(counts["trainable"]), "frozen": count_text(counts["frozen"])}
-        cells[f"{origin}, frozen"] = cells.pop("frozen")
+        cells |= {f"{origin}, {fate}": count_text(counts[fate]) for fate in ("trainable", "frozen")}
     return cells
 
 

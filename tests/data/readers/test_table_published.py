@@ -17,6 +17,7 @@ SHARED = Path(os.path.normpath(Path(__file__).resolve().parents[3] / ".." / "sha
 def movielens() -> str:
     folder = SHARED / "movielens_posters"
     if not folder.is_dir():
+        # Its licence forbids a copy in the repository, so a clone alone cannot have it.
         pytest.skip("the data set movielens_posters is not beside the repository (../shared/data)")
     return str(folder)
 

@@ -1,0 +1,39 @@
+"""What our launchers share: every job is checked before the first starts, and one that ended badly is a result."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from peftrec.isolation import Job, JobOutcome
+    from peftrec.sweep import Sweep
+
+
+class CheckedLauncher(Launcher):
+    """Tells Hydra that all jobs completed: one that it is told failed would stop the sweep."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra gives; the task function is a peftrec.sweep.Sweep."""
+        self.hydra_context = hydra_context
+        self.sweep = cast("Sweep", task_function)
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from peftrec.sweep import check_jobs
+
+        loader = self.hydra_context.config_loader
+        composed = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        outcomes = self.run(check_jobs(composed, job_overrides), job_overrides, initial_job_idx)
+        return [
+            JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=outcome)
+            for overrides, outcome in zip(job_overrides, outcomes, strict=True)
+        ]
+
+    @abstractmethod
+    def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
+        """Run checked jobs to their ends, and return how each ended."""
