@@ -25,6 +25,10 @@ MAY_IMPORT = {
     "evaluation": set[str](),
     "results": set[str](),
     "training": {"data", "models", "strategies", "hidden_states", "evaluation", "results", "settings"},
+    "profiles": set[str](),
+    "cold_start": {"data", "models", "evaluation", "results", "training", "settings"},
+    "series": {"models"},
+    "serving": {"data", "models", "evaluation", "profiles", "cold_start", "training", "results", "settings"},
     "planning": {"data", "models", "hidden_states", "training", "results", "settings"},
     "tiny_towers": {"data", "models"},
 }

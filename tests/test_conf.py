@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from peftrec.composition import compose_settings
-from peftrec.configuration import config_directory
+from peftrec.configuration import config_directory, group_folders
 from peftrec.errors import SettingsError
 from peftrec.settings import Settings, settings_from_config, settings_to_config
 
 CONF = config_directory()
-OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF)
+OPTIONS = [path.relative_to(CONF) for group in group_folders(CONF) for path in sorted(group.rglob("*.yaml"))]
 MINIMUM_STRATEGIES = 5
 LONGEST_EXPERIMENT = 30
 

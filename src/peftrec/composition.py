@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -22,6 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from peftrec.configuration import config_directory
 from peftrec.errors import SettingsError, UserError
+from peftrec.parts import PartType, build_part
 from peftrec.settings import Settings, settings_from_config
 
 ROOT_CONFIG = "config"
@@ -34,6 +35,15 @@ def compose_settings(overrides: Sequence[str], *, config_dir: Path | None = None
     with composer(config_dir):
         prepared = prepare_overrides(overrides, is_sweep=False)
         return settings_from_composed(compose(ROOT_CONFIG, overrides=prepared, return_hydra_config=True))
+
+
+def compose_part(declared: type[PartType], overrides: Sequence[str], *, folder: str) -> PartType:
+    """Compose the settings of a verb that trains no sequential recommender, from `conf/FOLDER/config.yaml` and the
+    groups beside it. Raises SettingsError as `compose_settings` does."""
+    with composer(config_directory() / folder):
+        prepared = prepare_overrides(overrides, is_sweep=False)
+        plain = OmegaConf.to_container(compose(ROOT_CONFIG, overrides=prepared), resolve=True)
+    return build_part(declared, cast("dict[str, Any]", plain))
 
 
 def settings_from_composed(config: DictConfig) -> Settings:

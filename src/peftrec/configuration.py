@@ -10,3 +10,8 @@ def config_directory() -> Path:
     """
     packaged = Path(__file__).resolve().parent / "conf"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"
+
+
+def group_folders(root: Path) -> list[Path]:
+    """Return the folders of swappable parts below a root; a folder with a root of its own belongs to another verb."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not (path / "config.yaml").exists())

@@ -79,11 +79,10 @@ def show(overrides: list[str]) -> int:
 
 def list_choices() -> str:
     """Return one line for each group of the configuration folder."""
-    from peftrec.configuration import config_directory
+    from peftrec.configuration import config_directory, group_folders
 
-    root = config_directory()
     lines = []
-    for group in sorted(path for path in root.iterdir() if path.is_dir()):
+    for group in group_folders(config_directory()):
         options = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
         lines.append(f"  {group.name:<16} {', '.join(options)}")
     return "\n".join(lines)

@@ -14,21 +14,21 @@ from lightning.pytorch.loggers import Logger
 from transformers.utils import logging as transformers_logging
 
 from peftrec.data.split import Split
-from peftrec.errors import CheckpointError, RecordError, UserError
+from peftrec.errors import UserError
 from peftrec.files import remove_abandoned
 from peftrec.processes import Processes
-from peftrec.results.record import Evaluation, Record, Status, read_record
-from peftrec.settings import Settings, settings_from_config
+from peftrec.results.record import Evaluation, Record, Status
+from peftrec.settings import Settings
 from peftrec.training.assembly import assemble, prepare_data, resolve_device
-from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_bytes, checkpoint_path
+from peftrec.training.checkpoint import BEST, checkpoint_bytes, checkpoint_path
 from peftrec.training.collectives import from_first, joined, wait_for_all
 from peftrec.training.fitting import fit
-from peftrec.training.module import RecommenderModule
 from peftrec.training.provenance import Identity, identify
+from peftrec.training.restoring import load_best, restore_run
 from peftrec.training.run_record import begin_record, describe_parameters, end_record, record_failure, write_ranks
 from peftrec.training.scoring import evaluate_test
 from peftrec.training.trackers import trackers
-from peftrec.training.trainer import check_strategy, parameter_dtype, with_precision
+from peftrec.training.trainer import check_strategy, with_precision
 
 _runs_of_this_process = itertools.count()
 _UNWRITABLE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
@@ -48,7 +48,7 @@ def train_run(settings: Settings) -> RunOutcome:
     Where several processes train together, each of them calls this. Whatever ends the run early is recorded and
     raised again.
     """
-    _quieten_libraries()
+    quieten_libraries()
     check_strategy(settings.trainer.strategy)
     with joined(settings.trainer) as processes:
         split = prepare_data(settings)
@@ -78,32 +78,10 @@ def evaluate_run(run_directory: Path) -> Evaluation:
     Raises RecordError where the data is no longer what the run saw, CheckpointError where the checkpoint is missing or
     another configuration's.
     """
-    _quieten_libraries()
-    record = read_record(run_directory)
-    settings = settings_from_config(record.config)
-    split = prepare_data(settings)
-    device = resolve_device(settings.trainer.accelerator)
-    identity = identify(settings, split, device)
-    for name in ("data_hash", "content_hashes", "tower_revisions"):
-        if getattr(identity.provenance, name) != getattr(record.provenance, name):
-            raise RecordError(f"{run_directory}: {name} differs from the recorded one; data or towers were changed")
-    module = assemble(settings, split, device).module.to(device, parameter_dtype(settings.trainer.precision))
-    load_best(module, run_directory)
-    validation = record.evaluation.validation if record.evaluation else {}
-    return evaluate_test(module, settings, split, validation=validation)[0]
-
-
-def load_best(module: RecommenderModule, run_directory: Path) -> int:
-    """Load the chosen checkpoint and return its epoch. Raises CheckpointError."""
-    path = checkpoint_path(run_directory, BEST)
-    if not path.exists():
-        raise CheckpointError(f"{path}: missing; finish the run with the command that started it")
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
-    try:
-        module.load_state_dict(checkpoint["state_dict"])
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return int(checkpoint["epoch"])
+    quieten_libraries()
+    run = restore_run(run_directory)
+    validation = run.record.evaluation.validation if run.record.evaluation else {}
+    return evaluate_test(run.module, run.settings, run.split, validation=validation)[0]
 
 
 def _run(
@@ -179,7 +157,7 @@ _NO_NEWS = (
 )
 
 
-def _quieten_libraries() -> None:
+def quieten_libraries() -> None:
     """Leave only messages that a user can act on."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
