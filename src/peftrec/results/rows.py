@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from peftrec.errors import RecordError
-from peftrec.results.configs import differing, flatten, seed_keys, value_at
+from peftrec.results.configs import differing, flatten, seed_keys, telling_values
 from peftrec.results.record import Metrics
 from peftrec.results.runs import Run
 from peftrec.results.significance import Spread, spread
@@ -52,17 +52,16 @@ def label_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for strategy in sorted({run.record.strategy for run in runs}):
         members = [run for run in runs if run.record.strategy == strategy]
         settings = {run.name: _without(flats[run.name], seeds) for run in members}
-        keys = [key for key in _all_keys(settings.values()) if len({flat.get(key) for flat in settings.values()}) > 1]
+        told = telling_values(settings)
         for run in members:
-            groups.setdefault(_name(strategy, keys, settings[run.name]), []).append(run)
+            groups.setdefault(_name(strategy, told[run.name]), []).append(run)
     for label, group in groups.items():
         _check_seeds(label, group)
     return dict(sorted(groups.items()))
 
 
-def _name(strategy: str, keys: Sequence[str], flat: Mapping[str, str]) -> str:
-    shown = [(key, value_at(flat, key)) for key in keys]
-    parts = [f"{key.removeprefix('strategy.')}={value}" for key, value in shown if value is not None]
+def _name(strategy: str, told: Mapping[str, str]) -> str:
+    parts = [f"{key.removeprefix('strategy.')}={value}" for key, value in told.items()]
     return f"{strategy} ({', '.join(parts)})" if parts else strategy
 
 
@@ -80,19 +79,22 @@ def _check_seeds(label: str, group: Sequence[Run]) -> None:
 
 
 def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Return the keys outside the strategy in which strategies differ, one line a key."""
+    """Return the keys outside the strategy in which strategies differ, one line a key; those that stand in the labels
+    of all rows are said already."""
     flats = {label: flatten(group[0].record.config, with_strategy=False) for label, group in labelled.items()}
     seeds = seed_keys((group[0].record.seed, flats[label]) for label, group in labelled.items())
-    return differing({label: _without(flat, seeds) for label, flat in flats.items()})
+    flats = {label: _without(flat, seeds) for label, flat in flats.items()}
+    of_strategy: dict[str, dict[str, dict[str, str]]] = {}
+    for label, group in labelled.items():
+        of_strategy.setdefault(group[0].record.strategy, {})[label] = flats[label]
+    in_labels = [set(told) for members in of_strategy.values() for told in telling_values(members).values()]
+    said = set.intersection(*in_labels)
+    return differing({label: _without(told, said) for label, told in telling_values(flats).items()})
 
 
 def _without(flat: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
     left_out = set(keys)
     return {key: value for key, value in flat.items() if key not in left_out}
-
-
-def _all_keys(flats: Iterable[Mapping[str, str]]) -> list[str]:
-    return sorted({key for flat in flats for key in flat})
 
 
 def strategy_row(label: str, group: Sequence[Run]) -> Row:
