@@ -1,6 +1,7 @@
 """Recorded configurations side by side: what differs between runs besides what is compared."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
@@ -70,6 +71,19 @@ def telling_values(configs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[s
             if value is not None:
                 told[name][key.removesuffix(CLASS)] = _class_name(value, key, configs) if key in classes else value
     return told
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Return for each dotted key its shortest ending that no other of them has: `norm` for `user_encoder.norm`."""
+    endings = {key: _endings(key) for key in set(keys)}
+    counts = Counter(ending for each in endings.values() for ending in each)
+    return {key: next((ending for ending in each if counts[ending] == 1), key) for key, each in endings.items()}
+
+
+def _endings(key: str) -> list[str]:
+    """Return all endings of whole parts, shortest first."""
+    parts = key.split(".")
+    return [".".join(parts[start:]) for start in reversed(range(len(parts)))]
 
 
 def _differs(key: str, configs: Mapping[str, Mapping[str, str]]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from peftrec.errors import RecordError
-from peftrec.results.configs import differing, flatten, seed_keys, telling_values
+from peftrec.results.configs import differing, flatten, seed_keys, short_keys, telling_values
 from peftrec.results.record import Metrics
 from peftrec.results.runs import Run
 from peftrec.results.significance import Spread, spread
@@ -46,23 +46,32 @@ class Row:
 
 def label_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Group runs that differ in nothing but their seed; tell settings of one strategy apart by what differs."""
-    flats = {run.name: flatten(run.record.config) for run in runs}
-    seeds = seed_keys((run.record.seed, flats[run.name]) for run in runs)
+    told = _tell_apart(runs)
+    short = short_keys(key for values in told.values() for key in values)
     groups: dict[str, list[Run]] = {}
-    for strategy in sorted({run.record.strategy for run in runs}):
-        members = [run for run in runs if run.record.strategy == strategy]
-        settings = {run.name: _without(flats[run.name], seeds) for run in members}
-        told = telling_values(settings)
-        for run in members:
-            groups.setdefault(_name(strategy, told[run.name]), []).append(run)
+    for run in runs:
+        parts = [f"{short[key]}={value}" for key, value in told[run.name].items()]
+        label = f"{run.record.strategy} ({', '.join(parts)})" if parts else run.record.strategy
+        groups.setdefault(label, []).append(run)
     for label, group in groups.items():
         _check_seeds(label, group)
     return dict(sorted(groups.items()))
 
 
-def _name(strategy: str, told: Mapping[str, str]) -> str:
-    parts = [f"{key.removeprefix('strategy.')}={value}" for key, value in told.items()]
-    return f"{strategy} ({', '.join(parts)})" if parts else strategy
+def labelled_keys(runs: Sequence[Run]) -> list[str]:
+    """Return the keys, whole, whose values stand in labels."""
+    return sorted({key for values in _tell_apart(runs).values() for key in values})
+
+
+def _tell_apart(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+    """Return by run the keys and values that tell it from others of its strategy."""
+    flats = {run.name: flatten(run.record.config) for run in runs}
+    seeds = seed_keys((run.record.seed, flats[run.name]) for run in runs)
+    told: dict[str, dict[str, str]] = {}
+    for strategy in {run.record.strategy for run in runs}:
+        members = [run.name for run in runs if run.record.strategy == strategy]
+        told |= telling_values({name: _without(flats[name], seeds) for name in members})
+    return told
 
 
 def _check_seeds(label: str, group: Sequence[Run]) -> None:
@@ -83,13 +92,10 @@ def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
     of all rows are said already."""
     flats = {label: flatten(group[0].record.config, with_strategy=False) for label, group in labelled.items()}
     seeds = seed_keys((group[0].record.seed, flats[label]) for label, group in labelled.items())
-    flats = {label: _without(flat, seeds) for label, flat in flats.items()}
-    of_strategy: dict[str, dict[str, dict[str, str]]] = {}
-    for label, group in labelled.items():
-        of_strategy.setdefault(group[0].record.strategy, {})[label] = flats[label]
-    in_labels = [set(told) for members in of_strategy.values() for told in telling_values(members).values()]
-    said = set.intersection(*in_labels)
-    return differing({label: _without(told, said) for label, told in telling_values(flats).items()})
+    told = _tell_apart([run for group in labelled.values() for run in group])
+    said = set.intersection(*map(set, told.values()))
+    across = telling_values({label: _without(flat, seeds) for label, flat in flats.items()})
+    return differing({label: _without(values, said) for label, values in across.items()})
 
 
 def _without(flat: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:

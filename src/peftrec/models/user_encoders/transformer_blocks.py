@@ -88,7 +88,7 @@ class SelfAttention(Sublayer):
         merged = rearrange(attended, "user head step width -> user step (head width)")
         return self.add(states, self.out(merged))
 
-    def weights(self) -> Iterator[nn.Parameter]:
+    def weights(self) -> Iterator[Tensor]:
         """Yield the four projections."""
         yield from (layer.weight for layer in (self.query, self.key, self.value, self.out))
 
