@@ -96,3 +96,15 @@ def test_fix_norm_scores_by_angle_alone() -> None:
     torch.testing.assert_close(scores, gain * last_gain * cosines, rtol=1e-5, atol=1e-5)
     encoder.weight.mul_(torch.linspace(0.1, 10, NUM_ITEMS)[:, None])
     torch.testing.assert_close(model(batch_of())[1] @ model.embed(batch_of().items).T, scores, rtol=1e-5, atol=1e-5)
+
+
+def test_the_length_of_item_embeddings_is_learned_by_inputs_and_scores() -> None:
+    settings = SASRec(fix_norm=True)
+    model = Recommender(Looked(), settings.build(dim=DIM, sequence_length=4), item_norm=settings.item_norm())
+    gain = model.item_norm.gain  # type: ignore[union-attr]
+    for part in range(2):
+        model.zero_grad()
+        (model(batch_of())[part] * torch.arange(DIM)).sum().backward()
+        assert gain.grad is not None  # type: ignore[union-attr]
+        assert gain.grad.abs() > 1e-4  # type: ignore[union-attr, operator]
+    assert {name for name, _ in model.named_parameters() if "item_norm" in name} == {"item_norm.gain"}
