@@ -99,7 +99,9 @@ def build_module(
     if settings.trainer.gradient_checkpointing:
         checkpoint_activations(item_encoder.towers)
     recommender = Recommender(
-        item_encoder, settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length)
+        item_encoder,
+        settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length),
+        item_norm=settings.user_encoder.item_norm(),
     )
     return RecommenderModule(
         recommender,
@@ -114,6 +116,8 @@ def build_module(
                 "introduced": settings.learning_rates.introduced,
                 "recommender": settings.learning_rates.recommender,
             },
+            warmup_steps=settings.learning_rates.warmup_steps,
+            decay=settings.learning_rates.decay,
             mask_history=settings.evaluation.mask_history,
             seed=settings.seed,
             accumulate_batches=settings.trainer.accumulate_batches,
