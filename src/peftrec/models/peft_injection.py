@@ -24,6 +24,10 @@ _NO_NEWS = (
 _IGNORES = (".*did not match any targeted module.*", _BUTTERFLY)
 
 
+_PEFTS_REFUSALS = (ValueError, TypeError, ArithmeticError, AssertionError, RuntimeError, Warning)
+"""What peft raises for arguments that it does not check, or that do not fit the layers."""
+
+
 def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
     """Put the layers of `config` into the tower and freeze all else; `config.target_modules` are full paths.
 
@@ -36,15 +40,8 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
         # On the CPU also where shapes alone are asked for: some methods draw numbers and look at them.
         with _peft_speaks(config), torch.device("cpu"):
             tuner = tuner_class(tower.encoder, config, ADAPTER)
-    except (ValueError, TypeError, Warning) as error:
-        raise SettingsError(f"strategy: peft cannot adapt the {tower.family.modality} tower: {error}") from error
-    except (NotImplementedError, RuntimeError) as error:
-        if next(tower.parameters()).device.type != "meta":
-            raise
-        raise SettingsError(
-            f"strategy: {config.peft_type.value} reads the values of the weights that it adapts, and a plan has none; "
-            "run it, or plan another method"
-        ) from error
+    except _PEFTS_REFUSALS as error:
+        raise SettingsError(_explain(error, tower, config)) from error
     adapted = {name for name, module in tower.encoder.named_modules() if isinstance(module, BaseTunerLayer)}
     if adapted != targets:
         missed, besides = sorted(targets - adapted), sorted(adapted - targets)
@@ -53,6 +50,16 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
             f"{', '.join(missed) or 'none'} and took {', '.join(besides) or 'none'} besides"
         )
     return tuner
+
+
+def _explain(error: Exception, tower: Tower, config: PeftConfig) -> str:
+    method = config.peft_type.value
+    if isinstance(error, RuntimeError) and next(tower.parameters()).device.type == "meta":
+        return (
+            f"strategy: {method} reads the values of the weights that it adapts, and a plan has none; run it, or plan "
+            "another method"
+        )
+    return f"strategy: peft cannot put {method} into the {tower.family.modality} tower: {error}"
 
 
 @contextmanager

@@ -28,6 +28,10 @@ class RankAllocation(AdaptationSchedule):
 
     def __init__(self, tuners: Mapping[Modality, AdaLoraModel]) -> None:
         self._tuners = dict(tuners)
+        for tuner in self._tuners.values():
+            for name, parameter in tuner.model.named_parameters():
+                if "ranknum" in name:  # a constant, which peft thaws where towers have no values
+                    parameter.requires_grad_(False)
 
     def begin(self, *, num_steps: int) -> None:
         for config in self._configs().values():
