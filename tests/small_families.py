@@ -16,7 +16,7 @@ from peftrec.models.families import FAMILIES, Family
 from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.models.towers import Modality, Tower, Towers
 
-WIDTH, NUM_BLOCKS, FFN, SIDE, PATCHES = 16, 3, 32, 16, 4
+WIDTH, NUM_BLOCKS, FFN, SIDE, PATCHES = 32, 3, 64, 16, 4
 WORDS = ["red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden"]
 VOCABULARY, POSITIONS = 40, 40
 SIZES = {"hidden_size": WIDTH, "num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2, "intermediate_size": FFN}

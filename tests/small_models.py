@@ -13,12 +13,12 @@ from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.parts import build_part
 from peftrec.strategies.base import Strategy
 
-WIDTH, NUM_BLOCKS, VOCABULARY, SIDE = 16, 4, 60, 16
+WIDTH, NUM_BLOCKS, VOCABULARY, SIDE = 32, 4, 60, 16
 SMALL = {
     "hidden_size": WIDTH,
     "num_hidden_layers": NUM_BLOCKS,
     "num_attention_heads": 2,
-    "intermediate_size": 32,
+    "intermediate_size": 64,
 }
 TEXT = PretrainedText(
     architecture={"model_type": "bert", "vocab_size": VOCABULARY, "max_position_embeddings": 32, **SMALL},

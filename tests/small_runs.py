@@ -1,4 +1,4 @@
-"""Whole runs that take a second or two: a small synthetic catalogue, random towers of width 16."""
+"""Whole runs that take a second or two: a small synthetic catalogue, small random towers."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,15 @@ from typing import Any
 from peftrec.settings import Settings, settings_from_config
 from small_models import SMALL
 
-TARGETS = {
+ADALORA = {"_target_": "peftrec.strategies.peft_library.PeftLibrary", "method": "ADALORA"}
+BUDGET = {"init_r": 6, "target_r": 2, "deltaT": 1}
+TARGETS: dict[str, dict[str, Any]] = {
     "full": {"_target_": "peftrec.strategies.full.Full"},
     "iisan": {"_target_": "peftrec.strategies.iisan.IISAN"},
     "iisan_cached": {"_target_": "peftrec.strategies.iisan.IISAN", "states": "store"},
+    # 16 steps: after the tenth, ranks are still taken in the first and settled in the second
+    "allocating": {**ADALORA, "arguments": {**BUDGET, "tinit": 2, "tfinal": 2}},
+    "allocated": {**ADALORA, "arguments": {**BUDGET, "tinit": 2, "tfinal": 9}},
     "id": {"_target_": "peftrec.strategies.id.IdEmbedding"},
 }
 TOKENIZER = "package:tiny_towers/bert"

@@ -24,8 +24,12 @@ from small_models import build_strategy, strategy_files
 TITLES = ["Red steel lamp", "chair", "small blue kettle on a wooden desk", "", "garden garden", "Lamp"]
 NUM_ITEMS, DIM, RANK, BOTTLENECK = len(TITLES), 8, 4, 6
 FILES = {file.stem: file for file in strategy_files()}
-CHANGES = {"lora": {"rank": RANK}, "adapter": {"bottleneck": BOTTLENECK}}
-TRIED_EVERYWHERE = ["full", "lora", "adapter", "iisan_cached"]
+CHANGES = {
+    "lora": {"rank": RANK},
+    "adapter": {"bottleneck": BOTTLENECK},
+    "adapter_parallel": {"bottleneck": BOTTLENECK},
+}
+TRIED_EVERYWHERE = ["full", "lora", "adapter", "adapter_parallel", "ln_tuning", "iisan_cached"]
 PAIRS = {"roberta and DINOv2": ("roberta", "dinov2"), "both towers of CLIP": ("clip_pair_text", "clip_pair_image")}
 
 
@@ -108,10 +112,13 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
     batch = load_batch(pair)
     strategy, encoder = adapt(name, pair, batch)
     stored = sum(parameter.numel() for parameter in load_towers(pair).parameters())
+    bottleneck = BOTTLENECK * WIDTH + BOTTLENECK + WIDTH * BOTTLENECK + WIDTH
     expected = {
         "full": stored,
         "lora": NUM_BLOCKS * 2 * RANK * (WIDTH + WIDTH),
-        "adapter": NUM_BLOCKS * 2 * (BOTTLENECK * WIDTH + BOTTLENECK + WIDTH * BOTTLENECK + WIDTH),
+        "adapter": NUM_BLOCKS * 2 * bottleneck,
+        "adapter_parallel": NUM_BLOCKS * bottleneck,
+        "ln_tuning": NUM_BLOCKS * 2 * (WIDTH + WIDTH),
         "iisan_cached": 0,
     }
     assert num_trainable(encoder.towers) == expected[name]

@@ -193,13 +193,18 @@ def test_padding_tokens_are_never_read() -> None:
     torch.testing.assert_close(first, second, rtol=0, atol=1e-12)
 
 
-def test_the_sites_are_the_linear_layers_of_every_block(saved: Saved) -> None:
+def test_the_sites_are_the_linear_layers_and_norms_of_every_block(saved: Saved) -> None:
     tower = saved.load()
     paths = {site: tower.site_paths(site) for site in tower.family.sites}
     assert all(len(found) == NUM_BLOCKS for found in paths.values())
-    linear = {name for name, module in tower.encoder.named_modules() if isinstance(module, nn.Linear)}
-    in_blocks = {name for name in linear if name.startswith(tower.family.blocks + ".")}
-    flat = [path for found in paths.values() for path in found]
+    kinds = (nn.Linear, nn.LayerNorm)
+    in_blocks = {
+        name
+        for name, module in tower.encoder.named_modules()
+        if isinstance(module, kinds) and name.startswith(tower.family.blocks + ".")
+    }
+    flat = tower.paths_of(tower.family.sites)
+    assert flat == [path for found in paths.values() for path in found]
     assert len(flat) == len(set(flat))
     assert set(flat) == in_blocks
     shapes = {
@@ -209,7 +214,24 @@ def test_the_sites_are_the_linear_layers_of_every_block(saved: Saved) -> None:
     assert shapes == {key: {(WIDTH, WIDTH)} for key in ("query", "key", "value", "attention_output")} | {
         "ffn_input": {(FFN, WIDTH)},
         "ffn_output": {(WIDTH, FFN)},
+        "attention_norm": {(WIDTH,)},
+        "ffn_norm": {(WIDTH,)},
     }
+
+
+def test_each_norm_stands_at_the_sublayer_that_it_is_called_after(saved: Saved) -> None:
+    """Before it or after it, but never beyond the other sublayer."""
+    tower = saved.load()
+    order: list[str] = []
+    for site in tower.family.sites:
+        module = tower.encoder.get_submodule(tower.site_paths(site)[0])
+        module.register_forward_pre_hook(lambda *_, site=site: order.append(site))
+    with torch.no_grad():
+        tower(inputs_for(saved))
+    place = {site: order.index(site) for site in tower.family.sites}
+    assert place["attention_norm"] < place["ffn_input"]
+    assert place["ffn_norm"] > place["attention_output"]
+    assert place["attention_norm"] < place["ffn_norm"]
 
 
 def test_query_key_and_value_are_what_they_are_called(saved: Saved) -> None:

@@ -46,6 +46,8 @@ def test_user_encoder() -> None:
         ("bitfit", BIASES + HEAD + USER_ENCODER, 411_968),
         ("lora", 2 * BLOCKS * 2 * 8 * (WIDTH + WIDTH) + HEAD + USER_ENCODER, 796_736),
         ("adapter", 2 * BLOCKS * 2 * BOTTLENECK + HEAD + USER_ENCODER, 4_965_440),
+        ("adapter_pfeiffer", 2 * BLOCKS * BOTTLENECK + HEAD + USER_ENCODER, 2_586_176),
+        ("adapter_parallel", 2 * BLOCKS * BOTTLENECK + HEAD + USER_ENCODER, 2_586_176),
         ("iisan", SIDE_TOWERS + linear(3 * DIM, DIM) + USER_ENCODER, 4_113_877),
         ("iisan_cached", SIDE_TOWERS + linear(3 * DIM, DIM) + USER_ENCODER, 4_113_877),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),

@@ -132,7 +132,7 @@ def test_stored_and_live_states_give_the_same_scores(tmp_path: Path) -> None:
     assert stored.efficiency.peak_memory_bytes < live.efficiency.peak_memory_bytes  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "allocating", "allocated"])
 def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
     strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

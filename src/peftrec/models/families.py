@@ -38,6 +38,8 @@ class Family:
     """Class in transformers."""
     blocks: str
     sites: dict[str, str]
+    """Linear layers, and the two norms: `attention_norm` is the attention's own, whether it stands before it or after
+    it and the residual, and `ffn_norm` the feed-forward network's."""
     poolings: tuple[Pooling, ...] = ("cls", "mean")
     """What its states can be pooled by; the first is its own."""
     norm: str | None = None
@@ -74,6 +76,8 @@ _BERT = Family(
         "attention_output": "attention.output.dense",
         "ffn_input": "intermediate.dense",
         "ffn_output": "output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "ffn_norm": "output.LayerNorm",
     },
     has_pooler=True,
 )
@@ -103,6 +107,8 @@ _DISTILBERT = Family(
         "attention_output": "attention.out_lin",
         "ffn_input": "ffn.lin1",
         "ffn_output": "ffn.lin2",
+        "attention_norm": "sa_layer_norm",
+        "ffn_norm": "output_layer_norm",
     },
 )
 
@@ -117,6 +123,8 @@ _VIT = Family(
         "attention_output": "attention.o_proj",
         "ffn_input": "mlp.fc1",
         "ffn_output": "mlp.fc2",
+        "attention_norm": "layernorm_before",
+        "ffn_norm": "layernorm_after",
     },
     norm="layernorm",
     has_pooler=True,
@@ -129,6 +137,7 @@ _DINOV2 = replace(
     _VIT,
     model="Dinov2Model",
     blocks="encoder.layer",
+    sites=_VIT.sites | {"attention_norm": "norm1", "ffn_norm": "norm2"},
     has_pooler=False,
     unused=("embeddings.mask_token",),
     fits_any_size=True,
@@ -147,6 +156,8 @@ _CLIP_TEXT = Family(
         "attention_output": "self_attn.out_proj",
         "ffn_input": "mlp.fc1",
         "ffn_output": "mlp.fc2",
+        "attention_norm": "layer_norm1",
+        "ffn_norm": "layer_norm2",
     },
     poolings=("last", "mean"),  # attention is causal: the first token has seen nothing but itself
     norm="final_layer_norm",

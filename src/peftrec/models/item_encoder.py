@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch
+from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.towers import MODALITIES, Modality, Towers
 
 
@@ -17,6 +18,9 @@ class ItemEncoder(nn.Module, ABC):
 
     towers: Towers
     """The towers that run in training; without any where hidden states come from a store, or ids are read."""
+
+    schedule: AdaptationSchedule | None = None
+    """What the adaptation does besides gradient steps, where it does anything."""
 
     @abstractmethod
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
@@ -46,9 +50,10 @@ class FusionHead(nn.Module):
 class TowerItemEncoder(ItemEncoder):
     """Towers whose parameters (some, all or introduced ones) train, and the fusion head."""
 
-    def __init__(self, towers: Towers, *, embedding_dim: int) -> None:
+    def __init__(self, towers: Towers, *, embedding_dim: int, schedule: AdaptationSchedule | None = None) -> None:
         super().__init__()
         self.towers = towers
+        self.schedule = schedule
         self.head = FusionHead(towers.widths(), embedding_dim=embedding_dim)
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:

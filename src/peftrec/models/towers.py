@@ -1,6 +1,6 @@
 """Pretrained encoders as towers: pooled vectors, hidden states, and the sites a strategy may adapt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal, cast
@@ -55,6 +55,10 @@ class Tower(nn.Module):
         if missing:
             raise SettingsError(f"strategy.sites: {site!r} is missing in {', '.join(missing)}; not every block has it")
         return paths
+
+    def paths_of(self, sites: Iterable[str]) -> list[str]:
+        """Return the module paths of several sites, all blocks of one after all of another; errors as `site_paths`."""
+        return [path for site in sites for path in self.site_paths(site)]
 
     def forward(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item hidden"]:
         """Encode items to the tower's output vector."""

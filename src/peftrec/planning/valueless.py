@@ -66,7 +66,8 @@ class ValuelessRun:
 
 def build_valueless(settings: Settings, target: Target, *, num_items: int, sequence_length: int) -> ValuelessRun:
     """Build what the run would train. Raises SettingsError where the run could not be built either."""
-    mode = FakeTensorMode()
+    # What a layer keeps as a plain attribute, such as FourierFT's indices, has values; it becomes fake when it is read.
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
     stored = _stored_states(settings, num_items) if settings.strategy.states == "store" else None
     states = {} if stored is None else _states(settings, stored, num_items, mode)
     with torch.device("meta"):

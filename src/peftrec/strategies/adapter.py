@@ -39,7 +39,7 @@ class Adapter(Strategy):
     def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
         towers.requires_grad_(False)
         for tower in towers.present().values():
-            for path in [path for site in self.sites for path in tower.site_paths(site)]:
+            for path in tower.paths_of(self.sites):
                 layer = tower.encoder.get_submodule(path)
                 adapter = SideBlock(int(layer.out_features), self.bottleneck)  # type: ignore[arg-type]
                 tower.encoder.set_submodule(path, AdaptedLinear(layer, adapter))

@@ -6,13 +6,12 @@ query and value by fresh random layers instead, so its LoRA figures are not comp
 
 from typing import ClassVar
 
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft import LoraConfig
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
+from peftrec.models.peft_injection import inject
 from peftrec.models.towers import Tower, Towers
 from peftrec.strategies.base import Strategy
 from peftrec.strict import STRICT
@@ -33,20 +32,14 @@ class LoRA(Strategy):
 
     def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
         for tower in towers.present().values():
-            self._adapt_tower(tower)
+            inject(tower, self._config(tower))
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)
 
-    def _adapt_tower(self, tower: Tower) -> None:
-        targets = [path for site in self.sites for path in tower.site_paths(site)]
-        config = LoraConfig(
+    def _config(self, tower: Tower) -> LoraConfig:
+        return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]  # a fraction works, peft's annotation is narrower
             lora_dropout=self.dropout,
-            target_modules=targets,
+            target_modules=tower.paths_of(self.sites),
             bias="none",
         )
-        inject_adapter_in_model(config, tower.encoder)
-        adapted = {name for name, module in tower.encoder.named_modules() if isinstance(module, BaseTunerLayer)}
-        if adapted != set(targets):
-            missed = sorted(set(targets) - adapted)
-            raise SettingsError(f"strategy.sites: peft adapted {len(adapted)} layers and missed {', '.join(missed)}")

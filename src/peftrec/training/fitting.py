@@ -1,5 +1,6 @@
 """Training itself: loaders, meter and Trainer, from an assembled model to its last epoch."""
 
+import math
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
@@ -31,6 +32,9 @@ def fit(
     """Train the assembled model to the end, or on from its last checkpoint; return what was measured."""
     module = assembled.module
     loader = TimedLoader(_training_loader(settings, split, module, record))
+    if module.adaptation is not None:
+        steps_an_epoch = math.ceil(len(loader) / settings.trainer.accumulate_batches)
+        module.adaptation.begin(num_steps=settings.trainer.max_epochs * steps_an_epoch)
     meter = EfficiencyMeter(loader, resident_before_model=assembled.resident_before_model)
     keeper = RecordKeeper(record, run_directory, meter, writes_csv=settings.logger.csv)
     trainer = build_trainer(settings, run_directory, module.processes, measuring=[meter, keeper], loggers=loggers)

@@ -16,6 +16,7 @@ from peftrec.data.content import ItemContent
 from peftrec.errors import CheckpointError
 from peftrec.evaluation.metrics import RankCollector, ranking_metrics
 from peftrec.evaluation.ranking import HistoryMask, rank_by_embedding
+from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.recommender import Recommender
 from peftrec.processes import Processes
 from peftrec.training.collectives import gather_rows
@@ -24,6 +25,7 @@ from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
 from peftrec.training.warmup import Decay, rate_factor
 
+_ADAPTATION = "adaptation"  # key in a checkpoint
 _CATALOGUE_BATCH = 256  # items encoded at once for evaluation; bounds memory of live towers
 
 
@@ -69,6 +71,11 @@ class RecommenderModule(LightningModule):
         self._catalogue: Tensor | None = None
         self.strict_loading = False  # load_state_dict below is stricter: it knows which keys must be missing
 
+    @property
+    def adaptation(self) -> AdaptationSchedule | None:
+        """What the strategy's adaptation does besides gradient steps."""
+        return self.recommender.item_encoder.schedule
+
     # -- training ------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
@@ -97,8 +104,8 @@ class RecommenderModule(LightningModule):
         torch.manual_seed(int(mixed) % 2**63)
 
     def loss(self, batch: SequenceBatch) -> Float[Tensor, ""]:
-        """Return the objective's value on a batch; on a part of one, weighted so that the mean over processes is the
-        value on the whole."""
+        """Return the objective's value on a batch, and what the adaptation adds to it; on a part of one, weighted so
+        that the mean over processes is the value on the whole."""
         embeddings = self.recommender.embed(batch.items)
         pool, multiplicity, weight = batch.items.items, None, 1.0
         if (whole := batch.whole) is not None:
@@ -114,7 +121,9 @@ class RecommenderModule(LightningModule):
             log_popularity=cast("Tensor", self.log_popularity)[pool],
             multiplicity=multiplicity,
         )
-        return weight * self.objective(inputs)
+        loss = weight * self.objective(inputs)
+        # Not weighted: it is the same in all processes, and so is its mean.
+        return loss if self.adaptation is None else loss + self.adaptation.penalty()
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss = self.loss(batch)
@@ -127,6 +136,11 @@ class RecommenderModule(LightningModule):
             sync_dist=self.processes.are_several,
         )
         return loss
+
+    def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
+        super().optimizer_step(*arguments, **keywords)
+        if self.adaptation is not None:
+            self.adaptation.after_step(self.global_step + 1)  # Lightning counts a step when this has returned
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         groups = optimizer_groups(self.fates, cast("Any", self.schedule.learning_rates))
@@ -194,6 +208,12 @@ class RecommenderModule(LightningModule):
         checkpoint["state_dict"] = {
             name: tensor for name, tensor in checkpoint["state_dict"].items() if name in trainable
         }
+        if self.adaptation is not None and "optimizer_states" in checkpoint:  # one to resume from
+            checkpoint[_ADAPTATION] = self.adaptation.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.adaptation is not None:
+            self.adaptation.load_state_dict(checkpoint[_ADAPTATION])
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load trainable tensors; CheckpointError unless exactly the frozen ones are missing."""

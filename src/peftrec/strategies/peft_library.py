@@ -1,0 +1,55 @@
+"""Any method of the peft library (https://github.com/huggingface/peft) that can train an encoder.
+
+peft's layers go into one tower at a time, at the paths of generic sites, so that a method lands in every block of every
+tower or nowhere. Ready settings of single methods, each with its paper, are yaml files beside `peft.yaml`.
+"""
+
+from peft import AdaLoraModel, PeftConfig
+from pydantic import Field, JsonValue
+from pydantic.dataclasses import dataclass
+
+from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
+from peftrec.models.peft_injection import inject
+from peftrec.models.peft_methods import build_config, starts_at_pretrained
+from peftrec.models.rank_allocation import RankAllocation
+from peftrec.models.towers import Tower, Towers
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PeftLibrary(Strategy):
+    """A method by peft's own name, with peft's own arguments; what peft does not know is refused when composing."""
+
+    method: str
+    """As in `peft.PeftType`: LORA, VERA, OFT, ..."""
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Fields of the method's config class (LoraConfig, VeraConfig, ...); what is left out has peft's default."""
+    sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
+    """Generic site names (see peftrec.models.families); each must exist in every block of every tower."""
+    feedforward_sites: tuple[str, ...] = ()
+    """Those of `sites` whose input is scaled in place of their output, for IA3."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        strangers = [site for site in self.feedforward_sites if site not in self.sites]
+        if strangers:
+            raise ValueError(f"feedforward_sites: {', '.join(strangers)} must be among sites as well")
+        self._config(self.sites, self.feedforward_sites)
+
+    @property
+    def identity_at_start(self) -> bool:  # type: ignore[override]  # here it depends on the method
+        return starts_at_pretrained(self._config(self.sites, self.feedforward_sites))
+
+    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        tuners = {name: inject(tower, self._config_for(tower)) for name, tower in towers.present().items()}
+        allocating = {name: tuner for name, tuner in tuners.items() if isinstance(tuner, AdaLoraModel)}
+        return TowerItemEncoder(
+            towers, embedding_dim=embedding_dim, schedule=RankAllocation(allocating) if allocating else None
+        )
+
+    def _config_for(self, tower: Tower) -> PeftConfig:
+        return self._config(tower.paths_of(self.sites), tower.paths_of(self.feedforward_sites))
+
+    def _config(self, targets: tuple[str, ...] | list[str], feedforward: tuple[str, ...] | list[str]) -> PeftConfig:
+        return build_config(self.method, self.arguments, targets=targets, feedforward=feedforward)
