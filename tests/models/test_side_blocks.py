@@ -113,6 +113,18 @@ def test_a_layer_starts_as_the_published_one(options: BlockOptions) -> None:
     assert abs(float(weight.mean())) < 1e-3
 
 
+def test_the_default_block_draws_its_numbers_in_the_order_of_plain_layers() -> None:
+    """So that a seed gives the run that it gave before blocks had variants."""
+    torch.manual_seed(0)
+    block = SideBlock(HIDDEN, BOTTLENECK)
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(HIDDEN, BOTTLENECK), torch.nn.Linear(BOTTLENECK, HIDDEN)]
+    for layer in layers:
+        torch.nn.init.normal_(layer.weight, std=0.01)
+    assert torch.equal(block.down.weight, layers[0].weight)
+    assert torch.equal(block.up.weight, layers[1].weight)
+
+
 @pytest.mark.parametrize(("hidden", "bottleneck"), [(20, 64), (768, 60)])
 def test_a_division_that_does_not_fit_is_one_error(hidden: int, bottleneck: int) -> None:
     builder = BlockOptions(block="phm").layer_builder()

@@ -72,7 +72,10 @@ def checked_layers(
         return layers
     above = tuple(layer for layer in layers if layer > 0)
     if not above:
-        raise SettingsError(f"{key}: the network starts from layer 0 and needs a layer above 0 for a block to read")
+        raise SettingsError(
+            f"{key}: the side network starts from layer 0 and needs a layer above 0 for a block to read, between 1 and "
+            f"{num_blocks}, the number of blocks of the {modality} tower"
+        )
     return (0, *above)
 
 

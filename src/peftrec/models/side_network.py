@@ -43,7 +43,7 @@ class SideBlock(nn.Module):
         self.down: BlockLayer = layer(hidden, bottleneck)
         self.up: BlockLayer = layer(bottleneck, hidden)
         self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
-        self.fits_steps = activation == "relu" and self.down.is_multiplied_whole
+        self.fits_steps = activation == "relu" and self.down.is_multiplied_whole  # what the hand-written steps compute
         for part in (self.down, self.up):
             part.start(_BLOCK_STD)
 
