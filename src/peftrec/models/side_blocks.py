@@ -13,7 +13,7 @@ flags for it (n = 8, which is the default here) that none of its code reads.
 from collections.abc import Callable
 from functools import partial
 from math import gcd
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -133,13 +133,12 @@ class BlockOptions:
 
     def layer_builder(self) -> LayerBuilder:
         """Return what builds a block's layers."""
-        builders: dict[Block, Any] = {
+        builders: dict[Block, LayerBuilder] = {
             "bottleneck": Dense,
             "low_rank": partial(LowRank, rank=self.rank or _RANK),
             "phm": partial(PHM, division=self.phm_division or _PHM_DIVISION),
         }
-        builder: LayerBuilder = builders[self.block]
-        return builder
+        return builders[self.block]
 
 
 def _start_factors(first: Tensor, second: Tensor, *, num_terms: int, std: float) -> None:
