@@ -4,10 +4,10 @@
     low_rank     W = L R                           L [out, r], R [r, in]
     phm          W = sum_i A_i kron B_i, i = 1..n  A_i [n, n], B_i [out / n, in / n]
 
-low_rank and phm are the baselines of the same names in Compacter (Mahabadi et al., NeurIPS 2021, arXiv:2106.04647); phm
-is the parameterised hypercomplex multiplication of Zhang et al. (ICLR 2021, arXiv:2102.08597). Every matrix has A_i of
-its own, as in both; Compacter itself shares them between layers and factorises B_i. IISAN's published code declares
-flags for it (n = 8, which is the default here) that none of its code reads.
+Both are baselines of Compacter (Mahabadi et al., NeurIPS 2021, arXiv:2106.04647), its low-rank and its PHM adapters;
+phm is the parameterised hypercomplex multiplication of Zhang et al. (ICLR 2021, arXiv:2102.08597). Every matrix has A_i
+of its own, as in both papers' layers; Compacter proper shares them between layers and factorises B_i. IISAN's published
+code declares flags for it (n = 8, the default here) that none of its code reads.
 """
 
 from collections.abc import Callable
