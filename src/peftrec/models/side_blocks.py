@@ -70,7 +70,8 @@ class LowRank(nn.Module):
 class PHM(nn.Module):
     """A sum of n Kronecker products: about one n-th of the parameters of the dense matrix.
 
-    The matrix is formed once a step and costs next to nothing beside its product with a batch of states.
+    The matrix is formed once a step, whatever the number of items: as sums go, applying the products to states would
+    cost what the whole matrix does.
     """
 
     is_multiplied_whole: ClassVar[bool] = True
