@@ -9,5 +9,7 @@ word       tokens of a title
 height, width, channel   of an image
 state      hidden states that a side network reads, lowest first
 hidden     width of a tower
+side       width of a ladder beside a tower
+out        width that a layer inside or beside a tower gives
 dim        width of item and user embeddings
 """
