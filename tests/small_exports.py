@@ -10,23 +10,19 @@ from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from peftrec.data.batches import ImageBatch, TextBatch
 from peftrec.models.towers import Tower
 from peftrec.serving.tower_folders import TrainedTower
+from peftrec.settings import settings_from_config
 from peftrec.training.session import train_run
 from small_families import SIDE, VOCABULARY, Saved
-from small_runs import small_settings
+from small_runs import small_config
 
 SITES = ("query", "value")
 
 
 def finished_run(runs_dir: Path, strategy_file: Path, **changes: Any) -> Path:
-    """Train two epochs of the strategy that a yaml describes; return the run's folder."""
-    settings = small_settings(
-        runs_dir,
-        strategy=yaml.safe_load(strategy_file.read_text()),
-        strategy_name=strategy_file.stem,
-        trainer={"max_epochs": 2},
-        **changes,
-    )
-    return train_run(settings).run_directory
+    """Train one epoch of the strategy that a yaml describes; return the run's folder."""
+    config = small_config(runs_dir, trainer={"max_epochs": 1}, **changes)
+    config |= {"strategy": yaml.safe_load(strategy_file.read_text()), "strategy_name": strategy_file.stem}
+    return train_run(settings_from_config(config)).run_directory
 
 
 def site_paths(tower: Tower, sites: tuple[str, ...] = SITES) -> list[str]:

@@ -79,7 +79,7 @@ def summary(export: "Export") -> str:
             what = "as it is" if tower.form == "untouched" else "with modules of the strategy's own"
             lines.append(f"  no {tower.modality}/: {tower.base_name}, {what}")
         else:
-            kind = "peft adapter" if tower.form == "adapter" else "whole checkpoint"
+            kind = "peft adapter" if tower.form == "peft_folder" else "whole checkpoint"
             lines.append(
                 f"  {tower.modality}/: {kind}, {tower.num_parameters:,} parameters, from {tower.base_name}; read back, "
                 f"vectors differ by {tower.difference:.0e}"

@@ -157,16 +157,10 @@ def test_an_adapter_of_another_shape_is_refused_without_a_fingerprint(bert: Save
     vit = save_checkpoint(tmp_path / "vit", "vit").load()
     with pytest.raises(CheckpointError, match="does not fit this ViTModel"):
         read_adapter(vit, tmp_path)
-    wide = PretrainedText(
-        architecture={"model_type": "bert", "hidden_size": 32, "num_hidden_layers": NUM_BLOCKS, "vocab_size": 40},
-        random_init=True,
-    )
+    heads = {"num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2}
+    wide = PretrainedText(architecture={"model_type": "bert", "hidden_size": 32, **heads}, random_init=True)
     with pytest.raises(CheckpointError, match=r"does not fit this BertModel: .*size mismatch"):
-        read_adapter(PretrainedText.load(_with_heads(wide), "text", seed=0), tmp_path)
-
-
-def _with_heads(source: PretrainedText) -> PretrainedText:
-    return PretrainedText(architecture={**(source.architecture or {}), "num_attention_heads": 2}, random_init=True)
+        read_adapter(wide.load("text", seed=0), tmp_path)
 
 
 def test_a_folder_that_is_not_whole_is_refused(bert: Saved, tmp_path: Path) -> None:

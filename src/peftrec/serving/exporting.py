@@ -109,7 +109,7 @@ class Exporter:
                     f"into the {modality} tower, which no checkpoint can express; leave out merge=true, and their "
                     f"weights go to {INTRODUCED}"
                 )
-        if not set(self.forms.values()) & {"adapter", "checkpoint"}:
+        if not set(self.forms.values()) & {"peft_folder", "checkpoint"}:
             raise CheckpointError(
                 f"merge=true: {name} leaves the towers as they are, so there is nothing to merge; leave it out to "
                 "export what was trained beside them"
@@ -135,7 +135,7 @@ class Exporter:
         written = []
         for modality, source in settings.towers.parts.items():
             form = self.forms.get(modality, "untouched")
-            if form in ("adapter", "checkpoint"):
+            if form in ("peft_folder", "checkpoint"):
                 compared = self.run.module.content.batch(np.arange(min(NUM_COMPARED, len(self.run.split.items))))
                 tower = self.trained[modality]
                 written.append(tower.write(folder / modality, compared.content(modality), merges=self.merges))

@@ -35,7 +35,7 @@ def model_card(run: RestoredRun, towers: Sequence[ExportedTower], weights: Seque
 
 def _front_matter(towers: Sequence[ExportedTower]) -> str:
     entries: dict[str, object] = {"tags": ["peftrec", "sequential-recommendation"]}
-    if any(tower.form == "adapter" for tower in towers):
+    if any(tower.form == "peft_folder" for tower in towers):
         entries["library_name"] = "peft"
     elif any(tower.form == "checkpoint" for tower in towers):
         entries["library_name"] = "transformers"
@@ -64,7 +64,7 @@ def _files(towers: Sequence[ExportedTower], weights: Sequence[str]) -> list[str]
 def _tower(tower: ExportedTower) -> str:
     base = f"`{tower.base_name}`" + (f" at revision `{tower.base_revision}`" if tower.base_revision else "")
     match tower.form:
-        case "adapter":
+        case "peft_folder":
             return (
                 f"`{tower.modality}/`: a peft adapter of {tower.num_parameters:,} parameters for {base}: "
                 f"`PeftModel.from_pretrained({tower.model_class}.from_pretrained(BASE), FOLDER)`; read back, its "

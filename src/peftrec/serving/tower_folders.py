@@ -1,6 +1,6 @@
 """What becomes of a trained tower outside of this package, told from what is in it and not from who put it there.
 
-adapter     layers of peft around frozen ones: a peft folder, or, merged, a checkpoint
+peft_folder layers of peft around frozen ones: an adapter folder, or, merged, a checkpoint
 checkpoint  the family's own modules with weights that moved: a Hugging Face checkpoint
 introduced  modules that neither can express: their weights alone
 untouched   nothing in it trained: the checkpoint that it came from says all
@@ -28,7 +28,7 @@ from peftrec.models.pretrained import PretrainedImage, PretrainedText
 from peftrec.models.towers import Modality, Tower
 from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, tuner_layers, write_adapter
 
-Form = Literal["adapter", "checkpoint", "introduced", "untouched"]
+Form = Literal["peft_folder", "checkpoint", "introduced", "untouched"]
 Source = PretrainedText | PretrainedImage
 """What a tower was built from."""
 
@@ -67,7 +67,7 @@ class TrainedTower:
         if not any(parameter.requires_grad for parameter in self.tower.parameters()):
             return "untouched"
         if tuner_layers(self.tower.encoder):
-            return "adapter"
+            return "peft_folder"
         return "introduced" if self.own_modules(self.tower.encoder) else "checkpoint"
 
     def own_modules(self, encoder: nn.Module) -> list[str]:
@@ -84,15 +84,15 @@ class TrainedTower:
         """
         form = self.form()
         exact = copy.deepcopy(self.tower).to("cpu", torch.float32)
-        if form == "adapter" and not merges:
+        if form == "peft_folder" and not merges:
             num_parameters, reread = self._write_adapter(exact, folder)
         else:
-            encoder = self._merged(exact) if form == "adapter" else exact.encoder
+            encoder = self._merged(exact) if form == "peft_folder" else exact.encoder
             num_parameters, reread = self._write_checkpoint(encoder, folder)
             form = "checkpoint"
         difference = _difference(exact, reread, inputs)
         if not difference <= TOLERANCE:
-            remedy = "try merge=true" if form == "adapter" else "leave out merge=true"
+            remedy = "try merge=true" if form == "peft_folder" else "leave out merge=true"
             raise CheckpointError(
                 f"the {self.modality} tower that was written gives other vectors than the run's (by {difference:.1e} "
                 f"of the largest number; {TOLERANCE:.0e} is allowed), so nothing is exported; {remedy}"
