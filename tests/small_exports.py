@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 import yaml
-from peft import LoraConfig, PeftConfig, inject_adapter_in_model
+from peft import LoraConfig, PeftConfig
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
 from peftrec.data.batches import ImageBatch, TextBatch
 from peftrec.models.towers import Tower
@@ -35,7 +36,8 @@ def lora(tower: Tower, **changes: Any) -> LoraConfig:
 
 def adapted(tower: Tower, config: PeftConfig, *, seed: int = 0) -> Tower:
     """Inject an adapter and move what trains, as if it had been trained."""
-    inject_adapter_in_model(config, tower.encoder)
+    # What inject_adapter_in_model does, also for methods whose layers share tensors.
+    PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](tower.encoder, config, "default")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in tower.parameters():

@@ -82,7 +82,7 @@ def summary(export: "Export") -> str:
             kind = "peft adapter" if tower.form == "peft_folder" else "whole checkpoint"
             lines.append(
                 f"  {tower.modality}/: {kind}, {tower.num_parameters:,} parameters, from {tower.base_name}; read back, "
-                f"vectors differ by {tower.difference:.0e}"
+                f"vectors differ by {tower.difference:.1g}"
             )
     lines += [f"  {name}: {count:,} parameters" for name, count in export.num_weights.items()]
     lines.append(f"  item_embeddings.npy, items.parquet: {export.num_items:,} items")

@@ -112,6 +112,7 @@ def test_what_trained_is_written_once_and_nothing_else_is(exported: Exported) ->
     folders = {tower.modality for tower in export.towers if tower.form in ("peft_folder", "checkpoint")}
     assert {file.name for file in export.folder.iterdir()} == FILES | folders | set(export.num_weights)
     assert not list(export.folder.rglob("*.ckpt"))
+    assert len({file.stat().st_mode for file in export.folder.rglob("*") if file.is_file()}) == 1  # whoever may read
 
 
 def test_rows_of_embeddings_are_rows_of_items(exported: Exported) -> None:

@@ -42,6 +42,10 @@ METHODS: dict[str, Callable[[Tower], PeftConfig]] = {
         feedforward_modules=site_paths(tower, ("ffn_output",)),
     ),
     "oft": lambda tower: peft.OFTConfig(r=0, oft_block_size=4, target_modules=site_paths(tower)),
+    "vera": lambda tower: peft.VeraConfig(r=4, target_modules=site_paths(tower)),
+    "vblora": lambda tower: peft.VBLoRAConfig(
+        r=2, num_vectors=8, vector_length=8, topk=2, target_modules=site_paths(tower)
+    ),
     "loha": lambda tower: peft.LoHaConfig(r=2, target_modules=site_paths(tower)),
     "norms": lambda tower: peft.LNTuningConfig(
         target_modules=[name for name, module in tower.encoder.named_modules() if isinstance(module, nn.LayerNorm)]

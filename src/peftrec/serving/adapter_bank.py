@@ -29,8 +29,8 @@ Content = TypeVar("Content", TextBatch, ImageBatch)
 class AdapterBank:
     """One tower and the adapters that were loaded onto it.
 
-    Safe to use from several threads: encoding changes nothing, and the table of adapters is replaced, never edited,
-    under a lock.
+    Safe to use from several threads: encoding changes nothing and waits for nobody; adding and removing hold a lock and
+    put a new table of adapters in the place of the old one, which requests that are under way go on reading.
     """
 
     def __init__(self, tower: Tower, adapters: Mapping[str, Path] = MappingProxyType({})) -> None:
@@ -57,13 +57,13 @@ class AdapterBank:
 
         Raises CheckpointError where it belongs to another tower, UserError where the name is taken.
         """
-        try:
-            adapted = read_adapter(self.tower, folder, base_fingerprint=self._fingerprint)
-        except CheckpointError as error:
-            raise CheckpointError(f"{folder}: {error}") from error
         with self._lock:
             if name in self._adapted:
                 raise UserError(f"adapter {name!r} is loaded already; remove it first, or choose another name")
+            try:
+                adapted = read_adapter(self.tower, folder, base_fingerprint=self._fingerprint)
+            except CheckpointError as error:
+                raise CheckpointError(f"{folder}: {error}") from error
             self._adapted = {**self._adapted, name: adapted}
 
     def remove(self, name: str) -> None:

@@ -63,23 +63,30 @@ def _files(towers: Sequence[ExportedTower], weights: Sequence[str]) -> list[str]
 
 def _tower(tower: ExportedTower) -> str:
     base = f"`{tower.base_name}`" + (f" at revision `{tower.base_revision}`" if tower.base_revision else "")
+    folder, nowhere = f"`{tower.modality}/`", f"no {tower.modality} folder"
     match tower.form:
         case "peft_folder":
-            return (
-                f"`{tower.modality}/`: a peft adapter of {tower.num_parameters:,} parameters for {base}: "
-                f"`PeftModel.from_pretrained({tower.model_class}.from_pretrained(BASE), FOLDER)`; read back, its "
-                f"vectors differ from the run's by {tower.difference:.0e} of the largest number"
-            )
+            says = f"{folder}: a peft adapter of {tower.num_parameters:,} parameters for {base}{_command(tower)}"
         case "checkpoint":
-            return (
-                f"`{tower.modality}/`: a whole checkpoint ({tower.model_class}, {tower.num_parameters:,} parameters in "
-                f"the tower), made from {base}; read back, its vectors differ from the run's by {tower.difference:.0e} "
-                "of the largest number"
+            says = (
+                f"{folder}: a whole checkpoint, {tower.model_class} of {tower.num_parameters:,} parameters without its "
+                f"heads, made from {base}"
             )
         case "introduced":
-            return f"no {tower.modality} folder: {base} with modules of the strategy's own in it"
+            says = f"{nowhere}: {base} with modules of the strategy's own in it"
         case "untouched":
-            return f"no {tower.modality} folder: {base}, as it is"
+            says = f"{nowhere}: {base}, as it is"
+    if tower.difference is not None:
+        says += f"; read back, its vectors differ from the run's by {tower.difference:.1g} of the largest number"
+    return f"{says}. It reads {tower.reads}"
+
+
+def _command(tower: ExportedTower) -> str:
+    if tower.is_random:
+        return ""  # nobody has that base
+    revision = f', revision="{tower.base_revision}"' if tower.base_revision else ""
+    base = f'{tower.model_class}.from_pretrained("{tower.base_name}"{revision})'
+    return f': `PeftModel.from_pretrained({base}, "{tower.modality}")`'
 
 
 def _quality(record: Record) -> str:

@@ -46,6 +46,10 @@ class ExportedTower:
     """In transformers; null for ready features."""
     base_name: str
     base_revision: str | None
+    is_random: bool
+    """Whether the base has random weights, which nobody else can load."""
+    reads: str
+    """What is made of a title or an image before the tower reads it, and of its states after."""
     num_parameters: int = 0
     """In the folder's weights."""
     difference: float | None = None
@@ -166,17 +170,33 @@ class TrainedTower:
 
 def described(modality: Modality, source: Source | ReadyFeatures, form: Form) -> ExportedTower:
     """Describe a tower by what it was built from; it need not be loaded."""
-    model_class, address = None, None
-    if not isinstance(source, ReadyFeatures):
-        model_class = FAMILIES[source.config(modality).model_type].model
-        address = _address(modality, source)
+    if isinstance(source, ReadyFeatures):
+        return ExportedTower(
+            modality=modality,
+            form=form,
+            model_class=None,
+            base_name=source.origin(),
+            base_revision=None,
+            is_random=False,
+            reads="ready features",
+        )
+    family = FAMILIES[source.config(modality).model_type]
     return ExportedTower(
         modality=modality,
         form=form,
-        model_class=model_class,
-        base_name=address or source.origin(),
+        model_class=family.model,
+        base_name=_address(modality, source) or source.origin(),
         base_revision=source.revision,
+        is_random=source.random_init,
+        reads=f"{_preparation(source)}, pooled by {source.pooling or family.poolings[0]}",
     )
+
+
+def _preparation(source: Source) -> str:
+    if isinstance(source, PretrainedText):
+        return f"titles{' in lower case' if source.lower_case else ''} of at most {source.max_tokens} tokens"
+    transform = source.transform()
+    return f"images resized to {transform.height} x {transform.width}"
 
 
 def _address(modality: Modality, source: Source) -> str | None:
