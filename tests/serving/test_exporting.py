@@ -165,6 +165,17 @@ def test_one_tower_is_enough(left_out: str, tmp_path: Path) -> None:
         assert tower.form == form
 
 
+def test_ready_features_in_place_of_a_tower_are_named(tmp_path: Path) -> None:
+    features = tmp_path / "text.npy"
+    np.save(features, np.random.default_rng(0).normal(size=(100, 12)).astype(np.float32))
+    towers = {"text": {"_target_": "peftrec.models.features.ReadyFeatures", "file": str(features)}, "image": None}
+    export = export_run(finished_run(tmp_path, strategy_file("frozen"), towers=towers))
+    (tower,) = export.towers
+    assert (tower.form, tower.base_name) == ("untouched", str(features))
+    assert {file.name for file in export.folder.iterdir()} == FILES
+    assert f"no text folder: `{features}`, as it is" in (export.folder / "README.md").read_text()
+
+
 def test_a_merged_tower_trains_as_a_tower(lora_run: Path, tmp_path: Path) -> None:
     merged = export_run(lora_run, to=tmp_path / "merged", merges=True)
     towers = {
