@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 
 from peftrec.errors import UserError
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     if unknown := flags - SWEEP_FLAGS:
         raise UserError(f"unknown flag {min(unknown)}; see peftrec coldstart --help")
     if any(word.startswith(RUN) for word in words):
-        return complete_run(words)
+        return complete(words)
     return compare(words, is_sweep=bool(flags & SWEEP_FLAGS))
 
 
@@ -42,40 +43,37 @@ def compare(words: Sequence[str], *, is_sweep: bool) -> int:
     """Run the jobs that are not finished, and print the table of their folders."""
     from peftrec.cold_start.experiment import ColdStartSettings, Job
     from peftrec.composition import compose_parts
-    from peftrec.evaluation.ranking import NonFiniteScoresError
     from peftrec.parts import describe_part
 
     jobs = [
         Job(settings, describe_part(settings, ColdStartSettings), settings.pairs.content_hash())
         for settings in compose_parts(ColdStartSettings, words, folder="cold_start", is_sweep=is_sweep)
     ]
-    _quieten_lightning()
-    from peftrec.cold_start.result import read_result, to_markdown, write_result
+    from peftrec.cold_start.result import read_result, to_markdown
 
-    data = None
-    for job, previous in zip(jobs, [None, *jobs], strict=False):
+    for job in jobs:
         if job.path.exists():
             print(f"finished before: {job.path}", file=sys.stderr)
-            continue
-        if data is None or previous is None or previous.settings.pairs != job.settings.pairs:
-            data = job.settings.pairs.read()
-        try:
-            write_result(job.path, job.run(data))
-        except NonFiniteScoresError as error:
-            raise UserError(f"{job.path.stem}: {error}") from error
-        print(f"written: {job.path}", file=sys.stderr)
+    for pairs, group in groupby((job for job in jobs if not job.path.exists()), key=lambda job: job.settings.pairs):
+        data = pairs.read()
+        for job in group:
+            job.run(data)
+            print(f"written: {job.path}", file=sys.stderr)
     folders = dict.fromkeys(job.settings.directory for job in jobs)
     print(to_markdown([read_result(path) for folder in folders for path in sorted(folder.glob("*.json"))]), end="")
     return 0
 
 
-def complete_run(words: Sequence[str]) -> int:
+def complete(words: Sequence[str]) -> int:
     """Give a run's cold items embeddings from their content, and print what that changes."""
-    raise NotImplementedError
+    from peftrec.cold_start.cold_items import ColdItemsSettings
+    from peftrec.composition import compose_part
+    from peftrec.parts import describe_part
 
+    settings = compose_part(ColdItemsSettings, words, folder="cold_items")
+    from peftrec.cold_start.completion import complete_run, to_markdown
+    from peftrec.training.session import quieten_libraries
 
-def _quieten_lightning() -> None:
-    """Leave the terminal to the table: Lightning announces devices and tips."""
-    import logging
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    quieten_libraries()
+    print(to_markdown(complete_run(settings, describe_part(settings, ColdItemsSettings))), end="")
+    return 0

@@ -17,7 +17,9 @@ from peftrec.cold_start.evaluation import evaluate
 from peftrec.cold_start.factors import BPR, Factors, provide_factors
 from peftrec.cold_start.method import Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, PairFiles
-from peftrec.cold_start.result import ColdStartResult, EpochResult
+from peftrec.cold_start.result import ColdStartResult, EpochResult, write_result
+from peftrec.errors import UserError
+from peftrec.evaluation.ranking import NonFiniteScoresError
 from peftrec.strict import STRICT
 from peftrec.training.provenance import device_name
 
@@ -62,8 +64,17 @@ class Job:
         """Return where the result lies, or will."""
         return self.settings.directory / f"{self.settings.model.name}-{self.config_hash[:12]}.json"
 
-    def run(self, data: ColdStartData) -> ColdStartResult:
-        """Train, choose on validation, and score the test pairs once."""
+    def run(self, data: ColdStartData) -> None:
+        """Train, choose on validation, score the test pairs once, and write the result.
+
+        Raises UserError where training diverges.
+        """
+        try:
+            write_result(self.path, self._result(data))
+        except NonFiniteScoresError as error:
+            raise UserError(f"{self.path.stem}: {error}") from error
+
+    def _result(self, data: ColdStartData) -> ColdStartResult:
         settings = self.settings
         seconds = {"factors": 0.0}
 

@@ -58,7 +58,7 @@ class BPR:
     rank: int = Field(default=200, ge=1)
     epochs: int = Field(default=100, ge=1)
     """Passes over the training pairs."""
-    learning_rate: float = Field(default=0.05, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
     regularisation: float = Field(default=0.01, ge=0)
     batch_size: int = Field(default=1024, ge=1)
     """Triples a step."""

@@ -22,6 +22,7 @@ from peftrec.cold_start.method import Epoch, Fitted, Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, Side
 from peftrec.strict import STRICT
 from peftrec.terminal import shows_progress
+from peftrec.training.session import quieten_libraries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +190,7 @@ class HeaterMethod(Method):
 
 def build_trainer(max_epochs: int, accelerator: str) -> Trainer:
     """Return a Trainer that writes nothing: a job takes minutes, and an interrupted one is run again."""
+    quieten_libraries()
     return Trainer(
         accelerator=accelerator,
         devices=1,
