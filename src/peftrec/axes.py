@@ -10,4 +10,10 @@ height, width, channel   of an image
 state      hidden states that a side network reads, lowest first
 hidden     width of a tower
 dim        width of item and user embeddings
+position   places of training sequences that have a next item, in one row
+cold, warm the side of a cold-start split that has content, and the other one
+entity     ids of one side
+pair       pairs of ids of both sides
+feature    columns of content
+rank       columns of pretrained factors
 """

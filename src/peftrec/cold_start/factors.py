@@ -97,8 +97,8 @@ def provide_factors(bpr: BPR, data: ColdStartData, *, data_hash: str, seed: int,
     if path.exists():
         return _read(path, data, bpr.rank)
     factors = bpr.fit(data.train, num_users=data.num_users, num_items=data.num_items, seed=seed)
-    arrays = {"users": factors.users.numpy(), "items": factors.items.numpy()}
-    write_stream_atomically(path, lambda stream: np.savez(stream, **arrays))
+    users, items = factors.users.numpy(), factors.items.numpy()
+    write_stream_atomically(path, lambda stream: np.savez(stream, users=users, items=items))
     return factors
 
 

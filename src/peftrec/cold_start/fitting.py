@@ -127,7 +127,10 @@ class HeaterModule(LightningModule):
         penalised = list(self.model.penalised())
         others = [each for each in self.model.parameters() if not any(each is one for one in penalised)]
         # The gradient of lambda |w|^2 is 2 lambda w, which is what weight decay adds before momentum.
-        groups = [{"params": penalised, "weight_decay": 2 * training.regularisation}, {"params": others}]
+        groups: list[dict[str, Any]] = [
+            {"params": penalised, "weight_decay": 2 * training.regularisation},
+            {"params": others},
+        ]
         optimizer = torch.optim.SGD(
             groups, lr=training.learning_rate, momentum=training.momentum, fused=self.device.type in ("cpu", "cuda")
         )

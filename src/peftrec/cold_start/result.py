@@ -61,8 +61,12 @@ def read_result(path: Path) -> ColdStartResult:
     """Read a result. Raises RecordError."""
     try:
         return ColdStartResult.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RecordError(f"{path}: not a result of this version: {error}; delete it and run the job again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RecordError(
+            f"{path}: {key or 'the file'}: {first['msg']}; not a result of this version: delete it and run again"
+        ) from error
 
 
 def to_markdown(results: Sequence[ColdStartResult]) -> str:
