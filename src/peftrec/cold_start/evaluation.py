@@ -5,7 +5,7 @@ NDCG = (sum h_r / log2(r + 1)) / (sum_{r <= min(n, k)} 1 / log2(r + 1)); then th
 ties count against the right item, and a user without a right item among the candidates is left out, as published.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ CUTOFFS = (20, 50, 100)
 MAX_SCORE_BYTES = 16 * 2**20  # one block of users' scores; twice that while ties are decided
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """A trained method."""
 

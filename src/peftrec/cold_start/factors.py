@@ -111,7 +111,7 @@ def _read(path: Path, data: ColdStartData, rank: int) -> Factors:
     return Factors(users=users, items=items)
 
 
-def _checked(array: npt.NDArray[np.float32], num_rows: int, rank: int) -> Tensor:
+def _checked(array: npt.NDArray[np.generic], num_rows: int, rank: int) -> Tensor:
     if array.shape != (num_rows, rank) or array.dtype != np.float32:
         raise ValueError(f"{array.dtype} {array.shape} in place of float32 {(num_rows, rank)}")
     return torch.from_numpy(array)
