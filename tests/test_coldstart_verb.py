@@ -106,7 +106,7 @@ def test_what_decides_names_the_result(words: list[str], tmp_path: Path) -> None
     assert coldstart(*words, "model=popularity") == 0
     moved = (tmp_path / "split").rename(tmp_path / "moved")
     elsewhere = [f"pairs.root={moved}" if word.startswith("pairs.root") else word for word in words]
-    assert coldstart(*elsewhere, "model=popularity", "pairs.note=another") == 0
+    assert coldstart(*elsewhere, "model=popularity", "pairs.note=another", "accelerator=cpu") == 0
     assert len(list(folder.glob("*.json"))) == 1
     assert coldstart(*elsewhere, "model=popularity", "seed=5") == 0
     assert len(list(folder.glob("*.json"))) == 2

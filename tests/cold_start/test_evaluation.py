@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from peftrec.cold_start.evaluation import CUTOFFS, evaluate, per_user, selection_score
+from peftrec.errors import DataError
 from peftrec.evaluation.ranking import NonFiniteScoresError
 from small_pairs import pairs_of
 
@@ -74,6 +75,11 @@ def test_a_user_whose_items_are_no_candidates_is_left_out() -> None:
     measured = evaluate(Table(np.eye(3, dtype=np.float32)), pairs_of([(0, 0), (1, 2)]), np.asarray([0, 1]))
     assert measured["num_users"] == 1.0
     assert measured["recall@20"] == 1.0
+
+
+def test_nobody_to_rank_for_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"see pairs\.candidates"):
+        evaluate(Table(np.eye(3, dtype=np.float32)), pairs_of([(1, 2)]), np.asarray([0, 1]))
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from peftrec.cold_start.pairs import ColdStartData, Side
 from small_pairs import write_split
 
 TRAINING = Training(epochs=15, batch_size=64, learning_rate=0.05)
-METHOD = HeaterMethod(name="heater", accelerator="cpu")
+METHOD = HeaterMethod(name="heater")
 
 
 def task_of(data: ColdStartData, training: Training = TRAINING) -> Task:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from peftrec.cold_start.pairs import Pairs
+from peftrec.errors import DataError
 from peftrec.evaluation.ranking import NonFiniteScoresError, users_per_block
 
 CUTOFFS = (20, 50, 100)
@@ -33,10 +34,12 @@ class Scorer(Protocol):
 def evaluate(scorer: Scorer, pairs: Pairs, candidates: npt.NDArray[np.int64]) -> dict[str, float]:
     """Return `recall@k`, `precision@k` and `ndcg@k` as fractions, and `num_users`.
 
-    Raises NonFiniteScoresError.
+    Raises NonFiniteScoresError, and DataError where no user has a right item among the candidates.
     """
     reachable = np.isin(pairs.items, candidates)
     users, rows = np.unique(pairs.users[reachable], return_inverse=True)
+    if not len(users):
+        raise DataError("no pair that is evaluated has its item among the candidates: see pairs.candidates")
     columns = np.searchsorted(candidates, pairs.items[reachable])
     is_right = torch.zeros(len(users), len(candidates), dtype=torch.bool)
     is_right[torch.from_numpy(rows), torch.from_numpy(columns)] = True

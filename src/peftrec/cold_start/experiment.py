@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass as part
 
@@ -21,9 +20,10 @@ from peftrec.cold_start.result import ColdStartResult, EpochResult, write_result
 from peftrec.errors import UserError
 from peftrec.evaluation.ranking import NonFiniteScoresError
 from peftrec.strict import STRICT
+from peftrec.training.assembly import resolve_device
 from peftrec.training.provenance import device_name
 
-_WITHOUT_EFFECT = (("name",), ("runs_dir",), ("pairs", "name"), ("pairs", "root"), ("pairs", "note"))
+_WITHOUT_EFFECT = (("name",), ("runs_dir",), ("accelerator",), ("pairs", "name"), ("pairs", "root"), ("pairs", "note"))
 _PACKAGES = ("torch", "lightning", "numpy", "scipy")
 
 
@@ -36,6 +36,8 @@ class ColdStartSettings:
     runs_dir: str
     seed: int = Field(ge=0, lt=2**32)
     """Of the pretrained factors and of the method."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Where a method with epochs trains."""
     pairs: PairFiles
     factors: BPR
     training: Training
@@ -91,7 +93,14 @@ class Job:
             return found.standardised(data.cold_side)
 
         started = time.perf_counter()
-        fitted = settings.model.fit(Task(data=data, training=settings.training, factors=factors, seed=settings.seed))
+        task = Task(
+            data=data,
+            training=settings.training,
+            factors=factors,
+            seed=settings.seed,
+            accelerator=settings.accelerator,
+        )
+        fitted = settings.model.fit(task)
         seconds["fit"] = time.perf_counter() - started - seconds["factors"]
         validation = evaluate(fitted.scorer, data.validation, data.candidates_of(data.validation))
         candidates = data.candidates_of(data.test)
@@ -108,7 +117,7 @@ class Job:
             seed=settings.seed,
             note=settings.pairs.note,
             versions={"peftrec": __version__, **{package: version(package) for package in _PACKAGES}},
-            device=device_name(torch.device("cpu")),
+            device=device_name(resolve_device(settings.accelerator)),
             counts={
                 "users": data.num_users,
                 "items": data.num_items,

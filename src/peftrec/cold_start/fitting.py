@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -167,7 +167,6 @@ class HeaterMethod(Method):
     """alpha: weight of the summed squared distance between transformed and pretrained factors; 0 is without it."""
     replaced: float = Field(default=0.5, ge=0, le=1)
     """Share of a batch's pairs that see transformed factors in place of pretrained ones."""
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
 
     def fit(self, task: Task) -> Fitted:
         factors = task.factors()
@@ -181,7 +180,7 @@ class HeaterMethod(Method):
         )
         module = HeaterModule(model, task, similarity_weight=self.similarity_weight)
         epochs = PairEpochs(data, task.training, replaced=self.replaced, seed=task.seed)
-        build_trainer(task.training.epochs, self.accelerator).fit(module, train_dataloaders=epochs)
+        build_trainer(task.training.epochs, task.accelerator).fit(module, train_dataloaders=epochs)
         chosen = module.restore_best()
         return Fitted(
             scorer=HeaterScorer(model=model, cold_side=data.cold_side),

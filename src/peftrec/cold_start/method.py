@@ -41,6 +41,7 @@ class Task:
     factors: Callable[[], Factors]
     """Learns or loads the pretrained factors, standardised, when a method asks."""
     seed: int
+    accelerator: str = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,20 +85,19 @@ class PairFiles:
     def read(self) -> ColdStartData:
         """Read the files. Raises DataError that names file and line."""
         root = Path(self.root)
+        train, validation, test = (read_pairs(root / name) for name in (self.train, self.validation, self.test))
+        parts = {root / self.train: train, root / self.validation: validation, root / self.test: test}
+        for path in (root / self.validation, root / self.test):
+            _refuse_warm_ids(path, parts[path].side(self.cold_side), train.side(self.cold_side), self)
         content = self.content.read(root)
-        files = {name: root / name for name in (self.train, self.validation, self.test)}
-        parts = {path: read_pairs(path) for path in files.values()}
-        train = parts[files[self.train]]
         for path, pairs in parts.items():
             _refuse_ids_without_content(path, pairs.side(self.cold_side), len(content), self)
-            if pairs is not train:
-                _refuse_warm_ids(path, pairs.side(self.cold_side), train.side(self.cold_side), self)
         sizes = {side: 1 + max(int(pairs.side(side).max()) for pairs in parts.values()) for side in ("users", "items")}
         sizes[self.cold_side] = len(content)
         return ColdStartData(
             train=train,
-            validation=parts[files[self.validation]],
-            test=parts[files[self.test]],
+            validation=validation,
+            test=test,
             num_users=sizes["users"],
             num_items=sizes["items"],
             cold_side=self.cold_side,
