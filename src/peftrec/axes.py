@@ -12,4 +12,10 @@ hidden     width of a tower
 side       width of a ladder beside a tower
 out        width that a layer inside or beside a tower gives
 dim        width of item and user embeddings
+position   places of training sequences that have a next item, in one row
+cold, warm the side of a cold-start split that has content, and the other one
+entity     ids of one side
+pair       pairs of ids of both sides
+feature    columns of content
+rank       columns of pretrained factors
 """
