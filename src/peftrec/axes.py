@@ -10,4 +10,7 @@ height, width, channel   of an image
 state      hidden states that a side network reads, lowest first
 hidden     width of a tower
 dim        width of item and user embeddings
+interest   query vectors that describe one user; `cluster` where they are still parts of a history
+query      vectors whose nearest items are looked for; `place` counts what is found
+draw       evaluations of what is drawn at random
 """
