@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass as plain_dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,7 +26,7 @@ class History:
     def __len__(self) -> int:
         return len(self.items)
 
-    def between(self, start: float, end: float) -> Self:
+    def between(self, start: float, end: float) -> "History":
         """Return what happened in start <= day < end. Raises DataError where the times are not known."""
         first, last = np.searchsorted(self.known_days(), [start, end])
         return self[int(first) : int(last)]
@@ -41,8 +40,8 @@ class History:
             )
         return self.days
 
-    def __getitem__(self, part: slice) -> Self:
-        return type(self)(items=self.items[part], days=None if self.days is None else self.days[part])
+    def __getitem__(self, part: slice) -> "History":
+        return History(items=self.items[part], days=None if self.days is None else self.days[part])
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -60,16 +59,16 @@ class Interests:
     def __len__(self) -> int:
         return len(self.importance)
 
-    def of(self, chosen: Int[np.ndarray, " chosen"]) -> Self:
+    def of(self, chosen: Int[np.ndarray, " chosen"]) -> "Interests":
         """Return the chosen interests, in the order of `chosen`."""
-        return type(self)(
+        return Interests(
             vectors=self.vectors[chosen],
             importance=self.importance[chosen],
             items=self.items[chosen],
             sizes=self.sizes[chosen],
         )
 
-    def by_importance(self) -> Self:
+    def by_importance(self) -> "Interests":
         """Return them sorted, the most important first; equal ones stay in their order."""
         return self.of(np.argsort(-self.importance, kind="stable"))
 

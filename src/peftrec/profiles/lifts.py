@@ -46,7 +46,7 @@ def read_published() -> Published:
 
 
 def lift_of(
-    values: Float[np.ndarray, "user draw"], baseline: Float[np.ndarray, "user draw"], *, seed: int
+    values: Float[np.ndarray, "user draw"], baseline: Float[np.ndarray, "user other_draw"], *, seed: int
 ) -> Lift | None:
     """Compare one metric of a profile with the baseline's; None where the baseline reached nothing."""
     ours, theirs = values.mean(axis=1), baseline.mean(axis=1)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +44,9 @@ class MedoidCache:
     sizes: Int[np.ndarray, " interest"]
 
     @classmethod
-    def of(cls, found: Iterable[tuple[str, Interests]], item_ids: Sequence[str], *, day: float, decay: float) -> Self:
+    def of(
+        cls, found: Iterable[tuple[str, Interests]], item_ids: Sequence[str], *, day: float, decay: float
+    ) -> "MedoidCache":
         """Keep the interests of each user. Raises DataError where an interest has no item to be kept as."""
         pairs = list(found)
         rows = np.concatenate([np.zeros(0, dtype=np.int64), *(interests.items for _, interests in pairs)])
@@ -98,7 +99,7 @@ class MedoidCache:
         write_stream_atomically(path, lambda stream: pq.write_table(table, stream))
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "MedoidCache":
         """Read a file that `write` wrote. Raises DataError where it is missing, or something else."""
         try:
             table = pq.read_table(path)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Self
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ class ServedCatalogue:
     """How many of the rows the run knows; those behind them have no interactions."""
 
     @classmethod
-    def of(cls, run: RestoredRun) -> Self:
+    def of(cls, run: RestoredRun) -> "ServedCatalogue":
         """Encode the candidates of a run."""
         with torch.inference_mode():
             embeddings = run.module.encode_catalogue().float().cpu().numpy()
@@ -37,7 +36,7 @@ class ServedCatalogue:
         """Return an item's title, None where the data has none."""
         return None if self.titles is None else self.titles[row]
 
-    def with_items(self, items: Items, embeddings: Float[np.ndarray, "item dim"]) -> Self:
+    def with_items(self, items: Items, embeddings: Float[np.ndarray, "item dim"]) -> "ServedCatalogue":
         """Return the catalogue with items behind its own."""
         titles = None if self.titles is None else self.titles + (items.titles or ("",) * len(items))
         return replace(

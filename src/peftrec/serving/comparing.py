@@ -27,8 +27,9 @@ class RetrievalTable:
     num_items: int
     protocol: Protocol
     outcomes: dict[str, Outcome]
-    neighbour_recall: float
-    """Share of the exact neighbours that the search found, over all queries of all profiles."""
+    neighbour_recall: float | None
+    """Share of the exact neighbours that an approximate search found, over all queries of all profiles; None where the
+    search is exact."""
     seed: int
 
     def to_json(self) -> dict[str, Any]:
@@ -52,13 +53,15 @@ class RetrievalTable:
         """Return the table with what it rests on below it."""
         rows = [lift_cells(row) for row in lift_rows(self.outcomes, BASELINE, seed=self.seed)]
         some, published = next(iter(self.outcomes.values())), read_published()
-        budget = self.protocol.budget
+        share = f"{self.protocol.budget / self.num_items:.1%}"
+        recall = self.neighbour_recall
+        neighbours = "exact" if recall is None else f"approximate, {recall:.2%} of the exact ones found"
         return (
             f"{aligned([list(rows[0]), *(list(row.values()) for row in rows)])}\n\n"
             f"{some.num_users:,} users, {some.num_days:,} days, {some.num_targets:,} actions predicted; "
             f"{some.num_users_left_out:,} users without a day after another one left out\n"
-            f"at most {budget:,} of {self.num_items:,} items a day ({budget / self.num_items:.1%}); relevant from cosine "
-            f"{self.protocol.threshold}; neighbours found: {self.neighbour_recall:.2%} of the exact ones\n"
+            f"at most {self.protocol.budget:,} of {self.num_items:,} items a day ({share}); relevant from cosine "
+            f"{self.protocol.threshold}; neighbours: {neighbours}\n"
             "lift over last_item: mean over users and draws ± deviation between draws [95 % of bootstrap samples of "
             f"users]\npublished: {published.source}; {published.setting}\n"
         )
@@ -77,7 +80,9 @@ def compare_profiles(
     for history in histories[:1]:
         history.known_days()
     catalogue = unit_rows(ServedCatalogue.of(run).embeddings)
-    index = ComparedIndex(shared.neighbours.index(catalogue), ExactIndex(catalogue))
+    index = shared.neighbours.index(catalogue)
+    if not isinstance(index, ExactIndex):
+        index = ComparedIndex(index, ExactIndex(catalogue))
     outcomes = {
         name: evaluate(each.profile, histories, catalogue, index, protocol, seed=each.seed)
         for name, each in settings.items()
@@ -87,7 +92,7 @@ def compare_profiles(
         num_items=len(catalogue),
         protocol=protocol,
         outcomes=outcomes,
-        neighbour_recall=index.recall(),
+        neighbour_recall=index.recall() if isinstance(index, ComparedIndex) else None,
         seed=shared.seed,
     )
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Self
 
 from peftrec.errors import SettingsError
 
@@ -30,7 +29,7 @@ class RecommendRequest:
     """Overrides of `conf/profiles`; empty asks the run's own user encoder."""
 
     @classmethod
-    def split(cls, words: Sequence[str]) -> Self:
+    def split(cls, words: Sequence[str]) -> "RecommendRequest":
         """Read the words. Raises SettingsError for one that is unknown, given twice, or has no such value."""
         own: dict[str, str] = {}
         others: list[str] = []

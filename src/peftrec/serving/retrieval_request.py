@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -25,12 +25,12 @@ class RetrievalRequest:
     """Of `conf/profiles`, for every profile."""
 
     @classmethod
-    def split(cls, words: Sequence[str], protocol_keys: Sequence[str]) -> Self:
+    def split(cls, words: Sequence[str], protocol_keys: Sequence[str]) -> "RetrievalRequest":
         """Sort the words. Raises SettingsError for one that is given twice or has no value."""
         own: dict[str, str] = {}
         others: list[str] = []
         for word in words:
-            key, equals, value = word.partition("=")
+            key, _, value = word.partition("=")
             if key not in (*_OWN, *protocol_keys):
                 others.append(word)
             elif key in own or not value:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class UserHistories:
     """A day in the unit of the data's timestamps."""
 
     @classmethod
-    def of(cls, run: RestoredRun, *, day_length: float) -> Self:
+    def of(cls, run: RestoredRun, *, day_length: float) -> "UserHistories":
         """Take what the run's data holds; with data.windows=last that is the end of each history."""
         return cls(interactions=kept_histories(run.catalogue, run.settings.data), day_length=day_length)
 
