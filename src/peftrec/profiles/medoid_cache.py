@@ -94,7 +94,7 @@ class MedoidCache:
         owners = np.repeat(np.arange(len(self.users)), np.diff(self.offsets))
         names = pa.array(self.users, type=pa.string())
         columns = [names.take(pa.array(owners)), pa.array(self.items, type=pa.string()), self.importance, self.sizes]
-        metadata = {_DAY: repr(self.day).encode(), _DECAY: repr(self.decay).encode()}
+        metadata = {_DAY: repr(float(self.day)).encode(), _DECAY: repr(float(self.decay)).encode()}
         table = pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
         write_stream_atomically(path, lambda stream: pq.write_table(table, stream))
 
