@@ -3,8 +3,6 @@
 import json
 from dataclasses import asdict
 
-from peftrec.errors import UserError
-
 HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] [seen=true] [candidates=FILE] [--json]
                          [profile=NAME [profile.KEY=VALUE ...] [neighbours=hnsw] [day_length=86400] [seed=1]]
 
@@ -27,15 +25,14 @@ own. With a profile all vectors have length one and scores are cosines with the 
 
 def main(arguments: list[str]) -> int:
     """Print the recommendations."""
-    flags = {word for word in arguments if word.startswith("-")}
-    if flags & {"-h", "--help"}:
+    if set(arguments) & {"-h", "--help"}:
         print(HELP)
         return 0
-    if unknown := flags - {"--json"}:
-        raise UserError(f"unknown flag {min(unknown)}; see peftrec recommend --help")
     from peftrec.serving.recommend_request import RecommendRequest
+    from peftrec.serving.words import take_json_flag
 
-    request = RecommendRequest.split([word for word in arguments if word not in flags])
+    own, wants_json = take_json_flag(arguments, verb="recommend")
+    request = RecommendRequest.split(own)
     from peftrec.composition import compose_part
     from peftrec.profiles.settings import ProfileSettings
 
@@ -46,8 +43,8 @@ def main(arguments: list[str]) -> int:
 
     quieten_libraries()
     answer = recommend(request, settings)
-    print(
-        json.dumps(asdict(answer), indent=2, ensure_ascii=False) if flags else answer.to_text(),
-        end="\n" if flags else "",
-    )
+    if wants_json:
+        print(json.dumps(asdict(answer), indent=2, ensure_ascii=False))
+    else:
+        print(answer.to_text(), end="")
     return 0

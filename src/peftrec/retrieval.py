@@ -2,8 +2,6 @@
 
 import json
 
-from peftrec.errors import UserError
-
 HELP = """usage: peftrec retrieval run=RUN_DIR [profile=NAME,NAME,...] [budget=400] [threshold=0.8] [past_days=90]
                          [first_day=DAY] [num_draws=5] [excludes_seen=false] [KEY=VALUE ...] [--json]
 
@@ -22,12 +20,9 @@ cosine with a candidate reaches the threshold, recall the share that are candida
 
 def main(arguments: list[str]) -> int:
     """Print the table."""
-    flags = {word for word in arguments if word.startswith("-")}
-    if flags & {"-h", "--help"}:
+    if set(arguments) & {"-h", "--help"}:
         print(HELP)
         return 0
-    if unknown := flags - {"--json"}:
-        raise UserError(f"unknown flag {min(unknown)}; see peftrec retrieval --help")
     from peftrec.composition import compose_part
     from peftrec.configuration import config_directory
     from peftrec.parts import build_part, fields_of
@@ -35,8 +30,9 @@ def main(arguments: list[str]) -> int:
     from peftrec.profiles.settings import ProfileSettings
     from peftrec.serving.comparing import BASELINE, compare_profiles
     from peftrec.serving.retrieval_request import RetrievalRequest
+    from peftrec.serving.words import take_json_flag
 
-    words = [word for word in arguments if word not in flags]
+    words, wants_json = take_json_flag(arguments, verb="retrieval")
     request = RetrievalRequest.split(words, tuple(fields_of(Protocol)))
     protocol = build_part(Protocol, request.protocol)
     folder = config_directory() / "profiles" / "profile"
@@ -49,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
     quieten_libraries()
     table = compare_profiles(request.run, settings, protocol)
-    if flags:
+    if wants_json:
         print(json.dumps(table.to_json(), indent=2))
     else:
         print(table.to_text(), end="")

@@ -6,6 +6,7 @@ import pytest
 
 from peftrec.errors import SettingsError
 from peftrec.serving.recommend_request import RecommendRequest
+from peftrec.serving.words import take_json_flag
 
 
 def test_words_are_sorted() -> None:
@@ -44,7 +45,7 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
         (["run=r"], r"give one of user=ID and items="),
         (["run=r", "user=1", "items=[2]"], "give one of user=ID and items="),
         (["run=r", "user=1", "user=2"], "user is given twice"),
-        (["run=r", "user="], "give user a value"),
+        (["run=r", "user="], "user=: give user a value"),
         (["run=r", "items=[]"], "items=\\[\\]: expected ids"),
         (["run=r", "items=[1,,2]"], "expected ids with commas between them"),
         (["run=r", "user=1", "k=0"], "k=0: expected a whole number from 1"),
@@ -58,3 +59,10 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
 def test_mistakes_name_the_word_and_the_remedy(words: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
         RecommendRequest.split(words)
+
+
+def test_flags_are_json_or_a_mistake() -> None:
+    assert take_json_flag(["run=r", "--json"], verb="recommend") == (["run=r"], True)
+    assert take_json_flag(["run=r"], verb="recommend") == (["run=r"], False)
+    with pytest.raises(SettingsError, match="unknown flag --yaml; see peftrec recommend --help"):
+        take_json_flag(["--yaml"], verb="recommend")

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from peftrec.errors import SettingsError
+from peftrec.serving.words import take_words
 
 KEYS = ("run", "user", "items", "k", "candidates", "seen")
 _PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
@@ -31,16 +32,9 @@ class RecommendRequest:
     @classmethod
     def split(cls, words: Sequence[str]) -> "RecommendRequest":
         """Read the words. Raises SettingsError for one that is unknown, given twice, or has no such value."""
-        own: dict[str, str] = {}
-        others: list[str] = []
-        for word in words:
-            key, equals, value = word.partition("=")
-            if key not in KEYS or not equals:
-                others.append(_of_a_profile(word, key))
-            elif key in own or not value:
-                raise SettingsError(f"{word}: {key} is given twice" if key in own else f"{word}: give {key} a value")
-            else:
-                own[key] = value
+        own, others = take_words(words, KEYS)
+        for word in others:
+            _check_profile_word(word)
         if others and not any(word.startswith("profile=") for word in others):
             raise SettingsError(f"{others[0]} describes a profile: choose one, for example profile=pinnersage")
         if "run" not in own:
@@ -58,10 +52,11 @@ class RecommendRequest:
         )
 
 
-def _of_a_profile(word: str, key: str) -> str:
-    """Return the word where it may be a key of `conf/profiles`, which composition then checks."""
+def _check_profile_word(word: str) -> None:
+    """Let pass what may be a key of `conf/profiles`, which composition then checks."""
+    key = word.partition("=")[0]
     if key.partition(".")[0] in _PROFILE_KEYS:
-        return word
+        return
     near = get_close_matches(key, [*KEYS, *_PROFILE_KEYS], n=1)
     raise SettingsError(
         f"{word}: did you mean {near[0]}=?" if near else f"{word}: unknown; see peftrec recommend --help"

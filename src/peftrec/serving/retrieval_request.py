@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from peftrec.errors import SettingsError
+from peftrec.serving.words import take_words
 
 _OWN = ("run", "profile")
 
@@ -27,16 +28,7 @@ class RetrievalRequest:
     @classmethod
     def split(cls, words: Sequence[str], protocol_keys: Sequence[str]) -> "RetrievalRequest":
         """Sort the words. Raises SettingsError for one that is given twice or has no value."""
-        own: dict[str, str] = {}
-        others: list[str] = []
-        for word in words:
-            key, _, value = word.partition("=")
-            if key not in (*_OWN, *protocol_keys):
-                others.append(word)
-            elif key in own or not value:
-                raise SettingsError(f"{word}: {key} is given twice" if key in own else f"{key}: give it a value")
-            else:
-                own[key] = value
+        own, others = take_words(words, (*_OWN, *protocol_keys))
         if "run" not in own:
             raise SettingsError("run is required: set run=RUN_DIR")
         return cls(
