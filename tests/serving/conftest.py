@@ -1,5 +1,6 @@
 """Finished runs on small tables with timestamps and pictures, each trained once."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,5 +72,6 @@ def small_settings_on(data: dict[str, Any], settings: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def restored(train: Train) -> Callable[..., RestoredRun]:
-    """Restore a run that `train` trained."""
-    return lambda *arguments, **keywords: restore_run(train(*arguments, **keywords))
+    """Restore a run that `train` trained, once."""
+    restore = functools.cache(restore_run)
+    return lambda *arguments, **keywords: restore(train(*arguments, **keywords))
