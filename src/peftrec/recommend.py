@@ -10,8 +10,9 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   items=[ID,...]   a history without a user, oldest first
   k=10             how many
   seen=true        also what the history holds already
-  candidates=FILE  .csv or .tsv of new items to rank as well: columns item, title, image (as the run's towers need;
-                   images below the file's folder). They are known from title and image alone
+  candidates=FILE  .csv or .tsv of new items to rank as well, known from title and image alone: columns item, title
+                   (all of the text, where the run reads several columns) and image (a path below the file's folder),
+                   as the run's towers need
   profile=NAME     ask the interests of a profile (pinnersage, kmeans, decay_average, last_item, ...) in place of the
                    run's user encoder; its fields are in conf/profiles/profile
   --json           print JSON alone

@@ -35,7 +35,7 @@ class Protocol:
     takes all."""
 
     first_day: float | None = None
-    """Predict days from this one on, in the unit of the timestamps as configured; null predicts all."""
+    """Predict from this day on, a timestamp divided by the length of a day; null predicts all."""
 
     excludes_seen: bool = True
     """Whether the history's items are no candidates: right where, as with ratings, nothing is done twice."""
