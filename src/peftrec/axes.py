@@ -18,4 +18,7 @@ entity     ids of one side
 pair       pairs of ids of both sides
 feature    columns of content
 rank       columns of pretrained factors
+interest   query vectors that describe one user; `cluster` where they are still parts of a history
+query      vectors whose nearest items are looked for; `place` counts what is found
+draw       evaluations of what is drawn at random
 """
