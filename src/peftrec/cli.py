@@ -14,6 +14,7 @@ VERBS = {
     "evaluate": "score a finished run again, from its own record and checkpoint",
     "cache": "build, verify, list or prune stores of frozen towers' hidden states",
     "images": "pack a folder, zip or LMDB of images into one file (pack)",
+    "classify": "train Gated Transformer Networks on labelled series, over several seeds",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
 """Verb to its line in the help; the verb is also the name of its module, which has `main(arguments) -> int`."""

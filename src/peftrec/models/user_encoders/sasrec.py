@@ -5,7 +5,6 @@ x   = LayerNorm(x + dropout(attention(x)))          attention without biases, sc
 x   = LayerNorm(x + dropout(W2 relu(W1 x + b1) + b2))
 """
 
-import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from pydantic import Field
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from peftrec.errors import SettingsError
 from peftrec.models.user_encoders.base import UserEncoder
+from peftrec.models.user_encoders.visibility import visible_steps
 from peftrec.strict import STRICT
 
 _LAYER_NORM_EPS = 1e-6  # published code
@@ -91,11 +91,7 @@ class SASRecEncoder(nn.Module):
         num_steps = embeddings.shape[1]
         states = self.layer_norm(embeddings + self.position_embedding.weight[:num_steps])
         states = self.dropout(states)
-        # A row that sees nothing (left padding) would be NaN: every place also sees itself, and padding's states
-        # are never read.
-        causal = torch.ones(num_steps, num_steps, dtype=torch.bool, device=mask.device).tril()
-        itself = torch.eye(num_steps, dtype=torch.bool, device=mask.device)
-        visible = ((mask[:, None, :] & causal) | itself)[:, None]
+        visible = visible_steps(mask)[:, None]
         for block in self.blocks:
             states = block(states, visible)
         return states
