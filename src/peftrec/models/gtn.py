@@ -94,6 +94,8 @@ class Block(nn.Module):
 class Tower(nn.Module):
     """A linear layer, positions where there are some, then blocks."""
 
+    positions: Tensor | None
+
     def __init__(self, num_features: int, shape: TowerShape, *, num_positions: int | None = None) -> None:
         super().__init__()
         self.embedding = nn.Linear(num_features, shape.dim)

@@ -71,6 +71,8 @@ def _read(path: Path) -> tuple[list[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
         raise DataError(f"{path}: aeon cannot read it: {error}") from error
     if not about["classlabel"]:
         raise DataError(f"{path}: it has no class labels (@classLabel true)")
+    if not all(each.size for each in series):
+        raise DataError(f"{path}: it holds no series, or one without values")
     return list(series), np.asarray(labels)
 
 
