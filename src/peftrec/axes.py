@@ -7,6 +7,8 @@ user       users (or training windows) of a batch
 step       places of a sequence, oldest first, padded on the left
 word       tokens of a title
 height, width, channel   of an image
+token      what a tower of GTN attends over: steps, or channels of a series
+series     series of a batch, to classify; label: their classes
 state      hidden states that a side network reads, lowest first
 hidden     width of a tower
 side       width of a ladder beside a tower

@@ -18,6 +18,7 @@ VERBS = {
     "images": "pack a folder, zip or LMDB of images into one file (pack)",
     "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
     "coldstart": "rank for items or users without history: Heater and what it must beat",
+    "classify": "train Gated Transformer Networks on labelled series, over several seeds",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
 """Verb to its line in the help; the verb is also the name of its module, which has `main(arguments) -> int`."""
