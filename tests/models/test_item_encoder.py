@@ -36,6 +36,18 @@ class Table:
         return {name: tensor[items] for name, tensor in self.states.items()}
 
 
+class CountingTable(Table):
+    """Notes how many rows it is asked for."""
+
+    def __init__(self, states: dict[Modality, Tensor]) -> None:
+        super().__init__(states)
+        self.asked: list[int] = []
+
+    def read(self, items: Tensor) -> dict[Modality, Tensor]:
+        self.asked.append(len(items))
+        return super().read(items)
+
+
 def frozen_encoder() -> FrozenStatesEncoder:
     network = Sum()
     towers = SMALL_PAIRS["text_and_image"].load(seed=0)
@@ -94,3 +106,33 @@ def test_stored_states_give_what_live_ones_give_and_let_the_towers_go() -> None:
     with_ids_only = item_batch(9, pair).__class__(items=chosen)
     assert torch.equal(encoder(with_ids_only), live[chosen])
     assert len(list(encoder.parameters())) == 1
+
+
+@pytest.mark.parametrize(("is_low", "num_read"), [(False, 5), (True, 8)])
+def test_stored_items_are_rounded_up_for_kernels_of_one_shape_and_change_nothing(is_low: bool, num_read: int) -> None:
+    encoder = frozen_encoder()
+    pair = SMALL_PAIRS["text_and_image"]
+    states = encoder.states(item_batch(9, pair))
+    table = CountingTable(states)
+    encoder.read_from(table)
+    batch = item_batch(9, pair).__class__(items=torch.tensor([7, 2, 3, 8, 1]))
+    (scale,) = encoder.introduced()
+    expected = encoder.network(Table(states).read(batch.items))
+    (expected_gradient,) = torch.autograd.grad(expected.square().sum(), scale)
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_low):
+        found = encoder(batch)
+    (gradient,) = torch.autograd.grad(found.square().sum(), scale)
+    assert table.asked == [num_read]
+    assert torch.equal(found, expected)  # this network has no products, whose type autocast would lower
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize(("num_items", "num_read"), [(0, 0), (8, 8), (9, 16)])
+def test_items_are_rounded_up_in_a_model_of_16_bits(num_items: int, num_read: int) -> None:
+    encoder = frozen_encoder().to(torch.bfloat16)
+    encoder.read_from(Table({}))
+    batch = item_batch(9, SMALL_PAIRS["text_and_image"]).__class__(items=torch.arange(num_items))
+    rounded = encoder._rounded_up(batch).items
+    assert len(rounded) == num_read
+    assert torch.equal(rounded[:num_items], batch.items)
+    assert not rounded[num_items:].any()
