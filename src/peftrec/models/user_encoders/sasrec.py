@@ -7,7 +7,6 @@ Pre-norm is the layout of SASRec's own paper. With it or without, the options of
 arXiv:1910.05895): the kind of norm, FixNorm and small initialisation.
 """
 
-import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -17,6 +16,7 @@ from peftrec.errors import SettingsError
 from peftrec.models.norms import ScaleNorm, build_norm
 from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.models.user_encoders.transformer_blocks import Block, BlockSettings, initialise
+from peftrec.models.user_encoders.visibility import visible_steps
 from peftrec.strict import STRICT
 
 
@@ -42,11 +42,7 @@ class SASRecEncoder(nn.Module):
             embeddings = self.input_scale * embeddings
         states = embeddings + self.position_embedding.weight[:num_steps]
         states = self.dropout(states if self.is_pre else self.layer_norm(states))
-        # A row that sees nothing (left padding) would be NaN: every place also sees itself, and padding's states
-        # are never read.
-        causal = torch.ones(num_steps, num_steps, dtype=torch.bool, device=mask.device).tril()
-        itself = torch.eye(num_steps, dtype=torch.bool, device=mask.device)
-        visible = ((mask[:, None, :] & causal) | itself)[:, None]
+        visible = visible_steps(mask)[:, None]
         for block in self.blocks:
             states = block(states, visible)
         return self.layer_norm(states) if self.is_pre else states
