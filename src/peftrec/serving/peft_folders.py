@@ -102,6 +102,7 @@ def read_adapter(tower: Tower, folder: Path, *, base_fingerprint: str | None = N
         raise CheckpointError(
             "this adapter starts by changing pretrained weights, so it cannot share them; export it with merge=true"
         )
+    _share_modules(inner, tower.encoder)
     return Tower(inner, family=tower.family, pooling=tower.pooling).eval()
 
 
@@ -117,6 +118,18 @@ def _wrapped(base: PreTrainedModel, config: PeftConfig) -> PeftModel:
         # What peft thinks of a method's layers it said in training; and 0.21 asks for what transformers 5.23 renamed.
         warnings.simplefilter("ignore")
         return PeftModel(base, config, ADAPTER)
+
+
+def _share_modules(adapted: nn.Module, base: nn.Module) -> None:
+    """Put the base's own modules wherever the adapter has no layer below: a structure is then little but its layers."""
+    for name, child in list(adapted.named_children()):
+        own = getattr(base, name, None)
+        if type(own) is not type(child):
+            continue
+        if tuner_layers(child):
+            _share_modules(child, own)
+        else:
+            setattr(adapted, name, own)
 
 
 def _storages(module: nn.Module) -> set[int]:
