@@ -71,10 +71,13 @@ def test_dealing_out_permutes_cold_embeddings_alone(run: RestoredRun) -> None:
     assert torch.equal(dealt[is_cold].sort(dim=0).values, catalogue[is_cold].sort(dim=0).values)
 
 
-def test_vectors_are_those_of_both_towers(run: RestoredRun) -> None:
-    vectors = item_vectors(run.settings, run.split.items, run.device)
-    towers = run.settings.towers.load(seed=run.settings.seed)
+@pytest.mark.parametrize("absent", [(), ("image",), ("text",)])
+def test_vectors_are_those_of_the_towers_there_are(run: RestoredRun, absent: tuple[str, ...]) -> None:
+    settings = small_settings(Path("x"), "id", towers=dict.fromkeys(absent))
+    vectors = item_vectors(settings, run.split.items, run.device)
+    towers = settings.towers.load(seed=settings.seed)
     assert vectors.shape == (len(run.split.items), sum(towers.widths().values()))
+    assert len(towers.widths()) == 2 - len(absent)
     np.testing.assert_allclose(vectors.mean(dim=0), 0.0, atol=0.05)
 
 
