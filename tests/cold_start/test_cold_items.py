@@ -62,10 +62,22 @@ def test_only_cold_items_change(run: RestoredRun) -> None:
     assert torch.equal(complete(run, vectors, SETTINGS).catalogue, completed.catalogue)
 
 
-def test_vectors_are_those_of_both_towers(run: RestoredRun) -> None:
-    vectors = item_vectors(run.settings, run.split.items, run.device)
-    towers = run.settings.towers.load(seed=run.settings.seed)
+def test_dealing_out_permutes_cold_embeddings_alone(run: RestoredRun) -> None:
+    catalogue = catalogue_of(run)
+    dealt = completion.deal_out(catalogue, run, seed=1)
+    is_cold = torch.from_numpy(run.split.train_counts == 0)
+    assert torch.equal(dealt[~is_cold], catalogue[~is_cold])
+    assert not torch.equal(dealt, catalogue)
+    assert torch.equal(dealt[is_cold].sort(dim=0).values, catalogue[is_cold].sort(dim=0).values)
+
+
+@pytest.mark.parametrize("absent", [(), ("image",), ("text",)])
+def test_vectors_are_those_of_the_towers_there_are(run: RestoredRun, absent: tuple[str, ...]) -> None:
+    settings = small_settings(Path("x"), "id", towers=dict.fromkeys(absent))
+    vectors = item_vectors(settings, run.split.items, run.device)
+    towers = settings.towers.load(seed=settings.seed)
     assert vectors.shape == (len(run.split.items), sum(towers.widths().values()))
+    assert len(towers.widths()) == 2 - len(absent)
     np.testing.assert_allclose(vectors.mean(dim=0), 0.0, atol=0.05)
 
 
@@ -151,7 +163,7 @@ def test_the_verb_writes_beside_the_record(
     segments = content["before"]
     assert segments["all"]["num_users"] == segments["warm"]["num_users"] + segments["cold"]["num_users"]
     for name in ("all", "warm", "cold"):
-        figures = " -> ".join(f"{content[side][name]['hr@10']:.4f}" for side in ("before", "after"))
+        figures = " | ".join(f"{content[side][name]['hr@10']:.4f}" for side in ("before", "after", "shuffled"))
         assert figures in shown
     assert {path: path.read_bytes() for path in others} == others
     monkeypatch.setattr(completion, "complete", None)

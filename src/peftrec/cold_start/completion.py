@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from pydantic import JsonValue, ValidationError
 from torch import Tensor
@@ -42,6 +43,9 @@ class ColdItemsResult(RecordPart):
     before: dict[str, Metrics]
     """Metrics and `num_users` for all targets, warm ones and cold ones; a kind without users is left out."""
     after: dict[str, Metrics]
+    shuffled: dict[str, Metrics]
+    """The same with the new embeddings dealt out among the cold items at random: what is left owes nothing to the
+    content of the item at hand."""
 
 
 def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> ColdItemsResult:
@@ -74,19 +78,38 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
         validation=completed.validation,
         before=_test_metrics(run, catalogue_of(run)),
         after=_test_metrics(run, completed.catalogue),
+        shuffled=_test_metrics(run, deal_out(completed.catalogue, run, seed=settings.seed)),
     )
     write_atomically(path, json.dumps(result.model_dump(mode="json"), indent=2).encode())
     return result
 
 
+def deal_out(
+    catalogue: Float[Tensor, "candidate dim"], run: RestoredRun, *, seed: int
+) -> Float[Tensor, "candidate dim"]:
+    """Return the catalogue with the embeddings of cold items permuted."""
+    cold = np.flatnonzero(run.split.train_counts == 0)
+    dealt = catalogue.clone()
+    dealt[torch.from_numpy(cold)] = catalogue[torch.from_numpy(np.random.default_rng(seed).permutation(cold))]
+    return dealt
+
+
 def to_markdown(result: ColdItemsResult) -> str:
-    """Return the figures before and after, a row for each kind of target."""
-    rows = []
-    for segment in SEGMENTS:
-        if segment in result.before:
-            pairs = {name: (result.before[segment][name], result.after[segment][name]) for name in SHOWN}
-            cells = {name: " -> ".join(f"{value:.4f}" for value in values) for name, values in pairs.items()}
-            rows.append({"targets": segment, "users": f"{result.before[segment]['num_users']:,.0f}", **cells})
+    """Return the figures before and after, and with the new embeddings dealt out at random."""
+    columns = {"before": result.before, "after": result.after, "shuffled": result.shuffled}
+    rows = [
+        {
+            "targets": segment,
+            "users": f"{result.before[segment]['num_users']:,.0f}",
+            **{
+                f"{metric} {name}": f"{found[segment][metric]:.4f}"
+                for metric in SHOWN
+                for name, found in columns.items()
+            },
+        }
+        for segment in SEGMENTS
+        if segment in result.before
+    ]
     counts = f"{result.num_warm_items:,} warm and {result.num_cold_items:,} cold items"
     return f"{markdown_grid(pd.DataFrame(rows))}\n{counts}; epoch {result.chosen_epoch} of {len(result.validation)}.\n"
 
