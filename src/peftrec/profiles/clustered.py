@@ -39,9 +39,8 @@ class ClusteredProfile(Profile):
         embeddings = catalogue[history.items]
         labels = self.clusters(embeddings)
         sizes = np.bincount(labels)
-        centroids = np.zeros((len(sizes), embeddings.shape[1]))
-        np.add.at(centroids, labels, embeddings)
-        centroids /= sizes[:, None]
+        grouped = embeddings[np.argsort(labels, kind="stable")].astype(np.float64)
+        centroids = np.add.reduceat(grouped, np.cumsum(sizes) - sizes) / sizes[:, None]
         items = np.full(len(sizes), NO_ITEM)
         if self.representative == "medoid":
             items = history.items[medoids(embeddings, labels, centroids)]
