@@ -14,7 +14,7 @@ from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.training.scoring import UserRanks, floors_of, training_matrix
 from small_runs import small_settings
 
-NUM_ITEMS = 40
+NUM_ITEMS = 18
 
 
 def split_of(windows: str, *, num_users: int = 30) -> Split:
