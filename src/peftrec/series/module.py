@@ -1,10 +1,13 @@
 """One classifier in training, tested after every epoch so that each rule of choosing an epoch can be read off."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from lightning import LightningModule
 from torch import Tensor, nn
 
+from peftrec.errors import SettingsError
 from peftrec.series.classifier import GTNClassifier
 from peftrec.series.results import EpochOutcome
 from peftrec.series.settings import Recipe
@@ -44,9 +47,12 @@ class ClassifierModule(LightningModule):
         self._step_gate += float(classified.gate[:, 0].sum())
 
     def on_train_epoch_end(self) -> None:
+        loss = self._loss / self._num_trained
+        if not math.isfinite(loss):
+            raise SettingsError(f"the training loss is {loss}; lower recipe.learning_rate")
         self.epochs.append(
             EpochOutcome(
-                training_loss=self._loss / self._num_trained,
+                training_loss=loss,
                 test_accuracy=self._num_correct / self._num_tested,
                 step_gate=self._step_gate / self._num_tested,
             )
