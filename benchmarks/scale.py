@@ -2,12 +2,13 @@
 
     python benchmarks/scale.py [--sizes 10000 100000 1000000] [--output DIR]
 
-Three stretches, each size in a process of its own, so that peaks do not mix:
+Four stretches, each size in a process of its own, so that peaks do not mix:
 
 data        N users with 6 to 12 of N items in the published layout: reading, checking, splitting
 step        cached IISAN on N items whose states (random, float16, 7 of width 256 for text and image) lie in a store
             on disk: median seconds of a training step of 64 users, after warm-up
 evaluation  full ranking over N candidates: seconds a user
+neighbours  item-kNN, the floor in every record: the neighbours of N items, from N users with 6 to 12 of them
 
 Memory is what the process holds itself (`RssAnon` of /proc/self/status) beyond what it held before, sampled while it
 works. Pages of mapped files are left out: they are the kernel's to take back.
@@ -34,6 +35,7 @@ from peftrec.data.interactions import Interactions
 from peftrec.data.loading import TrainingBatches
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.split import split_catalogue
+from peftrec.evaluation.item_knn import neighbours_of, user_item_matrix
 from peftrec.evaluation.ranking import Histories, rank_by_embedding, users_per_block
 from peftrec.hidden_states.arrays import ArrayRows, create_array
 from peftrec.hidden_states.rows import RowsOnDisk
@@ -166,7 +168,22 @@ def measure_evaluation(size: int, _: Path) -> dict[str, float]:
         return {"seconds": (time.perf_counter() - started) / ranked, "bytes": most()}
 
 
-STRETCHES = {"data": measure_data, "step": measure_step, "evaluation": measure_evaluation}
+def measure_neighbours(size: int, _: Path) -> dict[str, float]:
+    """Find the nearest neighbours of all items."""
+    items, offsets = histories(size, size)
+    users = np.repeat(np.arange(size), np.diff(offsets))
+    with watching() as most:
+        started = time.perf_counter()
+        neighbours_of(user_item_matrix(users, items, num_users=size, num_items=size))
+        return {"seconds": time.perf_counter() - started, "bytes": most()}
+
+
+STRETCHES = {
+    "data": measure_data,
+    "step": measure_step,
+    "evaluation": measure_evaluation,
+    "neighbours": measure_neighbours,
+}
 
 
 def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
@@ -174,7 +191,12 @@ def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    units = {"data": "data set-up", "step": "a training step", "evaluation": "ranking one user"}
+    units = {
+        "data": "data set-up",
+        "step": "a training step",
+        "evaluation": "ranking one user",
+        "neighbours": "item-kNN",
+    }
     for axis, key, scale, title in (
         (axes[0], "seconds", 1.0, "seconds"),
         (axes[1], "bytes", MEBIBYTE, "memory of its own, MiB"),

@@ -48,14 +48,17 @@ def train(overrides: list[str]) -> int:
 
 
 def describe(run_directory: Path) -> str:
-    """Return the test figures of a finished run, beside the floor that needs no training."""
+    """Return the test figures of a finished run, each beside the floors, which need no training."""
     from peftrec.results.record import read_record
 
     record = read_record(run_directory)
     assert record.evaluation is not None
     assert record.data is not None
-    test, floor = record.evaluation.test, record.evaluation.floors["popularity"]
-    figures = ", ".join(f"{name} {test[name]:.4f} (popularity {floor[name]:.4f})" for name in ("hr@10", "ndcg@10"))
+    figures = ", ".join(
+        f"{metric} {record.evaluation.test[metric]:.4f} "
+        f"({', '.join(f'{name} {floor[metric]:.4f}' for name, floor in record.evaluation.floors.items())})"
+        for metric in ("hr@10", "ndcg@10")
+    )
     return f"test, epoch {record.chosen_epoch}, {record.data.num_candidates:,} candidates: {figures}"
 
 

@@ -99,6 +99,14 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         read_results(path, empty)
 
 
+def test_training_that_diverges_is_an_error_and_no_result(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, seeds=(1,))
+    chosen = replace(chosen, recipe=replace(chosen.recipe, learning_rate=1e30))
+    with pytest.raises(SettingsError, match=r"the training loss is .*; lower recipe\.learning_rate"):
+        trained(chosen)
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def outcome(seed: int, *rows: tuple[float, float]) -> SeedOutcome:
     epochs = tuple(EpochOutcome(training_loss=loss, test_accuracy=accuracy, step_gate=0.25) for loss, accuracy in rows)
     return SeedOutcome(seed=seed, seconds=1.0, epochs=epochs)

@@ -3,15 +3,20 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from peftrec.errors import DataError
 from peftrec.series.settings import SeriesData
+
+Series: TypeAlias = list[npt.NDArray[np.float64]]
+"""Channels by steps, as many steps as a series has."""
+Labels: TypeAlias = list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,13 @@ class LabelledSeries:
     values: Float[Tensor, "series step channel"]
     """Zeros stand after the end of a series, as in the published code; nothing else marks it."""
     labels: Int[Tensor, " series"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "LabelledSeries":
+        """Copy to a device."""
+        return LabelledSeries(values=self.values.to(device), labels=self.labels.to(device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +54,7 @@ def read_split(data: SeriesData) -> SeriesSplit:
             raise DataError(f"{path}: not found; set data.root to a folder that holds {path.parent.name}/{path.name}")
     series, labels = zip(*(_read(path) for path in paths.values()), strict=True)
     _check(series, labels, tuple(paths.values()))
-    classes = tuple(np.unique(labels[0]).tolist())
+    classes = tuple(sorted(set(labels[0])))
     length = max(each.shape[1] for part in series for each in part)
     training, test = (_padded(part, names, classes, length) for part, names in zip(series, labels, strict=True))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths.values())).hexdigest()
@@ -63,8 +75,7 @@ def _aeon() -> Any:
     return aeon.datasets
 
 
-def _read(path: Path) -> tuple[list[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    """Return the series, `[channel, step]` each, and their labels."""
+def _read(path: Path) -> tuple[Series, Labels]:
     try:
         series, labels, about = _aeon().load_from_ts_file(str(path), return_meta_data=True)
     except (OSError, ValueError, IndexError) as error:
@@ -73,10 +84,10 @@ def _read(path: Path) -> tuple[list[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
         raise DataError(f"{path}: it has no class labels (@classLabel true)")
     if not all(each.size for each in series):
         raise DataError(f"{path}: it holds no series, or one without values")
-    return list(series), np.asarray(labels)
+    return list(series), [str(label) for label in labels]
 
 
-def _check(series: Any, labels: Any, paths: tuple[Path, ...]) -> None:
+def _check(series: tuple[Series, ...], labels: tuple[Labels, ...], paths: tuple[Path, ...]) -> None:
     num_channels = series[0][0].shape[0]
     for part, names, path in zip(series, labels, paths, strict=True):
         for number, each in enumerate(part, start=1):
@@ -84,12 +95,12 @@ def _check(series: Any, labels: Any, paths: tuple[Path, ...]) -> None:
                 raise DataError(f"{path}: series {number} has {each.shape[0]} channels, the first one {num_channels}")
             if not np.isfinite(each).all():
                 raise DataError(f"{path}: series {number} has missing or infinite values; fill them first")
-        if unknown := set(names.tolist()) - set(labels[0].tolist()):
+        if unknown := set(names) - set(labels[0]):
             raise DataError(f"{path}: class {min(unknown)} does not occur in {paths[0].name}")
 
 
-def _padded(series: Any, names: Any, classes: tuple[str, ...], length: int) -> LabelledSeries:
+def _padded(series: Series, names: Labels, classes: tuple[str, ...], length: int) -> LabelledSeries:
     values = torch.zeros(len(series), length, series[0].shape[0])
     for row, each in zip(values, series, strict=True):
         row[: each.shape[1]] = torch.from_numpy(each.T)
-    return LabelledSeries(values=values, labels=torch.from_numpy(np.searchsorted(classes, names)))
+    return LabelledSeries(values=values, labels=torch.tensor([classes.index(name) for name in names]))

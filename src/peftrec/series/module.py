@@ -1,15 +1,18 @@
 """One classifier in training, tested after every epoch so that each rule of choosing an epoch can be read off."""
 
+import math
+from typing import Any
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning import LightningModule
 from torch import Tensor, nn
 
+from peftrec.errors import SettingsError
 from peftrec.series.classifier import GTNClassifier
+from peftrec.series.data import LabelledSeries
 from peftrec.series.results import EpochOutcome
 from peftrec.series.settings import Recipe
-
-Batch = tuple[Float[Tensor, "series step channel"], Int[Tensor, " series"]]
 
 
 class ClassifierModule(LightningModule):
@@ -29,24 +32,28 @@ class ClassifierModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         self._forget()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Float[Tensor, ""]:
-        series, labels = batch
-        loss = nn.functional.cross_entropy(self.classifier(series).logits, labels)
-        self._loss += loss.item() * len(labels)
-        self._num_trained += len(labels)
+    def transfer_batch_to_device(self, batch: LabelledSeries, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device)
+
+    def training_step(self, batch: LabelledSeries, batch_idx: int) -> Float[Tensor, ""]:
+        loss = nn.functional.cross_entropy(self.classifier(batch.values).logits, batch.labels)
+        self._loss += loss.item() * len(batch)
+        self._num_trained += len(batch)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        series, labels = batch
-        classified = self.classifier(series)
-        self._num_correct += int((classified.logits.argmax(dim=1) == labels).sum())
-        self._num_tested += len(labels)
+    def validation_step(self, batch: LabelledSeries, batch_idx: int) -> None:
+        classified = self.classifier(batch.values)
+        self._num_correct += int((classified.logits.argmax(dim=1) == batch.labels).sum())
+        self._num_tested += len(batch)
         self._step_gate += float(classified.gate[:, 0].sum())
 
     def on_train_epoch_end(self) -> None:
+        loss = self._loss / self._num_trained
+        if not math.isfinite(loss):
+            raise SettingsError(f"the training loss is {loss}; lower recipe.learning_rate")
         self.epochs.append(
             EpochOutcome(
-                training_loss=self._loss / self._num_trained,
+                training_loss=loss,
                 test_accuracy=self._num_correct / self._num_tested,
                 step_gate=self._step_gate / self._num_tested,
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from peftrec import __version__
@@ -42,7 +43,7 @@ def describe(settings: ClassifySettings, split: SeriesSplit) -> ClassificationRe
         num_parameters=sum(parameter.numel() for parameter in classifier.parameters()),
         sizes={
             "training": num_training,
-            "test": len(split.test.labels),
+            "test": len(split.test),
             "steps": num_steps,
             "channels": num_channels,
             "classes": len(split.classes),
@@ -85,11 +86,19 @@ def train_seed(settings: ClassifySettings, split: SeriesSplit, seed: int) -> See
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    order = torch.Generator().manual_seed(seed)
-    training = DataLoader(_rows(split.training), batch_size=settings.recipe.batch_size, shuffle=True, generator=order)
-    trainer.fit(module, training, DataLoader(_rows(split.test), batch_size=_TEST_BATCH))
+    training = loader(split.training, batch_size=settings.recipe.batch_size, order=torch.Generator().manual_seed(seed))
+    trainer.fit(module, training, loader(split.test, batch_size=_TEST_BATCH))
     return SeedOutcome(seed=seed, seconds=time.perf_counter() - started, epochs=tuple(module.epochs))
 
 
-def _rows(part: LabelledSeries) -> TensorDataset:
-    return TensorDataset(part.values, part.labels)
+def loader(
+    part: LabelledSeries, *, batch_size: int, order: torch.Generator | None = None
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Return batches of a part, in an order that `order` draws anew each epoch, or in its own."""
+    rows = TensorDataset(part.values, part.labels)
+    return DataLoader(rows, batch_size=batch_size, shuffle=order is not None, generator=order, collate_fn=_batch)
+
+
+def _batch(rows: list[tuple[Tensor, Tensor]]) -> LabelledSeries:
+    values, labels = zip(*rows, strict=True)
+    return LabelledSeries(values=torch.stack(values), labels=torch.stack(labels))
