@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {  # where peft's defaults do not fit tow
     "WAVEFT": {"n_frequency": 100},
 }
 SITES = {"LN_TUNING": ("attention_norm", "ffn_norm")}
-CANNOT = {
+CANNOT = set(METHODS) & {
     "ADAPTION_PROMPT",
     "CARTRIDGE",
     "CPT",

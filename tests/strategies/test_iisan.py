@@ -6,7 +6,7 @@ from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.pretrained import PretrainedImage, TowerPair
 from peftrec.strategies.iisan import IISAN
-from small_models import BASE_SHAPE, SMALL, SMALL_PAIRS, TEXT
+from small_models import BASE_SHAPE, SMALL, SMALL_PAIRS, TEXT, WIDTH
 
 PAIR = SMALL_PAIRS["text_and_image"]
 
@@ -49,7 +49,7 @@ def test_inter_needs_two_towers() -> None:
 
 def test_towers_of_two_widths_are_refused() -> None:
     wider = PretrainedImage(
-        architecture={"model_type": "vit", "image_size": 16, "patch_size": 8, **SMALL, "hidden_size": 32},
+        architecture={"model_type": "vit", "image_size": 16, "patch_size": 8, **SMALL, "hidden_size": 2 * WIDTH},
         random_init=True,
     )
     with pytest.raises(SettingsError, match="one width"):

@@ -13,25 +13,36 @@ from peftrec.models.side_network import SideNetwork, SideTower
 from peftrec.models.towers import Modality
 from peftrec.strategies.iisan import IISAN
 from peftrec.strategies.iisan_versa import IISANVersa
-from small_models import BASE_SHAPE, IMAGE, SIDE, SMALL, SMALL_PAIRS, TEXT, VOCABULARY, build_strategy, item_batch
+from small_models import (
+    BASE_SHAPE,
+    IMAGE,
+    SIDE,
+    SMALL,
+    SMALL_PAIRS,
+    TEXT,
+    VOCABULARY,
+    WIDTH,
+    build_strategy,
+    item_batch,
+)
 
-DIM, NUM_ITEMS = 8, 10
+DIM, NUM_ITEMS, WIDER = 8, 10, WIDTH + 8
 
 
-def text_of(*, width: int = 16, depth: int = 4) -> PretrainedText:
+def text_of(*, width: int = WIDTH, depth: int = 4) -> PretrainedText:
     shape = {**SMALL, "hidden_size": width, "num_hidden_layers": depth}
     return PretrainedText(architecture={"model_type": "bert", "vocab_size": VOCABULARY, **shape}, random_init=True)
 
 
-def image_of(*, width: int = 16, depth: int = 4) -> PretrainedImage:
+def image_of(*, width: int = WIDTH, depth: int = 4) -> PretrainedImage:
     shape = {**SMALL, "hidden_size": width, "num_hidden_layers": depth}
     architecture = {"model_type": "vit", "image_size": SIDE, "patch_size": 8, **shape}
     return PretrainedImage(architecture=architecture, random_init=True)
 
 
 UNEQUAL = {
-    "wider_and_deeper_text": TowerPair(text=text_of(width=24, depth=9), image=IMAGE),
-    "wider_image": TowerPair(text=TEXT, image=image_of(width=24)),
+    "wider_and_deeper_text": TowerPair(text=text_of(width=WIDER, depth=9), image=IMAGE),
+    "wider_image": TowerPair(text=TEXT, image=image_of(width=WIDER)),
     "deeper_image": TowerPair(text=TEXT, image=image_of(depth=5)),
     **SMALL_PAIRS,
 }
@@ -96,7 +107,7 @@ def test_parameters_of_a_large_text_tower() -> None:
 @pytest.mark.parametrize("mixing", ["gated", "add"])
 @pytest.mark.parametrize("starts", [False, True])
 def test_parameters_of_unequal_towers(mixing: str, starts: bool) -> None:
-    """Text reads 7 states of width 24, the image tower all 5 of width 16."""
+    """The wider text tower gives 7 states, the image tower all 5 of its own."""
     strategy = IISANVersa(
         text_bottleneck=3,
         image_bottleneck=5,
@@ -107,7 +118,7 @@ def test_parameters_of_unequal_towers(mixing: str, starts: bool) -> None:
     assert built.indices == {"image": (0, 1, 2, 3, 4), "text": (0, 4, 5, 6, 7, 8, 9)}
     blocks = {"image": 5 - int(starts), "text": 7 - int(starts)}
     bottlenecks = {"text": 3, "image": 5, "inter": 5}  # the narrower tower's
-    formula = counted({"image": 16, "text": 24}, blocks, bottlenecks, dim=DIM, gate=int(mixing == "gated"))
+    formula = counted({"image": WIDTH, "text": WIDER}, blocks, bottlenecks, dim=DIM, gate=int(mixing == "gated"))
     assert trainable(built) == formula
 
 

@@ -4,6 +4,7 @@ import torch
 
 from peftrec.models.towers import Towers
 from peftrec.strategies.parallel_adapter import BesideSublayer, EndOfSublayer, ParallelAdapter
+from peftrec.training.trainer import checkpoint_activations
 from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch
 
 PAIR = SMALL_PAIRS["text_and_image"]
@@ -63,3 +64,16 @@ def test_nothing_of_one_batch_is_left_for_the_next() -> None:
     towers = adapted()
     towers(item_batch(5, PAIR))
     assert all(part._part is None for part in towers.modules() if isinstance(part, BesideSublayer))
+
+
+def test_blocks_that_are_computed_again_give_the_same_gradients() -> None:
+    batch = item_batch(5, PAIR)
+    gradients = []
+    for checkpoints in (False, True):
+        towers = adapted(sublayers=("attention", "ffn"))
+        if checkpoints:
+            checkpoint_activations(towers)
+        torch.manual_seed(0)
+        sum(vectors.square().sum() for vectors in towers.train()(batch).values()).backward()  # type: ignore[union-attr]
+        gradients.append({name: p.grad for name, p in towers.named_parameters() if p.requires_grad})
+    assert all(torch.equal(gradient, gradients[1][name]) for name, gradient in gradients[0].items())  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.recommender import Recommender
@@ -84,3 +85,18 @@ def test_saved_bytes_of_a_linear_layer_are_its_input() -> None:
         layer(states).sum().backward()
     outside = [tensor for tensor in kept if tensor.untyped_storage().data_ptr() != layer.weight.data_ptr()]
     assert sum(tensor.untyped_storage().nbytes() for tensor in outside) == 7 * 3 * 4
+
+
+def test_what_is_computed_in_vain_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DoRA's norms have a graph that is dropped at once; no backward pass reads what it saved."""
+    module, batch = build(), sequence_batch(PAIR)
+    expected = probe_step(module, batch).saved_bytes
+    original = module.loss
+
+    def loss_after_work_in_vain(batch: SequenceBatch) -> torch.Tensor:
+        layer = nn.Linear(100, 100)
+        nn.functional.gelu(layer(torch.randn(50, 100))).sum().detach()
+        return original(batch)
+
+    monkeypatch.setattr(module, "loss", loss_after_work_in_vain)
+    assert probe_step(module, batch).saved_bytes == expected

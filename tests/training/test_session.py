@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from peftrec.errors import CheckpointError, RecordError, StoreError, UserError
+from peftrec.errors import CheckpointError, RecordError, SettingsError, StoreError, UserError
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import NonFiniteScoresError
 from peftrec.results.record import Record, read_record, write_record
@@ -172,6 +172,17 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
         for directory in (whole_directory, resumed_directory)
     ]
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_a_run_too_short_for_its_adaptation_is_refused_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_nothing(*arguments: Any, **keywords: Any) -> None:
+        raise AssertionError("a step was taken")
+
+    monkeypatch.setattr(RecommenderModule, "training_step", train_nothing)
+    with pytest.raises(SettingsError, match="tinit=2 and tfinal=9 leave none of the run's 8 steps"):
+        train_run(small_settings(tmp_path, "allocated", trainer={"max_epochs": 2}))
 
 
 @pytest.mark.parametrize("patience", [1, 10])

@@ -8,6 +8,7 @@ import torch
 from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft.utils import PeftType
 
 from peftrec.errors import SettingsError
 from peftrec.models.towers import Tower
@@ -34,8 +35,8 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
     The result drives the layers (see peftrec.models.rank_allocation); the tower works without it.
     Raises SettingsError where peft refuses the layers, or would adapt others than the named ones.
     """
-    tuner_class = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
-    targets = set(config.target_modules)
+    tuner_class = PEFT_TYPE_TO_TUNER_MAPPING[PeftType(config.peft_type)]
+    targets: set[str] = set(config.target_modules)  # type: ignore[attr-defined]  # every config of layers has it
     try:
         # On the CPU also where shapes alone are asked for: some methods draw numbers and look at them.
         with _peft_speaks(config), torch.device("cpu"):
@@ -53,7 +54,7 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
 
 
 def _explain(error: Exception, tower: Tower, config: PeftConfig) -> str:
-    method = config.peft_type.value
+    method = PeftType(config.peft_type).value
     if isinstance(error, RuntimeError) and next(tower.parameters()).device.type == "meta":
         return (
             f"strategy: {method} reads the values of the weights that it adapts, and a plan has none; run it, or plan "

@@ -59,7 +59,7 @@ _REFUSED_ARGUMENTS = {
 }
 _REFUSED_INITIALISATIONS = dict.fromkeys(("eva", "corda", "loftq", "lora_ga"), _NEEDS_DATA)
 _INITIALISATIONS = ("init_weights", "init_lora_weights", "init_ia3_weights")
-_NEUTRAL = {PeftType.ADAMSS: "orthogonal"}
+_NEUTRAL: dict[PeftType, str | bool] = {PeftType.ADAMSS: "orthogonal"}
 """Initialisation that leaves a layer as it was, where it is not `true`."""
 _STARTS_ELSEWHERE = {  # or where it started, but for rounding
     PeftType.DEFT,
@@ -117,8 +117,8 @@ def build_config(
 def starts_at_pretrained(config: PeftConfig) -> bool:
     """Tell whether layers of this config compute, before the first step, bit for bit what they wrap."""
     chosen = [getattr(config, name) for name in _INITIALISATIONS if hasattr(config, name)]
-    is_neutral = all(value == _NEUTRAL.get(config.peft_type, True) for value in chosen)
-    return is_neutral and config.peft_type not in _STARTS_ELSEWHERE
+    kind = PeftType(config.peft_type)
+    return all(value == _NEUTRAL.get(kind, True) for value in chosen) and kind not in _STARTS_ELSEWHERE
 
 
 def _config_class(method: str) -> type[PeftConfig]:

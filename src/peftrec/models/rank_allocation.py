@@ -8,6 +8,7 @@ it happens, and the term, peft leaves to the training loop.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -60,7 +61,7 @@ class RankAllocation(AdaptationSchedule):
             if _has_finite_gradients(tuner):  # else float16 overflowed, and the step was left out
                 _follow_devices(tuner)
                 with _without_check_of_determinism():
-                    tuner.update_and_allocate(step)
+                    tuner.update_and_allocate(step)  # type: ignore[no-untyped-call]
 
     def state_dict(self) -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
@@ -74,16 +75,16 @@ class RankAllocation(AdaptationSchedule):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for modality, tuner in self._tuners.items():
-            tuner.rankallocator.reset_ipt()
+            tuner.rankallocator.reset_ipt()  # type: ignore[no-untyped-call]
             for kind in _SMOOTHED:
                 getattr(tuner.rankallocator, kind).update(_below(f"{modality}/{kind}/", state))
             # Only its presence matters: peft starts the memory of a parameter anew that it does not find here.
             tuner.rankallocator.ipt.update(tuner.rankallocator.exp_avg_ipt)
             pattern = {name: tensor.tolist() for name, tensor in _below(f"{modality}/{_PATTERN}/", state).items()}
-            self._configs()[modality].rank_pattern = pattern or None  # type: ignore[assignment]  # as peft itself does
+            self._configs()[modality].rank_pattern = pattern or None
 
     def _configs(self) -> dict[Modality, AdaLoraConfig]:
-        return {name: tuner.peft_config[ADAPTER] for name, tuner in self._tuners.items()}
+        return {name: cast("AdaLoraConfig", tuner.peft_config[ADAPTER]) for name, tuner in self._tuners.items()}
 
 
 def _factors(tuner: AdaLoraModel) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.cuda import ALLOCATOR_BLOCK
 from peftrec.planning.target import find_target
-from peftrec.planning.valueless import build_valueless, valueless_batch
+from peftrec.planning.valueless import MeanDraws, build_valueless, valueless_batch
 from peftrec.results.record import ExactBytes
 from peftrec.settings import Settings
 from peftrec.training.parameter_groups import tensor_bytes
@@ -47,7 +47,7 @@ class StepPlanner:
     def plan(self, shape: BatchShape) -> PlannedStep:
         """Plan a step on a batch of this shape. Raises AdaptationError as the run's own first step would."""
         if shape not in self._planned:
-            with self.run.mode:
+            with self.run.mode, MeanDraws():
                 self._planned[shape] = self._observe(valueless_batch(self.run, shape))
         return self._planned[shape]
 

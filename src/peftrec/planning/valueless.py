@@ -7,11 +7,13 @@ plain meta tensors do neither.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
 from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBatch, StateBatch, TextBatch
 from peftrec.data.content import ItemContent
@@ -28,6 +30,18 @@ from peftrec.settings import Settings
 from peftrec.training.assembly import build_module
 from peftrec.training.item_side import build_encoder, load_towers
 from peftrec.training.module import RecommenderModule
+
+
+class MeanDraws(TorchFunctionMode):
+    """Answers a single draw with its mean, beside tensors that have no values: peft's LoHa and LoKr ask so, in every
+    step, whether to leave a layer out."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.rand and args == (1,):
+            return torch.tensor([0.5])
+        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ The step changes nothing: gradients are dropped, no optimizer steps, and the ran
 values can be observed as well (see peftrec.planning).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -72,33 +73,59 @@ def observe_step(
 ) -> StepCost:
     """Do what `probe_step` does, but for the random state."""
     check_modes(module)
-    saved: dict[int, int] = {}
-    parameters = {storage_key(parameter) for parameter in module.parameters()}
+    kept: weakref.WeakSet[_Kept] = weakref.WeakSet()
+    inputs: list[_Kept] = []
 
-    def keep(tensor: Tensor) -> Tensor:
-        if storage_key(tensor) not in parameters:
-            saved[storage_key(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
+    def keep(tensor: Tensor) -> _Kept:
+        kept.add(box := _Kept(tensor))
+        return box
 
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as operations:
-        observed = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        with precision or nullcontext(), observed, _inputs_of_checkpointed_blocks(module, keep):
+    counter = FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU)
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    with counter as operations:
+        observed = torch.autograd.graph.saved_tensors_hooks(keep, lambda box: box.tensor)
+        inputs_too = _inputs_of_checkpointed_blocks(module, lambda tensor: inputs.append(keep(tensor)))
+        with precision or nullcontext(), observed, inputs_too:
             loss = module.loss(batch)
+        saved_bytes = _bytes_besides_parameters(module, kept)
+        inputs.clear()
         module.zero_grad(set_to_none=True)  # where Lightning drops the last step's gradients: after forward
         loss.backward()
     check_gradients(module)
     cost = StepCost(
         parameter_bytes=tensor_bytes(module.parameters()),
         gradient_bytes=tensor_bytes(p.grad for p in module.parameters() if p.grad is not None),
-        saved_bytes=sum(saved.values()),
+        saved_bytes=saved_bytes,
         operations=operations.get_total_flops(),
     )
     module.zero_grad(set_to_none=True)
     return cost
 
 
+class _NoModules:
+    """In place of torch's tracker of modules: its hooks on gradients keep graphs alive that the model has dropped."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Kept:
+    """A tensor as autograd keeps it; it goes with the graph, so that what was computed in vain is not counted."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def _bytes_besides_parameters(module: nn.Module, kept: Iterable[_Kept]) -> int:
+    parameters = {storage_key(parameter) for parameter in module.parameters()}
+    return tensor_bytes(box.tensor for box in kept if storage_key(box.tensor) not in parameters)
+
+
 @contextmanager
-def _inputs_of_checkpointed_blocks(module: nn.Module, keep: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def _inputs_of_checkpointed_blocks(module: nn.Module, keep: Callable[[Tensor], None]) -> Iterator[None]:
     """Show `keep` what a checkpoint keeps as an argument, where no hook of autograd sees it."""
 
     def look(_: nn.Module, arguments: tuple[object, ...]) -> None:
