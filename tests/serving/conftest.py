@@ -54,7 +54,8 @@ def train(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
         if key not in done:
             source = {"_target_": "peftrec.data.readers.table.TableFiles", "root": str(tables), "windows": "all"}
             source |= {} if without == "image" else {"images": "images"}
-            changes: dict[str, Any] = {"towers": {without: None}} if without else {}
+            changes: dict[str, Any] = {"user_encoder": {"fix_norm": True}}  # a norm that new items must pass as well
+            changes |= {"towers": {without: None}} if without else {}
             settings = small_settings(runs_dir, strategy, trainer={"max_epochs": 2}, **changes)
             settings = small_settings_on({**source, **data}, settings)
             done[key] = train_run(settings).run_directory

@@ -49,10 +49,11 @@ def read_cold_items(file: Path, settings: Settings, *, known: Sequence[str]) -> 
 def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item dim"]:
     """Encode items that the run has never seen, with its towers; where its strategy reads a store, from the states that
     the towers compute now."""
-    encoder = run.module.recommender.item_encoder
+    recommender = run.module.recommender
+    encoder = recommender.item_encoder
     content = load_content(run.settings, items, keep_bytes=0)
     reads_store = isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store"
-    towers = load_towers(run.settings, with_weights=True).to(run.device) if reads_store else None
+    towers = load_towers(run.settings, with_weights=True).to(run.device).eval() if reads_store else None
     embeddings = []
     with torch.inference_mode():
         for rows in np.array_split(np.arange(len(items)), range(_BATCH, len(items), _BATCH)):
@@ -60,7 +61,7 @@ def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item
             if towers is not None and isinstance(encoder, FrozenStatesEncoder):
                 states = {str(name): tensor for name, tensor in towers.states(batch, encoder.indices).items()}
                 batch = ItemBatch(items=batch.items, states=StateBatch(**states))
-            embeddings.append(encoder(batch).float().cpu().numpy())
+            embeddings.append(recommender.embed(batch).float().cpu().numpy())
     return np.concatenate(embeddings)
 
 
