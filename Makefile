@@ -11,8 +11,8 @@ QUICK := not slow and not gpu and not benchmark
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: efficiency-sets help install quickstart table-efficiency table-efficiency-small test test-all lint format \
-	tiny-towers benchmark notebook wheel clean
+.PHONY: efficiency-sets help install norm-set quickstart table-cold-start table-efficiency table-efficiency-small \
+	table-norms table-series test test-all lint format tiny-towers benchmark notebook wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,29 @@ efficiency-sets:
 	$(BIN)/peftrec report runs/$(NAME) --published iisan
 	$(BIN)/peftrec report runs/$(NAME)_batches --published iisan
 	$(BIN)/python benchmarks/share_of_matrix_rate.py runs/$(NAME)
+
+table-norms: $(STAMP) ## Norms of the user encoder, with and without warm-up: make table-norms [DATA=DIR [CHECKPOINT=DIR]]
+	$(MAKE) --no-print-directory norm-set NAME=norms WARMUP=96
+	@test -z "$(DATA)" || $(MAKE) --no-print-directory norm-set NAME=norms_scientific WARMUP=190 \
+		WHERE="data.root=$(DATA) $(if $(CHECKPOINT),towers.text.checkpoint=$(CHECKPOINT))"
+
+# Three sweeps: every norm at both places; FixNorm; small initialisation. Each with and without warm-up.
+norm-set:
+	$(BIN)/peftrec train -m experiment=$(NAME) $(WHERE) learning_rates.warmup_steps=0,$(WARMUP) \
+		user_encoder.placement=post,pre user_encoder.norm=layer,rms,scale
+	$(BIN)/peftrec train -m experiment=$(NAME) $(WHERE) learning_rates.warmup_steps=0,$(WARMUP) \
+		user_encoder.placement=post,pre user_encoder.norm=layer,scale user_encoder.fix_norm=true
+	$(BIN)/peftrec train -m experiment=$(NAME) $(WHERE) learning_rates.warmup_steps=0,$(WARMUP) \
+		user_encoder.placement=post,pre user_encoder.initialisation=small
+	$(BIN)/peftrec report runs/$(NAME)
+
+table-cold-start: $(STAMP) ## Heater and its baselines on CiteULike: make table-cold-start DATA=DIR
+	@test -n "$(DATA)" || { echo "say where CiteULike lies: make table-cold-start DATA=DIR" >&2; exit 2; }
+	$(BIN)/peftrec coldstart -m pairs=citeulike pairs.root=$(DATA) training.epochs=5 training.decay_epochs=1 \
+		model=heater,dropoutnet,heater_without_experts,heater_without_constraint,content_neighbours,popularity
+
+table-series: $(STAMP) ## Accuracy of GTN on JapaneseVowels over five seeds
+	$(BIN)/peftrec classify
 
 test: $(STAMP) ## Run the tests, without those that are slow or need a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(QUICK)"
