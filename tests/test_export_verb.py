@@ -8,7 +8,9 @@ from peftrec.cli import main as command_line
 from peftrec.errors import UserError
 from peftrec.export import is_true, main, parse
 from small_exports import finished_run
-from small_models import strategy_files
+from small_models import NUM_BLOCKS, WIDTH, strategy_files
+
+RANK = 8  # of conf/strategy/lora.yaml
 
 
 @pytest.mark.parametrize(
@@ -46,9 +48,8 @@ def test_what_is_printed_is_what_is_there(tmp_path: Path, capsys: pytest.Capture
     assert main([f"run={run_directory}"]) == 0
     printed = capsys.readouterr()
     assert str(run_directory / "export") in printed.out
-    assert (
-        "text/: peft adapter, 2,048 parameters" in printed.out
-    )  # A and B, query and value, 4 blocks, width 16, rank 8
+    count = 2 * 2 * NUM_BLOCKS * WIDTH * RANK  # A and B; query and value
+    assert f"text/: peft adapter, {count:,} parameters" in printed.out
     assert "recommender.safetensors" in printed.out
     assert not printed.err
     assert main([f"run={run_directory}", "merge=true", "overwrite=true"]) == 0

@@ -26,7 +26,7 @@ from peftrec.models.pretrained import PretrainedImage, PretrainedText
 from peftrec.models.towers import Tower
 from peftrec.serving.tower_folders import TOLERANCE, TrainedTower
 from small_exports import adapted, inputs_for, lora, site_paths, trained
-from small_families import CHECKPOINTS, COMMIT, SIDE, WORDS, Saved, put_into, save_checkpoint
+from small_families import CHECKPOINTS, COMMIT, SIDE, WIDTH, WORDS, Saved, put_into, save_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks by an old name
 NOT_AUTOMATIC = {"siglip_text_model"}
@@ -139,7 +139,7 @@ def test_forms_are_told_from_what_is_in_the_tower(places: Path) -> None:
     frozen = saved.load().requires_grad_(False)
     wrapped = saved.load()
     layer = wrapped.encoder.get_submodule(site_paths(wrapped)[0])
-    wrapped.encoder.set_submodule(site_paths(wrapped)[0], nn.Sequential(layer, nn.Linear(16, 16)))
+    wrapped.encoder.set_submodule(site_paths(wrapped)[0], nn.Sequential(layer, nn.Linear(WIDTH, WIDTH)))
     forms = {
         "checkpoint": plain,
         "untouched": frozen,
