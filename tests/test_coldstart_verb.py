@@ -8,7 +8,7 @@ import yaml
 
 from peftrec import cli
 from peftrec.cold_start.experiment import ColdStartSettings
-from peftrec.cold_start.fitting import HeaterMethod
+from peftrec.cold_start.fitting import HeaterMethod, HeaterModule
 from peftrec.cold_start.result import read_result
 from peftrec.composition import compose_part, compose_parts
 from peftrec.configuration import config_directory
@@ -99,6 +99,18 @@ def test_a_result_says_how_it_came_about(words: list[str], tmp_path: Path) -> No
     assert result.num_parameters == 5 * (rank + 1) * (features + 1) + 2 * (2 * rank * (rank + 1) + 2 * rank)
     assert set(result.seconds) == {"factors", "fit", "test"}
     assert json.loads(path.read_text())["test"]["num_users"] == result.counts["test_users"]
+
+
+def test_an_interrupted_job_leaves_nothing_and_says_so(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(module: HeaterModule, batch: object, batch_idx: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HeaterModule, "training_step", interrupt)
+    assert coldstart(*words, "model=heater") == cli.INTERRUPTED
+    assert capsys.readouterr().err.endswith("interrupted\n")
+    assert not list((tmp_path / "runs").rglob("*.json"))
 
 
 def test_what_decides_names_the_result(words: list[str], tmp_path: Path) -> None:

@@ -180,7 +180,10 @@ class HeaterMethod(Method):
         )
         module = HeaterModule(model, task, similarity_weight=self.similarity_weight)
         epochs = PairEpochs(data, task.training, replaced=self.replaced, seed=task.seed)
-        build_trainer(task.training.epochs, task.accelerator).fit(module, train_dataloaders=epochs)
+        try:
+            build_trainer(task.training.epochs, task.accelerator).fit(module, train_dataloaders=epochs)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
         chosen = module.restore_best()
         return Fitted(
             scorer=HeaterScorer(model=model, cold_side=data.cold_side),
