@@ -227,7 +227,8 @@ def to_terminal(comparison: Comparison, width: int | None = None) -> str:
     console = Console(file=io.StringIO(), width=width or 140, color_system=None, highlight=False, markup=False)
     grid = Table(title=None)
     for column in SHOWN:
-        grid.add_column(column, justify="left" if column == "strategy" else "right", no_wrap=column != "strategy")
+        is_name = column == "strategy"
+        grid.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     cells, best = readable(comparison), best_cells(comparison)
     for texts, marks in zip(cells.to_numpy().tolist(), best.to_numpy().tolist(), strict=True):
         grid.add_row(*(f"*{text}" if mark else text for text, mark in zip(texts, marks, strict=True)))
