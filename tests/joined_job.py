@@ -107,7 +107,8 @@ def small_module() -> RecommenderModule:
     snapshot = PretrainedSnapshot.of(towers)
     torch.manual_seed(0)
     encoder = TowerItemEncoder(towers, embedding_dim=8)
-    recommender = Recommender(encoder, SASRec().build(dim=8, sequence_length=4))
+    user_encoder = SASRec(fix_norm=True)
+    recommender = Recommender(encoder, user_encoder.build(dim=8, sequence_length=4), item_norm=user_encoder.item_norm())
     return RecommenderModule(
         recommender,
         DebiasedCrossEntropy(),

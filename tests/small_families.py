@@ -22,6 +22,7 @@ VOCABULARY, POSITIONS = 40, 40
 SIZES = {"hidden_size": WIDTH, "num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2, "intermediate_size": FFN}
 TOKENS = {"vocab_size": VOCABULARY, "max_position_embeddings": POSITIONS}
 PIXELS = {"image_size": SIDE, "patch_size": 8}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
 DISENTANGLED = {
     "relative_attention": True,
@@ -199,3 +200,14 @@ def small_processor() -> dict[str, Any]:
         "image_mean": [0.4, 0.5, 0.6],
         "image_std": [0.2, 0.3, 0.4],
     }
+
+
+def put_into(cache: Path, name: str, folder: Path) -> Path:
+    """Lay a checkpoint out as the hub's client does."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    snapshot = repository / "snapshots" / COMMIT
+    snapshot.parent.mkdir(parents=True)
+    folder.rename(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return snapshot

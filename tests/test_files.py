@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.files import partial_name, remove_abandoned, write_atomically, write_stream_atomically
+from peftrec.files import (
+    folder_written_beside,
+    partial_name,
+    remove_abandoned,
+    write_atomically,
+    write_stream_atomically,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -39,3 +45,36 @@ def test_what_killed_processes_left_is_swept_and_the_rest_is_not(tmp_path: Path)
         (tmp_path / f".folder.{process_id}.partial" / "inside").touch()
     remove_abandoned(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {f".file.{alive}.partial", f".folder.{alive}.partial"}
+
+
+def test_a_folder_appears_whole_and_replaces_another(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "folder"
+    for name in ("first", "second"):
+        with folder_written_beside(place) as beside:
+            (beside / "inner").mkdir()
+            (beside / "inner" / name).write_text(name)
+            assert [file.name for file in place.rglob("*") if file.is_file()] == (["first"] if name == "second" else [])
+        assert [file.name for file in place.rglob("*") if file.is_file()] == [name]
+    assert [path.name for path in place.parent.iterdir()] == ["folder"]
+
+
+def test_a_failure_while_filling_a_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    with folder_written_beside(place) as beside:
+        (beside / "old").touch()
+
+    def fail_half_way() -> None:
+        with folder_written_beside(place) as beside:
+            (beside / "new").touch()
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_half_way()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
+def test_a_folder_that_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / f".folder.{2**22 + 1}.partial").mkdir()
+    with folder_written_beside(tmp_path / "folder"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

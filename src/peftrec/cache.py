@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.errors import StoreError, UserError
+from peftrec.terminal import aligned
 
 if TYPE_CHECKING:
     from peftrec.hidden_states.listing import FoundStore
@@ -169,12 +170,8 @@ def seconds_of(duration: str) -> int:
 
 def print_table(stores: "list[FoundStore]") -> None:
     """Print what each store holds, and how old it is."""
-    if not stores:
-        return
-    rows = [HEADINGS, *map(row_of, stores)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if stores:
+        print(aligned([HEADINGS, *map(row_of, stores)]))
 
 
 def row_of(store: "FoundStore") -> tuple[str, ...]:

@@ -12,8 +12,13 @@ VERBS = {
     "train": "train one strategy, or a sweep of them (-m)",
     "plan": "say what a run, or a set of them (-m), will cost, before weights or data are there",
     "evaluate": "score a finished run again, from its own record and checkpoint",
+    "recommend": "the best items for a user of a finished run, and what speaks for each",
+    "retrieval": "compare ways to describe users by query vectors: PinnerSage and its baselines",
     "cache": "build, verify, list or prune stores of frozen towers' hidden states",
     "images": "pack a folder, zip or LMDB of images into one file (pack)",
+    "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
+    "coldstart": "rank for items or users without history: Heater and what it must beat",
+    "classify": "train Gated Transformer Networks on labelled series, over several seeds",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
 """Verb to its line in the help; the verb is also the name of its module, which has `main(arguments) -> int`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -40,10 +41,19 @@ def compose_settings(overrides: Sequence[str], *, config_dir: Path | None = None
 def compose_part(declared: type[PartType], overrides: Sequence[str], *, folder: str) -> PartType:
     """Compose the settings of a verb that trains no sequential recommender, from `conf/FOLDER/config.yaml` and the
     groups beside it. Raises SettingsError as `compose_settings` does."""
-    with composer(config_directory() / folder):
-        prepared = prepare_overrides(overrides, is_sweep=False)
-        plain = OmegaConf.to_container(compose(ROOT_CONFIG, overrides=prepared), resolve=True)
-    return build_part(declared, cast("dict[str, Any]", plain))
+    return compose_parts(declared, overrides, folder=folder, is_sweep=False)[0]
+
+
+def compose_parts(
+    declared: type[PartType], overrides: Sequence[str], *, folder: str, is_sweep: bool = True
+) -> list[PartType]:
+    """Compose such a verb's settings for every combination of comma-separated values."""
+    with composer(config_directory() / folder) as loader:
+        parsed = OverridesParser.create(loader).parse_overrides(prepare_overrides(overrides, is_sweep=is_sweep))
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        composed = [compose(ROOT_CONFIG, overrides=list(job)) for batch in batches for job in batch]
+        plain = [cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True)) for config in composed]
+    return [build_part(declared, node) for node in plain]
 
 
 def settings_from_composed(config: DictConfig) -> Settings:

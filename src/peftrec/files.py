@@ -38,6 +38,29 @@ def written_beside(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def folder_written_beside(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill, which becomes `path` at the end: all of it flushed to disk, then renamed. A folder
+    that is at `path` gives way only then; on failure, or when the process is killed, nothing new stands at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent, path.name)
+    beside, old = (path.with_name(partial_name(name)) for name in (path.name, f"{path.name}.old"))
+    beside.mkdir()
+    try:
+        yield beside
+        for written in sorted(beside.rglob("*"), reverse=True):  # what a folder holds before the folder
+            _sync(written)
+        _sync(beside)
+        if path.exists():
+            path.rename(old)
+        beside.rename(path)
+        sync_directory(path.parent)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def partial_name(name: str) -> str:
     """Return the name, beside its place, under which this process writes `name` until it is whole."""
     return f".{name}.{os.getpid()}.partial"
@@ -57,7 +80,11 @@ def remove_abandoned(directory: Path, name: str | None = None) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Make a rename inside `directory` survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
+    _sync(directory)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

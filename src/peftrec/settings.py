@@ -18,11 +18,13 @@ from peftrec.parts import build_part, describe_part
 from peftrec.strategies.base import Strategy
 from peftrec.strict import STRICT
 from peftrec.training.objectives.base import Objective
+from peftrec.training.warmup import Decay
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LearningRates:
-    """Adam's learning rate per parameter group (see peftrec.training.parameter_groups)."""
+    """Adam's learning rate per parameter group (see peftrec.training.parameter_groups), and how all of them change over
+    the steps, by one factor."""
 
     text: float = Field(gt=0)
     """Pretrained parameters of the text tower that the strategy trains."""
@@ -32,6 +34,11 @@ class LearningRates:
     """What the strategy puts into or beside a tower."""
     recommender: float = Field(gt=0)
     """Projections, fusion head and user encoder."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Optimizer steps over which rates rise in equal parts to those above; 0 starts with them."""
+    decay: Decay = "none"
+    """What follows: rates stay, or fall with the inverse square root of the step, as after the warm-up of Transformers
+    without Tears (arXiv:1910.05895)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

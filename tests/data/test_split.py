@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.source import Catalogue
-from peftrec.data.split import RankingCases, Split, cut_windows, split_catalogue
+from peftrec.data.split import RankingCases, Split, cut_windows, kept_histories, split_catalogue
 from peftrec.errors import DataError
 
 NUM_ITEMS = 60
@@ -173,3 +174,24 @@ def test_log_popularity_is_the_log_share_of_the_training_parts() -> None:
 def test_without_users_there_is_no_split() -> None:
     with pytest.raises(DataError, match=r"no user is left.*data\.minimum_history"):
         split_of([])
+
+
+@pytest.mark.parametrize("windows", ["last", "all"])
+def test_kept_histories_are_those_of_the_split_with_their_times(windows: str) -> None:
+    histories = random_histories(3)
+    catalogue = catalogue_of(histories)
+    times = np.arange(len(catalogue.interactions.items)) * 10
+    timed = replace(catalogue, interactions=replace(catalogue.interactions, times=times))
+    source = IisanFiles(root="unread", windows=windows)
+    split, kept = split_catalogue(timed, source), kept_histories(timed, source)
+    assert lists(kept) == [
+        [*history, target]
+        for history, target in zip(lists(split.test.histories), split.test.targets.tolist(), strict=True)
+    ]
+    assert kept.times is not None
+    originals = timed.interactions
+    for user, length in enumerate(kept.lengths.tolist()):
+        own = kept.times[kept.offsets[user] : kept.offsets[user + 1]]
+        end = originals.offsets[user + 1]
+        assert own.tolist() == times[end - length : end].tolist()
+    assert kept_histories(catalogue, source).times is None

@@ -1,28 +1,36 @@
-"""Popularity by hand, and chance at its expectation."""
+"""Popularity and item-kNN by hand, and chance at its expectation."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from peftrec.evaluation.floors import popularity_floor, random_floor
+from peftrec.evaluation.floors import FloorCases, item_knn_floor, popularity_floor, random_floor
+from peftrec.evaluation.item_knn import user_item_matrix
 from peftrec.evaluation.metrics import CUTOFFS, ranking_metrics
 from peftrec.evaluation.ranking import HistoryMask
 
+COUNTS = np.array([50, 40, 30, 30, 20, 10, 9, 8, 7, 0])
+TARGETS, HISTORIES = [1, 2, 9, 0], [[0, 4], [0, 1, 1], [5], [0, 3]]
 
-def floor(
-    counts: list[int], targets: list[int], histories: list[list[int]], mask: HistoryMask, max_score_bytes: int = 2**20
-) -> dict[str, float]:
-    return popularity_floor(
-        np.array(counts),
-        np.array(targets, dtype=np.int32),
-        np.array([item for history in histories for item in history], dtype=np.int32),
-        np.cumsum([0, *map(len, histories)]).astype(np.int64),
-        mask,
+
+def cases(
+    targets: list[int], histories: list[list[int]], mask: HistoryMask = "all", max_score_bytes: int = 2**20
+) -> FloorCases:
+    return FloorCases(
+        targets=np.array(targets, dtype=np.int32),
+        history_items=np.array([item for history in histories for item in history], dtype=np.int32),
+        history_offsets=np.cumsum([0, *map(len, histories)]).astype(np.int64),
+        num_candidates=len(COUNTS),
+        mask_history=mask,
         max_score_bytes=max_score_bytes,
     )
 
 
-COUNTS = [50, 40, 30, 30, 20, 10, 9, 8, 7, 0]
-TARGETS, HISTORIES = [1, 2, 9, 0], [[0, 4], [0, 1, 1], [5], [0, 3]]
+def many_cases() -> FloorCases:
+    random = np.random.default_rng(0)
+    histories = [random.integers(0, 10, random.integers(1, 6)).tolist() for _ in range(53)]
+    return cases(random.integers(0, 10, 53).tolist(), histories)
 
 
 @pytest.mark.parametrize(
@@ -36,17 +44,39 @@ TARGETS, HISTORIES = [1, 2, 9, 0], [[0, 4], [0, 1, 1], [5], [0, 3]]
 )
 def test_popularity_by_hand(mask: HistoryMask, ranks: list[int], unreachable: list[bool]) -> None:
     expected = ranking_metrics(np.array(ranks), np.array(unreachable))
-    assert floor(COUNTS, TARGETS, HISTORIES, mask) == expected
+    assert popularity_floor(COUNTS, cases(TARGETS, HISTORIES, mask)) == expected
+
+
+# Users took 0 with 1 twice, 0 with 2, and 3 with 4: 0 is near 1 (2 / sqrt 6) and 2 (1 / sqrt 3), 3 is near 4 (1).
+TAKEN = user_item_matrix(
+    np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 1, 0, 1, 0, 2, 3, 4]), num_users=4, num_items=len(COUNTS)
+)
+
+
+@pytest.mark.parametrize(
+    ("mask", "ranks", "unreachable"),
+    [
+        # 4 (similarity 1) stands before 1; item 9 was never taken and ties with all that score 0; the last history
+        # holds its target, which scores 0.82 behind 4
+        ("all", [2, 2, 9, 11], [False, False, False, True]),
+        ("all_but_target", [2, 2, 9, 2], [False] * 4),
+        # without a mask nothing changes for the first two: what their histories hold scores less
+        ("none", [2, 2, 10, 3], [False] * 4),
+    ],
+)
+def test_item_knn_by_hand(mask: HistoryMask, ranks: list[int], unreachable: list[bool]) -> None:
+    targets, histories = [1, 2, 9, 0], [[0, 3], [0], [5], [1, 0, 3]]
+    expected = ranking_metrics(np.array(ranks), np.array(unreachable))
+    assert item_knn_floor(TAKEN, cases(targets, histories, mask)) == expected
 
 
 @pytest.mark.parametrize("max_score_bytes", [1, 4 * 10 * 7, 2**20])
-def test_popularity_does_not_depend_on_the_block(max_score_bytes: int) -> None:
-    random = np.random.default_rng(0)
-    histories = [random.integers(0, 10, random.integers(1, 6)).tolist() for _ in range(53)]
-    targets = random.integers(0, 10, 53).tolist()
-    whole = floor(COUNTS, targets, histories, "all", 2**30)
-    assert floor(COUNTS, targets, histories, "all", max_score_bytes) == whole
-    assert 0 < whole["hr@5"] < 1
+def test_floors_do_not_depend_on_the_block(max_score_bytes: int) -> None:
+    whole = replace(many_cases(), max_score_bytes=2**30)
+    blocks = replace(whole, max_score_bytes=max_score_bytes)
+    assert popularity_floor(COUNTS, blocks) == popularity_floor(COUNTS, whole)
+    assert item_knn_floor(TAKEN, blocks) == item_knn_floor(TAKEN, whole)
+    assert 0 < popularity_floor(COUNTS, whole)["hr@5"] < 1
 
 
 @pytest.mark.parametrize("num_candidates", [40, 1000])

@@ -13,9 +13,7 @@ from peftrec.errors import SettingsError
 from peftrec.models import checkpoint_files
 from peftrec.models.checkpoint_files import CONFIG, PROCESSOR, TOKENIZER, WEIGHTS, Checkpoint
 from peftrec.models.pretrained import PretrainedImage, PretrainedText
-from small_families import Saved, save_checkpoint
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from small_families import COMMIT, Saved, put_into, save_checkpoint
 
 
 @pytest.fixture
@@ -29,17 +27,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     checkpoint_files._snapshot.cache_clear()
     return tmp_path / "hub"
-
-
-def put_into(cache: Path, name: str, folder: Path) -> Path:
-    """Lay a checkpoint out as the hub's client does."""
-    repository = cache / f"models--{name.replace('/', '--')}"
-    snapshot = repository / "snapshots" / COMMIT
-    snapshot.parent.mkdir(parents=True)
-    folder.rename(snapshot)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    return snapshot
 
 
 def checkpoint(name: str | Path, revision: str | None = None) -> Checkpoint:
@@ -201,3 +188,11 @@ def test_a_tokenizers_hash_covers_names_and_contents(bert: Saved) -> None:
     (bert.folder / "vocab.txt").rename(bert.folder / "merges.txt")
     assert len({first, second, files.tokenizer_hash()}) == 3
     assert set(TOKENIZER.files) >= {file for files in TOKENIZER.enough for file in files}
+
+
+def test_an_address_is_the_hubs_name_or_a_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bert").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint("bert").address() == str(tmp_path / "bert")
+    assert checkpoint("someone/small").address() == "someone/small"
+    assert Path(checkpoint("package:tiny_towers/bert").address(), "config.json").exists()

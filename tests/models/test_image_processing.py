@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from transformers import CLIPImageProcessorPil
 
+from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
 from peftrec.models.families import FAMILIES, PixelDefaults
-from peftrec.models.image_processing import read_processor, sides, transform_of
+from peftrec.models.image_processing import read_processor, sides, transform_of, write_processor
 
 DEFAULTS = PixelDefaults(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
@@ -24,6 +25,12 @@ def test_the_files_that_transformers_writes_are_read(tmp_path: Path) -> None:
     transform = transform_of(read_processor(tmp_path), DEFAULTS, size=None, config_size=99)
     assert (transform.height, transform.width, transform.resampling) == (16, 16, "bicubic")
     assert transform.mean == FAMILIES["clip_vision_model"].pixels.mean
+
+
+def test_a_written_transform_is_read_back(tmp_path: Path) -> None:
+    transform = ImageTransform(height=14, width=28, mean=(0.1, 0.2, 0.3), std=(1.0, 0.5, 0.25), resampling="lanczos")
+    write_processor(transform, tmp_path)
+    assert transform_of(read_processor(tmp_path), DEFAULTS, size=None, config_size=99) == transform
 
 
 def test_a_nested_processor_comes_before_the_older_file(tmp_path: Path) -> None:

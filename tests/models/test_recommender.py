@@ -73,3 +73,38 @@ def test_gradients_of_an_item_add_up_over_its_places() -> None:
     expected = torch.bincount(places, minlength=NUM_ITEMS).float()[:, None].expand(-1, DIM)
     assert encoder.weight.grad is not None
     assert torch.equal(encoder.weight.grad[batch.items.items], expected)
+
+
+@torch.no_grad()
+def test_fix_norm_scores_by_angle_alone() -> None:
+    """g <w, x> / ||w||; with ScaleNorm as the last norm, the paper's joint layer g g' <w, x> / (||w|| ||x||)."""
+    gain, last_gain = 1.7, 3.0
+    settings = SASRec(fix_norm=True, norm="scale", placement="pre")
+    encoder = Looked()
+    model = Recommender(encoder, settings.build(dim=DIM, sequence_length=4), item_norm=settings.item_norm()).eval()
+    model.item_norm.gain.fill_(gain)  # type: ignore[union-attr, operator]
+    embeddings, states = model(batch_of())
+    last = model.user_encoder.layer_norm
+    before: list[Tensor] = []
+    last.register_forward_pre_hook(lambda _, arguments: before.append(arguments[0]))  # type: ignore[union-attr]
+    last.gain.fill_(last_gain)  # type: ignore[union-attr, operator]
+    embeddings, states = model(batch_of())
+    scores = states @ embeddings.T
+    items = encoder.weight
+    torch.testing.assert_close(scores, gain * (states @ items.T) / items.norm(dim=1), rtol=1e-5, atol=1e-6)
+    cosines = nn.functional.cosine_similarity(before[0][:, :, None], items[None, None], dim=3)
+    torch.testing.assert_close(scores, gain * last_gain * cosines, rtol=1e-5, atol=1e-5)
+    encoder.weight.mul_(torch.linspace(0.1, 10, NUM_ITEMS)[:, None])
+    torch.testing.assert_close(model(batch_of())[1] @ model.embed(batch_of().items).T, scores, rtol=1e-5, atol=1e-5)
+
+
+def test_the_length_of_item_embeddings_is_learned_by_inputs_and_scores() -> None:
+    settings = SASRec(fix_norm=True)
+    model = Recommender(Looked(), settings.build(dim=DIM, sequence_length=4), item_norm=settings.item_norm())
+    gain = model.item_norm.gain  # type: ignore[union-attr]
+    for part in range(2):
+        model.zero_grad()
+        (model(batch_of())[part] * torch.arange(DIM)).sum().backward()
+        assert gain.grad is not None  # type: ignore[union-attr]
+        assert gain.grad.abs() > 1e-4  # type: ignore[union-attr, operator]
+    assert {name for name, _ in model.named_parameters() if "item_norm" in name} == {"item_norm.gain"}

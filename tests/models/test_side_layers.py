@@ -5,7 +5,14 @@ import itertools
 import pytest
 
 from peftrec.errors import SettingsError
-from peftrec.models.side_layers import branches_over, checked_layers, every_second_layer, last_layers_of_groups
+from peftrec.models.side_layers import (
+    LayerRule,
+    Layers,
+    branches_over,
+    checked_layers,
+    every_second_layer,
+    last_layers_of_groups,
+)
 
 PUBLISHED = {
     12: (1, 3, 5, 7, 9, 11),
@@ -45,8 +52,37 @@ def test_both_rules_agree_on_a_base_tower() -> None:
     assert every_second_layer(5) == (0, 1, 3, 5)
 
 
-def checked(layers: tuple[int, ...], *, starts: bool = False) -> tuple[int, ...]:
-    return checked_layers("strategy.some", layers, modality="text", num_blocks=4, starts_from_embedding=starts)
+def checked(layers: Layers, *, starts: bool = False, num_blocks: int = 4) -> tuple[int, ...]:
+    return checked_layers("strategy.some", layers, modality="text", num_blocks=num_blocks, starts_from_embedding=starts)
+
+
+@pytest.mark.parametrize(
+    ("rule", "num_blocks", "ids"),
+    [
+        ("every_second", 12, (1, 3, 5, 7, 9, 11)),
+        ("all", 12, tuple(range(12))),
+        ("top_half", 12, (6, 7, 8, 9, 10, 11)),
+        ("every_second", 24, tuple(range(1, 24, 2))),
+        ("all", 24, tuple(range(24))),
+        ("top_half", 24, tuple(range(12, 24))),
+        ("every_second", 5, (0, 2, 4)),
+        ("all", 5, (0, 1, 2, 3, 4)),
+        ("top_half", 5, (2, 3, 4)),
+        ("top_half", 1, (0,)),
+    ],
+)
+def test_a_rule_reads_the_embedding_and_blocks_by_their_published_ids(
+    rule: LayerRule, num_blocks: int, ids: tuple[int, ...]
+) -> None:
+    """The first three are the lists in IISAN's scripts."""
+    expected = (0, *(block + 1 for block in ids))
+    assert checked(rule, num_blocks=num_blocks) == checked(rule, num_blocks=num_blocks, starts=True) == expected
+    assert checked(expected, num_blocks=num_blocks) == expected
+
+
+@pytest.mark.parametrize("num_blocks", range(1, 60))
+def test_top_half_has_as_many_blocks_as_every_second(num_blocks: int) -> None:
+    assert len(checked("top_half", num_blocks=num_blocks)) == len(checked("every_second", num_blocks=num_blocks))
 
 
 def test_starting_from_the_embedding_reads_it_first() -> None:
@@ -61,6 +97,8 @@ def test_impossible_layers_are_refused(layers: tuple[int, ...]) -> None:
 
 
 def test_starting_from_the_embedding_needs_a_block() -> None:
+    with pytest.raises(SettingsError, match=r"strategy\.some: .*a layer above 0"):
+        checked("all", starts=True, num_blocks=0)
     with pytest.raises(SettingsError, match=r"strategy\.some: .*a layer above 0"):
         checked((0,), starts=True)
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -33,10 +34,9 @@ def network_of(branches: str, mixing: str, activation: str, starts: bool, seed: 
         branch: SideTower(
             HIDDEN,
             num_blocks=NUM_STATES - int(starts),
-            bottleneck=BOTTLENECK,
+            block=partial(SideBlock, bottleneck=BOTTLENECK, activation=activation),  # type: ignore[arg-type]
             embedding_dim=DIM,
             mixing=mixing,  # type: ignore[arg-type]
-            activation=activation,  # type: ignore[arg-type]
         )
         for branch in BRANCHES[branches]
     }
@@ -203,7 +203,7 @@ def test_a_block_starts_near_the_identity_and_gates_start_half_open() -> None:
     assert 0 < (block(x) - x).abs().max() < 0.05
     assert not block.down.bias.any()
     assert not block.up.bias.any()
-    tower = SideTower(HIDDEN, num_blocks=3, bottleneck=BOTTLENECK, embedding_dim=DIM)
+    tower = SideTower(HIDDEN, num_blocks=3, block=partial(SideBlock, bottleneck=BOTTLENECK), embedding_dim=DIM)
     assert tower.gates is not None
     assert tower.gates.tolist() == [0.0] * 3
     assert [gate.item() for gate in tower._open_gates() if gate is not None] == [0.5] * 3
@@ -240,11 +240,14 @@ def unequal_network(starts: bool) -> SideNetwork:
     num_blocks = {name: num_states - int(starts) for name, (num_states, _) in UNEQUAL.items()}
     widths: dict[Modality, int] = {name: width for name, (_, width) in UNEQUAL.items()}
     towers: dict[Branch, SideTower] = {
-        name: SideTower(width, num_blocks=num_blocks[name], bottleneck=3, embedding_dim=DIM, out_dim=DIM)
+        name: SideTower(
+            width, num_blocks=num_blocks[name], block=partial(SideBlock, bottleneck=3), embedding_dim=DIM, out_dim=DIM
+        )
         for name, width in widths.items()
     }
     fewest = min(num_blocks.values())
-    towers["inter"] = SideTower(min(widths.values()), num_blocks=fewest, bottleneck=2, embedding_dim=DIM)
+    block = partial(SideBlock, bottleneck=2)
+    towers["inter"] = SideTower(min(widths.values()), num_blocks=fewest, block=block, embedding_dim=DIM)
     alignment = StateAlignment(widths, num_steps=fewest)
     network = SideNetwork(towers, embedding_dim=DIM, starts_from_embedding=starts, alignment=alignment)
     generator = torch.Generator().manual_seed(0)

@@ -5,6 +5,7 @@ Each file carries inputs, weights, outputs and, as metadata, its settings; nothi
 
 import ast
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import Histories, rank_targets
 from peftrec.models.side_alignment import StateAlignment
-from peftrec.models.side_network import SideNetwork, SideTower
+from peftrec.models.side_network import BlockBuilder, SideBlock, SideNetwork, SideTower
 from peftrec.models.towers import MODALITIES, Modality
 from peftrec.models.user_encoders.sasrec import SASRec
 from peftrec.training.objectives.base import ObjectiveInputs
@@ -105,15 +106,18 @@ def check_side_network(case: Case) -> None:
     assert_close(network(states), case["output.item_embedding"])
 
 
+def block_builder(case: Case, bottleneck: int) -> BlockBuilder:
+    return partial(SideBlock, bottleneck=bottleneck, activation=case.settings["activation"])  # type: ignore[arg-type]
+
+
 def side_tower(case: Case, name: str) -> SideTower:
     weights = dict(renamed(case.below(name)))
     tower = SideTower(
         int(case.settings["hidden_size"]),
         num_blocks=sum(key.endswith("down.weight") for key in weights),
-        bottleneck=int(case.settings["bottleneck"]),
+        block=block_builder(case, int(case.settings["bottleneck"])),
         embedding_dim=int(case.settings["embedding_dim"]),
         mixing=case.settings["fusion"],  # type: ignore[arg-type]
-        activation=case.settings["activation"],  # type: ignore[arg-type]
     )
     if tower.gates is None:
         weights.pop("gates", None)  # plain sums have no gates
@@ -158,9 +162,8 @@ def tower_of_any_width(case: Case, name: str) -> SideTower:
     tower = SideTower(
         hidden,
         num_blocks=sum(key.endswith("down.weight") for key in weights),
-        bottleneck=bottleneck,
+        block=block_builder(case, bottleneck),
         embedding_dim=embedding_dim,
-        activation=case.settings["activation"],  # type: ignore[arg-type]
         out_dim=out_dim,
     )
     copy_into(tower, weights)

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from peftrec.configuration import config_directory
 from peftrec.data.batches import SequenceBatch
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.step import StepPlanner
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
+from peftrec.settings import Settings
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import count_parameters, tensor_bytes
 from peftrec.training.probe import observe_step, probe_step
@@ -30,9 +33,24 @@ def optimizer_states(module: RecommenderModule, batch: SequenceBatch) -> list[to
     return [value for state in optimizer.state.values() for value in state.values()]
 
 
+USER_ENCODERS = sorted((config_directory() / "user_encoder").rglob("*.yaml"))
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_planned_step_is_the_measured_one(strategy: str, tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, strategy)
+    assert_planned_as_measured(settings_of(tmp_path, strategy))
+
+
+@pytest.mark.parametrize("file", USER_ENCODERS, ids=lambda file: file.stem)
+def test_a_step_of_any_user_encoder_is_planned(file: Path, tmp_path: Path) -> None:
+    assert_planned_as_measured(settings_of(tmp_path, "id", user_encoder=yaml.safe_load(file.read_text())))
+
+
+def test_a_norm_of_the_item_embeddings_is_planned(tmp_path: Path) -> None:
+    assert_planned_as_measured(settings_of(tmp_path, "id", user_encoder={"norm": "scale", "fix_norm": True}))
+
+
+def assert_planned_as_measured(settings: Settings) -> None:
     planner = planner_of(settings)
     planned = planner.plan(read_workload(settings).batches(settings).first)
     module, split = real_module(settings)

@@ -131,6 +131,55 @@ def test_settings_of_one_strategy_are_rows_of_their_own(experiment: Path, add_ru
     assert rows == {"lora (rank=16)": 2, "lora (rank=4)": 2, "lora (rank=absent)": 2}
 
 
+def test_rows_of_one_strategy_are_told_apart_by_any_key_and_by_class(
+    experiment: Path, add_run: Callable[..., Path], change: Change
+) -> None:
+    encoders = {
+        "default": {"_target_": "made_up.sasrec.SASRec", "norm": "layer", "num_blocks": 2},
+        "scale": {"_target_": "made_up.sasrec.SASRec", "norm": "scale", "num_blocks": 2},
+        "gru": {"_target_": "made_up.gru.GRU", "hidden_dim": 8},
+    }
+    first = experiment / "lora-example1"
+    config = find_runs(first)[0].record.config
+    change(first, config={**config, "user_encoder": encoders["default"]})
+    change(experiment / "lora-example2", config={**config, "seed": 2, "user_encoder": encoders["default"]})
+    for name in ("scale", "gru"):
+        add_run("lora", 1, f"lora-{name}", config={**config, "user_encoder": encoders[name]})
+    warmed = {**encoders["scale"], "num_blocks": 3}
+    add_run("lora", 1, "lora-warmed", config={**config, "user_encoder": warmed, "warmup_steps": 4})
+    labels = {row.strategy: len(row.runs) for row in compare(find_runs(experiment)).rows if "lora" in row.strategy}
+    assert labels == {
+        "lora (user_encoder=GRU, warmup_steps=absent)": 1,
+        "lora (user_encoder=SASRec, norm=layer, num_blocks=2, warmup_steps=absent)": 2,
+        "lora (user_encoder=SASRec, norm=scale, num_blocks=2, warmup_steps=absent)": 1,
+        "lora (user_encoder=SASRec, norm=scale, num_blocks=3, warmup_steps=4)": 1,
+    }
+    keys = "user_encoder, user_encoder.norm, user_encoder.num_blocks, warmup_steps"
+    assert f"Rows of one strategy are told apart by {keys}." in notes(experiment)
+
+
+def test_what_all_labels_say_is_not_noted_again(experiment: Path, add_run: Callable[..., Path]) -> None:
+    config = find_runs(experiment / "lora-example1")[0].record.config
+    for run in find_runs(experiment):
+        (run.folder / "record.json").unlink()
+    for strategy in ("lora", "iisan"):
+        for norm in ("layer", "scale"):
+            warmup = {"warmup_steps": 0 if strategy == "lora" else 9}
+            changed = {**config, **warmup, "user_encoder": {"_target_": "made_up.SASRec", "norm": norm}}
+            add_run(strategy, 1, f"{strategy}-{norm}", config=changed)
+    text = notes(experiment)
+    assert "user_encoder.norm (" not in text
+    assert "warmup_steps (9: iisan (norm=layer), iisan (norm=scale); 0: lora" in text
+
+
+def test_classes_of_one_name_are_told_apart_by_their_modules(experiment: Path, add_run: Callable[..., Path]) -> None:
+    config = find_runs(experiment / "lora-example1")[0].record.config
+    for module in ("one", "two"):
+        add_run("lora", 1, f"lora-{module}", config={**config, "objective": {"_target_": f"{module}.Loss"}})
+    labels = [row.strategy for row in compare(find_runs(experiment)).rows if "Loss" in row.strategy]
+    assert labels == ["lora (objective=one.Loss)", "lora (objective=two.Loss)"]
+
+
 def test_differing_settings_are_listed_and_harmless_ones_not(experiment: Path, change: Change) -> None:
     for seed in (1, 2):
         folder = experiment / f"iisan-example{seed}"

@@ -22,7 +22,13 @@ HEAD = 2 * linear(WIDTH, DIM) + linear(2 * DIM, DIM)
 BLOCK_BIASES = 4 * WIDTH + FFN + WIDTH + 2 * WIDTH  # attention, feed-forward, two norms
 BIASES = 2 * BLOCKS * BLOCK_BIASES + WIDTH + 2 * WIDTH  # BERT's embedding norm; ViT's patches and final norm
 BOTTLENECK = linear(WIDTH, 64) + linear(64, WIDTH)
-SIDE_TOWERS = 3 * (7 * BOTTLENECK + 7 + linear(WIDTH, WIDTH) + linear(WIDTH, DIM))
+BRANCH_HEAD = linear(WIDTH, WIDTH) + linear(WIDTH, DIM)
+SIDE_TOWERS = 3 * (7 * BOTTLENECK + 7 + BRANCH_HEAD)
+LOW_RANK = 2 * 8 * (WIDTH + 64) + 64 + WIDTH
+PHM = 2 * (8**3 + WIDTH * 64 // 8) + 64 + WIDTH
+NARROW = WIDTH // 8
+SIDE_LAYER = 2 * NARROW + linear(NARROW, 4 * NARROW) + linear(4 * NARROW, NARROW)
+LADDER = 7 * linear(WIDTH, NARROW) + 6 * (SIDE_LAYER + 1) + 2 * NARROW + linear(NARROW, WIDTH)
 TOWERS = 108_891_648 + 85_798_656  # BERT-base and ViT-B/16 without poolers, as transformers builds them
 
 
@@ -50,6 +56,14 @@ def test_user_encoder() -> None:
         ("adapter_parallel", 2 * BLOCKS * BOTTLENECK + HEAD + USER_ENCODER, 2_586_176),
         ("iisan", SIDE_TOWERS + linear(3 * DIM, DIM) + USER_ENCODER, 4_113_877),
         ("iisan_cached", SIDE_TOWERS + linear(3 * DIM, DIM) + USER_ENCODER, 4_113_877),
+        (
+            "iisan_low_rank_cached",
+            3 * (7 * LOW_RANK + 7 + BRANCH_HEAD) + linear(3 * DIM, DIM) + USER_ENCODER,
+            2_329_045,
+        ),
+        ("iisan_phm_cached", 3 * (7 * PHM + 7 + BRANCH_HEAD) + linear(3 * DIM, DIM) + USER_ENCODER, 2_329_045),
+        ("lst", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
+        ("lst_cached", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],
@@ -67,6 +81,17 @@ def test_variants_of_the_side_network() -> None:
     # without a block for the embedding layer's state, six blocks and gates are left in each branch
     assert trainable("iisan", starts_from_embedding=True) == 4_113_877 - 3 * (BOTTLENECK + 1)
     assert trainable("iisan", layers=[12]) == 4_113_877 - 18 * (BOTTLENECK + 1)
+    assert trainable("iisan", layers="all") == 4_113_877 + 18 * (BOTTLENECK + 1)
+    assert trainable("iisan", layers="top_half") == trainable("iisan", layers="every_second") == 4_113_877
+    # rank and division count in every one of 21 blocks
+    assert trainable("iisan", block="low_rank", rank=2) == 4_113_877 - 21 * (BOTTLENECK - 2 * 2 * 832 - 832)
+    assert trainable("iisan", block="phm", phm_division=4) == 4_113_877 - 21 * (BOTTLENECK - 2 * (64 + 12_288) - 832)
+    assert trainable("iisan_versa", block="phm") == trainable("iisan_versa") - 21 * (BOTTLENECK - PHM)
+
+
+def test_variants_of_the_ladder() -> None:
+    assert trainable("lst", layers="all") == 2_282_636 + 2 * 6 * (linear(WIDTH, NARROW) + SIDE_LAYER + 1)
+    assert trainable("lst", layers=[12]) == 2_282_636 - 2 * 5 * (linear(WIDTH, NARROW) + SIDE_LAYER + 1)
 
 
 def test_low_rank_counts_follow_sites_and_rank() -> None:

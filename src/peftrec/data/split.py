@@ -86,13 +86,9 @@ def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
 
     Raises DataError where nobody is left to train on or to rank, or timestamps are needed and missing.
     """
-    if not len(catalogue.interactions):
-        raise DataError("no user is left after the length rule; lower data.minimum_history or give longer histories")
-    cut = _cut_at_times if source.split == "global_time" else _leave_one_out
-    parts = cut(catalogue.interactions, source)
+    parts = _parts(catalogue, source)
     candidates = parts.kept.occurring()
-    numbers = np.full(len(catalogue.items), -1, dtype=np.int32)
-    numbers[candidates] = np.arange(len(candidates))
+    numbers = _numbers(candidates, len(catalogue.items))
     training = _renumbered(parts.training, numbers)
     return Split(
         items=catalogue.items.select(candidates),
@@ -104,6 +100,15 @@ def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
         sequence_length=source.sequence_length,
         num_interactions=len(parts.kept.items),
     )
+
+
+def kept_histories(catalogue: Catalogue, source: DataSource) -> Interactions:
+    """Return all kept interactions of every user, in the numbers of the split's candidates, with the times there are.
+
+    The split drops the times, which nothing that trains or ranks reads; who serves a user needs them.
+    """
+    kept = _parts(catalogue, source).kept
+    return replace(kept, items=_numbers(kept.occurring(), len(catalogue.items))[kept.items])
 
 
 def cut_windows(histories: Interactions, length: int) -> Interactions:
@@ -118,6 +123,20 @@ def cut_windows(histories: Interactions, length: int) -> Interactions:
     ends = histories.offsets[owners + 1] - newer * step
     starts = np.maximum(histories.offsets[owners], ends - length)
     return histories.cut(starts, ends, users=tuple(histories.users[owner] for owner in owners.tolist()))
+
+
+def _parts(catalogue: Catalogue, source: DataSource) -> _Parts:
+    if not len(catalogue.interactions):
+        raise DataError("no user is left after the length rule; lower data.minimum_history or give longer histories")
+    cut = _cut_at_times if source.split == "global_time" else _leave_one_out
+    return cut(catalogue.interactions, source)
+
+
+def _numbers(candidates: npt.NDArray[np.int64], num_items: int) -> npt.NDArray[np.int32]:
+    """Return the candidate's number of each of the catalogue's items, -1 where it is none."""
+    numbers = np.full(num_items, -1, dtype=np.int32)
+    numbers[candidates] = np.arange(len(candidates))
+    return numbers
 
 
 def _leave_one_out(interactions: Interactions, source: DataSource) -> _Parts:

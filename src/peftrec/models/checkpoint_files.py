@@ -103,6 +103,11 @@ class Checkpoint:
             raise SettingsError(f"{self.key}: {place} holds no {part.purpose}: {enough}; {remedy}")
         return folder
 
+    def address(self) -> str:
+        """Return what other libraries load it by: its hub name, or the whole path of a local folder."""
+        local = self._local()
+        return self.name if local is None else str(local.resolve())
+
     def weight_files(self) -> list[Path]:
         """Return the safetensors files, every shard of them."""
         folder = self.folder(WEIGHTS)

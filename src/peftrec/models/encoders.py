@@ -1,6 +1,7 @@
 """Encoders of the supported families: from a checkpoint, with random weights, or with shapes only. What no vector of
 ours depends on is left out, so that every parameter of a tower gets a gradient when all of it trains."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,30 @@ def pretrained_encoder(folder: Path, config: PretrainedConfig, family: Family, *
             f"({', '.join(missing[:3])}); they belong to another architecture, or are not whole"
         )
     return _without_unused(encoder, family)
+
+
+def save_encoder(
+    encoder: PreTrainedModel, family: Family, folder: Path, *, base: Path | None, image_size: int | None = None
+) -> None:
+    """Save a tower's encoder as a checkpoint that transformers loads whole.
+
+    What `base` holds and no vector of ours depends on (a pooler) comes along unchanged: left out, it would be random
+    wherever the checkpoint is loaded. `image_size` is the one that positions were fitted to.
+    """
+    whole, state = encoder, encoder.state_dict()
+    if base is not None:
+        whole, loading = _model_class(family).from_pretrained(
+            base,
+            config=copy.deepcopy(encoder.config),
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        held = {name: tensor for name, tensor in whole.state_dict().items() if name not in loading["missing_keys"]}
+        state = held | state
+    if image_size is not None:
+        whole.config.image_size = image_size
+    whole.save_pretrained(folder, state_dict=state)
 
 
 def fit_positions(encoder: PreTrainedModel, *, height: int, width: int) -> None:

@@ -37,6 +37,22 @@ def read_processor(folder: Path) -> dict[str, Any]:
     return described
 
 
+def write_processor(transform: ImageTransform, folder: Path) -> None:
+    """Write a transform as an image processor's settings, which `read_processor` and transformers read."""
+    described = {
+        "image_processor_type": "ViTImageProcessor",  # resizes, scales and normalises, and does nothing else
+        "do_resize": True,
+        "size": {"height": transform.height, "width": transform.width},
+        "resample": int(Image.Resampling[transform.resampling.upper()]),
+        "do_rescale": True,
+        "rescale_factor": _PLAIN_SCALE,
+        "do_normalize": True,
+        "image_mean": list(transform.mean),
+        "image_std": list(transform.std),
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(described, indent=2))
+
+
 def transform_of(
     processor: Mapping[str, Any], defaults: PixelDefaults, *, size: tuple[int, int] | None, config_size: Any
 ) -> ImageTransform:

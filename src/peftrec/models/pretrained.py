@@ -36,7 +36,7 @@ class PretrainedText(PretrainedEncoder):
 
     def preprocessing(self) -> str:
         """Spell out what happens to a title, for the key of a hidden-state store."""
-        source = self._tokenizer_files()
+        source = self.tokenizer_files()
         tokenizer = "none" if source is None else source.tokenizer_hash()
         return f"tokenizer={tokenizer} max_tokens={self.max_tokens} lower_case={self.lower_case}"
 
@@ -64,13 +64,14 @@ class PretrainedText(PretrainedEncoder):
             encoded = [ids + [padding_id] * (num_positions - len(ids)) for ids in encoded]
         return TokenisedTitles.from_lists(encoded, padding_id=padding_id or 0)
 
-    def _tokenizer_files(self) -> Checkpoint | None:
+    def tokenizer_files(self) -> Checkpoint | None:
+        """Return where the tokenizer's files are; null where nothing names one."""
         if self.tokenizer is not None:
             return Checkpoint(key="towers.text.tokenizer", name=self.tokenizer, revision=self.tokenizer_revision)
         return None if self.checkpoint is None else self.files("text")
 
     def _load_tokenizer(self, family: Family) -> Any:
-        source = self._tokenizer_files()
+        source = self.tokenizer_files()
         if source is None:
             raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
         folder = source.folder(TOKENIZER)

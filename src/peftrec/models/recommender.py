@@ -3,25 +3,33 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peftrec.data.batches import SequenceBatch
+from peftrec.data.batches import ItemBatch, SequenceBatch
 from peftrec.models.item_encoder import ItemEncoder
 
 
 class Recommender(nn.Module):
     """Embeds the distinct items of a batch once and reads users' sequences over them."""
 
-    def __init__(self, item_encoder: ItemEncoder, user_encoder: nn.Module) -> None:
+    def __init__(
+        self, item_encoder: ItemEncoder, user_encoder: nn.Module, *, item_norm: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.item_encoder = item_encoder
         self.user_encoder = user_encoder
+        self.item_norm = item_norm
 
     def forward(self, batch: SequenceBatch) -> tuple[Float[Tensor, "item dim"], Float[Tensor, "user step dim"]]:
         """Return the embeddings of the batch's items, and the user state at every step but the last.
 
         The last place of a training window is a target only.
         """
-        embeddings = self.item_encoder(batch.items)
+        embeddings = self.embed(batch.items)
         return embeddings, self.user_states(embeddings, batch)
+
+    def embed(self, items: ItemBatch) -> Float[Tensor, "item dim"]:
+        """Embed distinct items as scores and user states see them: in training, evaluation and serving alike."""
+        embeddings = self.item_encoder(items)
+        return embeddings if self.item_norm is None else self.item_norm(embeddings)
 
     def user_states(
         self, embeddings: Float[Tensor, "item dim"], batch: SequenceBatch

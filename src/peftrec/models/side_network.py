@@ -7,13 +7,13 @@ towers of small blocks on frozen states.
 
 with g = sigmoid(theta / 0.1), theta starting at 0 and s, m starting at zeros; the gate is Ladder Side-Tuning's (Sung
 et al., NeurIPS 2022). The additive variant replaces each mixture by a plain sum. Every tower ends in two linear
-layers, and a third fuses [image, text, inter].
+layers, and a third fuses [image, text, inter]. What W_down and W_up may be is in `side_blocks`.
 
 Two towers may differ (IISAN-Versa). The deeper one's surplus first states are read by its intra branch alone: the
 inter branch pairs the states from the top. Where widths differ, the wider modality's states are aligned first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from peftrec.models.side_alignment import StateAlignment
+from peftrec.models.side_blocks import BlockLayer, Dense, LayerBuilder
 from peftrec.models.side_steps import InterStep, IntraStep
 from peftrec.models.towers import Modality
 
-_GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
+GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 _BLOCK_STD = 0.01  # published initialisation
 
 Branch = Literal["image", "text", "inter"]
@@ -35,14 +36,16 @@ Activation = Literal["relu", "gelu"]
 class SideBlock(nn.Module):
     """A bottleneck with residual: hidden -> bottleneck -> hidden; near the identity at the start."""
 
-    def __init__(self, hidden: int, bottleneck: int, activation: Activation = "relu") -> None:
+    def __init__(
+        self, hidden: int, bottleneck: int, activation: Activation = "relu", layer: LayerBuilder = Dense
+    ) -> None:
         super().__init__()
-        self.down = nn.Linear(hidden, bottleneck)
-        self.up = nn.Linear(bottleneck, hidden)
+        self.down: BlockLayer = layer(hidden, bottleneck)
+        self.up: BlockLayer = layer(bottleneck, hidden)
         self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
-        for layer in (self.down, self.up):
-            nn.init.normal_(layer.weight, std=_BLOCK_STD)
-            nn.init.zeros_(layer.bias)
+        self.fits_steps = activation == "relu" and self.down.is_multiplied_whole  # what the hand-written steps compute
+        for part in (self.down, self.up):
+            part.start(_BLOCK_STD)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the weights in the order that the hand-written steps take."""
@@ -50,6 +53,10 @@ class SideBlock(nn.Module):
 
     def forward(self, states: Float[Tensor, "*item hidden"]) -> Float[Tensor, "*item hidden"]:
         return states + self.up(self.activation(self.down(states)))
+
+
+BlockBuilder = Callable[[int], SideBlock]
+"""Builds a block for states of a width."""
 
 
 class SideTower(nn.Module):
@@ -60,17 +67,15 @@ class SideTower(nn.Module):
         hidden: int,
         *,
         num_blocks: int,
-        bottleneck: int,
+        block: BlockBuilder,
         embedding_dim: int,
         mixing: Mixing = "gated",
-        activation: Activation = "relu",
         out_dim: int | None = None,
     ) -> None:
         """Build a branch; `out_dim` is the width between its output layers, `hidden` where None."""
         super().__init__()
         out_dim = hidden if out_dim is None else out_dim
-        self.blocks = nn.ModuleList(SideBlock(hidden, bottleneck, activation) for _ in range(num_blocks))
-        self.activation = activation
+        self.blocks = nn.ModuleList(block(hidden) for _ in range(num_blocks))
         self.gates = nn.Parameter(torch.zeros(num_blocks)) if mixing == "gated" else None
         self.out = nn.Linear(hidden, out_dim)
         self.project = nn.Linear(out_dim, embedding_dim)
@@ -102,10 +107,10 @@ class SideTower(nn.Module):
     def _open_gates(self) -> Sequence[Tensor | None]:
         if self.gates is None:
             return [None] * len(self.blocks)
-        return torch.sigmoid(self.gates / _GATE_TEMPERATURE).unbind()
+        return torch.sigmoid(self.gates / GATE_TEMPERATURE).unbind()
 
     def _steps_by_hand(self) -> bool:
-        return self.activation == "relu"
+        return all(block.fits_steps for block in self.blocks)
 
     def embed(self, states: Float[Tensor, "item hidden"]) -> Float[Tensor, "item dim"]:
         """Apply both output layers.

@@ -6,8 +6,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from peftrec.errors import RecordError
-from peftrec.results.notes import comparison_notes, protocol
-from peftrec.results.rows import DETAILS, FLOOR, Row, differing_settings, floor_rows, label_runs, strategy_row
+from peftrec.results.notes import comparison_notes, label_notes, protocol
+from peftrec.results.rows import (
+    DETAILS,
+    FLOOR,
+    Row,
+    differing_settings,
+    floor_rows,
+    label_runs,
+    labelled_keys,
+    strategy_row,
+)
 from peftrec.results.runs import Run, check_comparable
 from peftrec.results.tpme import pareto_front, sensitivity_band, tpme
 
@@ -53,7 +62,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
         listed = "; ".join(f"{run.name}: {run.record.effective_status()}" for run in runs)
         raise RecordError(f"no run ended well, so there is nothing to compare ({listed})")
     check_comparable(successes)
-    labelled = label_runs([run for run in runs if run.record.comparison_hash == successes[0].record.comparison_hash])
+    comparable = [run for run in runs if run.record.comparison_hash == successes[0].record.comparison_hash]
+    labelled = label_runs(comparable)
     strategies = [strategy_row(label, group) for label, group in labelled.items()]
     values, band, problem = _tpme(strategies)
     trained = {row.strategy: row.runs for row in strategies if row.runs}
@@ -65,7 +75,10 @@ def compare(runs: Sequence[Run]) -> Comparison:
         band=band,
         front=_front(strategies),
         protocol=protocol([run.record for run in successes], list(values)),
-        notes=comparison_notes(runs, trained, differing_settings(labelled), problem),
+        notes=(
+            *label_notes(labelled_keys(comparable)),
+            *comparison_notes(runs, trained, differing_settings(labelled), problem),
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """Recorded configurations side by side: what differs between runs besides what is compared."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
@@ -21,6 +22,8 @@ DECIDES_NOTHING = (
 
 STRATEGY = ("strategy", "strategy_name")
 ABSENT = "absent"
+CLASS = "._target_"
+"""Ends the key that names the class of a part."""
 
 
 def flatten(config: Mapping[str, JsonValue], *, with_strategy: bool = True) -> dict[str, str]:
@@ -45,6 +48,53 @@ def differing(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return one line a key whose values differ between the named configurations: `batch_size (32: a, b; 64: c)`."""
     keys = sorted({key for flat in configs.values() for key in flat})
     return [line for key in keys if (line := _line(key, configs)) is not None]
+
+
+def telling_values(configs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return by configuration the keys and values that tell it from the others.
+
+    Where a part's class differs, the class tells (`user_encoder` is `GRU4Rec`), and of the part's own keys only those
+    in which configurations of one class differ.
+    """
+    keys = [key for key in sorted({key for flat in configs.values() for key in flat}) if _differs(key, configs)]
+    classes = [key for key in keys if key.endswith(CLASS)]
+    told: dict[str, dict[str, str]] = {name: {} for name in configs}
+    for key in keys:
+        above = [each for each in classes if key != each and key.startswith(each.removesuffix("_target_"))]
+        for name, flat in configs.items():
+            alike = {
+                other: values
+                for other, values in configs.items()
+                if all(values.get(each) == flat.get(each) for each in above)
+            }
+            value = value_at(flat, key) if _differs(key, alike) else None
+            if value is not None:
+                told[name][key.removesuffix(CLASS)] = _class_name(value, key, configs) if key in classes else value
+    return told
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Return for each dotted key its shortest ending that no other of them has: `norm` for `user_encoder.norm`."""
+    endings = {key: _endings(key) for key in set(keys)}
+    counts = Counter(ending for each in endings.values() for ending in each)
+    return {key: next((ending for ending in each if counts[ending] == 1), key) for key, each in endings.items()}
+
+
+def _endings(key: str) -> list[str]:
+    """Return all endings of whole parts, shortest first."""
+    parts = key.split(".")
+    return [".".join(parts[start:]) for start in reversed(range(len(parts)))]
+
+
+def _differs(key: str, configs: Mapping[str, Mapping[str, str]]) -> bool:
+    return len({flat.get(key) for flat in configs.values()}) > 1
+
+
+def _class_name(path: str, key: str, configs: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the class without its module, unless two modules have one of that name."""
+    paths = {value for flat in configs.values() if (value := flat.get(key)) is not None}
+    names = {each.rpartition(".")[2] for each in paths}
+    return path.rpartition(".")[2] if len(names) == len(paths) else path
 
 
 def _line(key: str, configs: Mapping[str, Mapping[str, str]]) -> str | None:

@@ -8,7 +8,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -19,7 +19,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from peftrec.results.comparison import Comparison
 from peftrec.results.labels import Point, Stroke, place_labels
-from peftrec.results.marks import mark, write_beneath
+from peftrec.results.marks import mark, names_of_points, write_beneath
 from peftrec.results.rows import Row
 from peftrec.results.tables import MEBIBYTE
 from peftrec.results.tpme import pareto_front
@@ -193,6 +193,7 @@ def _front_corners(points: Sequence[Point]) -> list[tuple[float, float]]:
 def _name_points(axes: Axes, panel: Panel, comparison: Comparison) -> None:
     """Write the names clear of points, spreads, front and floors."""
     points = _points(panel, comparison)
+    names = names_of_points(comparison)
     corners = _front_corners(points)
     strokes = [Stroke(start, end) for start, end in itertools.pairwise(corners)]
     left, right = axes.get_xlim()
@@ -203,7 +204,7 @@ def _name_points(axes: Axes, panel: Panel, comparison: Comparison) -> None:
             strokes.append(Stroke((point.x, point.y - std), (point.x, point.y + std)))
         if band is not None:
             strokes.append(Stroke((band[0], point.y), (band[1], point.y)))
-    place_labels(axes, points, strokes)
+    place_labels(axes, [replace(point, name=names[point.name]) for point in points], strokes)
 
 
 def _floors(comparison: Comparison) -> dict[str, float]:

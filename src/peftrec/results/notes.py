@@ -63,6 +63,11 @@ def _memory(record: Record) -> str:
     )
 
 
+def label_notes(keys: Sequence[str]) -> tuple[str, ...]:
+    """Return what the labels of rows shorten: the whole keys in which rows of one strategy differ."""
+    return (f"Rows of one strategy are told apart by {', '.join(keys)}.",) if keys else ()
+
+
 def comparison_notes(
     runs: Sequence[Run],
     rows: Mapping[str, Sequence[Run]],
@@ -101,7 +106,7 @@ def _seeds(rows: Mapping[str, Sequence[Run]]) -> list[str]:
         notes.append(f"Strategies have different seeds ({listed}).")
     single = [name for seeds, names in groups.items() if len(seeds) == 1 for name in names]
     if single:
-        notes.append(f"One seed, so no spread: {', '.join(single)}. Seeds often differ more than strategies do.")
+        notes.append(f"One seed, so no spread: {_listed(single, rows)}. Seeds often differ more than strategies do.")
     return notes
 
 
@@ -117,7 +122,7 @@ def _provenance(rows: Mapping[str, Sequence[Run]]) -> list[str]:
     notes = [f"Runs differ in {'; '.join(differences)}."] if differences else []
     dirty = sorted({name for name, runs in rows.items() if any(run.record.provenance.git_dirty for run in runs)})
     if dirty:
-        notes.append(f"Made from a work tree with uncommitted changes: {', '.join(dirty)}.")
+        notes.append(f"Made from a work tree with uncommitted changes: {_listed(dirty, rows)}.")
     return notes
 
 
@@ -133,7 +138,11 @@ def _differing_where_present(flats: Mapping[str, Mapping[str, str]]) -> list[str
 
 def _named(rows: Mapping[str, Sequence[Run]], holds: Callable[[Record], bool], text: str) -> Iterable[str]:
     names = [name for name, runs in rows.items() if any(holds(run.record) for run in runs)]
-    return [f"{', '.join(names)}: {text}."] if names else []
+    return [f"{_listed(names, rows)}: {text}."] if names else []
+
+
+def _listed(names: Sequence[str], rows: Mapping[str, object]) -> str:
+    return "all rows" if len(names) == len(rows) > 1 else ", ".join(names)
 
 
 def _is_shared(record: Record) -> bool:

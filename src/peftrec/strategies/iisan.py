@@ -3,6 +3,7 @@
 With `states=store` this is the paper's cached variant: the same network over states computed once.
 """
 
+from functools import partial
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,23 +11,24 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.side_layers import Branches, branches_over, checked_layers, every_second_layer
-from peftrec.models.side_network import Activation, Mixing, SideNetwork, SideTower
+from peftrec.models.side_blocks import BlockOptions
+from peftrec.models.side_layers import Branches, Layers, branches_over, checked_layers
+from peftrec.models.side_network import Activation, Mixing, SideBlock, SideNetwork, SideTower
 from peftrec.models.towers import Modality, Towers
 from peftrec.strategies.base import Strategy
 from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class IISAN(Strategy):
-    """The paper's setting by default: every second state, three branches, gates, bottleneck 64."""
+class IISAN(Strategy, BlockOptions):
+    """The paper's setting by default: every second state, three branches, gates, dense blocks of bottleneck 64."""
 
     reads_frozen_towers: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True
 
-    layers: tuple[int, ...] | None = None
-    """Hidden states that the blocks read: 0 is the embedding layer's, k the k-th block's; strictly increasing.
-    Null takes every second one, counted from the top, and the embedding layer's (LayerDrop of the paper)."""
+    layers: Layers | None = None
+    """Hidden states that the blocks read: a rule by name, or a list, strictly increasing, in which 0 is the embedding
+    layer's and k the k-th block's. Null is every_second, LayerDrop of the paper."""
     bottleneck: int = Field(default=64, ge=1)
     branches: Branches = "intra_inter"
     """Which branches there are. With one tower only, `inter` has nothing to fuse and `intra_inter` means `intra`."""
@@ -44,7 +46,7 @@ class IISAN(Strategy):
     def _indices(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
         return checked_layers(
             "strategy.layers",
-            self.layers if self.layers is not None else every_second_layer(num_blocks),
+            "every_second" if self.layers is None else self.layers,
             modality=modality,
             num_blocks=num_blocks,
             starts_from_embedding=self.starts_from_embedding,
@@ -61,14 +63,14 @@ class IISAN(Strategy):
             )
         hidden = next(iter(widths.values()))
         num_states = len(next(iter(indices.values())))
+        block = partial(SideBlock, bottleneck=self.bottleneck, activation=self.activation, layer=self.layer_builder())
         towers = {
             branch: SideTower(
                 hidden,
                 num_blocks=num_states - int(self.starts_from_embedding),
-                bottleneck=self.bottleneck,
+                block=block,
                 embedding_dim=embedding_dim,
                 mixing=self.mixing,
-                activation=self.activation,
             )
             for branch in branches_over(list(widths), self.branches)
         }

@@ -13,16 +13,17 @@ from pydantic.dataclasses import dataclass
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
 from peftrec.models.side_alignment import StateAlignment
-from peftrec.models.side_layers import Branches, branches_over, checked_layers, last_layers_of_groups
-from peftrec.models.side_network import Activation, Branch, Mixing, SideNetwork, SideTower
+from peftrec.models.side_blocks import BlockOptions
+from peftrec.models.side_layers import Branches, Layers, branches_over, checked_layers, last_layers_of_groups
+from peftrec.models.side_network import Activation, Branch, Mixing, SideBlock, SideNetwork, SideTower
 from peftrec.models.towers import Modality, Towers
 from peftrec.strategies.base import Strategy
 from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class IISANVersa(Strategy):
-    """The published setting by default: six groups, three branches, gates, bottleneck 64."""
+class IISANVersa(Strategy, BlockOptions):
+    """The published setting by default: six groups, three branches, gates, dense blocks of bottleneck 64."""
 
     reads_frozen_towers: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True
@@ -30,10 +31,10 @@ class IISANVersa(Strategy):
     num_groups: int = Field(default=6, ge=1)
     """Groups that each tower's blocks are split into; the last state of each is read, and the embedding layer's.
     A tower of at most as many blocks keeps them all."""
-    text_layers: tuple[int, ...] | None = None
-    """Hidden states of the text tower to read in place of those of the groups: 0 is the embedding layer's, k the k-th
-    block's; strictly increasing."""
-    image_layers: tuple[int, ...] | None = None
+    text_layers: Layers | None = None
+    """Hidden states of the text tower to read in place of those of the groups: a rule by name, or a list, strictly
+    increasing, in which 0 is the embedding layer's and k the k-th block's."""
+    image_layers: Layers | None = None
     """The same for the image tower."""
     text_bottleneck: int = Field(default=64, ge=1)
     image_bottleneck: int = Field(default=64, ge=1)
@@ -54,7 +55,7 @@ class IISANVersa(Strategy):
         return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
 
     def _indices(self, depths: dict[Modality, int]) -> dict[Modality, tuple[int, ...]]:
-        chosen: dict[Modality, tuple[int, ...] | None] = {"image": self.image_layers, "text": self.text_layers}
+        chosen: dict[Modality, Layers | None] = {"image": self.image_layers, "text": self.text_layers}
         for name, layers in chosen.items():
             if layers is not None and name not in depths:
                 raise SettingsError(f"strategy.{name}_layers: there is no {name} tower; set it to null")
@@ -92,7 +93,8 @@ class IISANVersa(Strategy):
     ) -> dict[Branch, SideTower]:
         """Build the branches; intra ones narrow in their first output layer, inter in its second (published code)."""
         bottlenecks: dict[Modality, int] = {"image": self.image_bottleneck, "text": self.text_bottleneck}
-        build = partial(SideTower, embedding_dim=embedding_dim, mixing=self.mixing, activation=self.activation)
+        build = partial(SideTower, embedding_dim=embedding_dim, mixing=self.mixing)
+        block = partial(SideBlock, activation=self.activation, layer=self.layer_builder())
         towers: dict[Branch, SideTower] = {}
         for branch in branches_over(list(widths), self.branches):
             if branch == "inter":
@@ -100,13 +102,13 @@ class IISANVersa(Strategy):
                 towers[branch] = build(
                     widths[narrower],
                     num_blocks=min(num_blocks.values()),
-                    bottleneck=self.inter_bottleneck or bottlenecks[narrower],
+                    block=partial(block, bottleneck=self.inter_bottleneck or bottlenecks[narrower]),
                 )
             else:
                 towers[branch] = build(
                     widths[branch],
                     num_blocks=num_blocks[branch],
-                    bottleneck=bottlenecks[branch],
+                    block=partial(block, bottleneck=bottlenecks[branch]),
                     out_dim=embedding_dim,
                 )
         return towers

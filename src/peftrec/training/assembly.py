@@ -9,6 +9,7 @@ from torch import Tensor
 
 from peftrec.data.content import ItemContent
 from peftrec.data.feature_screening import attach_features
+from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import SettingsError
 from peftrec.evaluation.ranking import users_per_block
@@ -36,12 +37,17 @@ class Assembled:
 
 
 def prepare_data(settings: Settings) -> Split:
-    """Read and split the data. All strategies read the modalities of the towers, so that policies drop the same items
-    for each and all rank the same candidates."""
+    """Read and split the data."""
+    return split_catalogue(read_catalogue(settings), settings.data)
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """Read the data. All strategies read the modalities of the towers, so that policies drop the same items for each
+    and all rank the same candidates."""
     towers = settings.towers
     features = towers.feature_files()
     catalogue = settings.data.read(text=towers.text_encoder is not None, images=towers.image_encoder is not None)
-    return split_catalogue(attach_features(catalogue, settings.data, features), settings.data)
+    return attach_features(catalogue, settings.data, features)
 
 
 def resolve_device(accelerator: str) -> torch.device:
@@ -99,7 +105,9 @@ def build_module(
     if settings.trainer.gradient_checkpointing:
         checkpoint_activations(item_encoder.towers)
     recommender = Recommender(
-        item_encoder, settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length)
+        item_encoder,
+        settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length),
+        item_norm=settings.user_encoder.item_norm(),
     )
     return RecommenderModule(
         recommender,
@@ -114,6 +122,8 @@ def build_module(
                 "introduced": settings.learning_rates.introduced,
                 "recommender": settings.learning_rates.recommender,
             },
+            warmup_steps=settings.learning_rates.warmup_steps,
+            decay=settings.learning_rates.decay,
             mask_history=settings.evaluation.mask_history,
             seed=settings.seed,
             accumulate_batches=settings.trainer.accumulate_batches,

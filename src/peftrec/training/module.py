@@ -23,6 +23,7 @@ from peftrec.training.collectives import gather_rows
 from peftrec.training.objectives.base import Objective, ObjectiveInputs
 from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
+from peftrec.training.warmup import Decay, rate_factor
 
 _ADAPTATION = "adaptation"  # key in a checkpoint
 _CATALOGUE_BATCH = 256  # items encoded at once for evaluation; bounds memory of live towers
@@ -33,8 +34,11 @@ class Schedule:
     """What the loop needs to know besides the model."""
 
     learning_rates: Mapping[str, float]
+    """The largest of each group: warm-up leads to them and decay starts from them."""
     mask_history: HistoryMask
     seed: int
+    warmup_steps: int = 0
+    decay: Decay = "none"
     accumulate_batches: int = 1
     compiles: bool = False
 
@@ -102,7 +106,7 @@ class RecommenderModule(LightningModule):
     def loss(self, batch: SequenceBatch) -> Float[Tensor, ""]:
         """Return the objective's value on a batch, and what the adaptation adds to it; on a part of one, weighted so
         that the mean over processes is the value on the whole."""
-        embeddings = self.recommender.item_encoder(batch.items)
+        embeddings = self.recommender.embed(batch.items)
         pool, multiplicity, weight = batch.items.items, None, 1.0
         if (whole := batch.whole) is not None:
             pool, multiplicity, weight = whole.pool, whole.multiplicity, whole.weight
@@ -143,6 +147,12 @@ class RecommenderModule(LightningModule):
         is_fused = self.device.type in ("cpu", "cuda")
         return torch.optim.Adam(groups, fused=is_fused)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # A function of the step alone, and not of what a scheduler has counted: a resumed run takes the same rates.
+        factor = rate_factor(self.global_step, warmup_steps=self.schedule.warmup_steps, decay=self.schedule.decay)
+        for group in optimizer.param_groups:
+            group["lr"] = factor * self.schedule.learning_rates[group["name"]]
+
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device)
 
@@ -157,9 +167,7 @@ class RecommenderModule(LightningModule):
         chunks = np.array_split(order, range(_CATALOGUE_BATCH, len(order), _CATALOGUE_BATCH))
         own = chunks[self.processes.share(len(chunks))] or chunks[:1]  # who has none still takes part, with no rows
         with self._without_compiler():
-            rows = torch.cat(
-                [self.recommender.item_encoder(self.content.batch(items).to(self.device)) for items in own]
-            )
+            rows = torch.cat([self.recommender.embed(self.content.batch(items).to(self.device)) for items in own])
         if self.processes.are_several:
             sizes = tuple(sum(map(len, chunks[part])) for part in self.processes.shares(len(chunks)))
             rows = gather_rows(rows[: sizes[self.processes.rank]], sizes, self.processes.rank)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from peftrec.data.split import Split
+from peftrec.data.source import Catalogue
+from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import CheckpointError, RecordError
 from peftrec.results.record import Record, read_record
 from peftrec.settings import Settings, settings_from_config
-from peftrec.training.assembly import assemble, prepare_data, resolve_device
+from peftrec.training.assembly import assemble, read_catalogue, resolve_device
 from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_path
 from peftrec.training.module import RecommenderModule
 from peftrec.training.provenance import identify
@@ -23,6 +24,8 @@ class RestoredRun:
     directory: Path
     record: Record
     settings: Settings
+    catalogue: Catalogue
+    """What its data holds, before the split."""
     split: Split
     module: RecommenderModule
     """With the parameters of the chosen epoch, on `device`, in evaluation mode."""
@@ -37,7 +40,8 @@ def restore_run(run_directory: Path) -> RestoredRun:
     """
     record = read_record(run_directory)
     settings = settings_from_config(record.config)
-    split = prepare_data(settings)
+    catalogue = read_catalogue(settings)
+    split = split_catalogue(catalogue, settings.data)
     device = resolve_device(settings.trainer.accelerator)
     identity = identify(settings, split, device)
     for name in ("data_hash", "content_hashes", "tower_revisions"):
@@ -49,6 +53,7 @@ def restore_run(run_directory: Path) -> RestoredRun:
         directory=run_directory,
         record=record,
         settings=settings,
+        catalogue=catalogue,
         split=split,
         module=module.eval(),
         device=device,

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 
 from peftrec.data.split import RankingCases, Split
-from peftrec.evaluation.floors import popularity_floor, random_floor
+from peftrec.evaluation.floors import FloorCases, item_knn_floor, popularity_floor, random_floor
+from peftrec.evaluation.item_knn import UserItemMatrix, user_item_matrix
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.results.record import DataSummary, Evaluation, Metrics
@@ -50,19 +51,35 @@ def evaluate_test(
         test=ranking_metrics(ranked.ranks, ranked.is_unreachable),
         test_segments=segment_metrics(ranked.ranks, ranked.is_unreachable, masks),
         validation=validation,
-        floors={
-            "popularity": popularity_floor(
-                split.train_counts,
-                cases.targets,
-                cases.histories.items,
-                cases.histories.offsets,
-                settings.evaluation.mask_history,
-                max_score_bytes=settings.evaluation.max_score_bytes,
-            ),
-            "random": random_floor(len(split.items), ranked.is_unreachable, seed=settings.seed),
-        },
+        floors=floors_of(split, settings, ranked),
     )
     return evaluation, ranked
+
+
+def floors_of(split: Split, settings: Settings, ranked: UserRanks) -> dict[str, Metrics]:
+    """Return what needs no training, on the test users."""
+    histories = split.test.histories
+    cases = FloorCases(
+        targets=split.test.targets,
+        history_items=histories.items,
+        history_offsets=histories.offsets,
+        num_candidates=len(split.items),
+        mask_history=settings.evaluation.mask_history,
+        max_score_bytes=settings.evaluation.max_score_bytes,
+    )
+    return {
+        "popularity": popularity_floor(split.train_counts, cases),
+        "item_knn": item_knn_floor(training_matrix(split), cases),
+        "random": random_floor(len(split.items), ranked.is_unreachable, seed=settings.seed),
+    }
+
+
+def training_matrix(split: Split) -> UserItemMatrix:
+    """Return who interacted with what in the windows that every method is trained on."""
+    names = np.array(split.windows.users)
+    users = np.cumsum(np.append(False, names[1:] != names[:-1]))  # the windows of a user stand together
+    owners = users[split.windows.owners()]
+    return user_item_matrix(owners, split.windows.items, num_users=len(split.windows), num_items=len(split.items))
 
 
 def summarise_data(split: Split, settings: Settings) -> DataSummary:

@@ -19,3 +19,8 @@ class UserEncoder(ABC):
         Sequences are padded on the left; `mask` is true where an item stands. The state at a step sees that step and
         earlier ones; states at padding are arbitrary but finite.
         """
+
+    def item_norm(self) -> nn.Module | None:
+        """Return a norm `Float[item dim] -> Float[item dim]` of item embeddings, which the encoder's inputs and the
+        scores share; null where embeddings are taken as they are."""
+        return None

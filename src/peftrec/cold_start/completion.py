@@ -1,0 +1,108 @@
+"""What completing a run's cold items changes: figures before and after, in one file beside the run's record."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from pydantic import JsonValue, ValidationError
+from torch import Tensor
+
+from peftrec import __version__
+from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete, rank_over
+from peftrec.cold_start.item_vectors import item_vectors
+from peftrec.errors import DataError, RecordError
+from peftrec.evaluation.segments import segment_masks, segment_metrics
+from peftrec.files import write_atomically
+from peftrec.results.record import Metrics, RecordPart, read_record
+from peftrec.results.tables import markdown_grid
+from peftrec.training.restoring import RestoredRun, restore_run
+
+COLD_ITEMS_FILE = "cold_items.json"
+SEGMENTS = ("all", "warm", "cold")
+SHOWN = ("hr@10", "ndcg@10")
+
+
+class ColdItemsResult(RecordPart):
+    """The test users of a run, ranked over its own embeddings and over the completed ones."""
+
+    config: dict[str, JsonValue]
+    """Settings without the run's place."""
+    config_hash: str
+    """Of the run."""
+    version: str
+    tower_revisions: dict[str, str]
+    """Modality to the hash of what the content came from."""
+    num_warm_items: int
+    num_cold_items: int
+    chosen_epoch: int
+    """The first is 0."""
+    validation: list[float]
+    before: dict[str, Metrics]
+    """Metrics and `num_users` for all targets, warm ones and cold ones; a kind without users is left out."""
+    after: dict[str, Metrics]
+
+
+def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> ColdItemsResult:
+    """Complete a run's cold items, or read what was found before with the same settings.
+
+    Raises RecordError or CheckpointError where the run cannot be restored, DataError where no item is cold.
+    """
+    directory = Path(settings.run)
+    path = directory / COLD_ITEMS_FILE
+    decisive = {key: value for key, value in config.items() if key != "run"}
+    if read_record(directory).evaluation is None:
+        raise RecordError(f"{directory}: the run has no test figures; finish it with the command that started it")
+    run = restore_run(directory)
+    found = _read(path)
+    if found is not None and (found.config, found.config_hash) == (decisive, run.record.config_hash):
+        return found
+    num_cold = int((run.split.train_counts == 0).sum())
+    if not num_cold:
+        raise DataError(f"{directory}: every candidate occurs in training, so that there is no cold item to complete")
+    vectors = item_vectors(run.settings, run.split.items, run.device)
+    completed = complete(run, vectors, settings)
+    result = ColdItemsResult(
+        config=decisive,
+        config_hash=run.record.config_hash,
+        version=__version__,
+        tower_revisions=run.settings.towers.weights_hashes(seed=run.settings.seed),
+        num_warm_items=len(run.split.items) - num_cold,
+        num_cold_items=num_cold,
+        chosen_epoch=completed.chosen_epoch,
+        validation=completed.validation,
+        before=_test_metrics(run, catalogue_of(run)),
+        after=_test_metrics(run, completed.catalogue),
+    )
+    write_atomically(path, json.dumps(result.model_dump(mode="json"), indent=2).encode())
+    return result
+
+
+def to_markdown(result: ColdItemsResult) -> str:
+    """Return the figures before and after, a row for each kind of target."""
+    rows = []
+    for segment in SEGMENTS:
+        if segment in result.before:
+            pairs = {name: (result.before[segment][name], result.after[segment][name]) for name in SHOWN}
+            cells = {name: " -> ".join(f"{value:.4f}" for value in values) for name, values in pairs.items()}
+            rows.append({"targets": segment, "users": f"{result.before[segment]['num_users']:,.0f}", **cells})
+    counts = f"{result.num_warm_items:,} warm and {result.num_cold_items:,} cold items"
+    return f"{markdown_grid(pd.DataFrame(rows))}\n{counts}; epoch {result.chosen_epoch} of {len(result.validation)}.\n"
+
+
+def _test_metrics(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> dict[str, Metrics]:
+    cases = run.split.test
+    ranked = rank_over(run, cases, catalogue)
+    masks = segment_masks(run.split.train_counts, cases.targets, np.diff(cases.histories.offsets))
+    masks["all"] = np.ones(len(cases), dtype=np.bool_)
+    chosen = {segment: masks[segment] for segment in SEGMENTS}
+    return segment_metrics(ranked.ranks, ranked.is_unreachable, chosen)
+
+
+def _read(path: Path) -> ColdItemsResult | None:
+    """Return what is there; nothing where it is missing or another version's, which is then made again."""
+    try:
+        return ColdItemsResult.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

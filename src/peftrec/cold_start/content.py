@@ -1,0 +1,153 @@
+"""Content of what may be cold: a row of features for each item, or for each user."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from scipy import sparse
+from torch import Tensor
+
+from peftrec.errors import DataError, UserError
+from peftrec.strict import STRICT
+
+SVD_ITERATIONS = 5  # as in the published code
+SVD_SEED = 0  # content is data: the same for every seed of a comparison
+CLIP = 5.0
+"""Standard deviations at which the published code cuts content and the factors of the side without content."""
+NEGLIGIBLE = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Content(ABC):
+    """What describes a cold item or user, whatever file it lies in."""
+
+    @abstractmethod
+    def files(self) -> tuple[str, ...]:
+        """Name the files below the split's root."""
+
+    @abstractmethod
+    def read(self, root: Path) -> Float[Tensor, "entity feature"]:
+        """Return a row for each id, strided or sparse. Raises DataError."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TagsAndCitations(Content):
+    """Articles by their tags and the articles that they cite: TF-IDF, a randomised SVD, columns standardised.
+
+    The published content came from titles and abstracts; the way from there on is the same.
+    """
+
+    tags: str = "item-tag.dat"
+    """Line i: the ids of the tags of item i."""
+    citations: str = "citations.dat"
+    """Line i: how many items item i cites, then their ids."""
+    num_components: int = Field(default=300, ge=1)
+
+    def files(self) -> tuple[str, ...]:
+        return self.tags, self.citations
+
+    def read(self, root: Path) -> Float[Tensor, "entity feature"]:
+        decomposition, text = _import_sklearn()
+        tags = read_id_lists(root / self.tags)
+        citations = read_id_lists(root / self.citations, has_count=True)
+        if len(tags) != len(citations):
+            raise DataError(
+                f"{root / self.citations}: has {len(citations)} lines and {self.tags} has {len(tags)}; line i of both "
+                "must be the same item's"
+            )
+        bags = sparse.hstack([bag_of_ids(tags), bag_of_ids(citations)]).tocsr()
+        weighted = text.TfidfTransformer().fit_transform(bags)
+        if self.num_components >= min(weighted.shape):
+            raise DataError(
+                f"{root / self.tags}: {weighted.shape[0]} items with {weighted.shape[1]} features; set "
+                "pairs.content.num_components below both"
+            )
+        svd = decomposition.TruncatedSVD(self.num_components, n_iter=SVD_ITERATIONS, random_state=SVD_SEED)
+        return torch.from_numpy(standardise(svd.fit_transform(weighted), clip=CLIP).astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SparseMatrix(Content):
+    """A matrix saved by scipy.sparse.save_npz, taken as it is, as the published code takes a friends' matrix."""
+
+    file: str
+
+    def files(self) -> tuple[str, ...]:
+        return (self.file,)
+
+    def read(self, root: Path) -> Float[Tensor, "entity feature"]:
+        path = root / self.file
+        try:
+            matrix = sparse.load_npz(path).tocsr().tocoo()  # scipy refuses pickled arrays
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}); set pairs.root") from error
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{path}: not a matrix of scipy.sparse.save_npz: {error}") from error
+        if not np.isfinite(matrix.data).all():
+            raise DataError(f"{path}: holds a value that is not finite")
+        places = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
+        values = torch.from_numpy(matrix.data.astype(np.float32))
+        return torch.sparse_coo_tensor(places, values, matrix.shape, check_invariants=True).coalesce()
+
+
+def read_id_lists(path: Path, *, has_count: bool = False) -> list[list[int]]:
+    """Read lines of ids separated by blanks, after their number where `has_count`. Raises DataError with the line."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); set pairs.root") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected lines of numbers: {error}") from error
+    lists = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not all(map(str.isdecimal, words)):
+            raise DataError(f"{path}:{number}: expected ids separated by blanks, got {line[:60]!r}")
+        ids = [int(word) for word in words]
+        if has_count and (not ids or ids.pop(0) != len(words) - 1):
+            raise DataError(f"{path}:{number}: expected the number of ids and then the ids, got {line[:60]!r}")
+        lists.append(ids)
+    if not lists:
+        raise DataError(f"{path}: the file is empty")
+    return lists
+
+
+def bag_of_ids(lists: Sequence[Sequence[int]]) -> Any:
+    """Return a sparse matrix with a one where a row's list holds the column's id."""
+    columns = np.fromiter(chain.from_iterable(lists), dtype=np.int64)
+    offsets = np.cumsum([0, *map(len, lists)])
+    matrix = sparse.csr_matrix(
+        (np.ones(len(columns)), columns, offsets), shape=(len(lists), columns.max(initial=0) + 1)
+    )
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def standardise(rows: npt.NDArray[np.floating], *, clip: float) -> npt.NDArray[np.floating]:
+    """Bring columns to mean 0 and deviation 1 over the rows that are not all zero, which stay zero, and cut them at
+    `clip`. A constant column keeps deviation 0."""
+    standardised = np.zeros_like(rows)
+    known = rows.any(axis=1)
+    deviations = rows[known].std(axis=0)
+    deviations[deviations == 0] = 1.0
+    standardised[known] = np.clip((rows[known] - rows[known].mean(axis=0)) / deviations, -clip, clip)
+    standardised[np.abs(standardised) < NEGLIGIBLE] = 0.0
+    return standardised
+
+
+def _import_sklearn() -> tuple[Any, Any]:
+    try:
+        from sklearn import decomposition
+        from sklearn.feature_extraction import text
+    except ImportError as error:
+        raise UserError("tags and citations need scikit-learn: pip install 'peftrec[cold-start]'") from error
+    return decomposition, text

@@ -1,0 +1,59 @@
+"""The catalogue of a finished run as a service sees it: ids, titles and embeddings, each item encoded once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from peftrec.data.items import Items
+from peftrec.data.tables import LARGEST_SEARCH
+from peftrec.errors import DataError
+from peftrec.training.restoring import RestoredRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedCatalogue:
+    """Rows of the run's candidates in their order, then those of items that were added."""
+
+    ids: tuple[str, ...]
+    titles: tuple[str, ...] | None
+    embeddings: Float[np.ndarray, "item dim"]
+    num_candidates: int
+    """How many of the rows the run knows; those behind them have no interactions."""
+
+    @classmethod
+    def of(cls, run: RestoredRun) -> "ServedCatalogue":
+        """Encode the candidates of a run."""
+        with torch.inference_mode():
+            embeddings = run.module.encode_catalogue().float().cpu().numpy()
+        items = run.split.items
+        return cls(ids=items.ids, titles=items.titles, embeddings=embeddings, num_candidates=len(items))
+
+    def title(self, row: int) -> str | None:
+        """Return an item's title, None where the data has none."""
+        return None if self.titles is None else self.titles[row]
+
+    def with_items(self, items: Items, embeddings: Float[np.ndarray, "item dim"]) -> "ServedCatalogue":
+        """Return the catalogue with items behind its own."""
+        titles = None if self.titles is None else self.titles + (items.titles or ("",) * len(items))
+        return replace(
+            self, ids=self.ids + items.ids, titles=titles, embeddings=np.concatenate([self.embeddings, embeddings])
+        )
+
+
+def rows_of(ids: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Return the rows of items. Raises DataError that names the nearest ids of one that is not there."""
+    rows = {item_id: row for row, item_id in enumerate(known)}
+    for item_id in ids:
+        if item_id not in rows:
+            raise DataError(f"items: there is no item {item_id!r} among the candidates{nearest(item_id, known)}")
+    return [rows[item_id] for item_id in ids]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the end of a message: the ids that resemble `name`, or nothing."""
+    near = get_close_matches(name, known, n=3) if len(known) <= LARGEST_SEARCH else []
+    return f"; the nearest are {', '.join(near)}" if near else ""

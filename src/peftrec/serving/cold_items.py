@@ -1,0 +1,122 @@
+"""Items that nobody has met yet: a table of titles and images, encoded as the run encodes its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from peftrec.data.batches import ItemBatch, StateBatch
+from peftrec.data.columns import Columns, Wanted
+from peftrec.data.images.checking import corrupt_images
+from peftrec.data.images.folder import FolderImages
+from peftrec.data.items import Items
+from peftrec.data.readers.base import clean_title
+from peftrec.data.readers.delimited import DelimitedFile
+from peftrec.data.readers.table import DIALECTS
+from peftrec.data.tables import refuse_bad_ids
+from peftrec.errors import DataError, SettingsError
+from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.settings import Settings
+from peftrec.training.item_side import load_content, load_towers
+from peftrec.training.restoring import RestoredRun
+
+KEY = "candidates"
+ITEM, TITLE, IMAGE = "item", "title", "image"
+"""Columns of the table; paths of images are below its folder."""
+
+_BATCH = 256
+
+
+def read_cold_items(file: Path, settings: Settings, *, known: Sequence[str]) -> Items:
+    """Read the columns that the run's towers need, and check ids, titles and images; `known` are ids that are taken.
+
+    Raises SettingsError where the run cannot know new items, DataError that names the line of what is wrong.
+    """
+    _check_run(settings)
+    towers = settings.towers
+    table = _read_table(
+        file, [ITEM, *([TITLE] if towers.text_encoder else []), *([IMAGE] if towers.image_encoder else [])]
+    )
+    return Items(
+        ids=_ids(table, known),
+        titles=_titles(table) if towers.text_encoder else None,
+        images=_images(table) if towers.image_encoder else None,
+    )
+
+
+def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item dim"]:
+    """Encode items that the run has never seen, with its towers; where its strategy reads a store, from the states that
+    the towers compute now."""
+    encoder = run.module.recommender.item_encoder
+    content = load_content(run.settings, items, keep_bytes=0)
+    reads_store = isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store"
+    towers = load_towers(run.settings, with_weights=True).to(run.device) if reads_store else None
+    embeddings = []
+    with torch.inference_mode():
+        for rows in np.array_split(np.arange(len(items)), range(_BATCH, len(items), _BATCH)):
+            batch = content.batch(rows).to(run.device)
+            if towers is not None and isinstance(encoder, FrozenStatesEncoder):
+                states = {str(name): tensor for name, tensor in towers.states(batch, encoder.indices).items()}
+                batch = ItemBatch(items=batch.items, states=StateBatch(**states))
+            embeddings.append(encoder(batch).float().cpu().numpy())
+    return np.concatenate(embeddings)
+
+
+def _check_run(settings: Settings) -> None:
+    if not settings.strategy.reads_content:
+        raise SettingsError(
+            f"{KEY}: strategy={settings.strategy_name} knows items by their ids alone and cannot know new ones; take a "
+            "run of a strategy that reads content"
+        )
+    if settings.towers.feature_files():
+        raise SettingsError(
+            f"{KEY}: the run reads ready features, which new items do not have; take a run with pretrained towers"
+        )
+
+
+def _read_table(file: Path, needed: Sequence[str]) -> Columns:
+    if file.suffix not in DIALECTS:
+        raise DataError(f"{KEY}: {file} tells no format: name it {' or '.join(DIALECTS)}")
+    if not file.is_file():
+        raise DataError(f"{KEY}: {file}: no such file")
+    table = DelimitedFile.open(file, DIALECTS[file.suffix])
+    header = table.header()
+    if missing := [name for name in needed if header.count(name) != 1]:
+        raise DataError(
+            f"{file}:1: expected one column {missing[0]!r}, found {', '.join(header)}; this run needs a header line "
+            f"with {', '.join(needed)}"
+        )
+    return table.read([Wanted(KEY, name) for name in needed])
+
+
+def _ids(table: Columns, known: Sequence[str]) -> tuple[str, ...]:
+    ids = table.ids(ITEM).rows()
+    refuse_bad_ids("item", table.file, ids, table.lines)
+    taken = set(known)
+    for row, item_id in enumerate(ids):
+        if item_id in taken:
+            raise DataError(
+                f"{table.place(row)}: item {item_id!r} is in the catalogue already; give it an id of its own"
+            )
+    return ids
+
+
+def _titles(table: Columns) -> tuple[str, ...]:
+    titles = tuple(clean_title(title) for title in table.texts(TITLE))
+    for row, title in enumerate(titles):
+        if not title:
+            raise DataError(f"{table.place(row)}: the title is empty")
+    return titles
+
+
+def _images(table: Columns) -> FolderImages:
+    folder, paths = table.file.parent, tuple(table.texts(IMAGE))
+    for row, path in enumerate(paths):
+        if not path or not (folder / path).is_file():
+            raise DataError(f"{table.place(row)}: there is no image at {folder / path}")
+    images = FolderImages(folder=folder, names=paths)
+    for row, message in corrupt_images(images, range(len(paths))).items():
+        raise DataError(f"{table.place(row)}: {message}")
+    return images

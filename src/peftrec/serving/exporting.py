@@ -1,0 +1,182 @@
+"""A finished run as files that others load: towers, the recommender's weights, item embeddings, and a card.
+
+The folder appears by one rename when all of it is written and the towers have been read back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from peftrec.data.listing import shortlist
+from peftrec.errors import CheckpointError, RecordError, UserError
+from peftrec.files import folder_written_beside
+from peftrec.models.towers import Modality
+from peftrec.results.record import read_record
+from peftrec.serving.model_card import CARD, model_card
+from peftrec.serving.tower_folders import ExportedTower, Form, TrainedTower, described
+from peftrec.training.module import RecommenderModule
+from peftrec.training.restoring import RestoredRun, restore_run
+
+RECOMMENDER, INTRODUCED = "recommender.safetensors", "introduced.safetensors"
+EMBEDDINGS, ITEMS = "item_embeddings.npy", "items.parquet"
+DEFAULT_FOLDER = "export"
+NUM_COMPARED = 16
+"""Items whose vectors are compared after a tower was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was written, and where."""
+
+    folder: Path
+    towers: tuple[ExportedTower, ...]
+    num_weights: dict[str, int]
+    """File of weights outside the towers' folders to the numbers in it."""
+    num_items: int
+
+
+def export_run(
+    run_directory: Path, *, to: Path | None = None, merges: bool = False, overwrites: bool = False
+) -> Export:
+    """Write a finished run to `to`, or to a folder of its own.
+
+    With `merges`, peft's layers are merged into the weights they stand around. Raises RecordError where the run is not
+    finished, CheckpointError where a tower cannot be written so, UserError where something is at the place already.
+    """
+    folder = to or run_directory / DEFAULT_FOLDER
+    _check_place(folder, overwrites=overwrites)
+    if (status := read_record(run_directory).effective_status()) != "success":
+        raise RecordError(
+            f"{run_directory}: the run is not finished ({status}); give again the command that started it"
+        )
+    exporter = Exporter(run=restore_run(run_directory), merges=merges)
+    exporter.check()
+    try:
+        with folder_written_beside(folder) as beside:
+            towers, groups = exporter.write(beside)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error}); nothing was left there; name another place with to=DIR"
+        ) from error
+    return Export(
+        folder=folder,
+        towers=towers,
+        num_weights={name: sum(tensor.numel() for tensor in tensors.values()) for name, tensors in groups.items()},
+        num_items=len(exporter.run.split.items),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter:
+    """A restored run on its way out."""
+
+    run: RestoredRun
+    merges: bool
+
+    @cached_property
+    def trained(self) -> dict[Modality, TrainedTower]:
+        """The towers that run in the module; none where it reads a store, or ids."""
+        settings = self.run.settings
+        sources = {"text": settings.towers.text_encoder, "image": settings.towers.image_encoder}
+        return {
+            modality: TrainedTower(modality=modality, tower=tower, source=source, seed=settings.seed)
+            for modality, tower in self.run.module.recommender.item_encoder.towers.present().items()
+            if (source := sources[modality]) is not None
+        }
+
+    @cached_property
+    def forms(self) -> dict[Modality, Form]:
+        """What can be written of each."""
+        return {modality: tower.form() for modality, tower in self.trained.items()}
+
+    def check(self) -> None:
+        """Raise CheckpointError where towers are to be merged that cannot be."""
+        if not self.merges:
+            return
+        name = self.run.record.strategy
+        for modality, tower in self.trained.items():
+            if self.forms[modality] == "introduced":
+                raise CheckpointError(
+                    f"merge=true: {name} put modules of its own ({shortlist(tower.own_modules(tower.tower.encoder))}) "
+                    f"into the {modality} tower, which no checkpoint can express; leave out merge=true, and their "
+                    f"weights go to {INTRODUCED}"
+                )
+        if not set(self.forms.values()) & {"peft_folder", "checkpoint"}:
+            raise CheckpointError(
+                f"merge=true: {name} leaves the towers as they are, so there is nothing to merge; leave it out to "
+                "export what was trained beside them"
+            )
+
+    def write(self, folder: Path) -> tuple[tuple[ExportedTower, ...], dict[str, dict[str, Tensor]]]:
+        """Fill an empty folder; return the towers, and the weights by file."""
+        module, items = self.run.module, self.run.split.items
+        towers = self._write_towers(folder)
+        groups = weights_beside_towers(module, self.forms)
+        for name, tensors in groups.items():
+            save_file(tensors, folder / name, metadata={"format": "pt"})
+        np.save(folder / EMBEDDINGS, item_embeddings(module), allow_pickle=False)
+        titles = items.titles if items.titles is not None else [None] * len(items)
+        pd.DataFrame({"id": items.ids, "title": titles}).to_parquet(folder / ITEMS, index=False)
+        (folder / CARD).write_text(model_card(self.run, towers, sorted(groups)))
+        for file in folder.rglob("*.safetensors"):  # their library lets the owner alone read them
+            file.chmod((folder / CARD).stat().st_mode)
+        return towers, groups
+
+    def _write_towers(self, folder: Path) -> tuple[ExportedTower, ...]:
+        settings = self.run.settings
+        if not settings.strategy.reads_content:
+            return ()
+        written = []
+        for modality, source in settings.towers.parts.items():
+            form = self.forms.get(modality, "untouched")
+            if form in ("peft_folder", "checkpoint"):
+                compared = self.run.module.content.batch(np.arange(min(NUM_COMPARED, len(self.run.split.items))))
+                tower = self.trained[modality]
+                written.append(tower.write(folder / modality, compared.content(modality), merges=self.merges))
+            else:
+                written.append(described(modality, source, form))
+        return tuple(written)
+
+
+def weights_beside_towers(module: RecommenderModule, forms: Mapping[Modality, Form]) -> dict[str, dict[str, Tensor]]:
+    """Return, by file, what no tower's folder holds: the recommender's own weights, and what the strategy trained
+    beside the towers or, where neither checkpoint nor adapter can express it, inside them. Names are those of the run's
+    checkpoint."""
+    state = module.recommender.state_dict()
+    fates = {fate.name: fate for fate in module.fates}
+    groups: dict[str, dict[str, Tensor]] = {RECOMMENDER: {}, INTRODUCED: {}}
+    shared = {name for name, _ in module.recommender.named_parameters(remove_duplicate=False)} - set(fates)
+    for name in sorted(set(state) - shared):
+        inside = next((modality for modality in forms if name.startswith(f"item_encoder.towers.{modality}.")), None)
+        fate = fates.get(name)  # a buffer has none
+        if inside is not None and (forms[inside] != "introduced" or fate is None or fate.group is None):
+            continue
+        is_introduced = inside is not None or (fate is not None and fate.origin == "introduced")
+        tensor = state[name].detach().cpu().contiguous()
+        groups[INTRODUCED if is_introduced else RECOMMENDER][name] = tensor
+    return {name: tensors for name, tensors in groups.items() if tensors}
+
+
+@torch.no_grad()
+def item_embeddings(module: RecommenderModule) -> np.ndarray:
+    """Return every candidate's embedding in float32, [item, dim]."""
+    return module.eval().encode_catalogue().float().cpu().numpy()
+
+
+def _check_place(folder: Path, *, overwrites: bool) -> None:
+    if not folder.exists():
+        return
+    if not all((folder / name).is_file() for name in (CARD, RECOMMENDER, EMBEDDINGS)):
+        raise UserError(f"{folder}: this is no export, so nothing is written over it; name another place with to=DIR")
+    if not overwrites:
+        raise UserError(
+            f"{folder}: an export is here already; say overwrite=true to replace it, or name another place with to=DIR"
+        )

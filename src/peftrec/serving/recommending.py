@@ -1,0 +1,98 @@
+"""Recommendations from a finished run, and what speaks for each."""
+
+import numpy as np
+from jaxtyping import Int
+
+from peftrec.data.items import Items
+from peftrec.errors import DataError
+from peftrec.profiles.base import NO_ITEM, History, Interests
+from peftrec.profiles.settings import ProfileSettings
+from peftrec.serving.catalogue import ServedCatalogue, rows_of
+from peftrec.serving.cold_items import encode_cold_items, read_cold_items
+from peftrec.serving.recommend_request import RecommendRequest
+from peftrec.serving.recommendations import Interest, Reason, Recommendation, Recommendations
+from peftrec.serving.retrieving import Retrieved, by_profile, by_user_encoder, reasons_for
+from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
+from peftrec.training.restoring import RestoredRun, restore_run
+
+NUM_REASONS = 3
+
+
+def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Recommendations:
+    """Answer a request: by the run's user encoder, or by a profile's interests where there are settings of one.
+
+    Raises DataError for an unknown user or item, faulty new items, or a list longer than what is left; and what
+    restoring a run raises.
+    """
+    run = restore_run(request.run)
+    history = _history(run, request, settings)
+    known = run.split.items
+    new_items = None
+    if request.candidates is not None:
+        new_items = read_cold_items(request.candidates, run.settings, known=known.ids)
+    excluded = history.items[:0] if request.keeps_seen else np.unique(history.items)
+    _check_length(request.k, len(known) + len(new_items or ()) - len(excluded))
+    catalogue = _catalogue(run, new_items)
+    if settings is None:
+        found = by_user_encoder(run, catalogue, history, request.k, excluded=excluded)
+    else:
+        found = by_profile(settings, catalogue, history, request.k, excluded=excluded)
+    return Recommendations(
+        run=str(run.directory),
+        user=request.user,
+        num_steps=len(history),
+        interests=None if found.interests is None else _interests(catalogue, found.interests),
+        recommendations=_described(catalogue, history.items, found),
+    )
+
+
+def _history(run: RestoredRun, request: RecommendRequest, settings: ProfileSettings | None) -> History:
+    if request.user is not None:
+        day_length = SECONDS_A_DAY if settings is None else settings.day_length
+        return UserHistories.of(run, day_length=day_length).of_user(request.user)
+    rows = np.array(rows_of(request.items, run.split.items.ids), dtype=np.int64)
+    # Items without times are taken to be of one moment, in which nothing fades.
+    return History(items=rows, days=np.zeros(len(rows)))
+
+
+def _check_length(k: int, num_left: int) -> None:
+    if k > num_left:
+        raise DataError(f"k={k}: only {num_left:,} items are left to recommend; lower k, or set seen=true")
+
+
+def _catalogue(run: RestoredRun, new_items: Items | None) -> ServedCatalogue:
+    catalogue = ServedCatalogue.of(run)
+    return catalogue if new_items is None else catalogue.with_items(new_items, encode_cold_items(run, new_items))
+
+
+def _described(
+    catalogue: ServedCatalogue, history: Int[np.ndarray, " step"], found: Retrieved
+) -> tuple[Recommendation, ...]:
+    return tuple(
+        Recommendation(
+            item=catalogue.ids[row],
+            title=catalogue.title(row),
+            score=score,
+            is_new=row >= catalogue.num_candidates,
+            interest=None if found.brought_by is None else 1 + found.brought_by[place],
+            reasons=tuple(
+                Reason(item=catalogue.ids[reason], title=catalogue.title(reason), product=product)
+                for reason, product in reasons_for(found.vectors, row, history.tolist(), NUM_REASONS)
+            ),
+        )
+        for place, (row, score) in enumerate(zip(found.rows, found.scores, strict=True))
+    )
+
+
+def _interests(catalogue: ServedCatalogue, served: Interests) -> tuple[Interest, ...]:
+    return tuple(
+        Interest(
+            item=None if row == NO_ITEM else catalogue.ids[row],
+            title=None if row == NO_ITEM else catalogue.title(row),
+            importance=importance,
+            size=size,
+        )
+        for row, importance, size in zip(
+            served.items.tolist(), served.importance.tolist(), served.sizes.tolist(), strict=True
+        )
+    )

@@ -1,0 +1,210 @@
+"""What becomes of a trained tower outside of this package, told from what is in it and not from who put it there.
+
+peft_folder layers of peft around frozen ones: an adapter folder, or, merged, a checkpoint
+checkpoint  the family's own modules with weights that moved: a Hugging Face checkpoint
+introduced  modules that neither can express: their weights alone
+untouched   nothing in it trained: the checkpoint that it came from says all
+"""
+
+import copy
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from peftrec.data.batches import ImageBatch, TextBatch
+from peftrec.data.listing import shortlist
+from peftrec.errors import CheckpointError
+from peftrec.models.checkpoint_files import TOKENIZER, WEIGHTS
+from peftrec.models.encoders import save_encoder
+from peftrec.models.families import FAMILIES
+from peftrec.models.features import ReadyFeatures
+from peftrec.models.image_processing import write_processor
+from peftrec.models.pretrained import PretrainedImage, PretrainedText
+from peftrec.models.towers import Modality, Tower
+from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, tuner_layers, write_adapter
+
+Form = Literal["peft_folder", "checkpoint", "introduced", "untouched"]
+Source = PretrainedText | PretrainedImage
+"""What a tower was built from."""
+
+TOLERANCE = 1e-5
+"""Largest difference that a written tower may make to a vector, in parts of the largest number in the vectors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedTower:
+    """One tower, as it was written."""
+
+    modality: Modality
+    form: Form
+    model_class: str | None
+    """In transformers; null for ready features."""
+    base_name: str
+    base_revision: str | None
+    is_random: bool
+    """Whether the base has random weights, which nobody else can load."""
+    reads: str
+    """What is made of a title or an image before the tower reads it, and of its states after."""
+    num_parameters: int = 0
+    """In the folder's weights."""
+    difference: float | None = None
+    """Of the vectors that the folder gives when it is read again, as TOLERANCE counts; null where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTower:
+    """One tower of a run, and what it was built from."""
+
+    modality: Modality
+    tower: Tower
+    source: Source
+    seed: int
+    """Decides the weights where they are random."""
+
+    def form(self) -> Form:
+        """Say what can be written of it."""
+        if not any(parameter.requires_grad for parameter in self.tower.parameters()):
+            return "untouched"
+        if tuner_layers(self.tower.encoder):
+            return "peft_folder"
+        return "introduced" if self.own_modules(self.tower.encoder) else "checkpoint"
+
+    def own_modules(self, encoder: nn.Module) -> list[str]:
+        """Return the classes of the outermost modules that the tower's config does not build."""
+        plain = self.source.load(self.modality, seed=self.seed, with_weights=False).encoder
+        known = {name: type(module) for name, module in plain.named_modules()}
+        own = {name: module for name, module in encoder.named_modules() if known.get(name) is not type(module)}
+        return sorted({type(module).__name__ for name, module in own.items() if name.rpartition(".")[0] not in own})
+
+    def write(self, folder: Path, inputs: TextBatch | ImageBatch, *, merges: bool) -> ExportedTower:
+        """Write the tower, read it again, and compare what both say of `inputs`.
+
+        Raises CheckpointError where it cannot be written so, or would not give the same vectors.
+        """
+        form = self.form()
+        exact = copy.deepcopy(self.tower).to("cpu", torch.float32)
+        if form == "peft_folder" and not merges:
+            num_parameters, reread = self._write_adapter(exact, folder)
+        else:
+            encoder = self._merged(exact) if form == "peft_folder" else exact.encoder
+            num_parameters, reread = self._write_checkpoint(encoder, folder)
+            form = "checkpoint"
+        difference = _difference(exact, reread, inputs)
+        if not difference <= TOLERANCE:
+            remedy = "try merge=true" if form == "peft_folder" else "leave out merge=true"
+            raise CheckpointError(
+                f"the {self.modality} tower that was written gives other vectors than the run's (by {difference:.1e} "
+                f"of the largest number; {TOLERANCE:.0e} is allowed), so nothing is exported; {remedy}"
+            )
+        described_tower = described(self.modality, self.source, form)
+        return replace(described_tower, num_parameters=num_parameters, difference=difference)
+
+    def _write_adapter(self, exact: Tower, folder: Path) -> tuple[int, Tower]:
+        base = self._base()
+        identity = fingerprint(base.encoder)
+        base = base.to(next(self.tower.parameters()).dtype).float()  # a run in bfloat16 has rounded it
+        try:
+            num_parameters = write_adapter(
+                as_peft_model(exact.encoder, copy.deepcopy(base.encoder)),
+                folder,
+                base_fingerprint=identity,
+                base_name=_address(self.modality, self.source),
+                revision=self.source.revision,
+            )
+            return num_parameters, read_adapter(base, folder)
+        except CheckpointError as error:
+            raise CheckpointError(f"the {self.modality} tower has no adapter folder: {error}") from error
+
+    def _merged(self, exact: Tower) -> PreTrainedModel:
+        config = exact.encoder.peft_config[ADAPTER]
+        try:
+            encoder = as_peft_model(exact.encoder, self._base().encoder).merge_and_unload(safe_merge=True)
+        except (NotImplementedError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(
+                f"merge=true: peft cannot merge {config.peft_type.value} into the {self.modality} tower ({reason}); "
+                "leave it out to write an adapter folder"
+            ) from error
+        if strange := self.own_modules(encoder):
+            raise CheckpointError(
+                f"merge=true: after merging the {self.modality} tower still holds {shortlist(strange)}, which no "
+                "checkpoint can express; leave it out"
+            )
+        return encoder
+
+    def _base(self) -> Tower:
+        return self.source.load(self.modality, seed=self.seed)
+
+    def _write_checkpoint(self, encoder: PreTrainedModel, folder: Path) -> tuple[int, Tower]:
+        source = self.source
+        base = None if source.random_init else source.files(self.modality).folder(WEIGHTS)
+        transform = source.transform() if isinstance(source, PretrainedImage) else None
+        is_fitted = transform is not None and self.tower.family.fits_any_size and transform.height == transform.width
+        save_encoder(
+            encoder,
+            self.tower.family,
+            folder,
+            base=base,
+            image_size=transform.height if transform is not None and is_fitted else None,
+        )
+        changes: dict[str, Any] = {}
+        if transform is not None:
+            write_processor(transform, folder)
+        elif isinstance(source, PretrainedText) and (files := source.tokenizer_files()) is not None:
+            tokenizer = files.folder(TOKENIZER)
+            for name in TOKENIZER.files[1:]:  # all but the config
+                if (tokenizer / name).exists():
+                    shutil.copyfile(tokenizer / name, folder / name)
+            changes = {"tokenizer": None, "tokenizer_revision": None}
+        written = replace(
+            source, checkpoint=str(folder), revision=None, architecture=None, random_init=False, **changes
+        )
+        tower = written.load(self.modality, seed=self.seed)
+        return sum(parameter.numel() for parameter in tower.parameters()), tower
+
+
+def described(modality: Modality, source: Source | ReadyFeatures, form: Form) -> ExportedTower:
+    """Describe a tower by what it was built from; it need not be loaded."""
+    if isinstance(source, ReadyFeatures):
+        return ExportedTower(
+            modality=modality,
+            form=form,
+            model_class=None,
+            base_name=source.origin(),
+            base_revision=None,
+            is_random=False,
+            reads="ready features",
+        )
+    family = FAMILIES[source.config(modality).model_type]
+    return ExportedTower(
+        modality=modality,
+        form=form,
+        model_class=family.model,
+        base_name=_address(modality, source) or source.origin(),
+        base_revision=source.revision,
+        is_random=source.random_init,
+        reads=f"{_preparation(source)}, pooled by {source.pooling or family.poolings[0]}",
+    )
+
+
+def _preparation(source: Source) -> str:
+    if isinstance(source, PretrainedText):
+        return f"titles{' in lower case' if source.lower_case else ''} of at most {source.max_tokens} tokens"
+    transform = source.transform()
+    return f"images resized to {transform.height} x {transform.width}"
+
+
+def _address(modality: Modality, source: Source) -> str | None:
+    """Return what other libraries load the base by; null where its weights are random."""
+    return None if source.random_init else source.files(modality).address()
+
+
+@torch.no_grad()
+def _difference(exact: Tower, reread: Tower, inputs: TextBatch | ImageBatch) -> float:
+    expected, found = exact.eval()(inputs), reread.eval()(inputs)
+    return float((expected - found).abs().max() / expected.abs().max())

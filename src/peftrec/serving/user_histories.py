@@ -1,0 +1,56 @@
+"""Histories of a finished run's users, whole: what was held out for validation and test is the past for a service."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from peftrec.data.interactions import Interactions
+from peftrec.data.split import kept_histories
+from peftrec.errors import DataError
+from peftrec.profiles.base import History
+from peftrec.serving.catalogue import nearest
+from peftrec.training.restoring import RestoredRun
+
+SECONDS_A_DAY = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserHistories:
+    """All kept interactions, in the rows of the run's candidates."""
+
+    interactions: Interactions
+    day_length: float
+    """A day in the unit of the data's timestamps."""
+
+    @classmethod
+    def of(cls, run: RestoredRun, *, day_length: float) -> "UserHistories":
+        """Take what the run's data holds; with data.windows=last that is the end of each history."""
+        return cls(interactions=kept_histories(run.catalogue, run.settings.data), day_length=day_length)
+
+    def __len__(self) -> int:
+        return len(self.interactions)
+
+    def __iter__(self) -> Iterator[tuple[str, History]]:
+        return ((user, self._history(row)) for row, user in enumerate(self.interactions.users))
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each user."""
+        return {user: row for row, user in enumerate(self.interactions.users)}
+
+    def of_user(self, user: str) -> History:
+        """Return a user's history. Raises DataError that names the nearest ids of a user who is not there."""
+        if user not in self.rows:
+            users = self.interactions.users
+            raise DataError(f"user: there is no user {user!r} among {len(users):,}{nearest(user, users)}")
+        return self._history(self.rows[user])
+
+    def _history(self, row: int) -> History:
+        part = slice(*self.interactions.offsets[row : row + 2].tolist())
+        times = self.interactions.times
+        return History(
+            items=self.interactions.items[part].astype(np.int64),
+            days=None if times is None else times[part].astype(np.float64) / self.day_length,
+        )

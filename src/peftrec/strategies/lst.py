@@ -1,0 +1,51 @@
+"""Ladder Side-Tuning (LST; Sung, Cho & Bansal, NeurIPS 2022, arXiv:2206.06522) on hidden states of frozen towers.
+
+A second decoupled strategy beside IISAN. With the same layers both read the same states, so that one store serves both.
+How the ladder differs from the published one is in `peftrec.models.ladder_network`.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.models.ladder_network import LadderNetwork
+from peftrec.models.side_layers import Layers, checked_layers
+from peftrec.models.towers import Towers
+from peftrec.strategies.base import Strategy
+from peftrec.strict import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LST(Strategy):
+    """The paper's reduction by default, over the states that IISAN reads by default."""
+
+    reads_frozen_towers: ClassVar[bool] = True
+    identity_at_start: ClassVar[bool] = True
+
+    layers: Layers = "every_second"
+    """Hidden states with a side layer: a rule by name, or a list, strictly increasing, in which k is the k-th block's.
+    The embedding layer's, 0, starts the ladder and is always read. `all` is the published code's default; its T5-base
+    runs leave out every fourth block, the lowest first: [2, 3, 4, 6, 7, 8, 10, 11, 12]."""
+    reduction: int = Field(default=8, ge=1)
+    """r: the ladder is as wide as a tower divided by it."""
+
+    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        indices = {
+            name: checked_layers(
+                "strategy.layers",
+                self.layers,
+                modality=name,
+                num_blocks=tower.num_blocks,
+                starts_from_embedding=True,
+            )
+            for name, tower in towers.present().items()
+        }
+        network = LadderNetwork(
+            towers.widths(),
+            {name: len(states) - 1 for name, states in indices.items()},
+            reduction=self.reduction,
+            embedding_dim=embedding_dim,
+        )
+        return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())

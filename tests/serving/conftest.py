@@ -1,0 +1,77 @@
+"""Finished runs on small tables with timestamps and pictures, each trained once."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from peftrec.training.restoring import RestoredRun, restore_run
+from peftrec.training.session import train_run
+from small_runs import small_settings
+
+NUM_USERS, NUM_ITEMS, SIDE = 24, 40, 16
+WORDS = ("red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden")
+DAY = 86400
+
+Train = Callable[..., Path]
+
+
+def write_tables(root: Path) -> Path:
+    """Write interactions.csv, items.csv and images/; users act on three days each."""
+    random = np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    items, events = ["item,title"], ["user,item,timestamp"]
+    for item in range(NUM_ITEMS):
+        items.append(f"m{item},{' '.join(random.choice(WORDS, 4))} {item}")
+        pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"m{item}.png")
+    for user in range(NUM_USERS):
+        for place, item in enumerate(random.permutation(NUM_ITEMS)[: random.integers(6, 16)].tolist()):
+            events.append(f"u{user},m{item},{(1000 + 7 * (place % 3)) * DAY + 60 * place}")
+    (root / "items.csv").write_text("\n".join(items) + "\n")
+    (root / "interactions.csv").write_text("\n".join(events) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tables."""
+    return write_tables(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="session")
+def train(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Train a run by strategy and without some towers, or return it where it is trained; all items are candidates."""
+    runs_dir = tmp_path_factory.mktemp("runs")
+    done: dict[str, Path] = {}
+
+    def train_once(strategy: str = "full", *, without: str | None = None, **data: Any) -> Path:
+        key = repr((strategy, without, data))
+        if key not in done:
+            source = {"_target_": "peftrec.data.readers.table.TableFiles", "root": str(tables), "windows": "all"}
+            source |= {} if without == "image" else {"images": "images"}
+            changes: dict[str, Any] = {"towers": {without: None}} if without else {}
+            settings = small_settings(runs_dir, strategy, trainer={"max_epochs": 2}, **changes)
+            settings = small_settings_on({**source, **data}, settings)
+            done[key] = train_run(settings).run_directory
+        return done[key]
+
+    return train_once
+
+
+def small_settings_on(data: dict[str, Any], settings: Any) -> Any:
+    """Return the settings with another data source, of which nothing is merged."""
+    from peftrec.settings import settings_from_config, settings_to_config
+
+    return settings_from_config({**settings_to_config(settings), "data": data})
+
+
+@pytest.fixture(scope="session")
+def restored(train: Train) -> Callable[..., RestoredRun]:
+    """Restore a run that `train` trained, once."""
+    restore = functools.cache(restore_run)
+    return lambda *arguments, **keywords: restore(train(*arguments, **keywords))

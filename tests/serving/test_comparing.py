@@ -1,0 +1,98 @@
+"""`peftrec retrieval` on a small run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from peftrec import cli
+from peftrec.errors import SettingsError
+from peftrec.profiles.base import unit_rows
+from peftrec.profiles.evaluation import Protocol, evaluate
+from peftrec.profiles.last_item import LastItem
+from peftrec.profiles.neighbours import ExactIndex
+from peftrec.serving.catalogue import ServedCatalogue
+from peftrec.serving.retrieval_request import RetrievalRequest
+from peftrec.serving.user_histories import UserHistories
+from peftrec.training.restoring import RestoredRun
+
+PUBLISHED = {"decay_average", "pinnersage", "kmeans"}
+
+
+def test_all_profiles_are_compared_on_the_same_days(
+    restored: Callable[..., RestoredRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = restored("full")
+    words = ["retrieval", f"run={run.directory}", "budget=6", "num_draws=2"]
+    assert cli.main([*words, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    rows = {row["profile"]: row for row in content["profiles"]}
+    assert set(rows) > PUBLISHED | {"last_item"}
+    assert content["num_users"] == 24
+    assert content["num_days"] == 24 * 2
+    assert content["neighbour_recall"] is None
+    catalogue = unit_rows(ServedCatalogue.of(run).embeddings)
+    histories = [history for _, history in UserHistories.of(run, day_length=86400.0)]
+    outcome = evaluate(LastItem(), histories, catalogue, ExactIndex(catalogue), Protocol(budget=6), seed=1)
+    assert rows["last_item"]["recall"] == pytest.approx(float(outcome.recall.mean()))
+    assert content["num_targets"] == outcome.num_targets
+    for row in rows.values():
+        assert row["candidates"] <= 6
+        assert row["relevance"] >= row["recall"]
+        if row["profile"] != "last_item" and row["recall_lift"] is not None:
+            lift = 100 * (row["recall"] / rows["last_item"]["recall"] - 1)
+            assert row["recall_lift"]["percent"] == pytest.approx(lift)
+
+
+def test_the_table_says_what_it_rests_on(train: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["retrieval", f"run={train('full')}", "profile=pinnersage", "neighbours=hnsw", "budget=6", "num_draws=2"]
+    assert cli.main(words) == 0
+    text = capsys.readouterr().out
+    assert [line.split()[0] for line in text.splitlines()[:3]] == ["profile", "last_item", "pinnersage"]
+    assert "24 users, 48 days" in text
+    assert "at most 6 of 40 items a day (15.0%); relevant from cosine 0.8" in text
+    assert "approximate, 100.00% of the exact ones found" in text
+    assert "arXiv:2007.03634, Table 3" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["budgets=3"], "unknown key budgets"),
+        (["budget=many"], "budget: expected an integer"),
+        (["threshold=2"], "threshold: expected a value less than 1"),
+        (["first_day=1000000"], "no user has actions on two days"),
+        (["profile=pinnersage,ward"], "profile=ward: no such option"),
+        (["profile=kmeans", "profile.alpha=1"], "unknown key profile.alpha"),
+        (["budget=3", "budget=4"], "budget is given twice"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: list[str], message: str, train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["retrieval", f"run={train('full')}", *words]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert not shown.out
+
+
+def test_days_need_timestamps(train: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run = train("full", timestamp_column=None)
+    assert cli.main(["retrieval", f"run={run}", "profile=last_item"]) == 2
+    assert "the run's data has none: train on data that has them" in capsys.readouterr().err
+
+
+def test_a_run_is_required() -> None:
+    with pytest.raises(SettingsError, match="run is required"):
+        RetrievalRequest.split(["profile=pinnersage"], ("budget",))
+
+
+def test_times_are_counted_in_days_of_the_given_length(restored: Callable[..., RestoredRun]) -> None:
+    run = restored("full")
+    by_day = UserHistories.of(run, day_length=86400.0).of_user("u0").known_days()
+    by_week = UserHistories.of(run, day_length=7 * 86400.0).of_user("u0").known_days()
+    np.testing.assert_allclose(by_day, 7 * by_week)
+    assert sorted(set(np.floor(by_day).tolist())) == [1000.0, 1007.0, 1014.0]

@@ -1,0 +1,244 @@
+"""An export says all that a run learnt: what is written gives the run's embeddings again, or is refused with why."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from peftrec.errors import CheckpointError, RecordError, UserError
+from peftrec.models.pretrained import PretrainedImage, PretrainedText
+from peftrec.results.record import read_record, write_record
+from peftrec.serving.exporting import Export, export_run
+from peftrec.serving.peft_folders import read_adapter
+from peftrec.training.assembly import assemble
+from peftrec.training.checkpoint import BEST, checkpoint_path
+from peftrec.training.module import RecommenderModule
+from peftrec.training.restoring import RestoredRun, restore_run
+from peftrec.training.session import train_run
+from small_exports import finished_run
+from small_models import strategy_files
+from small_runs import small_settings
+
+FILES = {"README.md", "item_embeddings.npy", "items.parquet", "recommender.safetensors"}
+
+
+def strategy_file(name: str) -> Path:
+    (found,) = [file for file in strategy_files() if file.stem == name]
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A run as it ended, its export, and what is built from the export alone."""
+
+    run: RestoredRun
+    export: Export
+    again: RecommenderModule
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        return np.load(self.export.folder / "item_embeddings.npy")
+
+
+@pytest.fixture(scope="module", params=strategy_files(), ids=lambda file: file.stem)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    run_directory = finished_run(tmp_path_factory.mktemp(request.param.stem), request.param)
+    export = export_run(run_directory)
+    run = restore_run(run_directory)
+    return Exported(run=run, export=export, again=rebuilt(run, export))
+
+
+@pytest.fixture(scope="module")
+def lora_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("lora_run"), strategy_file("lora"))
+
+
+def rebuilt(run: RestoredRun, export: Export) -> RecommenderModule:
+    """The untrained module of the run, and then nothing but what the export holds."""
+    module = assemble(run.settings, run.split, run.device).module.eval()
+    towers = module.recommender.item_encoder.towers
+    for written in export.towers:
+        folder, tower = export.folder / written.modality, towers.present().get(written.modality)
+        if written.form == "peft_folder":
+            base = run.settings.towers.load(seed=run.settings.seed).present()[written.modality]
+            setattr(towers, written.modality, read_adapter(base, folder))
+        elif written.form == "checkpoint":
+            kind = PretrainedText if written.modality == "text" else PretrainedImage
+            setattr(towers, written.modality, kind(checkpoint=str(folder)).load(written.modality, seed=9))
+        else:
+            assert not folder.exists()
+            assert tower is None or written.form in ("untouched", "introduced")
+    state: dict[str, torch.Tensor] = {}
+    for name in export.num_weights:
+        state |= load_file(export.folder / name)
+    left = torch.nn.Module.load_state_dict(module.recommender, state, strict=False)
+    assert not left.unexpected_keys
+    return module
+
+
+@torch.no_grad()
+def differ_little(module: RecommenderModule, expected: np.ndarray) -> bool:
+    found = module.encode_catalogue().numpy()
+    return bool(np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max())
+
+
+def test_every_strategys_export_gives_the_runs_embeddings_again(exported: Exported) -> None:
+    with torch.no_grad():
+        assert np.array_equal(exported.embeddings, exported.run.module.encode_catalogue().numpy())
+    assert exported.embeddings.dtype == np.float32
+    assert differ_little(exported.again, exported.embeddings)
+
+
+def test_users_are_read_as_in_the_run(exported: Exported) -> None:
+    expected, found = (module.recommender.user_encoder for module in (exported.run.module, exported.again))
+    for left, right in zip(expected.state_dict().values(), found.state_dict().values(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_what_trained_is_written_once_and_nothing_else_is(exported: Exported) -> None:
+    """By count: adapter folders and files of weights hold what trained; checkpoints hold whole towers."""
+    export, parameters = exported.export, exported.run.record.parameters
+    assert parameters is not None
+    written = sum(export.num_weights.values()) + sum(tower.num_parameters for tower in export.towers)
+    has_checkpoints = any(tower.form == "checkpoint" for tower in export.towers)
+    assert written == parameters.total if has_checkpoints else parameters.trainable
+    folders = {tower.modality for tower in export.towers if tower.form in ("peft_folder", "checkpoint")}
+    assert {file.name for file in export.folder.iterdir()} == FILES | folders | set(export.num_weights)
+    assert not list(export.folder.rglob("*.ckpt"))
+    assert len({file.stat().st_mode for file in export.folder.rglob("*") if file.is_file()}) == 1  # whoever may read
+
+
+def test_rows_of_embeddings_are_rows_of_items(exported: Exported) -> None:
+    table, items = pd.read_parquet(exported.export.folder / "items.parquet"), exported.run.split.items
+    assert tuple(table["id"]) == items.ids
+    assert len(exported.embeddings) == len(table) == exported.export.num_items
+    if items.titles is not None:
+        assert tuple(table["title"]) == items.titles
+
+
+def test_the_card_says_what_the_record_says(exported: Exported) -> None:
+    record, export = exported.run.record, exported.export
+    card = (export.folder / "README.md").read_text()
+    assert record.evaluation is not None
+    assert record.data is not None
+    figures = " | ".join(f"{record.evaluation.test[name]:.4f}" for name in ("hr@10", "ndcg@10", "mrr@10"))
+    assert f"| {record.strategy} | {figures} |" in card
+    for text in (record.run_id, f"{record.data.num_candidates:,} candidates", record.provenance.data_hash[:12]):
+        assert text in card
+    _, front, _ = card.split("---\n", 2)
+    assert "peftrec" in yaml.safe_load(front)["tags"]
+    shown = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    assert shown["strategy"] == record.config["strategy"]
+    for name in export.num_weights:
+        assert f"`{name}`" in card
+
+
+def test_merging_works_or_is_refused_with_the_reason(exported: Exported, tmp_path: Path) -> None:
+    run_directory = exported.run.directory
+    forms = {tower.form for tower in exported.export.towers}
+    checkpoint = checkpoint_path(run_directory, BEST).read_bytes()
+    if forms & {"peft_folder", "checkpoint"}:
+        merged = export_run(run_directory, to=tmp_path / "merged", merges=True)
+        assert {tower.form for tower in merged.towers} == {"checkpoint"}
+        assert differ_little(rebuilt(exported.run, merged), exported.embeddings)
+    else:
+        reason = "modules of its own" if "introduced" in forms else "nothing to merge"
+        with pytest.raises(CheckpointError, match=f"merge=true: .*{reason}"):
+            export_run(run_directory, to=tmp_path / "merged", merges=True)
+        assert not list(tmp_path.iterdir())
+    assert checkpoint_path(run_directory, BEST).read_bytes() == checkpoint
+
+
+@pytest.mark.parametrize("left_out", ["text", "image"])
+def test_one_tower_is_enough(left_out: str, tmp_path: Path) -> None:
+    run_directory = finished_run(tmp_path, strategy_file("lora"), towers={left_out: None})
+    for merges, form in ((False, "peft_folder"), (True, "checkpoint")):
+        (tower,) = export_run(run_directory, to=tmp_path / form, merges=merges).towers
+        assert tower.modality != left_out
+        assert tower.form == form
+
+
+def test_ready_features_in_place_of_a_tower_are_named(tmp_path: Path) -> None:
+    features = tmp_path / "text.npy"
+    np.save(features, np.random.default_rng(0).normal(size=(100, 12)).astype(np.float32))
+    towers = {"text": {"_target_": "peftrec.models.features.ReadyFeatures", "file": str(features)}, "image": None}
+    export = export_run(finished_run(tmp_path, strategy_file("frozen"), towers=towers))
+    (tower,) = export.towers
+    assert (tower.form, tower.base_name) == ("untouched", str(features))
+    assert {file.name for file in export.folder.iterdir()} == FILES
+    assert f"no text folder: `{features}`, as it is" in (export.folder / "README.md").read_text()
+
+
+def test_a_merged_tower_trains_as_a_tower(lora_run: Path, tmp_path: Path) -> None:
+    merged = export_run(lora_run, to=tmp_path / "merged", merges=True)
+    towers = {
+        "text": {"checkpoint": str(merged.folder / "text")},
+        "image": {"checkpoint": str(merged.folder / "image")},
+    }
+    outcome = train_run(small_settings(tmp_path, "full", trainer={"max_epochs": 1}, towers=towers))
+    assert outcome.status == "success"
+
+
+def test_an_export_that_is_there_is_not_replaced_unasked(lora_run: Path, tmp_path: Path) -> None:
+    place = tmp_path / "export"
+    export_run(lora_run, to=place)
+    (place / "stale").touch()
+    with pytest.raises(UserError, match="overwrite=true"):
+        export_run(lora_run, to=place)
+    export_run(lora_run, to=place, merges=True, overwrites=True)
+    assert not (place / "stale").exists()
+    assert (place / "text" / "config.json").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_folder_that_is_no_export_is_never_replaced(lora_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    with pytest.raises(UserError, match="this is no export"):
+        export_run(lora_run, to=tmp_path, overwrites=True)
+    assert (tmp_path / "mine").exists()
+
+
+def test_a_failure_on_the_way_leaves_nothing(lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("peftrec.serving.exporting.model_card", fail)
+    with pytest.raises(UserError, match=r"No space left on device.*to=DIR"):
+        export_run(lora_run, to=tmp_path / "export")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_nothing_that_reads_as_whole(lora_run: Path, tmp_path: Path) -> None:
+    """Killed when all but the card is written; the next export tidies up and is whole."""
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from peftrec.serving import exporting\n"
+        "exporting.model_card = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "exporting.export_run(Path(sys.argv[1]), to=Path(sys.argv[2]))\n"
+    )
+    place = tmp_path / "export"
+    command = [sys.executable, "-c", script, str(lora_run), str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    assert not place.exists()
+    (partial,) = tmp_path.iterdir()
+    assert (partial / "text" / "adapter_config.json").exists()
+    export_run(lora_run, to=place)
+    assert {file.name for file in place.iterdir()} == FILES | {"text", "image"}
+    assert [file.name for file in tmp_path.iterdir()] == ["export"]
+
+
+def test_an_unfinished_run_is_refused(lora_run: Path, tmp_path: Path) -> None:
+    record = read_record(lora_run)
+    write_record(record.model_copy(update={"status": "interrupted"}), tmp_path)
+    with pytest.raises(RecordError, match=r"not finished \(interrupted\)"):
+        export_run(tmp_path)

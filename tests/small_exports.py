@@ -1,0 +1,62 @@
+"""Runs to export, and towers that peft adapted and that moved."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from peft import LoraConfig, PeftConfig
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+
+from peftrec.data.batches import ImageBatch, TextBatch
+from peftrec.models.towers import Tower
+from peftrec.serving.tower_folders import TrainedTower
+from peftrec.settings import settings_from_config
+from peftrec.training.session import train_run
+from small_families import SIDE, VOCABULARY, Saved
+from small_runs import small_config
+
+SITES = ("query", "value")
+
+
+def finished_run(runs_dir: Path, strategy_file: Path, **changes: Any) -> Path:
+    """Train one epoch of the strategy that a yaml describes; return the run's folder."""
+    config = small_config(runs_dir, trainer={"max_epochs": 1}, **changes)
+    config |= {"strategy": yaml.safe_load(strategy_file.read_text()), "strategy_name": strategy_file.stem}
+    return train_run(settings_from_config(config)).run_directory
+
+
+def site_paths(tower: Tower, sites: tuple[str, ...] = SITES) -> list[str]:
+    return [path for site in sites for path in tower.site_paths(site)]
+
+
+def lora(tower: Tower, **changes: Any) -> LoraConfig:
+    return LoraConfig(**{"r": 2, "target_modules": site_paths(tower), **changes})
+
+
+def adapted(tower: Tower, config: PeftConfig, *, seed: int = 0) -> Tower:
+    """Inject an adapter and move what trains, as if it had been trained."""
+    # What inject_adapter_in_model does, also for methods whose layers share tensors.
+    PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](tower.encoder, config, "default")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in tower.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return tower.eval()
+
+
+def trained(saved: Saved, tower: Tower) -> TrainedTower:
+    return TrainedTower(modality=saved.modality, tower=tower, source=saved.settings(), seed=0)  # type: ignore[arg-type]
+
+
+def inputs_for(saved: Saved, num_items: int = 6) -> TextBatch | ImageBatch:
+    """Random titles or pixels for a small checkpoint."""
+    generator = torch.Generator().manual_seed(5)
+    if saved.modality == "image":
+        pixels = torch.randint(0, 256, (num_items, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+        return ImageBatch(pixels=pixels, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    mask = torch.arange(8) < torch.randint(3, 9, (num_items, 1), generator=generator)
+    tokens = torch.randint(4, VOCABULARY, (num_items, 8), generator=generator)
+    padding = int(saved.settings().config("text").pad_token_id or 0)
+    return TextBatch(token_ids=torch.where(mask, tokens, padding), mask=mask)
