@@ -158,7 +158,7 @@ def test_an_adapter_of_another_shape_is_refused_without_a_fingerprint(bert: Save
     with pytest.raises(CheckpointError, match="does not fit this ViTModel"):
         read_adapter(vit, tmp_path)
     heads = {"num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2}
-    wide = PretrainedText(architecture={"model_type": "bert", "hidden_size": 32, **heads}, random_init=True)
+    wide = PretrainedText(architecture={"model_type": "bert", "hidden_size": 2 * WIDTH, **heads}, random_init=True)
     with pytest.raises(CheckpointError, match=r"does not fit this BertModel: .*size mismatch"):
         read_adapter(wide.load("text", seed=0), tmp_path)
 
