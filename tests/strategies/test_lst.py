@@ -17,7 +17,7 @@ from peftrec.models.side_layers import Layers
 from peftrec.strategies.lst import LST
 from peftrec.training.assembly import prepare_data
 from peftrec.training.stored_states import store_key
-from small_models import BASE_SHAPE, SIDE, SMALL, SMALL_PAIRS, TEXT, build_strategy, item_batch
+from small_models import BASE_SHAPE, SIDE, SMALL, SMALL_PAIRS, TEXT, WIDTH, build_strategy, item_batch
 from small_runs import small_settings
 
 DEEPER_AND_WIDER_IMAGE = TowerPair(
@@ -28,7 +28,7 @@ DEEPER_AND_WIDER_IMAGE = TowerPair(
             "image_size": SIDE,
             "patch_size": 8,
             **SMALL,
-            "hidden_size": 24,
+            "hidden_size": WIDTH + 8,
             "num_hidden_layers": 7,
         },
         random_init=True,
