@@ -138,6 +138,19 @@ def test_embeddings_stay_in_the_box_of_the_warm_ones() -> None:
     assert model.distance(embeddings, embeddings).item() == 0.0
 
 
+def test_new_embeddings_pass_the_runs_norm(tmp_path: Path) -> None:
+    """Under FixNorm all embeddings have one length, the cold ones too, and completing leaves the norm as it was."""
+    quieten_libraries()
+    run = restore_run(train(tmp_path, user_encoder={"fix_norm": True}))
+    norm = run.module.recommender.item_norm
+    assert norm is not None
+    gain = norm.gain.detach().clone()  # type: ignore[operator, union-attr]
+    vectors = item_vectors(run.settings, run.split.items, run.device)
+    completed = complete(run, vectors, SETTINGS)
+    torch.testing.assert_close(completed.catalogue.norm(dim=1), gain.abs().expand(len(completed.catalogue)))
+    assert torch.equal(norm.gain, gain)  # type: ignore[arg-type]
+
+
 def test_the_loss_of_a_step() -> None:
     """With everything replaced nothing is drawn: cross-entropy over transformed items, and the mean distance."""
     vectors, embeddings, positions = planted()

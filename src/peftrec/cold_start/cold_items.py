@@ -61,13 +61,22 @@ class Positions:
 
 
 class ContentToEmbedding(nn.Module):
-    """Content to item embeddings, within the box that the warm ones span around their mean."""
+    """Content to item embeddings: within the box that the warm ones span around their mean, and then through the norm
+    that the run's own embeddings pass, where they pass one; it stays as the run left it."""
 
     centre: Tensor
     reach: Tensor
 
-    def __init__(self, warm: Float[Tensor, "item dim"], *, num_features: int, num_experts: int) -> None:
+    def __init__(
+        self,
+        warm: Float[Tensor, "item dim"],
+        *,
+        num_features: int,
+        num_experts: int,
+        norm: nn.Module | None = None,
+    ) -> None:
         super().__init__()
+        self.norm = norm
         centre = warm.mean(dim=0)
         self.register_buffer("centre", centre)
         self.register_buffer("reach", (warm - centre).abs().amax(dim=0))
@@ -76,7 +85,8 @@ class ContentToEmbedding(nn.Module):
         )
 
     def forward(self, content: Float[Tensor, "item feature"]) -> Float[Tensor, "item dim"]:
-        return self.centre + self.reach * self.transformation(content)
+        embeddings = self.centre + self.reach * self.transformation(content)
+        return embeddings if self.norm is None else self.norm(embeddings)
 
     def distance(self, transformed: Float[Tensor, "item dim"], warm: Float[Tensor, "item dim"]) -> Float[Tensor, ""]:
         """Return the mean squared distance in units of the reach, which a constant column does not have."""
@@ -122,10 +132,13 @@ def complete(run: RestoredRun, vectors: Float[Tensor, "candidate feature"], sett
     positions = training_positions(run, catalogue)
     positions = replace(positions, targets=numbers_among_warm[positions.targets])
     torch.manual_seed(settings.seed)
-    model = ContentToEmbedding(catalogue[is_warm], num_features=vectors.shape[1], num_experts=settings.num_experts).to(
-        run.device
-    )
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    model = ContentToEmbedding(
+        catalogue[is_warm],
+        num_features=vectors.shape[1],
+        num_experts=settings.num_experts,
+        norm=run.module.recommender.item_norm,
+    ).to(run.device)
+    optimizer = torch.optim.Adam(model.transformation.parameters(), lr=settings.learning_rate)
     best, chosen, validation = catalogue, 0, list[float]()
     for epoch in range(settings.epochs):
         train_epoch(model, optimizer, positions, vectors[is_warm], catalogue[is_warm], settings)
@@ -156,7 +169,7 @@ def train_epoch(
             warm,
             settings,
         )
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
         optimizer.step()
 
