@@ -29,7 +29,8 @@ def stores(tmp_path: Path) -> Path:
     build(directory)
     build(directory, key_of("float16"))
     path = array_path(directory / key_of("float16").folder_name(), "text")
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     return directory
 
 

@@ -51,7 +51,7 @@ def test_recorded_config_rebuilds_the_settings() -> None:
         (["strategy=lora", "rank=3"], "unknown key rank; did you mean strategy.rank?"),
         (["+strategy.foo=1", "strategy=id"], "unknown key strategy.foo; the keys of strategy are states"),
         (["stratgy=lora"], "unknown key stratgy; did you mean strategy?"),
-        (["strategy=lroa"], "strategy=lroa: no such option; did you mean lora? available: adapter, bitfit,"),
+        (["strategy=lroa"], "strategy=lroa: no such option; did you mean lora? available: adalora, adapter,"),
         (["experiment=quikstart"], "experiment=quikstart: no such option; did you mean quickstart? available:"),
         (["learning_rates=paper/lroa"], "learning_rates=paper/lroa: no such option; did you mean paper/lora?"),
         (["hydra/launcher=isolatd"], "hydra/launcher=isolatd: no such option; did you mean isolated?"),

@@ -9,6 +9,7 @@ import pytest
 from peftrec.errors import StoreError
 from peftrec.hidden_states.manifest import MANIFEST, read_manifest
 from peftrec.hidden_states.verification import manifest_problems
+from small_models import WIDTH
 from small_stores import build, key_of
 
 
@@ -23,7 +24,7 @@ def test_every_key_can_be_read(folder: Path) -> None:
     text = json.loads((folder / MANIFEST).read_text())
     assert text["key"] == key_of().model_dump(mode="json")
     assert text["origins"]["text"] == {"checkpoint": "small text", "revision": None}
-    assert text["arrays"]["image"]["shape"] == [23, 3, 16]
+    assert text["arrays"]["image"]["shape"] == [23, 3, WIDTH]
     assert text["batch_size"] == 5
     assert text["device"] == "cpu"
     assert set(text["versions"]) == {"peftrec", "torch", "transformers"}

@@ -10,6 +10,7 @@ import torch
 from peftrec.errors import StoreError
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.store import open_store
+from small_models import WIDTH
 from small_stores import INDICES, NUM_ITEMS, build, file_bytes, key_of
 
 
@@ -71,4 +72,4 @@ def test_a_store_on_a_disk_that_cannot_be_written_opens(folder: Path, monkeypatc
         raise PermissionError("read only")
 
     monkeypatch.setattr(os, "utime", refuse)
-    assert open_store(folder, key_of()).read(torch.tensor([1]))["text"].shape == (1, len(INDICES["text"]), 16)
+    assert open_store(folder, key_of()).read(torch.tensor([1]))["text"].shape == (1, len(INDICES["text"]), WIDTH)

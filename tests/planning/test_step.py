@@ -19,6 +19,7 @@ from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import count_parameters, tensor_bytes
 from peftrec.training.probe import observe_step, probe_step
 from peftrec.training.session import train_run
+from small_models import WIDTH
 from small_plans import STRATEGIES, first_batch, planner_of, real_module, settings_of
 
 SHAPE = BatchShape(num_users=16, num_items=40, num_words=9)
@@ -123,7 +124,7 @@ def test_a_store_counts_where_the_device_holds_it(
     settings = settings_of(
         tmp_path, "frozen_cached", trainer={"accelerator": accelerator}, hidden_states={"placement": placement}
     )
-    store_bytes = 100_000 * 2 * 16 * 4  # items, towers, width
+    store_bytes = 100_000 * 2 * WIDTH * 4  # items, towers, width
     planned = StepPlanner(settings, num_items=100_000, sequence_length=10).plan(SHAPE)
     assert (planned.peak_bytes > store_bytes) == is_counted
 

@@ -17,6 +17,7 @@ from peftrec.training.assembly import prepare_data
 from peftrec.training.item_side import load_content
 from peftrec.training.probe import ATTENTION_ON_CPU
 from peftrec.training.stored_states import provide_store
+from small_models import WIDTH
 from small_plans import settings_of
 
 
@@ -39,7 +40,7 @@ def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path
     provide_store(settings, split.items, torch.device("cpu"))
     (folder,) = [file.parent for file in tmp_path.rglob("manifest.json")]
     plan = planned(settings)
-    arrays = len(split.items) * 2 * plan.states["text"] * 16 * (4 if dtype == "float32" else 2)
+    arrays = len(split.items) * 2 * plan.states["text"] * WIDTH * (4 if dtype == "float32" else 2)
     assert plan.num_bytes == arrays
     assert plan.num_bytes == sum(np.load(file, mmap_mode="r").nbytes for file in folder.glob("*.npy"))
 
