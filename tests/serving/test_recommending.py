@@ -164,6 +164,7 @@ def test_without_timestamps_profiles_count(restored: Restore) -> None:
     ("words", "message"),
     [
         (["user=u33"], "user: there is no user 'u33' among 24; the nearest are u3"),
+        (["user=nobody"], "user: there is no user 'nobody' among 24; ids look like u0, u1, u2"),
         (["items=[m1,m400]"], "items: there is no item 'm400' among the candidates; the nearest are m4"),
         (["user=u1", "k=500"], "k=500: only "),
         (["user=u1", "candidates=nowhere.tsv"], "candidates: nowhere.tsv: no such file"),

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from peftrec.results.comparison import Comparison
 from peftrec.results.labels import Point, Stroke, place_labels
@@ -31,6 +31,8 @@ CAPTION_WIDTH = {"quality_vs_tpme": 130, "quality_vs_costs": 240}
 COLUMNS = {"quality_vs_tpme": 5, "quality_vs_costs": 10}
 MANY_TICKS_BELOW = 100.0
 LONG_NUMBERS_FROM = 10_000
+_MOST_TICKS = 4
+"""Of long numbers, which are written over each other where they are more."""
 LINE_HEIGHT = 12.0
 """Points that one line of text takes of the figure's height, with air for what the axes do not fill."""
 FLOOR_STYLES = ((0, (6, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
@@ -138,6 +140,7 @@ def _fill(axes: Axes, panel: Panel, comparison: Comparison) -> None:
 def _scale(axes: Axes, panel: Panel, values: Sequence[float]) -> None:
     """Choose a logarithmic axis for a wide range of raw costs, with ticks that are plain numbers."""
     if max(values) >= LONG_NUMBERS_FROM:
+        axes.xaxis.set_major_locator(MaxNLocator(_MOST_TICKS))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     is_wide = min(values) > 0 and max(values) / min(values) >= LOG_FROM
     if not (panel.can_be_logarithmic and is_wide):

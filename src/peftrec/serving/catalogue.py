@@ -54,6 +54,6 @@ def rows_of(ids: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of a message: the ids that resemble `name`, or nothing."""
+    """Return the end of a message: the ids that resemble `name`, or the first ones where none does."""
     near = get_close_matches(name, known, n=3) if len(known) <= LARGEST_SEARCH else []
-    return f"; the nearest are {', '.join(near)}" if near else ""
+    return f"; the nearest are {', '.join(near)}" if near else f"; ids look like {', '.join(known[:3])}"
