@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("list", "a", "b"), "give one folder of stores"),
         (("list", "nowhere"), "nowhere: no such folder of stores"),
         (("prune", ".", "older_than=3"), "older_than=3: give hours, days or weeks: older_than=5h, 30d or 8w"),
-        (("prune", ".", "yes=maybe"), "yes=maybe: say yes=true"),
+        (("prune", ".", "yes=maybe"), "yes=maybe: expected true or false"),
         (("list", "hidden_state.directory=x"), "hidden_state"),
         (("build", "strategy=lora"), "lora reads no hidden states"),
         (("build", "hidden_states.dtype=float64"), "hidden_states.dtype"),

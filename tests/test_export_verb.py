@@ -6,7 +6,7 @@ import pytest
 
 from peftrec.cli import main as command_line
 from peftrec.errors import UserError
-from peftrec.export import is_true, main, parse
+from peftrec.export import main, parse
 from small_exports import finished_run
 from small_models import NUM_BLOCKS, WIDTH, strategy_files
 
@@ -19,21 +19,13 @@ RANK = 8  # of conf/strategy/lora.yaml
         ([], "say which run: run=RUN_DIR"),
         (["run=x", "merged=true"], "unknown option merged=true; did you mean merge="),
         (["run=x", "zzz"], "unknown option zzz; there are run=, to=, merge=, overwrite="),
-        (["run="], "give run=VALUE once"),
-        (["run=x", "run=y"], "give run=VALUE once"),
+        (["run="], "run=: give run a value"),
+        (["run=x", "run=y"], "run=y: run is given twice"),
     ],
 )
 def test_words_that_are_not_understood(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse(arguments)
-
-
-def test_a_switch_is_true_or_false() -> None:
-    assert is_true({"merge": "true"}, "merge")
-    assert not is_true({"merge": "false"}, "merge")
-    assert not is_true({}, "merge")
-    with pytest.raises(UserError, match="merge=yes: say merge=true"):
-        is_true({"merge": "yes"}, "merge")
 
 
 def test_a_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from peftrec.errors import StoreError, UserError
 from peftrec.terminal import aligned
+from peftrec.words import is_true, take_words
 
 if TYPE_CHECKING:
     from peftrec.hidden_states.listing import FoundStore
@@ -120,9 +121,8 @@ def prune(words: list[str]) -> int:
     from peftrec.hidden_states.listing import find_stores, removable, remove
     from peftrec.hidden_states.paths import is_store
 
-    own, others = take_options(words, ("older_than", "yes"))
-    if own.get("yes", "false") not in ("true", "false"):
-        raise UserError(f"yes={own['yes']}: say yes=true to remove, or leave it out to see what would go")
+    own, others = take_words(words, ("older_than", "yes"))
+    is_sure = is_true(own, "yes")
     unused_seconds = seconds_of(own["older_than"]) if "older_than" in own else None
     place = place_of(others)
     stores = find_stores(place)
@@ -132,7 +132,7 @@ def prune(words: list[str]) -> int:
         chosen = removable(stores, unused_seconds=unused_seconds)
     print_table(chosen)
     size = megabytes(sum(store.num_bytes for store in chosen))
-    if own.get("yes") != "true":
+    if not is_sure:
         print(f"{len(chosen)} of {len(stores)} stores, {size}, would go; say yes=true to remove them")
         return 0
     for store in chosen:
@@ -151,13 +151,6 @@ def place_of(words: list[str]) -> Path:
     from peftrec.composition import compose_settings
 
     return Path(compose_settings(words).hidden_states.directory)
-
-
-def take_options(words: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """Split the options of these names from the other words."""
-    pairs = [word.partition("=") for word in words]
-    own = {name: value for name, equals, value in pairs if equals and name in names}
-    return own, [word for word, (name, _, _) in zip(words, pairs, strict=True) if name not in names]
 
 
 def seconds_of(duration: str) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.errors import UserError
+from peftrec.words import is_true, take_words
 
 if TYPE_CHECKING:
     from peftrec.serving.exporting import Export
@@ -48,27 +49,14 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> dict[str, str]:
     """Return the options by name. Raises UserError for an unknown one, one without a value, or a missing run."""
-    options: dict[str, str] = {}
-    for word in arguments:
-        name, _, value = word.partition("=")
-        if name not in OPTIONS:
-            near = get_close_matches(name, OPTIONS, n=1)
-            advice = f"did you mean {near[0]}=?" if near else f"there are {', '.join(f'{each}=' for each in OPTIONS)}"
-            raise UserError(f"export: unknown option {word}; {advice}")
-        if not value or name in options:
-            raise UserError(f"export: give {name}=VALUE once")
-        options[name] = value
+    options, others = take_words(arguments, OPTIONS)
+    for word in others:
+        near = get_close_matches(word.partition("=")[0], OPTIONS, n=1)
+        advice = f"did you mean {near[0]}=?" if near else f"there are {', '.join(f'{each}=' for each in OPTIONS)}"
+        raise UserError(f"export: unknown option {word}; {advice}")
     if "run" not in options:
         raise UserError("export: say which run: run=RUN_DIR")
     return options
-
-
-def is_true(options: dict[str, str], name: str) -> bool:
-    """Return a switch, which is off where it is not given. Raises UserError for anything but true and false."""
-    value = options.get(name, "false")
-    if value not in ("true", "false"):
-        raise UserError(f"{name}={value}: say {name}=true, or leave it out")
-    return value == "true"
 
 
 def summary(export: "Export") -> str:

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         print(HELP)
         return 0
     from peftrec.serving.recommend_request import RecommendRequest
-    from peftrec.serving.words import take_json_flag
+    from peftrec.words import take_json_flag
 
     own, wants_json = take_json_flag(arguments, verb="recommend")
     request = RecommendRequest.split(own)

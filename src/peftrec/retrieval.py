@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     from peftrec.profiles.settings import ProfileSettings
     from peftrec.serving.comparing import BASELINE, compare_profiles
     from peftrec.serving.retrieval_request import RetrievalRequest
-    from peftrec.serving.words import take_json_flag
+    from peftrec.words import take_json_flag
 
     words, wants_json = take_json_flag(arguments, verb="retrieval")
     request = RetrievalRequest.split(words, tuple(fields_of(Protocol)))

@@ -6,7 +6,7 @@ import pytest
 
 from peftrec.errors import SettingsError
 from peftrec.serving.recommend_request import RecommendRequest
-from peftrec.serving.words import take_json_flag
+from peftrec.words import take_json_flag
 
 
 def test_words_are_sorted() -> None:

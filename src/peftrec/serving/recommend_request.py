@@ -7,11 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from peftrec.errors import SettingsError
-from peftrec.serving.words import take_words
+from peftrec.words import is_true, take_words
 
 KEYS = ("run", "user", "items", "k", "candidates", "seen")
 _PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
-_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class RecommendRequest:
             items=_ids(own["items"]) if "items" in own else (),
             k=_count(own.get("k", "10")),
             candidates=Path(own["candidates"]) if "candidates" in own else None,
-            keeps_seen=_truth(own.get("seen", "false")),
+            keeps_seen=is_true(own, "seen"),
             profile_words=tuple(others),
         )
 
@@ -76,9 +75,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise SettingsError(f"k={text}: expected a whole number from 1")
     return int(text)
-
-
-def _truth(text: str) -> bool:
-    if text not in _TRUTH:
-        raise SettingsError(f"seen={text}: expected true or false")
-    return _TRUTH[text]

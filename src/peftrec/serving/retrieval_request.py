@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from peftrec.errors import SettingsError
-from peftrec.serving.words import take_words
+from peftrec.words import take_words
 
 _OWN = ("run", "profile")
 

@@ -1,6 +1,6 @@
-"""Words of a command line: `--json`, and `KEY=VALUE` of keys that a verb has itself."""
+"""Words of a command line that no configuration composes: `--json`, and `KEY=VALUE` of keys that a verb has itself."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from peftrec.errors import SettingsError
 
@@ -28,3 +28,11 @@ def take_words(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, s
         else:
             own[key] = value
     return own, others
+
+
+def is_true(own: Mapping[str, str], key: str) -> bool:
+    """Return a switch, which is off where it is not given. Raises SettingsError for anything but true and false."""
+    value = own.get(key, "false")
+    if value not in ("true", "false"):
+        raise SettingsError(f"{key}={value}: expected true or false")
+    return value == "true"
