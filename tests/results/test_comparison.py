@@ -184,10 +184,13 @@ def test_differing_settings_are_listed_and_harmless_ones_not(experiment: Path, c
     for seed in (1, 2):
         folder = experiment / f"iisan-example{seed}"
         config = find_runs(folder)[0].record.config
-        change(folder, config={**config, "batch_size": 32, "runs_dir": "elsewhere", "logger": {"csv": False}})
+        data = {"root": f"elsewhere-{seed}"}
+        changes = {"batch_size": 32, "data": data, "runs_dir": "elsewhere", "logger": {"csv": False}}
+        change(folder, config={**config, **changes})
     text = notes(experiment)
     assert "batch_size (64: adapter, bitfit, fft, frozen, id, lora; 32: iisan)" in text
     assert "runs_dir" not in text
+    assert "data.root" not in text
     assert "logger" not in text
     assert "seed" not in text.replace("different seeds", "")
 

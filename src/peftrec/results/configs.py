@@ -9,6 +9,7 @@ from pydantic import JsonValue
 DECIDES_NOTHING = (
     "experiment",
     "runs_dir",
+    "data.root",  # the hash of what lies there is compared
     "logger",
     "trainer.accelerator",
     "trainer.num_workers",
