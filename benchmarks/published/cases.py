@@ -7,10 +7,10 @@ from peftrec.strategies.full import Full
 from peftrec.strategies.lora import LoRA
 from published import their_models
 from published.bench import Case
-from published.from_disk import cached_step_from_disk
 from published.loss import loss_alone
 from published.ranking import evaluation
 from published.steps import cached_step, embedded_step, uncached_step
+from published.with_reading import cached_step_with_reading
 
 _STEP = "training step with optimizer; inputs on the device"
 
@@ -18,8 +18,12 @@ CASES = {
     "cached_step": Case(
         run=cached_step, timed="training step with optimizer, from the users' ids on; states gathered in memory"
     ),
+    "cached_step_as_run": Case(
+        run=partial(cached_step_with_reading, placement="auto"),
+        timed="the same with reading the states, as each program does: a file a place and modality; our store",
+    ),
     "cached_step_from_disk": Case(
-        run=cached_step_from_disk, timed="the same with reading the states: a file an item and modality, or our store"
+        run=partial(cached_step_with_reading, placement="disk"), timed="the same, our store on the disk too"
     ),
     "cached_step_bf16": Case(
         run=partial(cached_step, in_bfloat16=True),

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
-from peftrec.hidden_states.rows import RowsInMemory
+from peftrec.hidden_states.rows import RowsInMemory, StateRows
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.models.recommender import Recommender
@@ -66,14 +66,14 @@ def over_stored_states(strategy: Strategy, work: Workload, states: dict[str, Ten
     encoder = module.recommender.item_encoder
     assert isinstance(encoder, FrozenStatesEncoder)
     rows = {name: RowsInMemory(states[name][:, list(chosen)]) for name, chosen in encoder.indices.items()}
-    encoder.read_from(StatesInMemory(rows))
+    encoder.read_from(GivenStates(rows))
     return module
 
 
-class StatesInMemory:
+class GivenStates:
     """Stands in for a store: the same gather."""
 
-    def __init__(self, rows: dict[Modality, RowsInMemory]) -> None:
+    def __init__(self, rows: dict[Modality, StateRows]) -> None:
         self.rows = rows
 
     def read(self, items: Tensor) -> dict[Modality, Tensor]:

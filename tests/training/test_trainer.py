@@ -11,10 +11,17 @@ from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from peftrec.errors import SettingsError
 from peftrec.processes import Processes
 from peftrec.results.record import read_record
+from peftrec.training import trainer
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
 from peftrec.training.session import evaluate_run, train_run
-from peftrec.training.trainer import check_strategy, checkpoint_activations, lightning_strategy, with_precision
+from peftrec.training.trainer import (
+    check_strategy,
+    checkpoint_activations,
+    explain_slow_precision,
+    lightning_strategy,
+    with_precision,
+)
 from small_models import SMALL_PAIRS, item_batch
 from small_runs import small_settings
 
@@ -59,6 +66,28 @@ def test_precision_is_what_the_device_has(
     assert with_precision(settings, torch.device(device)).trainer.precision == expected
     chosen = small_settings(tmp_path, trainer={"precision": "16-mixed"})
     assert with_precision(chosen, torch.device(device)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("precision", "has_products", "says_so"),
+    [("bf16-mixed", False, True), ("bf16-true", False, True), ("bf16-mixed", True, False), ("32-true", False, False)],
+)
+def test_emulated_arithmetic_is_said_to_be_slow(
+    precision: str,
+    has_products: bool,
+    says_so: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(trainer, "has_bfloat16_products", lambda: has_products)
+    settings = small_settings(tmp_path, trainer={"precision": precision})
+    explain_slow_precision(settings, torch.device("cuda"))
+    assert not capsys.readouterr().err
+    explain_slow_precision(settings, torch.device("cpu"))
+    said = capsys.readouterr().err
+    assert (f"trainer.precision={precision}: this CPU" in said) == says_so
+    assert ("trainer.precision=32-true" in said) == says_so
 
 
 @pytest.mark.parametrize("trains", [True, False])

@@ -28,7 +28,7 @@ from peftrec.training.restoring import load_best, restore_run
 from peftrec.training.run_record import begin_record, describe_parameters, end_record, record_failure, write_ranks
 from peftrec.training.scoring import evaluate_test
 from peftrec.training.trackers import trackers
-from peftrec.training.trainer import check_strategy, with_precision
+from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
 
 _runs_of_this_process = itertools.count()
 _UNWRITABLE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
@@ -60,6 +60,8 @@ def train_run(settings: Settings) -> RunOutcome:
             record = from_first(processes, lambda: _begin(settings, split, identity, run_directory))
             if record.status == "success":
                 return RunOutcome(run_directory, "success")
+            if processes.is_first:
+                explain_slow_precision(settings, device)
             with _recording_failure(record, run_directory):
                 _run(settings, split, device, record, run_directory, processes)
             wait_for_all(processes)

@@ -1,8 +1,10 @@
-"""The cached step with what comes before it: reading the states of a batch from the disk.
+"""The cached step with what comes before it: reading the states of a batch.
 
 The published data set reads one file a place and modality, all 13 states, and its loader stacks them; its own
-`__getitem__` runs here as it is. Ours gathers the seven states that are read, of each distinct item, from one array a
-modality. Both read in the training process, and files that were just written, so from the page cache.
+`__getitem__` runs here as it is, and there is no other way to train it on stored states. Ours gathers the seven states
+that are read, of each distinct item, from one array a modality: in memory where `hidden_states.placement` puts it
+there, which `auto` does whenever it fits, or on the disk. Both read in the training process, and files that were just
+written, so from the page cache.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ import numpy as np
 import torch
 
 from peftrec.hidden_states.arrays import ArrayRows, create_array
+from peftrec.hidden_states.placement import PlacementChoice, choose_placement, place
 from peftrec.hidden_states.rows import RowsOnDisk
+from peftrec.models.towers import Modality
 from peftrec.strategies.iisan import IISAN
 from published import our_models, their_models
 from published.alternating import Comparison, Prepared
@@ -22,11 +26,11 @@ from published.steps import NUM_STATES
 from published.workload import Workload
 
 _NUM_READ = 7
-_FOLDERS = {"text": ("bert_outputs", "bert"), "image": ("vit_outputs", "vit")}
+_FOLDERS: dict[Modality, tuple[str, str]] = {"text": ("bert_outputs", "bert"), "image": ("vit_outputs", "vit")}
 
 
-def cached_step_from_disk(bench: Bench) -> Comparison:
-    """Compare steps of IISAN from the users of a batch to updated weights, states on the disk."""
+def cached_step_with_reading(bench: Bench, *, placement: PlacementChoice) -> Comparison:
+    """Compare steps of IISAN from the users of a batch to updated weights, states as each program keeps them."""
     work = bench.work
     order = work.order(work.shape.batch_size)[: bench.num_warm + bench.num_pairs]
     with TemporaryDirectory() as name:
@@ -37,7 +41,7 @@ def cached_step_from_disk(bench: Bench) -> Comparison:
             their_models.cached_model(bench.code("Code_Cached"), work.popularity()), bench.device
         )
         module = our_models.assemble(IISAN(states="store"), our_models.towers_of(work.shape), work)
-        module.recommender.item_encoder.read_from(our_models.StatesInMemory(rows))
+        module.recommender.item_encoder.read_from(_as_kept(rows, placement, bench.device))
         ours = our_models.Training(module, bench.device)
 
         def their_step(users: np.ndarray) -> None:
@@ -51,11 +55,11 @@ def cached_step_from_disk(bench: Bench) -> Comparison:
         return bench.compare(prepare)
 
 
-def _write_states(folder: Path, work: Workload, order: Sequence[np.ndarray]) -> dict[str, RowsOnDisk]:
+def _write_states(folder: Path, work: Workload, order: Sequence[np.ndarray]) -> dict[Modality, RowsOnDisk]:
     """Write the states of the items of `order` in both layouts; ours has room for all items."""
     items = np.unique(np.concatenate([work.batch(users, content=False).items.items.numpy() for users in order]))
     generator = torch.Generator().manual_seed(0)
-    found = {}
+    found: dict[Modality, RowsOnDisk] = {}
     for modality, (subfolder, prefix) in _FOLDERS.items():
         (folder / subfolder).mkdir()
         path = folder / f"{modality}.npy"
@@ -67,6 +71,15 @@ def _write_states(folder: Path, work: Workload, order: Sequence[np.ndarray]) -> 
             array.write(np.array([item]), states[None, ::2].numpy())
         found[modality] = RowsOnDisk(array)
     return found
+
+
+def _as_kept(
+    rows: dict[Modality, RowsOnDisk], placement: PlacementChoice, device: torch.device
+) -> our_models.GivenStates:
+    """Put the states where a run would."""
+    num_bytes = sum(found.array.header.file_bytes for found in rows.values())
+    chosen = choose_placement(placement, num_bytes, device)
+    return our_models.GivenStates({name: place(found, chosen, device) for name, found in rows.items()})
 
 
 def _their_data_set(bench: Bench, folder: Path) -> torch.utils.data.Dataset:
