@@ -15,7 +15,7 @@ from peftrec.planning.workloads import read_workload
 from peftrec.settings import Settings
 from peftrec.training.assembly import prepare_data
 from peftrec.training.item_side import load_content
-from peftrec.training.probe import ATTENTION_ON_CPU
+from peftrec.training.probe import UNCOUNTED_BY_TORCH
 from peftrec.training.stored_states import provide_store
 from small_models import WIDTH
 from small_plans import settings_of
@@ -50,7 +50,7 @@ def test_building_encodes_every_item_once(tmp_path: Path) -> None:
     split = prepare_data(settings)
     content = load_content(settings, split.items, keep_bytes=2**20)
     towers = settings.towers.load(seed=1)
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as counted:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as counted:
         for item in range(len(split.items)):
             towers(content.batch(torch.tensor([item]).numpy()))
     plan = planned(settings, rate=2.0)

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 from peftrec.models.side_alignment import StateAlignment
 from peftrec.models.side_blocks import BlockLayer, Dense, LayerBuilder
-from peftrec.models.side_steps import InterStep, IntraStep
+from peftrec.models.side_steps import GATE_TEMPERATURE, InterStep, IntraStep
 from peftrec.models.towers import Modality
 
-GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 _BLOCK_STD = 0.01  # published initialisation
 
 Branch = Literal["image", "text", "inter"]
@@ -83,31 +82,30 @@ class SideTower(nn.Module):
     def intra(self, states: list[Tensor], first: Tensor | None) -> Float[Tensor, "item hidden"]:
         """Run over one modality's states, lowest first; `first` is the state before them (zeros where None)."""
         previous = torch.zeros_like(states[0]) if first is None else first
-        for block, state, gate in zip(self.blocks, states, self._open_gates(), strict=True):
-            if gate is None:
+        for block, state, logit in zip(self.blocks, states, self._logits(), strict=True):
+            if logit is None:
                 previous = block(previous + state)
             elif self._steps_by_hand():
-                previous = IntraStep.apply(previous, state, gate, *block.weights())  # type: ignore[operator, no-untyped-call]
+                previous = IntraStep.apply(previous, state, logit, *block.weights())  # type: ignore[operator, no-untyped-call]
             else:
-                previous = block(torch.lerp(previous, state, gate))
+                previous = block(torch.lerp(previous, state, torch.sigmoid(logit / GATE_TEMPERATURE)))
         return previous
 
     def inter(self, image: list[Tensor], text: list[Tensor]) -> Float[Tensor, "item hidden"]:
         """Run over both modalities' states; the state before them is zeros."""
         previous = torch.zeros_like(image[0])
-        for block, image_state, text_state, gate in zip(self.blocks, image, text, self._open_gates(), strict=True):
-            if gate is None:
+        for block, image_state, text_state, logit in zip(self.blocks, image, text, self._logits(), strict=True):
+            if logit is None:
                 previous = block(previous + image_state + text_state)
             elif self._steps_by_hand():
-                previous = InterStep.apply(previous, image_state, text_state, gate, *block.weights())  # type: ignore[operator, no-untyped-call]
+                previous = InterStep.apply(previous, image_state, text_state, logit, *block.weights())  # type: ignore[operator, no-untyped-call]
             else:
+                gate = torch.sigmoid(logit / GATE_TEMPERATURE)
                 previous = block(previous + torch.lerp(text_state, image_state, gate))
         return previous
 
-    def _open_gates(self) -> Sequence[Tensor | None]:
-        if self.gates is None:
-            return [None] * len(self.blocks)
-        return torch.sigmoid(self.gates / GATE_TEMPERATURE).unbind()
+    def _logits(self) -> Sequence[Tensor | None]:
+        return [None] * len(self.blocks) if self.gates is None else self.gates.unbind()
 
     def _steps_by_hand(self) -> bool:
         return all(block.fits_steps for block in self.blocks)

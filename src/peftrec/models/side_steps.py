@@ -1,8 +1,13 @@
 """The side network's two recurrences as single autograd steps: mixture and block together, backward by hand.
 
-They compute what `SideTower` spells out in plain operations (tests hold values and gradients together), for relu, and
-walk the memory fewer times between the matrix products. Under autocast the products take its type and everything
-between blocks stays as it is, as autocast would have it.
+They compute what `SideTower` spells out in plain operations (tests hold values and gradients together), for relu. They
+walk the memory fewer times between the matrix products, and keep of a block only its input and its bottleneck: a gate
+gets its gradient at its logit, where
+
+    d(mixture) / d(logit) = (state - mixture) gate / 0.1
+
+needs no more, and holds where the gate is shut or open to the last bit. Under autocast the products take its type and
+everything between blocks stays as it is, as autocast would have it.
 """
 
 from typing import Any
@@ -10,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 
 
 def product_dtype(states: Tensor) -> torch.dtype:
@@ -20,15 +27,15 @@ def product_dtype(states: Tensor) -> torch.dtype:
 
 def _block(
     mixed: Tensor, dtype: torch.dtype, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor
-) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Return the block's output, and what its backward pass needs, in the type of the products."""
-    low, low_down, low_up = mixed.to(dtype), down.to(dtype), up.to(dtype)
-    hidden = torch.addmm(down_bias.to(dtype), low, low_down.t()).relu_()
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return the block's output, and what its backward pass needs besides its input, in the type of the products."""
+    low_down, low_up = down.to(dtype), up.to(dtype)
+    hidden = torch.addmm(down_bias.to(dtype), mixed.to(dtype), low_down.t()).relu_()
     if dtype == mixed.dtype:
         output = torch.add(mixed, up_bias).addmm_(hidden, low_up.t())
     else:
         output = mixed + torch.addmm(up_bias.to(dtype), hidden, low_up.t())
-    return output, (low, hidden, low_down, low_up)
+    return output, (hidden, low_down, low_up)
 
 
 def _block_backward(
@@ -38,7 +45,7 @@ def _block_backward(
     whole, low = gradient.dtype, gradient.to(hidden.dtype)
     inner = torch.ops.aten.threshold_backward(low @ up, hidden, 0)
     weights = (
-        (inner.t() @ mixed).to(whole),
+        (inner.t() @ mixed.to(inner.dtype)).to(whole),
         inner.sum(0, dtype=whole),
         (low.t() @ hidden).to(whole),
         gradient.sum(0),
@@ -53,43 +60,45 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 
 
 class IntraStep(torch.autograd.Function):
-    """block(previous + gate (state - previous))."""
+    """block(previous + gate (state - previous)), gate = sigmoid(logit / 0.1)."""
 
     @staticmethod
-    def forward(ctx: Any, previous: Tensor, state: Tensor, gate: Tensor, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, previous: Tensor, state: Tensor, logit: Tensor, *weights: Tensor) -> Tensor:
+        gate = torch.sigmoid(logit / GATE_TEMPERATURE)
         mixed = torch.lerp(previous, state, gate)
         output, needed = _block(mixed, product_dtype(mixed), *weights)
-        ctx.save_for_backward(previous, state, gate, *needed)
+        ctx.save_for_backward(mixed, state, gate, *needed)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        previous, state, gate, mixed, hidden, down, up = ctx.saved_tensors
+        mixed, state, gate, hidden, down, up = ctx.saved_tensors
         to_mixed, to_weights = _block_backward(gradient, mixed, hidden, down, up)
-        to_gate = _dot(to_mixed, state) - _dot(to_mixed, previous)
+        to_logit = (_dot(to_mixed, state) - _dot(to_mixed, mixed)) * gate / GATE_TEMPERATURE
         to_state = to_mixed * gate if ctx.needs_input_grad[1] else None
         to_previous = to_mixed.mul_(1 - gate) if ctx.needs_input_grad[0] else None
-        return to_previous, to_state, to_gate, *to_weights
+        return to_previous, to_state, to_logit, *to_weights
 
 
 class InterStep(torch.autograd.Function):
     """block(previous + text + gate (image - text)); a state needs a gradient where it was aligned."""
 
     @staticmethod
-    def forward(ctx: Any, previous: Tensor, image: Tensor, text: Tensor, gate: Tensor, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, previous: Tensor, image: Tensor, text: Tensor, logit: Tensor, *weights: Tensor) -> Tensor:
+        gate = torch.sigmoid(logit / GATE_TEMPERATURE)
         mixed = torch.lerp(text, image, gate).add_(previous)
         output, needed = _block(mixed, product_dtype(mixed), *weights)
-        ctx.save_for_backward(image, text, gate, *needed)
+        ctx.save_for_backward(mixed, image, text, gate, *needed)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        image, text, gate, mixed, hidden, down, up = ctx.saved_tensors
+        mixed, image, text, gate, hidden, down, up = ctx.saved_tensors
         to_mixed, to_weights = _block_backward(gradient, mixed, hidden, down, up)
-        to_gate = _dot(to_mixed, image) - _dot(to_mixed, text)
+        to_logit = (_dot(to_mixed, image) - _dot(to_mixed, text)) * gate * (1 - gate) / GATE_TEMPERATURE
         to_previous = to_mixed if ctx.needs_input_grad[0] else None
         to_image = to_mixed * gate if ctx.needs_input_grad[1] else None
         to_text = to_mixed * (1 - gate) if ctx.needs_input_grad[2] else None
-        return to_previous, to_image, to_text, to_gate, *to_weights
+        return to_previous, to_image, to_text, to_logit, *to_weights

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from peftrec.planning.batches import BatchShape, Workload
 from peftrec.planning.valueless import StoredStates, give_storage, valueless_items
 from peftrec.settings import Settings
-from peftrec.training.probe import ATTENTION_ON_CPU
+from peftrec.training.probe import UNCOUNTED_BY_TORCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,6 @@ def _operations_an_item(settings: Settings, stored: StoredStates, workload: Work
     mode = FakeTensorMode()
     give_storage(stored.towers, mode)
     shape = BatchShape(num_users=0, num_items=1, num_words=max(1, round(workload.title_words)))
-    with mode, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as operations:
+    with mode, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as operations:
         stored.towers.eval().states(valueless_items(settings, shape), dict(stored.indices))
     return operations.get_total_flops()

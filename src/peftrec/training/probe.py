@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,14 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import storage_key, tensor_bytes
 
-ATTENTION_ON_CPU = {
+
+def _product_operations(_: Sequence[int], left: Sequence[int], right: Sequence[int], **_rest: object) -> int:
+    return 2 * prod(left) * right[-1]
+
+
+UNCOUNTED_BY_TORCH = {
+    torch.ops.aten.addmm_: _product_operations,
+    torch.ops.aten.baddbmm_: _product_operations,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **_rest: sdpa_flop_count(
         query, key, value
     ),
@@ -26,7 +34,7 @@ ATTENTION_ON_CPU = {
         sdpa_backward_flop_count(grad, query, key, value)
     ),
 }
-"""Operations by shapes; torch itself counts the fused attention of CUDA alone."""
+"""Operations by shapes; torch itself counts the fused attention of CUDA alone, and no product in place."""
 
 
 class AdaptationError(RuntimeError):
@@ -80,7 +88,7 @@ def observe_step(
         kept.add(box := _Kept(tensor))
         return box
 
-    counter = FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU)
+    counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH)
     counter.mod_tracker = _NoModules()  # type: ignore[assignment]
     with counter as operations:
         observed = torch.autograd.graph.saved_tensors_hooks(keep, lambda box: box.tensor)
