@@ -31,6 +31,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"peftrec {__version__}\n"
 
 
+def test_the_module_is_the_command() -> None:
+    found = subprocess.run([sys.executable, "-m", "peftrec", "--version"], check=True, capture_output=True, text=True)
+    assert found.stdout == f"peftrec {__version__}\n"
+
+
 @pytest.mark.parametrize(("verb", "answer"), [("trian", "did you mean train?"), ("xyz", "choose one of train,")])
 def test_unknown_verb_names_the_nearest(verb: str, answer: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([verb]) == 2

@@ -61,7 +61,3 @@ def usage() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items())
     return f"usage: peftrec VERB [arguments]\n\n{verbs}\n\n`peftrec VERB --help` says more; `peftrec --version`."
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -109,7 +109,7 @@ def test_local_negatives_are_fewer_and_decide_the_result(tmp_path: Path) -> None
 def test_a_run_may_go_on_with_other_devices(tmp_path: Path) -> None:
     """A kill loses the epoch that it fell into, and two processes resume where one was."""
     whole = train(tmp_path / "whole", "strategy=id", "trainer.max_epochs=6")
-    command = [sys.executable, "-m", "peftrec.cli", "train", *SMALL, "strategy=id", "trainer.max_epochs=6"]
+    command = [sys.executable, "-m", "peftrec", "train", *SMALL, "strategy=id", "trainer.max_epochs=6"]
     process = subprocess.Popen([*command, f"runs_dir={tmp_path / 'killed'}"], stdout=subprocess.DEVNULL)
     wait_until(lambda: any(read_record(file).epochs for file in (tmp_path / "killed").rglob("record.json")))
     process.kill()
@@ -134,7 +134,7 @@ def test_a_failure_of_any_process_ends_the_run(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.slow
 def test_a_step_of_slurm_is_joined(tmp_path: Path) -> None:
     """What srun does: the same command in every process, which finds its place in Slurm's variables."""
-    command = [sys.executable, "-m", "peftrec.cli", "train", *SMALL, "strategy=id", "trainer.devices=2"]
+    command = [sys.executable, "-m", "peftrec", "train", *SMALL, "strategy=id", "trainer.devices=2"]
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "localhost"}
     step |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NTASKS": "2"}
     tasks = [
@@ -157,7 +157,7 @@ def test_a_step_of_slurm_is_joined(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_gives_a_job_its_processes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "peftrec.cli", "train", "-m", *SMALL, "strategy=id,frozen", "trainer.devices=2"]
+    command = [sys.executable, "-m", "peftrec", "train", "-m", *SMALL, "strategy=id,frozen", "trainer.devices=2"]
     done = subprocess.run([*command, f"runs_dir={tmp_path}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (sweep,) = tmp_path.rglob("sweep.json")
@@ -169,7 +169,7 @@ def test_a_sweep_gives_a_job_its_processes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_the_processes_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "peftrec.cli", "train", *SMALL, "strategy=id", "trainer.devices=2"]
+    command = [sys.executable, "-m", "peftrec", "train", *SMALL, "strategy=id", "trainer.devices=2"]
     process = subprocess.Popen(
         [*command, "trainer.max_epochs=1000", "evaluation.patience=1000", f"runs_dir={tmp_path}"],
         stdout=subprocess.DEVNULL,

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 120
 
 
 def command(runs_dir: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "peftrec.cli", "train", *arguments, *SMALL, f"runs_dir={runs_dir}"]
+    return [sys.executable, "-m", "peftrec", "train", *arguments, *SMALL, f"runs_dir={runs_dir}"]
 
 
 def run_whole(runs_dir: Path, *arguments: str) -> None:

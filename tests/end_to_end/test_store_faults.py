@@ -359,7 +359,7 @@ def test_a_disk_that_is_really_full(tiny_disk: Path, monkeypatch: pytest.MonkeyP
 def test_the_command_resumes_what_was_killed(tmp_path: Path) -> None:
     def command(directory: Path) -> list[str]:
         arguments = ("data.num_items=2000", "trainer.accelerator=cpu", f"hidden_states.directory={directory}")
-        return [sys.executable, "-m", "peftrec.cli", "cache", "build", *arguments]
+        return [sys.executable, "-m", "peftrec", "cache", "build", *arguments]
 
     def stored(directory: Path) -> dict[str, bytes]:
         (folder,) = directory.iterdir()

@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 )
 def test_jobs_end_with_the_sweep(number: signal.Signals, status: int, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    command = [sys.executable, "-m", "peftrec.cli", "train", "-m", *BASE, "seed=6"]
+    command = [sys.executable, "-m", "peftrec", "train", "-m", *BASE, "seed=6"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sweep:
         pid_file = tmp_path / "runs/pid-6"
         wait_until(lambda: pid_file.exists() and pid_file.read_text())

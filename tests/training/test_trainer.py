@@ -155,7 +155,7 @@ def test_everything_in_bfloat16_trains_and_is_scored_again(strategy: str, tmp_pa
 @pytest.mark.slow
 def test_a_compiled_run_trains_alike_and_is_scored_without_the_compiler(tmp_path: Path) -> None:
     """In processes of their own: the compiler cannot read code that checks shapes."""
-    command = [sys.executable, "-m", "peftrec.cli", "train", "strategy=id", "data.num_users=64", "data.num_items=100"]
+    command = [sys.executable, "-m", "peftrec", "train", "strategy=id", "data.num_users=64", "data.num_items=100"]
     changes = ["trainer.max_epochs=2", "trainer.accelerator=cpu", "user_encoder.dropout=0.0"]
     for folder, compiles in (("plain", "false"), ("compiled", "true")):
         last = [f"trainer.compile={compiles}", f"runs_dir={tmp_path / folder}"]

@@ -1,0 +1,7 @@
+"""`python -m peftrec`: the command line, for an interpreter whose scripts are not on the path."""
+
+import sys
+
+from peftrec.cli import main
+
+sys.exit(main())
