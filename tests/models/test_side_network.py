@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -347,3 +349,29 @@ def test_alignment_is_introduced_too() -> None:
     introduced = {id(parameter) for parameter in network.introduced()}
     assert network.alignment is not None
     assert {id(parameter) for parameter in network.alignment.parameters()} <= introduced
+
+
+_COMPILED = """
+import copy, torch
+from functools import partial
+from peftrec.models.side_network import SideBlock, SideNetwork, SideTower
+
+torch.manual_seed(0)
+block = partial(SideBlock, bottleneck=5)
+branches = {name: SideTower(7, num_blocks=3, block=block, embedding_dim=4) for name in ("image", "text", "inter")}
+plain = SideNetwork(branches, embedding_dim=4)
+compiled = copy.deepcopy(plain)
+compiled.compile(fullgraph=True, dynamic=True, backend="aot_eager")
+for num_items in (6, 9):
+    states = {name: torch.randn(num_items, 3, 7) for name in ("image", "text")}
+    for network in (plain, compiled):
+        network(states).square().sum().backward()
+for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+    torch.testing.assert_close(one.grad, other.grad, msg=name)
+    assert one.grad.abs().max() > 0, name
+"""
+
+
+def test_the_compiler_reads_the_network_as_one_graph() -> None:
+    """In a process of its own: the compiler cannot read code that checks shapes."""
+    subprocess.run([sys.executable, "-c", _COMPILED], check=True)

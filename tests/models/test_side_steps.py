@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from peftrec.models.side_steps import GATE_TEMPERATURE, InterStep, IntraStep, product_dtype
+from peftrec.models.side_steps import InterStep, IntraStep, product_dtype
 from peftrec.training.probe import UNCOUNTED_BY_TORCH
 
 ITEMS, HIDDEN, BOTTLENECK = 5, 4, 3
@@ -14,11 +14,6 @@ ITEMS, HIDDEN, BOTTLENECK = 5, 4, 3
 def random(*shape: int, seed: int, needs_gradient: bool = True) -> Tensor:
     values = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return values.requires_grad_(needs_gradient)
-
-
-def random_logit() -> Tensor:
-    """A gate's logit, of the size of the temperature."""
-    return (random(seed=3) * GATE_TEMPERATURE).detach().requires_grad_()
 
 
 def weights() -> list[Tensor]:
@@ -34,7 +29,7 @@ def weights() -> list[Tensor]:
 def test_gradients_of_the_intra_step(is_first: bool) -> None:
     previous = random(ITEMS, HIDDEN, seed=0, needs_gradient=not is_first)
     state = random(ITEMS, HIDDEN, seed=1, needs_gradient=False)
-    logit = random_logit()
+    logit = random(seed=3)
     assert torch.autograd.gradcheck(IntraStep.apply, (previous, state, logit, *weights()))
 
 
@@ -42,7 +37,7 @@ def test_gradients_of_the_intra_step(is_first: bool) -> None:
 def test_gradients_of_the_inter_step(is_first: bool) -> None:
     previous = random(ITEMS, HIDDEN, seed=0, needs_gradient=not is_first)
     image, text = (random(ITEMS, HIDDEN, seed=seed, needs_gradient=False) for seed in (1, 2))
-    logit = random_logit()
+    logit = random(seed=3)
     assert torch.autograd.gradcheck(InterStep.apply, (previous, image, text, logit, *weights()))
 
 
@@ -51,18 +46,18 @@ def test_gradients_of_the_inter_step_towards_aligned_states(aligned: str) -> Non
     previous = random(ITEMS, HIDDEN, seed=0)
     image = random(ITEMS, HIDDEN, seed=1, needs_gradient=aligned != "text")
     text = random(ITEMS, HIDDEN, seed=2, needs_gradient=aligned != "image")
-    assert torch.autograd.gradcheck(InterStep.apply, (previous, image, text, random_logit(), *weights()))
+    assert torch.autograd.gradcheck(InterStep.apply, (previous, image, text, random(seed=3), *weights()))
 
 
 def test_gradients_of_the_intra_step_towards_its_state() -> None:
     previous, state = random(ITEMS, HIDDEN, seed=0), random(ITEMS, HIDDEN, seed=1)
-    assert torch.autograd.gradcheck(IntraStep.apply, (previous, state, random_logit(), *weights()))
+    assert torch.autograd.gradcheck(IntraStep.apply, (previous, state, random(seed=3), *weights()))
 
 
 def test_steps_leave_their_inputs_alone() -> None:
     previous = random(ITEMS, HIDDEN, seed=0)
     image, text = (random(ITEMS, HIDDEN, seed=seed) for seed in (1, 2))
-    logit, all_weights = random_logit(), weights()
+    logit, all_weights = random(seed=3), weights()
     inputs = [previous, image, text, logit, *all_weights]
     before = [tensor.detach().clone() for tensor in inputs]
     for step, states in ((IntraStep, [image]), (InterStep, [image, text])):
@@ -79,7 +74,7 @@ Step = type[IntraStep] | type[InterStep]
 
 def plainly(step: Step, previous: Tensor, image: Tensor, text: Tensor, logit: Tensor, *block: Tensor) -> Tensor:
     """The same in plain operations."""
-    gate = torch.sigmoid(logit / GATE_TEMPERATURE)
+    gate = torch.sigmoid(logit)
     mixture = torch.lerp(previous, image, gate) if step is IntraStep else previous + torch.lerp(text, image, gate)
     down, down_bias, up, up_bias = block
     hidden = nn.functional.linear(mixture, down, down_bias).relu()
@@ -114,7 +109,7 @@ def test_every_product_is_counted(step: Step) -> None:
     for function in (plainly, by_hand):
         tensors = [random(ITEMS, HIDDEN, seed=0), *(random(ITEMS, HIDDEN, seed=seed).detach() for seed in (1, 2))]
         with FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as counter:
-            function(step, *tensors, random_logit(), *weights()).sum().backward()
+            function(step, *tensors, random(seed=3), *weights()).sum().backward()
         counts.append(counter.get_total_flops())
     one_product = 2 * ITEMS * HIDDEN * BOTTLENECK
     assert counts == [6 * one_product] * 2  # two forward, and backward twice as many
@@ -124,7 +119,7 @@ def test_every_product_is_counted(step: Step) -> None:
 def test_steps_under_autocast_are_those_of_plain_operations(step: Step) -> None:
     previous, image, text = (random(64, 32, seed=seed).detach().float() for seed in (0, 1, 2))
     shapes = ((16, 32), (16,), (32, 16), (32,))
-    tensors = [random_logit(), *(random(*shape, seed=10 + at) for at, shape in enumerate(shapes))]
+    tensors = [random(seed=3), *(random(*shape, seed=10 + at) for at, shape in enumerate(shapes))]
     results = []
     for function in (plainly, by_hand):
         given = [tensor.detach().float().requires_grad_() for tensor in tensors]

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from peftrec.models.side_alignment import StateAlignment
 from peftrec.models.side_blocks import BlockLayer, Dense, LayerBuilder
-from peftrec.models.side_steps import GATE_TEMPERATURE, InterStep, IntraStep
+from peftrec.models.side_steps import InterStep, IntraStep
 from peftrec.models.towers import Modality
 
+GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 _BLOCK_STD = 0.01  # published initialisation
 
 Branch = Literal["image", "text", "inter"]
@@ -88,7 +89,7 @@ class SideTower(nn.Module):
             elif self._steps_by_hand():
                 previous = IntraStep.apply(previous, state, logit, *block.weights())  # type: ignore[operator, no-untyped-call]
             else:
-                previous = block(torch.lerp(previous, state, torch.sigmoid(logit / GATE_TEMPERATURE)))
+                previous = block(torch.lerp(previous, state, torch.sigmoid(logit)))
         return previous
 
     def inter(self, image: list[Tensor], text: list[Tensor]) -> Float[Tensor, "item hidden"]:
@@ -100,12 +101,12 @@ class SideTower(nn.Module):
             elif self._steps_by_hand():
                 previous = InterStep.apply(previous, image_state, text_state, logit, *block.weights())  # type: ignore[operator, no-untyped-call]
             else:
-                gate = torch.sigmoid(logit / GATE_TEMPERATURE)
+                gate = torch.sigmoid(logit)
                 previous = block(previous + torch.lerp(text_state, image_state, gate))
         return previous
 
     def _logits(self) -> Sequence[Tensor | None]:
-        return [None] * len(self.blocks) if self.gates is None else self.gates.unbind()
+        return [None] * len(self.blocks) if self.gates is None else (self.gates / GATE_TEMPERATURE).unbind()
 
     def _steps_by_hand(self) -> bool:
         return all(block.fits_steps for block in self.blocks)

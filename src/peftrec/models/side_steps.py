@@ -4,7 +4,7 @@ They compute what `SideTower` spells out in plain operations (tests hold values 
 walk the memory fewer times between the matrix products, and keep of a block only its input and its bottleneck: a gate
 gets its gradient at its logit, where
 
-    d(mixture) / d(logit) = (state - mixture) gate / 0.1
+    d(mixture) / d(logit) = (state - mixture) gate        gate = sigmoid(logit)
 
 needs no more, and holds where the gate is shut or open to the last bit. Under autocast the products take its type and
 everything between blocks stays as it is, as autocast would have it.
@@ -15,8 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 
 
 def product_dtype(states: Tensor) -> torch.dtype:
@@ -60,11 +58,11 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 
 
 class IntraStep(torch.autograd.Function):
-    """block(previous + gate (state - previous)), gate = sigmoid(logit / 0.1)."""
+    """block(previous + gate (state - previous))."""
 
     @staticmethod
     def forward(ctx: Any, previous: Tensor, state: Tensor, logit: Tensor, *weights: Tensor) -> Tensor:
-        gate = torch.sigmoid(logit / GATE_TEMPERATURE)
+        gate = torch.sigmoid(logit)
         mixed = torch.lerp(previous, state, gate)
         output, needed = _block(mixed, product_dtype(mixed), *weights)
         ctx.save_for_backward(mixed, state, gate, *needed)
@@ -75,7 +73,7 @@ class IntraStep(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         mixed, state, gate, hidden, down, up = ctx.saved_tensors
         to_mixed, to_weights = _block_backward(gradient, mixed, hidden, down, up)
-        to_logit = (_dot(to_mixed, state) - _dot(to_mixed, mixed)) * gate / GATE_TEMPERATURE
+        to_logit = (_dot(to_mixed, state) - _dot(to_mixed, mixed)) * gate
         to_state = to_mixed * gate if ctx.needs_input_grad[1] else None
         to_previous = to_mixed.mul_(1 - gate) if ctx.needs_input_grad[0] else None
         return to_previous, to_state, to_logit, *to_weights
@@ -86,7 +84,7 @@ class InterStep(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, previous: Tensor, image: Tensor, text: Tensor, logit: Tensor, *weights: Tensor) -> Tensor:
-        gate = torch.sigmoid(logit / GATE_TEMPERATURE)
+        gate = torch.sigmoid(logit)
         mixed = torch.lerp(text, image, gate).add_(previous)
         output, needed = _block(mixed, product_dtype(mixed), *weights)
         ctx.save_for_backward(mixed, image, text, gate, *needed)
@@ -97,7 +95,7 @@ class InterStep(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         mixed, image, text, gate, hidden, down, up = ctx.saved_tensors
         to_mixed, to_weights = _block_backward(gradient, mixed, hidden, down, up)
-        to_logit = (_dot(to_mixed, image) - _dot(to_mixed, text)) * gate * (1 - gate) / GATE_TEMPERATURE
+        to_logit = (_dot(to_mixed, image) - _dot(to_mixed, text)) * gate * (1 - gate)
         to_previous = to_mixed if ctx.needs_input_grad[0] else None
         to_image = to_mixed * gate if ctx.needs_input_grad[1] else None
         to_text = to_mixed * (1 - gate) if ctx.needs_input_grad[2] else None
