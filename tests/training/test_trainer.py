@@ -9,11 +9,14 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
 from peftrec.errors import SettingsError
+from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.processes import Processes
 from peftrec.results.record import read_record
 from peftrec.training import trainer
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
+from peftrec.training.restoring import restore_run
+from peftrec.training.scoring import rank_users
 from peftrec.training.session import evaluate_run, train_run
 from peftrec.training.trainer import (
     check_strategy,
@@ -150,6 +153,17 @@ def test_everything_in_bfloat16_trains_and_is_scored_again(strategy: str, tmp_pa
     assert record.efficiency.exact_bytes is not None
     assert record.parameters is not None
     assert record.efficiency.exact_bytes.parameters == 2 * record.parameters.total
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_validation_ranks_in_float32_as_the_test_does(precision: str, tmp_path: Path) -> None:
+    """Lightning runs validation steps under autocast: scores of eight bits would tie with each other."""
+    outcome = train_run(small_settings(tmp_path, "id", trainer={"precision": precision, "max_epochs": 2}))
+    run = restore_run(outcome.run_directory)
+    chosen = next(epoch for epoch in run.record.epochs if epoch.epoch == run.record.chosen_epoch)
+    length = run.split.sequence_length
+    ranked = rank_users(run.module, run.split.validation, sequence_length=length, block=64)
+    assert chosen.validation == pytest.approx(ranking_metrics(ranked.ranks, ranked.is_unreachable), abs=1e-6)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The one LightningModule: every strategy, user encoder and objective trains and is evaluated by this loop."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -166,7 +166,7 @@ class RecommenderModule(LightningModule):
         order = self.content.encoding_order(len(cast("Tensor", self.log_popularity)))
         chunks = np.array_split(order, range(_CATALOGUE_BATCH, len(order), _CATALOGUE_BATCH))
         own = chunks[self.processes.share(len(chunks))] or chunks[:1]  # who has none still takes part, with no rows
-        with self._without_compiler():
+        with self._as_for_scoring():
             rows = torch.cat([self.recommender.embed(self.content.batch(items).to(self.device)) for items in own])
         if self.processes.are_several:
             sizes = tuple(sum(map(len, chunks[part])) for part in self.processes.shares(len(chunks)))
@@ -177,13 +177,18 @@ class RecommenderModule(LightningModule):
 
     def rank_block(self, catalogue: Float[Tensor, "candidate dim"], batch: RankingBatch) -> None:
         """Rank a block of users and keep the outcome in `ranks`."""
-        with self._without_compiler():
+        with self._as_for_scoring():
             states = self.recommender.user_encoder(catalogue[batch.sequences], batch.mask)[:, -1]
-        ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.schedule.mask_history)
+            ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.schedule.mask_history)
         self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
 
-    def _without_compiler(self) -> AbstractContextManager[Any]:
-        return torch.compiler.set_stance("force_eager") if self.schedule.compiles else nullcontext()
+    @contextmanager
+    def _as_for_scoring(self) -> Iterator[None]:
+        """Leave the compiler out, and autocast, under which Lightning runs validation steps: scores of eight bits tie,
+        and the epoch would be chosen by other ranks than the test's."""
+        eager = torch.compiler.set_stance("force_eager") if self.schedule.compiles else nullcontext()
+        with eager, torch.autocast(self.device.type, enabled=False):
+            yield
 
     def on_validation_epoch_start(self) -> None:
         self._catalogue = self.encode_catalogue()
