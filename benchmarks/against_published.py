@@ -8,7 +8,8 @@ are imported as they are, its commit is printed. Both sides get the same users i
 shape with random weights, and random pictures and states. They differ where the methods do: the published code encodes
 every place of every user (padding included), pads titles to 30 tokens and trains in float16 on CUDA; ours encodes each
 distinct item of a batch once, pads to the batch's longest title and trains in bfloat16. Loaders are left out on both
-sides. On a CPU both compute in float32, but for the row that says otherwise.
+sides, but for two rows that read stored states as a run does. On a CPU both compute in float32, but for the row that
+says otherwise.
 
 The published code was written for torch 1.13 and transformers 4.20 and runs here on the installed versions. Its ViT is
 rebuilt in the module layout that it names (`published/earlier_vit.py`); LoRA needs `loralib`. What still cannot run
