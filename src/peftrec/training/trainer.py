@@ -123,7 +123,7 @@ def with_precision(settings: Settings, device: torch.device) -> Settings:
 
 
 def explain_slow_precision(settings: Settings, device: torch.device) -> None:
-    """Say so where a CPU must emulate the chosen arithmetic: a step of cached IISAN took 16 times as long."""
+    """Say so where a CPU must emulate the chosen arithmetic: a step of cached IISAN took 12 to 16 times as long."""
     precision = settings.trainer.precision
     if device.type == "cpu" and precision.startswith("bf16") and not has_bfloat16_products():
         print(
