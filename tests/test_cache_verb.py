@@ -123,6 +123,15 @@ def test_prune_names_first_and_removes_on_demand(stores: Path, capsys: pytest.Ca
     assert not list(stores.iterdir())
 
 
+def test_a_store_is_known_from_inside_its_folder(
+    stores: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = stores / key_of().folder_name()
+    monkeypatch.chdir(whole)
+    assert run(capsys, "verify", ".") == (0, f"{whole}: whole, 0.0 MB\n", "")
+    assert "1 store in" in run(capsys, "list", ".")[1]
+
+
 def test_verify_of_a_folder_without_a_store_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "verify", str(tmp_path))
     assert status == 2

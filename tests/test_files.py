@@ -43,8 +43,10 @@ def test_what_killed_processes_left_is_swept_and_the_rest_is_not(tmp_path: Path)
         (tmp_path / f".file.{process_id}.partial").touch()
         (tmp_path / f".folder.{process_id}.partial").mkdir()
         (tmp_path / f".folder.{process_id}.partial" / "inside").touch()
+    (tmp_path / ".copy.tool.partial").touch()  # another program's
     remove_abandoned(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {f".file.{alive}.partial", f".folder.{alive}.partial"}
+    left = {f".file.{alive}.partial", f".folder.{alive}.partial", ".copy.tool.partial"}
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_a_folder_appears_whole_and_replaces_another(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def place_of(words: list[str]) -> Path:
     if folders:
         if len(words) > 1:
             raise UserError(f"{' '.join(words)}: give one folder of stores, or words of a configuration")
-        return Path(folders[0])
+        return Path(folders[0]).resolve()  # so that `.` inside a store has the store's name
     from peftrec.composition import compose_settings
 
     return Path(compose_settings(words).hidden_states.directory)

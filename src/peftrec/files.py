@@ -69,7 +69,10 @@ def partial_name(name: str) -> str:
 def remove_abandoned(directory: Path, name: str | None = None) -> None:
     """Remove what killed processes of this machine were writing in `directory`, only as `name` if that is given."""
     for partial in directory.glob(f".{'*' if name is None else escape(name)}.*.partial"):
-        process_id = int(partial.name.split(".")[-2])
+        writer = partial.name.split(".")[-2]
+        if not writer.isdecimal():  # another program's
+            continue
+        process_id = int(writer)
         if process_id != os.getpid() and psutil.pid_exists(process_id):
             continue
         if partial.is_dir():

@@ -7,7 +7,8 @@ HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N
 
   -m            every combination of comma-separated values, and the TPME of the set
   --json        the same figures as JSON, in base units
-  memory=24GiB  also find the largest batch that fits
+  memory=24GiB  also find the largest batch that fits, by the order of the first epoch; a store is planned where
+                hidden_states.placement=auto would put it in so much memory
   rate=400      also give seconds, at this many TFLOP/s
   users=N ...   in place of the data, which is then not read
 

@@ -10,7 +10,7 @@ from peftrec.errors import StoreError
 from peftrec.hidden_states.listing import find_stores, removable, remove
 from peftrec.hidden_states.locking import builder_lock
 from peftrec.hidden_states.paths import array_path, building_path, lock_path
-from small_stores import build, key_of, small_source
+from small_stores import build, file_bytes, key_of, small_source
 
 WHOLE, HALF, GROWING = key_of(), key_of("float16"), key_of(compute="bfloat16")
 
@@ -62,6 +62,18 @@ def test_each_is_what_it_is(directory: Path) -> None:
     assert found[growing].note == "40% computed; the same run resumes it"
     (alone,) = find_stores(directory / WHOLE.folder_name())
     assert alone == found[WHOLE.folder_name()]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"chunks": "all"}'])
+def test_progress_that_cannot_be_read_is_none_at_all(directory: Path, content: str) -> None:
+    growing = building_path(directory / GROWING.folder_name())
+    (growing / "finished-0.json").write_text(content)
+    (found,) = (store for store in find_stores(directory) if store.folder == growing)
+    assert (found.state, found.note) == ("abandoned", "0% computed; the same run resumes it")
+    build(directory, GROWING)
+    assert file_bytes(directory / GROWING.folder_name())["text.npy"]
+    build(directory / "again", GROWING)
+    assert file_bytes(directory / GROWING.folder_name()) == file_bytes(directory / "again" / GROWING.folder_name())
 
 
 def test_a_build_that_goes_on_names_its_builder(directory: Path) -> None:

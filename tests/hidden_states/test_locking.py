@@ -1,5 +1,7 @@
 """One holder at a time; the others wait, say for whom, and come after it."""
 
+import errno
+import fcntl
 import json
 import os
 import threading
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from peftrec.errors import StoreError
 from peftrec.hidden_states.locking import builder_lock, describe_holder, is_locked
 
 
@@ -26,6 +29,19 @@ def test_a_lock_file_of_a_dead_holder_holds_nothing(tmp_path: Path) -> None:
     assert not is_locked(path)
     with builder_lock(path, tmp_path / "store"):
         assert "gone" not in describe_holder(path)
+
+
+def test_a_file_system_without_locks_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "store.lock"
+    expected = r"store\.lock: .* no locks .*hidden_states\.directory=DIR"
+    with pytest.raises(StoreError, match=expected), builder_lock(path, tmp_path / "store"):
+        pass
+    with pytest.raises(StoreError, match="no locks"):
+        is_locked(path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "7"])

@@ -103,3 +103,30 @@ def test_what_is_taken_for_granted_is_said(tmp_path: Path) -> None:
     assert "device" not in caveats(accelerator="cpu")
     assert "without a device; stored states are planned on the device" in caveats(accelerator="gpu")
     assert "trainer.compile" in caveats(accelerator="cpu", compile=True)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "placement", "elsewhere"),
+    [("gpu", "host", "in the host's memory"), ("cpu", "disk", "on the disk")],
+)
+def test_a_store_that_leaves_less_than_half_is_planned_elsewhere(
+    tmp_path: Path, accelerator: str, placement: str, elsewhere: str
+) -> None:
+    """As `placement: auto` decides where a run starts."""
+
+    def planned(memory: int | None, placement: str = "auto") -> Plan:
+        settings = settings_of(
+            tmp_path,
+            "frozen_cached",
+            trainer={"accelerator": accelerator},
+            hidden_states={"placement": placement},
+        )
+        return plan_set({"": settings}, PlanRequest(size=SIZE, memory=memory)).plans[0]
+
+    store = planned(None).store
+    assert store is not None
+    with_room, without = planned(2 * store.num_bytes), planned(2 * store.num_bytes - 1)
+    assert with_room.peak_bytes == planned(None).peak_bytes
+    assert without.peak_bytes == planned(None, placement).peak_bytes != with_room.peak_bytes
+    assert elsewhere in "; ".join(without.caveats)
+    assert elsewhere not in "; ".join(with_room.caveats)

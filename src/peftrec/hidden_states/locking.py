@@ -1,5 +1,6 @@
 """One builder a store: a lock that the system takes back when its holder dies, and that says who holds it."""
 
+import errno
 import fcntl
 import json
 import os
@@ -9,10 +10,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from peftrec.errors import StoreError
+
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+"""What a file system without locks says, as some network mounts are."""
+
 
 @contextmanager
 def builder_lock(path: Path, store: Path) -> Iterator[None]:
-    """Hold the lock file `path` while `store` is built; wait for another builder, and say once which it is."""
+    """Hold the lock file `path` while `store` is built; wait for another builder, and say once which it is.
+
+    Raises StoreError where the file system has no locks.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _acquire(path, store)
     try:
@@ -29,7 +38,7 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _try(handle)
+        return not _try(handle, path)
     finally:
         os.close(handle)
 
@@ -46,7 +55,7 @@ def describe_holder(path: Path) -> str:
 def _acquire(path: Path, store: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        if not _try(handle):
+        if not _try(handle, path):
             print(f"waiting for {describe_holder(path)}, which builds {store}", file=sys.stderr)
             fcntl.flock(handle, fcntl.LOCK_EX)
         if _is_in_place(handle, path):
@@ -59,11 +68,18 @@ def _acquire(path: Path, store: Path) -> int:
     return handle
 
 
-def _try(handle: int) -> bool:
+def _try(handle: int, path: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise StoreError(
+            f"{path}: this file system has no locks ({error.strerror}), and two processes could build one store; set "
+            "hidden_states.directory=DIR to a folder on another"
+        ) from error
     return True
 
 

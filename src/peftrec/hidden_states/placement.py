@@ -1,6 +1,5 @@
 """Where a run keeps the states of its items: on the device, on the host, or on the disk, as they fit."""
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,7 @@ from peftrec.hidden_states.rows import RowsInMemory, RowsOnDisk, StateRows
 Placement = Literal["device", "host", "disk"]
 PlacementChoice = Literal["auto", "device", "host", "disk"]
 
-_SHARE = 0.5
+AUTO_SHARE = 0.5
 """Part of the free memory that `auto` gives to states; model, activations and the page cache need the rest."""
 
 
@@ -34,7 +33,7 @@ def choose_placement(choice: PlacementChoice, num_bytes: int, device: torch.devi
             )
         return choice
     places: tuple[Placement, ...] = ("device", "host") if device.type != "cpu" else ("host",)
-    return next((found for found in places if num_bytes <= _SHARE * room[found]), "disk")
+    return next((found for found in places if num_bytes <= AUTO_SHARE * room[found]), "disk")
 
 
 def place(rows: RowsOnDisk, placement: Placement, device: torch.device) -> StateRows:
@@ -53,14 +52,26 @@ def free_device_memory(device: torch.device) -> int:
 def free_host_memory() -> int:
     """Return the bytes that are free on the host, within the limit of this process's control group."""
     free = psutil.virtual_memory().available
-    limit = _group_limit()
+    limit = group_limit()
     return free if limit is None else min(free, max(0, limit - psutil.Process().memory_info().rss))
 
 
-def _group_limit() -> int | None:
-    """Return the memory limit that a batch system or container set (Linux control groups, version 2)."""
-    membership = Path("/proc/self/cgroup")
-    own = re.search(r"^0::/(.*)$", membership.read_text() if membership.exists() else "", re.MULTILINE)
-    files = [Path("/sys/fs/cgroup", group, "memory.max") for group in ("", own[1] if own else "")]
-    limits = [text for file in files if file.exists() and (text := file.read_text().strip()) != "max"]
-    return min(map(int, limits), default=None)
+def group_limit(membership: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the memory limit that a batch system or container set, by Linux control groups of either version.
+
+    A group is held to the limits of all groups above it: Slurm, for one, limits jobs and not the tasks in them.
+    """
+    lines = membership.read_text().splitlines() if membership.exists() else []
+    limits: list[int] = []
+    for _, controllers, group in (line.split(":", maxsplit=2) for line in lines):
+        if not controllers:
+            top, name = mount, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = mount / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = top / group.lstrip("/")
+        files = (folder / name for folder in (own, *own.parents) if folder.is_relative_to(top))
+        found = (file.read_text().strip() for file in files if file.exists())
+        limits += [int(text) for text in found if text != "max"]
+    return min(limits, default=None)

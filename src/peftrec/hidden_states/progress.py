@@ -82,7 +82,7 @@ class Progress:
 
     def __init__(self, folder: Path, rank: int) -> None:
         self._path = folder / _FINISHED.format(rank=rank)
-        earlier = _read_part(self._path) if self._path.exists() else FinishedChunks(chunks=(), seconds=0.0)
+        earlier = _read_part(self._path)
         self._chunks = list(earlier.chunks)
         self._started = time.perf_counter() - earlier.seconds
 
@@ -99,4 +99,8 @@ def _parts(folder: Path) -> Iterator[FinishedChunks]:
 
 
 def _read_part(path: Path) -> FinishedChunks:
-    return FinishedChunks.model_validate_json(path.read_bytes())
+    """Return what a rank has finished: nothing where its file is missing or none that this version wrote."""
+    try:
+        return FinishedChunks.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return FinishedChunks(chunks=(), seconds=0.0)

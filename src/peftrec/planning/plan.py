@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from peftrec.errors import RecordError
+from peftrec.hidden_states.placement import AUTO_SHARE, PlacementChoice
 from peftrec.planning.batches import BatchSizes, Workload
 from peftrec.planning.largest_batch import LargestBatch, find_largest_batch
 from peftrec.planning.request import PlanRequest
 from peftrec.planning.step import StepPlanner
-from peftrec.planning.store import PlannedStore, plan_store
+from peftrec.planning.store import PlannedStore, plan_store, store_bytes
 from peftrec.planning.target import find_target
 from peftrec.planning.valueless import require_configs
 from peftrec.planning.workloads import find_workload
@@ -16,6 +17,14 @@ from peftrec.results.record import ExactBytes
 from peftrec.results.tpme import Cost, tpme
 from peftrec.settings import Settings
 from peftrec.training.parameter_groups import count_parameters
+
+_PLACES = {
+    (True, True): "on the device",
+    (True, False): "in memory",
+    (False, True): "in the host's memory or on its disk",
+    (False, False): "on the disk",
+}
+"""Whether the planned memory holds the store, and whether it is CUDA's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +100,8 @@ def plan_set(runs: Mapping[str, Settings], request: PlanRequest) -> PlannedSet:
 def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequest) -> Plan:
     """Plan one run. Raises SettingsError where it could not be built either."""
     batches = workload.batches(settings)
-    planner = StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
+    planner = _planner(settings, workload, request.memory)
+    settings = planner.settings
     first = planner.plan(batches.first)
     epoch_operations = batches.num_steps * planner.plan(batches.mean).operations
     stored = planner.run.stored
@@ -114,11 +124,30 @@ def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequ
     )
 
 
+def _planner(settings: Settings, workload: Workload, memory: int | None) -> StepPlanner:
+    """Return what plans the steps, with a store where `placement: auto` would put it in so much memory."""
+
+    def planner_of(settings: Settings) -> StepPlanner:
+        return StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
+
+    planner = planner_of(settings)
+    stored = planner.run.stored
+    if stored is None or memory is None or settings.hidden_states.placement != "auto":
+        return planner
+    if store_bytes(settings, stored, workload) <= AUTO_SHARE * memory:
+        return planner
+    elsewhere: PlacementChoice = "host" if planner.target.on_cuda else "disk"
+    return planner_of(replace(settings, hidden_states=replace(settings.hidden_states, placement=elsewhere)))
+
+
 def _caveats(planner: StepPlanner, settings: Settings) -> Iterator[str]:
     if planner.target.on_cuda:
         yield "CUDA's attention kernels and casts are planned by rule, without a device"
-        if planner.run.stored is not None and settings.hidden_states.placement == "auto":
-            yield "stored states are planned on the device; hidden_states.placement=host plans them elsewhere"
+    if planner.run.stored is not None:
+        yield (
+            f"stored states are planned {_PLACES[planner.target.holds_store, planner.target.on_cuda]}; "
+            "hidden_states.placement plans them elsewhere, and memory=SIZE where they would go in that"
+        )
     if settings.trainer.compile:
         yield "trainer.compile: steps are planned as they are without it"
 

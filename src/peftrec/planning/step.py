@@ -34,6 +34,7 @@ class StepPlanner:
     """Observes steps of one run on batches of any shape; the model is built once."""
 
     def __init__(self, settings: Settings, *, num_items: int, sequence_length: int) -> None:
+        self.settings = settings
         self.target = find_target(settings)
         self.run = build_valueless(settings, self.target, num_items=num_items, sequence_length=sequence_length)
         self._planned: dict[BatchShape, PlannedStep] = {}

@@ -24,14 +24,19 @@ class PlannedStore:
     """Operations at the rate that was given, without decoding and writing; null without a rate."""
 
 
+def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) -> int:
+    """Return the size of the store of all items."""
+    item_bytes = getattr(torch, settings.hidden_states.dtype).itemsize
+    towers = stored.towers.present().items()
+    return workload.num_items * sum(len(stored.indices[name]) * tower.width for name, tower in towers) * item_bytes
+
+
 def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:
     """Plan the store of all items; titles are encoded at their mean length, as building sorts them by length."""
-    item_bytes = getattr(torch, settings.hidden_states.dtype).itemsize
-    kept = {name: (len(stored.indices[name]), tower.width) for name, tower in stored.towers.present().items()}
     operations = _operations_an_item(settings, stored, workload) * workload.num_items
     return PlannedStore(
-        states={name: number for name, (number, _) in kept.items()},
-        num_bytes=workload.num_items * sum(number * width for number, width in kept.values()) * item_bytes,
+        states={name: len(stored.indices[name]) for name in stored.towers.present()},
+        num_bytes=store_bytes(settings, stored, workload),
         build_operations=operations,
         build_seconds=None if rate is None else operations / rate,
     )
