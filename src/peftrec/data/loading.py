@@ -140,7 +140,7 @@ def training_loader(
 ) -> DataLoader[SequenceBatch]:
     """Return the loader: batches come whole from `dataset`, so torch collates nothing.
 
-    Pinned batches are copied to CUDA while the device computes.
+    Pinned batches are copied to CUDA without the host waiting for them.
     """
     return DataLoader(
         dataset,

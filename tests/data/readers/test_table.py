@@ -116,15 +116,32 @@ def test_columns_may_have_any_name_and_order(tmp_path: Path) -> None:
         pd.Series(range(5), dtype="uint8"),
         pd.Series([0.0, 1.0, 2.0, 3.0, 4.0]),
         pd.Series(list("01234")).astype("category"),
+        pd.Series(list("x01234y")).astype("category")[1:6].reset_index(drop=True),
         pd.Series(range(5), dtype="Int64"),
+        pd.Series(list("01234"), dtype=pd.ArrowDtype(pa.string_view())),
     ],
-    ids=["int", "byte", "float", "category", "nullable"],
+    ids=["int", "byte", "float", "category", "filtered category", "nullable", "view"],
 )
 def test_ids_are_text_whatever_their_type(tmp_path: Path, column: pd.Series) -> None:
     items = pd.DataFrame({"item": list("01234")})
     events = pd.DataFrame({"user": [7] * 5, "item": column, "timestamp": range(5)})
     catalogue = read(write(tmp_path, ".parquet", items=items, events=events), ".parquet")
     assert histories(catalogue) == {"7": list("01234")}
+
+
+@pytest.mark.parametrize("short_histories", ["error", "drop"])
+def test_categories_that_no_row_holds_are_no_users(tmp_path: Path, short_histories: str) -> None:
+    events = pd.DataFrame({"user": ["gone", *["u"] * 5], "item": list("001234"), "timestamp": range(6)})
+    events["user"] = events["user"].astype("category")
+    root = write(tmp_path, ".parquet", items=pd.DataFrame({"item": list("01234")}), events=events[1:])
+    catalogue = read(root, ".parquet", short_histories=short_histories)
+    assert histories(catalogue) == {"u": list("01234")}
+    assert not any("histories" in name and count for name, count in catalogue.counts.items())
+
+
+def test_a_blank_category_is_named_by_its_row(tmp_path: Path) -> None:
+    events = EVENTS.assign(user=EVENTS["user"].where(EVENTS.index != 3, " ").astype("category"))
+    assert "interactions.parquet:4: user is empty" in message(write(tmp_path, ".parquet", events=events), ".parquet")
 
 
 def test_text_fields_are_joined_with_their_names(tmp_path: Path) -> None:
