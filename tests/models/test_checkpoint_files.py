@@ -1,6 +1,7 @@
 """Files of checkpoints: folders, the hub's cache, and what to do where one is missing. No network is asked."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from peftrec.errors import SettingsError
 from peftrec.models import checkpoint_files
-from peftrec.models.checkpoint_files import CONFIG, PROCESSOR, TOKENIZER, WEIGHTS, Checkpoint
+from peftrec.models.checkpoint_files import CONFIG, PROCESSOR, TOKENIZER, WEIGHTS, Checkpoint, Part
 from peftrec.models.pretrained import PretrainedImage, PretrainedText
 from small_families import COMMIT, Saved, put_into, save_checkpoint
 
@@ -58,12 +59,51 @@ def test_what_is_not_cached_says_how_to_get_it(cache: Path, revision: str | None
     assert "towers.text.checkpoint=DIR" in message
 
 
-def test_a_pinned_commit_that_is_cached_only_in_part_is_fetched_again(bert: Saved, cache: Path) -> None:
+@pytest.mark.parametrize("revision", [COMMIT, "main", None])
+def test_a_cache_that_holds_a_part_says_both_that_may_be_wrong(bert: Saved, cache: Path, revision: str | None) -> None:
     snapshot = put_into(cache, "someone/small", bert.folder)
     (snapshot / "model.safetensors").unlink()
-    assert checkpoint("someone/small", COMMIT).folder(CONFIG) == snapshot
-    with pytest.raises(SettingsError, match=r"on the hub or in its cache.* holds no safetensors weights"):
-        checkpoint("someone/small", COMMIT).folder(WEIGHTS)
+    assert checkpoint("someone/small", revision).folder(CONFIG) == snapshot
+    with pytest.raises(SettingsError) as caught:
+        checkpoint("someone/small", revision).folder(WEIGHTS)
+    message = str(caught.value)
+    option = f" --revision {revision}" if revision else ""
+    assert "has no safetensors weights in the hub's cache (model.safetensors, or" in message
+    assert f"`hf download someone/small{option} --local-dir DIR`, then towers.text.checkpoint=DIR" in message
+    assert "AutoModel.from_pretrained('someone/small')" in message
+
+
+@pytest.mark.parametrize(
+    ("part", "missing", "asks"),
+    [
+        (TOKENIZER, "tokenizer_config.json", True),
+        (WEIGHTS, "model.safetensors", True),
+        (TOKENIZER, "model.safetensors", False),
+    ],
+)
+def test_the_cache_alone_is_trusted_where_a_pinned_commit_is_whole_in_it(
+    bert: Saved, cache: Path, monkeypatch: pytest.MonkeyPatch, part: Part, missing: str, asks: bool
+) -> None:
+    snapshot = put_into(cache, "someone/small", bert.folder)
+    assert (snapshot / missing).exists()
+    (snapshot / missing).unlink()
+    asked: list[bool] = []
+
+    def fetch(name: str, *, local_files_only: bool, **_: Any) -> str:
+        asked.append(not local_files_only)
+        return str(snapshot)
+
+    monkeypatch.setattr(checkpoint_files, "snapshot_download", fetch)
+    with nullcontext() if part is TOKENIZER else pytest.raises(SettingsError):
+        checkpoint("someone/small", COMMIT).folder(part)
+    assert any(asked) == asks
+
+
+@pytest.mark.parametrize("revision", [COMMIT, "main", None])
+def test_a_hub_name_stands_for_a_commit(bert: Saved, cache: Path, revision: str | None) -> None:
+    assert checkpoint(bert.folder).commit() is None
+    put_into(cache, "someone/small", bert.folder)
+    assert checkpoint("someone/small", revision).commit() == COMMIT
 
 
 @pytest.mark.parametrize("refusal", [RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError])

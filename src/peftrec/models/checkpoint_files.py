@@ -34,6 +34,8 @@ class Part:
     """Sets of files, of which one must be whole."""
     remedy: str
     """What to do where it is missing; `{name}` stands for the checkpoint, `{key}` for its key."""
+    usual: tuple[str, ...] = ()
+    """Files that nearly every repository has: a cache without them may be a download that was cut off."""
 
     def is_in(self, folder: Path) -> bool:
         """Say whether `folder` holds enough of it."""
@@ -67,6 +69,7 @@ TOKENIZER = Part(
         "merges.txt",
     ),
     enough=(("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt")),
+    usual=("tokenizer_config.json",),
     remedy="a sentencepiece model alone is not read; where sentencepiece is installed, make tokenizer.json once: "
     "python -c \"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{name}')"
     ".save_pretrained('DIR')\", then towers.text.tokenizer=DIR",
@@ -98,9 +101,14 @@ class Checkpoint:
         folder = local or self._cached(part) or self._download(part)
         if not part.is_in(folder):
             enough = ", or ".join(" with ".join(files) for files in part.enough)
-            place = self.name if local else f"{self.name!r}{self._at()} (on the hub or in its cache)"
             remedy = part.remedy.format(name=self.name, key=self.key)
-            raise SettingsError(f"{self.key}: {place} holds no {part.purpose}: {enough}; {remedy}")
+            if local:
+                raise SettingsError(f"{self.key}: {self.name} holds no {part.purpose}: {enough}; {remedy}")
+            raise SettingsError(
+                f"{self.key}: {self.name!r}{self._at()} has no {part.purpose} in the hub's cache ({enough}). If the "
+                f"hub could not be reached, the cache may hold a part of it: {self._by_hand()}. If the repository has "
+                f"none: {remedy}"
+            )
         return folder
 
     def address(self) -> str:
@@ -125,6 +133,10 @@ class Checkpoint:
                 digest.update(f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n".encode())
         return digest.hexdigest()
 
+    def commit(self) -> str | None:
+        """Return the commit that a hub name at this revision stands for here; null for a local folder."""
+        return None if self._local() else self.folder(CONFIG).name  # the cache names snapshots by commits
+
     def _local(self) -> Path | None:
         if self.name.startswith(_PACKAGE):
             return Path(__file__).parents[1] / self.name.removeprefix(_PACKAGE)
@@ -139,7 +151,8 @@ class Checkpoint:
             folder = _snapshot(self.name, self.revision, part.files, is_local=True)
         except (LocalEntryNotFoundError, HFValidationError):
             return None
-        is_whole = part.is_in(folder) and all(file.exists() for file in _weight_files(folder))
+        needed = [*(folder / name for name in part.usual), *_weight_files(folder)]
+        is_whole = part.is_in(folder) and all(file.exists() for file in needed)
         return folder if is_whole else None
 
     def _download(self, part: Part) -> Path:
@@ -151,17 +164,20 @@ class Checkpoint:
                 "format, or the name of a hub repository"
             ) from error
         except LocalEntryNotFoundError as error:
-            revision = f" --revision {self.revision}" if self.revision else ""
             raise SettingsError(
-                f"{self.key}: {self.name!r}{self._at()} is no folder here and not in the hub's cache, and the hub "
-                f"cannot be reached; where there is a network run `hf download {self.name}{revision} --local-dir DIR`, "
-                f"then {self.key}=DIR"
+                f"{self.key}: {self.name!r}{self._at()} is no folder here and not whole in the hub's cache, and the "
+                f"hub cannot be reached; {self._by_hand()}"
             ) from error
         except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError) as error:
             raise SettingsError(
                 f"{self.key}: {self.name!r}{self._at()} is no folder here, and the hub does not give it out "
                 f"({type(error).__name__}); correct the name or the revision, or log in with `hf auth login`"
             ) from error
+
+    def _by_hand(self) -> str:
+        revision = f" --revision {self.revision}" if self.revision else ""
+        download = f"`hf download {self.name}{revision} --local-dir DIR`"
+        return f"where there is a network run {download}, then {self.key}=DIR"
 
     def _at(self) -> str:
         return f" at revision {self.revision}" if self.revision else ""

@@ -74,6 +74,10 @@ class ReadyFeatures:
         """Say where the features come from."""
         return self.file
 
+    def commit(self, modality: Modality) -> None:
+        """Files have none."""
+        return
+
     def features(self, modality: Modality) -> FeatureFile:
         """Return the file. Raises DataError where it holds no features."""
         path = Path(self.file).expanduser()

@@ -44,6 +44,10 @@ class PretrainedEncoder:
         """Say where the weights come from."""
         return self.checkpoint or f"random {(self.architecture or {}).get('model_type')}"
 
+    def commit(self, modality: Modality) -> str | None:
+        """Return the commit on the hub that the weights are of; null for local folders and random weights."""
+        return None if self.checkpoint is None else self.files(modality).commit()
+
     def files(self, modality: Modality) -> Checkpoint:
         """Return where the checkpoint's files are."""
         assert self.checkpoint is not None

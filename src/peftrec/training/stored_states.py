@@ -77,7 +77,7 @@ def store_key(settings: Settings, items: Items) -> StoreKey:
 def tower_origins(settings: Settings) -> dict[str, TowerOrigin]:
     """Return where the towers come from, in words."""
     return {
-        name: TowerOrigin(checkpoint=part.origin(), revision=part.revision)
+        name: TowerOrigin(checkpoint=part.origin(), revision=part.commit(name))
         for name, part in settings.towers.parts.items()
     }
 
