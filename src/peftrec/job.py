@@ -20,13 +20,20 @@ from peftrec.isolation import JobReport
 def main(arguments: list[str]) -> int:
     """Train the job's configuration and write how it ended."""
     job_file, outcome_file = map(Path, arguments)
-    report = train(json.loads(job_file.read_bytes()))
+    try:
+        report = train(json.loads(job_file.read_bytes()))
+    except SystemExit as error:
+        report = JobReport(status="interrupted", error=f"{type(error).__name__}: {error}")
     write_atomically(outcome_file, report.model_dump_json().encode())
     return 0 if report.status == "success" else 1
 
 
 def train(config: dict[str, object]) -> JobReport:
-    """Run to the end, or skip a finished run, or resume an unfinished one."""
+    """Run to the end, or skip a finished run, or resume an unfinished one.
+
+    SystemExit passes: under submitit a job that ran out of time submits itself again and leaves so, and an outcome
+    would tell whoever waits for it that it has ended.
+    """
     from peftrec.launching import ProcessesFailedError, launch
     from peftrec.settings import settings_from_config
     from peftrec.training.endings import status_of
@@ -37,6 +44,8 @@ def train(config: dict[str, object]) -> JobReport:
         return JobReport(status=error.status, error=str(error))
     except UserError as error:
         return JobReport(status="failed", error=str(error))
+    except SystemExit:
+        raise
     except BaseException as error:  # whatever it was becomes a result, and the sweep goes on
         if status_of(error) != "interrupted":
             traceback.print_exc()

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from hydra import compose
@@ -14,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from peftrec.composition import ROOT_CONFIG, composer, prepare_overrides, settings_from_composed
+from peftrec.decisive import are_one_run, execution_differences
 from peftrec.errors import SettingsError, UserError
 from peftrec.files import write_atomically
 from peftrec.isolation import Job, JobOutcome, JobRunner, visible_devices
@@ -152,7 +154,19 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
                 config=settings_to_config(settings),
             )
         )
+    for first, second in combinations(jobs, 2):
+        _check_apart(first, second)
     return jobs
+
+
+def _check_apart(first: Job, second: Job) -> None:
+    """Refuse two jobs of which the second would find its run finished, or going on, and be taken for measured."""
+    differences = execution_differences(second.config, first.config)
+    if differences and are_one_run(first.config, second.config):
+        raise SettingsError(
+            f"jobs {first.label!r} and {second.label!r} are one run: {', '.join(differences)} is no part of its name, "
+            "because it decides costs and not results; give one command for each, with a name=NAME of its own"
+        )
 
 
 def job_label(settings: Settings, own_overrides: Sequence[str]) -> str:

@@ -2,24 +2,17 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 import pytest
 from pydantic import ValidationError
 
 from peftrec.errors import RecordError
 from peftrec.files import write_stream_atomically
-from peftrec.results.record import Process, Record, find_records, json_schema, read_record, write_record
-
-
-def this_process() -> Process:
-    started = datetime.fromtimestamp(psutil.Process().create_time(), UTC).isoformat()
-    return Process(process_id=os.getpid(), host=os.uname().nodename, started_at=started)
+from peftrec.results.record import Record, find_records, json_schema, read_record, write_record
+from peftrec.training.provenance import this_process
 
 
 def test_round_trip(tmp_path: Path, record: Record) -> None:
@@ -84,6 +77,23 @@ def test_a_reused_process_id_is_another_process(record: Record) -> None:
 def test_another_host_is_believed(record: Record) -> None:
     elsewhere = this_process().model_copy(update={"host": "elsewhere", "process_id": 2**22 + 1})
     assert record.model_copy(update={"status": "running", "process": elsewhere}).effective_status() == "running"
+
+
+@pytest.mark.parametrize(
+    ("job", "restarts", "expected"),
+    [("7", "1", "interrupted"), ("7", "0", "running"), ("7", None, "running"), ("8", "1", "running")],
+)
+def test_a_requeued_slurm_job_knows_that_its_former_self_is_gone(
+    record: Record, monkeypatch: pytest.MonkeyPatch, job: str, restarts: str | None, expected: str
+) -> None:
+    """Slurm may start it on another node, from where no process can be asked about."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    former = this_process().model_copy(update={"host": "elsewhere"})
+    assert (former.slurm_job, former.slurm_restarts) == ("7", 0)
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    if restarts is not None:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    assert record.model_copy(update={"status": "running", "process": former}).effective_status() == expected
 
 
 @pytest.mark.parametrize("status", ["success", "failed", "out_of_memory", "interrupted"])

@@ -42,6 +42,10 @@ class Process(RecordPart):
     host: str
     started_at: str
     """Start of the process, ISO 8601 in UTC; a process id alone is reused by the system."""
+    slurm_job: str | None = None
+    """The Slurm job that it belongs to, on whatever node."""
+    slurm_restarts: int = 0
+    """How often Slurm had requeued the job by then: it kills what is left of a job before it starts it again."""
 
 
 class Provenance(RecordPart):
@@ -200,8 +204,17 @@ class Record(RecordPart):
         return self.status
 
 
+def this_slurm_job() -> tuple[str | None, int]:
+    """Return the Slurm job that this process belongs to, and how often it was requeued."""
+    return os.environ.get("SLURM_JOB_ID"), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
 def is_alive(process: Process) -> bool:
-    """Say whether the process still runs; on another host it cannot be known and counts as alive."""
+    """Say whether the process still runs. On another host it cannot be known and counts as alive, unless this is the
+    same Slurm job, started again."""
+    job, restarts = this_slurm_job()
+    if job is not None and process.slurm_job == job and process.slurm_restarts < restarts:
+        return False
     if process.host != os.uname().nodename:
         return True
     try:

@@ -18,38 +18,11 @@ from pydantic import JsonValue
 from peftrec import __version__
 from peftrec.data.fingerprint import content_hashes, data_hash
 from peftrec.data.split import Split
+from peftrec.decisive import decisive_config
 from peftrec.processes import Processes
-from peftrec.results.record import Process, Provenance
+from peftrec.results.record import Process, Provenance, this_slurm_job
 from peftrec.settings import Settings, settings_to_config
 
-_WITHOUT_EFFECT = (
-    "name",
-    "runs_dir",
-    "logger",
-    "hidden_states.directory",
-    "hidden_states.batch_size",
-    "hidden_states.placement",
-    "evaluation.max_score_bytes",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-    "trainer.negatives",  # but see `identify`
-    "trainer.gradient_checkpointing",
-    "trainer.compile",
-    "trainer.num_workers",
-    "trainer.decoded_image_bytes",
-    "trainer.has_progress_bar",
-    "trainer.detect_anomaly",
-    "data.root",
-    "towers.text.checkpoint",
-    "towers.text.file",
-    "towers.text.revision",
-    "towers.image.checkpoint",
-    "towers.image.file",
-    "towers.image.revision",
-)
-"""Keys that do not decide the result: paths (hashes of what lies there stand in), devices, workers, trackers."""
 _PACKAGES = ("torch", "lightning", "transformers", "peft", "hydra-core", "numpy")
 
 
@@ -108,18 +81,6 @@ def identify(settings: Settings, split: Split, device: torch.device, processes: 
     )
 
 
-def decisive_config(config: dict[str, JsonValue]) -> dict[str, Any]:
-    """Return the configuration without the keys that do not decide the result."""
-    copy: dict[str, Any] = json.loads(json.dumps(config))
-    for key in _WITHOUT_EFFECT:
-        *parents, last = key.split(".")
-        node: Any = copy
-        for parent in parents:
-            node = node.get(parent) or {}
-        node.pop(last, None)
-    return copy
-
-
 def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -136,7 +97,14 @@ def _git(*arguments: str) -> str | None:
 def this_process() -> Process:
     """Describe the running process."""
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
-    return Process(process_id=os.getpid(), host=os.uname().nodename, started_at=started.isoformat())
+    job, restarts = this_slurm_job()
+    return Process(
+        process_id=os.getpid(),
+        host=os.uname().nodename,
+        started_at=started.isoformat(),
+        slurm_job=job,
+        slurm_restarts=restarts,
+    )
 
 
 def device_name(device: torch.device) -> str:

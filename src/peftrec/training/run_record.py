@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from lightning import Callback, LightningModule, Trainer
 
 from peftrec.data.split import Split
+from peftrec.decisive import execution_differences
 from peftrec.errors import UserError
 from peftrec.files import write_atomically, write_stream_atomically
 from peftrec.results.record import (
@@ -63,6 +65,15 @@ def begin_record(settings: Settings, split: Split, identity: Identity, run_direc
     )
     write_record(record, run_directory)
     return record
+
+
+def explain_reuse(record: Record, config: dict[str, Any], run_directory: Path) -> None:
+    """Say that a run was finished already, and what its costs do not speak of."""
+    differences = execution_differences(config, record.config)
+    advice = (
+        f"; it was not trained with {', '.join(differences)}: to measure that, set name=NAME" if differences else ""
+    )
+    print(f"finished already: {run_directory}{advice}", file=sys.stderr)
 
 
 def describe_parameters(module: RecommenderModule, learning_rates: dict[str, float]) -> ParameterCounts:
