@@ -28,7 +28,7 @@ from transformers.utils import logging
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.hidden_states.building import BuildOptions, open_or_build
-from peftrec.hidden_states.encoding import ChunkEncoder, StateSource, encoding_order
+from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.models.towers import OUTPUT
@@ -184,7 +184,7 @@ def main() -> None:
     content = ItemContent(titles=pair.text.tokenise(titles), pixels=pixels)
     source = StateSource(towers=pair.load(seed=0).to(device), content=content, item_ids=titles, device=device)
     key = describe(source, dtype=arguments.dtype, compute=arguments.compute)
-    order = encoding_order(content, len(titles))
+    order = content.encoding_order(len(titles))
     chunks = [order[start : start + arguments.batch_size] for start in range(0, len(order), arguments.batch_size)]
     products = Products(source, key, chunks)
     options = BuildOptions(batch_size=arguments.batch_size)

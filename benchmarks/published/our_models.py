@@ -66,19 +66,20 @@ def over_stored_states(strategy: Strategy, work: Workload, states: dict[str, Ten
     encoder = module.recommender.item_encoder
     assert isinstance(encoder, FrozenStatesEncoder)
     rows = {name: RowsInMemory(states[name][:, list(chosen)]) for name, chosen in encoder.indices.items()}
-    encoder.read_from(GivenStates(rows))
+    encoder.read_from(GivenStates(rows, next(iter(states.values())).device))
     return module
 
 
 class GivenStates:
-    """Stands in for a store: the same gather."""
+    """Stands in for a store: the same gather, to the same place."""
 
-    def __init__(self, rows: dict[Modality, StateRows]) -> None:
+    def __init__(self, rows: dict[Modality, StateRows], device: torch.device) -> None:
         self.rows = rows
+        self.device = device
 
     def read(self, items: Tensor) -> dict[Modality, Tensor]:
         """Gather the items' states."""
-        return {name: rows.gather(items) for name, rows in self.rows.items()}
+        return {name: rows.gather(items).to(self.device).float() for name, rows in self.rows.items()}
 
 
 def over_given_embeddings(work: Workload, embeddings: Tensor) -> RecommenderModule:

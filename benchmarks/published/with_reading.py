@@ -79,7 +79,7 @@ def _as_kept(
     """Put the states where a run would."""
     num_bytes = sum(found.array.header.file_bytes for found in rows.values())
     chosen = choose_placement(placement, num_bytes, device)
-    return our_models.GivenStates({name: place(found, chosen, device) for name, found in rows.items()})
+    return our_models.GivenStates({name: place(found, chosen, device) for name, found in rows.items()}, device)
 
 
 def _their_data_set(bench: Bench, folder: Path) -> torch.utils.data.Dataset:

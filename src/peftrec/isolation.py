@@ -22,6 +22,7 @@ from peftrec.results.record import Status
 
 SECONDS_TO_RECORD_AN_INTERRUPTION = 20.0
 SECONDS_TO_DRAIN_OUTPUT = 5.0
+DEVICE_FILES = Path("/dev")
 
 
 class Job(BaseModel):
@@ -183,8 +184,8 @@ def visible_devices() -> list[str]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [name for name in map(str.strip, chosen.split(",")) if name and name != "-1"]
-    if shutil.which("nvidia-smi") is None:
-        return []
+    if shutil.which("nvidia-smi") is None:  # as in many containers
+        return [str(index) for index in range(len(list(DEVICE_FILES.glob("nvidia[0-9]*"))))]
     listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False)
     found = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
     return [str(index) for index in range(len(found))]

@@ -144,4 +144,8 @@ def test_devices_are_counted_without_torch(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     assert isolation.visible_devices() == ["0", "1"]
     program.unlink()
+    monkeypatch.setattr(isolation, "DEVICE_FILES", tmp_path)
     assert isolation.visible_devices() == []
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert isolation.visible_devices() == ["0", "1"]

@@ -132,6 +132,8 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        # Summed in float32 at least, as one process would: under autocast the gradients come in 16 bits.
+        whole = torch.promote_types(gradients[0].dtype, torch.float32)
+        total = gradients[0].to(whole, copy=True, memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
-        return total[ctx.start : ctx.start + ctx.size], None, None
+        return total[ctx.start : ctx.start + ctx.size].to(gradients[0].dtype), None, None

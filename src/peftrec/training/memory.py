@@ -34,6 +34,7 @@ def _larger(first: int | None, second: int | None) -> int | None:
 def reset_peak(device: torch.device) -> None:
     """Forget earlier peaks."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what building a store left reserved is no part of training
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
         _CLEAR.write_text(_RESET_PEAK)

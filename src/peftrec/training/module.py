@@ -93,6 +93,9 @@ class RecommenderModule(LightningModule):
     def on_train_start(self) -> None:
         # Here, after the meter has observed a step: what a compiler fused cannot be observed.
         if self.schedule.compiles:
+            if self.processes.are_several:
+                # It cuts graphs at DDP's buckets, which hand-written autograd steps may not be cut at.
+                torch._dynamo.config.optimize_ddp = False
             self.recommender.item_encoder.compile(dynamic=True)
             self.recommender.user_encoder.compile(dynamic=True)
 

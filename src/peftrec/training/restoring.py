@@ -12,6 +12,7 @@ from peftrec.results.record import Record, read_record
 from peftrec.settings import Settings, settings_from_config
 from peftrec.training.assembly import assemble, read_catalogue, resolve_device
 from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_path
+from peftrec.training.determinism import fix_kernels
 from peftrec.training.module import RecommenderModule
 from peftrec.training.provenance import identify
 from peftrec.training.trainer import parameter_dtype
@@ -40,6 +41,7 @@ def restore_run(run_directory: Path) -> RestoredRun:
     """
     record = read_record(run_directory)
     settings = settings_from_config(record.config)
+    fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     catalogue = read_catalogue(settings)
     split = split_catalogue(catalogue, settings.data)
     device = resolve_device(settings.trainer.accelerator)

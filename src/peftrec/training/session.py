@@ -22,10 +22,18 @@ from peftrec.settings import Settings
 from peftrec.training.assembly import assemble, prepare_data, resolve_device
 from peftrec.training.checkpoint import BEST, checkpoint_bytes, checkpoint_path
 from peftrec.training.collectives import from_first, joined, wait_for_all
+from peftrec.training.determinism import fix_kernels
 from peftrec.training.fitting import fit
 from peftrec.training.provenance import Identity, identify
 from peftrec.training.restoring import load_best, restore_run
-from peftrec.training.run_record import begin_record, describe_parameters, end_record, record_failure, write_ranks
+from peftrec.training.run_record import (
+    begin_record,
+    describe_parameters,
+    end_record,
+    explain_reuse,
+    record_failure,
+    write_ranks,
+)
 from peftrec.training.scoring import evaluate_test
 from peftrec.training.trackers import trackers
 from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
@@ -50,6 +58,7 @@ def train_run(settings: Settings) -> RunOutcome:
     """
     quieten_libraries()
     check_strategy(settings.trainer.strategy)
+    fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     with joined(settings.trainer) as processes:
         split = prepare_data(settings)
         device = resolve_device(settings.trainer.accelerator)
@@ -59,6 +68,8 @@ def train_run(settings: Settings) -> RunOutcome:
         with _explaining_unwritable(run_directory):
             record = from_first(processes, lambda: _begin(settings, split, identity, run_directory))
             if record.status == "success":
+                if processes.is_first:
+                    explain_reuse(record, identity.config, run_directory)
                 return RunOutcome(run_directory, "success")
             if processes.is_first:
                 explain_slow_precision(settings, device)
@@ -152,6 +163,8 @@ _NO_NEWS = (
     r"Found \d+ module\(s\) in eval mode.*",
     # Resuming into a run's own checkpoint folder is what a run does.
     r"Checkpoint directory .* exists and is not empty.*",
+    # Asking for the CPU is what `trainer=cpu` is for.
+    r"GPU available but not used.*",
     # All processes log the same validation figures, which a mean over them could only round.
     r"It is recommended to use `self\.log\('val/.*sync_dist=True.*",
     # Lightning 2.6's own call, deprecated by torch.

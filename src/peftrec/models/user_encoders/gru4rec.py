@@ -37,7 +37,10 @@ class GRU4RecEncoder(nn.Module):
     ) -> Float[Tensor, "user step dim"]:
         # Padding goes behind the items, where no item's state can see it, and back before them afterwards.
         num_padded = (~mask).sum(dim=1)
-        hidden, _ = self.gru(rotated(self.input_dropout(embeddings), num_padded))
+        inputs = rotated(self.input_dropout(embeddings), num_padded)
+        # On CUDA autocast would run it in float16 whatever type it was asked for, and nothing scales the gradients.
+        with torch.autocast("cuda", enabled=False):
+            hidden, _ = self.gru(inputs.to(self.project.weight.dtype))
         return rotated(self.project(hidden), -num_padded)
 
 

@@ -5,10 +5,13 @@
 where p is the item's share of the training interactions. The published columns are occurrences: an item that stands
 three times in the batch is three negatives. With distinct items, that is log multiplicity added to the item's logit,
 the target's own counted once. Items of the user's own window, other than the target, are no negatives.
+
+Who stands where is found by comparing, not by scattering: deterministic kernels of CUDA sort to scatter, and wait for
+the device on the way.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -16,7 +19,8 @@ from peftrec.strict import STRICT
 from peftrec.training.objectives.base import Objective, ObjectiveInputs
 
 REJECTED = -1e4
-"""Logit of a column that is no negative (published code; finite, so that float16 survives)."""
+"""Added to the logit of a column that is no negative; finite, so that float16 survives, as in the published code, which
+puts it in the logit's place. The exponential of either is zero."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -26,35 +30,16 @@ class DebiasedCrossEntropy(Objective):
     def __call__(self, inputs: ObjectiveInputs) -> Float[Tensor, ""]:
         """Mean over the positions whose input item is not padding."""
         num_users, num_steps, _ = inputs.states.shape
-        num_items = inputs.embeddings.shape[0]
-        own = own_items(inputs.sequences, inputs.mask, num_items)
-        multiplicity = inputs.multiplicity
-        if multiplicity is None:
-            multiplicity = count_items(inputs.sequences, inputs.mask, num_items)
-        correction = multiplicity.log().to(inputs.log_popularity.dtype) - inputs.log_popularity
-        logits = torch.matmul(inputs.states, inputs.embeddings.T)
-        negatives = (logits + correction).masked_fill(own[:, None, :], REJECTED)
-        targets = inputs.sequences[:, 1:]
-        target_logits = logits.gather(2, targets[..., None]) - inputs.log_popularity[targets][..., None]
-        logits = negatives.scatter(2, targets[..., None], target_logits)
+        items = torch.arange(inputs.embeddings.shape[0], device=inputs.sequences.device)
+        stands = (inputs.sequences[..., None] == items) & inputs.mask[..., None]
+        multiplicity = stands.sum((0, 1)) if inputs.multiplicity is None else inputs.multiplicity
+        log_popularity, targets = inputs.log_popularity, inputs.sequences[:, 1:]
+        correction = multiplicity.log().to(log_popularity.dtype) - log_popularity
+        of_negatives = correction.masked_fill(stands.any(1), REJECTED)[:, None]
+        shift = torch.where(stands[:, 1:], -log_popularity, of_negatives)
+        logits = torch.matmul(inputs.states, inputs.embeddings.T) + shift
         losses = nn.functional.cross_entropy(
-            logits.view(num_users * num_steps, num_items), targets.reshape(-1), reduction="none"
+            logits.view(num_users * num_steps, len(items)), targets.reshape(-1), reduction="none"
         )
         valid = inputs.mask[:, :-1].reshape(-1)
         return losses.masked_fill(~valid, 0.0).sum() / valid.sum()
-
-
-def own_items(
-    sequences: Int[Tensor, "user next_step"], mask: Bool[Tensor, "user next_step"], num_items: int
-) -> Bool[Tensor, "user item"]:
-    """Say which of the batch's items stand in each user's window."""
-    counts = torch.zeros(sequences.shape[0], num_items, dtype=torch.int32, device=sequences.device)
-    return counts.scatter_add(1, sequences, mask.to(torch.int32)) > 0
-
-
-def count_items(
-    sequences: Int[Tensor, "user next_step"], mask: Bool[Tensor, "user next_step"], num_items: int
-) -> Float[Tensor, " item"]:
-    """Count how often each item stands in the windows."""
-    counts = torch.zeros(num_items, device=sequences.device)
-    return counts.scatter_add(0, sequences.reshape(-1), mask.reshape(-1).to(counts.dtype))
