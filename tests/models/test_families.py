@@ -1,6 +1,7 @@
 """Every family through the whole road, from saved files to a strategy's gradients; titles and images as they come."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,8 +179,10 @@ def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) 
     assert (transform.height, transform.width, transform.resampling) == (SIDE, SIDE, "bicubic")
     assert (transform.mean, transform.std) == ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (21, 30, 3), dtype=np.uint8))
-    expected = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-    np.testing.assert_array_equal(transform.pixels(picture), expected)
+    processor = transformers.CLIPImageProcessorPil.from_pretrained(saved.folder, do_rescale=False, do_normalize=False)
+    np.testing.assert_array_equal(transform.pixels(picture), processor(picture)["pixel_values"][0])
+    straight = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(replace(image, fit="whole").transform().pixels(picture), straight)
 
 
 @pytest.mark.parametrize(

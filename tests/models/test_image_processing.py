@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from transformers import CLIPImageProcessorPil
+from PIL import Image
+from transformers import BitImageProcessorPil, CLIPImageProcessorPil, DeiTImageProcessorPil, ViTImageProcessorPil
 
 from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
@@ -27,10 +29,57 @@ def test_the_files_that_transformers_writes_are_read(tmp_path: Path) -> None:
     assert transform.mean == FAMILIES["clip_vision_model"].pixels.mean
 
 
-def test_a_written_transform_is_read_back(tmp_path: Path) -> None:
-    transform = ImageTransform(height=14, width=28, mean=(0.1, 0.2, 0.3), std=(1.0, 0.5, 0.25), resampling="lanczos")
+@pytest.mark.parametrize("before", [None, 30, (30, 40)])
+def test_a_written_transform_is_read_back(tmp_path: Path, before: int | tuple[int, int] | None) -> None:
+    transform = ImageTransform(
+        height=14,
+        width=28,
+        mean=(0.1, 0.2, 0.3),
+        std=(1.0, 0.5, 0.25),
+        resampling="lanczos",
+        cropped_from=before,
+    )
     write_processor(transform, tmp_path)
     assert transform_of(read_processor(tmp_path), DEFAULTS, size=None, config_size=99) == transform
+
+
+def picture(height: int, width: int) -> Image.Image:
+    rng = np.random.default_rng([height, width])
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+PROCESSORS = [
+    CLIPImageProcessorPil(size={"shortest_edge": 20}, crop_size=16),
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=16),
+    BitImageProcessorPil(size={"shortest_edge": 17}, crop_size={"height": 16, "width": 14}),
+    DeiTImageProcessorPil(size={"height": 20, "width": 24}, crop_size={"height": 16, "width": 16}),
+    DeiTImageProcessorPil(size={"height": 16, "width": 16}, crop_size={"height": 16, "width": 16}),
+    ViTImageProcessorPil(size={"height": 16, "width": 14}),
+]
+
+
+@pytest.mark.parametrize("processor", PROCESSORS, ids=lambda processor: type(processor).__name__)
+@pytest.mark.parametrize("sides", [(30, 21), (21, 30), (33, 33), (16, 40), (11, 9), (19, 57)])
+def test_pixels_are_those_of_the_processor(tmp_path: Path, processor: Any, sides: tuple[int, int]) -> None:
+    """Resized and cropped as transformers does, byte by byte."""
+    processor.save_pretrained(tmp_path)
+    transform = transform_of(read_processor(tmp_path), DEFAULTS, size=None, config_size=99)
+    image = picture(*sides)
+    expected = processor(image, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+    assert transform.pixels(image).tolist() == expected.astype(np.uint8).tolist()
+
+
+def test_a_bare_number_is_what_the_processor_takes_it_for(tmp_path: Path) -> None:
+    for kind, expected in (("CLIPImageProcessor", 20), ("DeiTFeatureExtractor", (20, 20)), ("BitImageProcessor", 20)):
+        write(tmp_path, image_processor_type=kind, size=20, crop_size=16, do_center_crop=True)
+        transform = transform_of(read_processor(tmp_path), DEFAULTS, size=None, config_size=99)
+        assert (transform.height, transform.width, transform.cropped_from) == (16, 16, expected)
+
+
+def test_a_crop_that_is_larger_than_the_image_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, size={"shortest_edge": 8}, crop_size=16, do_center_crop=True)
+    with pytest.raises(SettingsError, match=r"image_size: the image processor crops 16 x 16 out of .*8.*smaller; set"):
+        transform_of(read_processor(tmp_path), DEFAULTS, size=None, config_size=99)
 
 
 def test_a_nested_processor_comes_before_the_older_file(tmp_path: Path) -> None:

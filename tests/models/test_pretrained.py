@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +297,12 @@ def test_a_processor_that_crops_gives_the_size_after_it(vit: Path, tmp_path: Pat
         folder
     )
     transform = PretrainedImage(checkpoint=str(folder)).transform()
-    assert (transform.height, transform.width) == (16, 16)
+    assert (transform.height, transform.width, transform.cropped_from) == (16, 16, (20, 20))
+    whole = PretrainedImage(checkpoint=str(folder), fit="whole").transform()
+    assert whole == replace(transform, cropped_from=None)
+    assert PretrainedImage(checkpoint=str(folder), image_size=16).transform() == whole
+    described = {PretrainedImage(checkpoint=str(folder), fit=fit).preprocessing() for fit in ("processor", "whole")}
+    assert len(described) == 2, "a store of the one is not read by the other"
 
 
 @pytest.mark.parametrize("size", [16, {"shortest_edge": 16}, {"height": 16, "width": 16}])

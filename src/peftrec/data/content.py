@@ -62,12 +62,29 @@ class ImageTransform:
     std: tuple[float, ...]
     resampling: Resampling = "bilinear"
     """The published code resizes with the bilinear one."""
+    cropped_from: int | tuple[int, int] | None = None
+    """What images are resized to before their middle is cut out: the length of the shorter side, or height and width.
+    Null resizes both sides at once to the size itself, so that nothing is cropped away."""
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        """Resize to channels-first bytes; both sides at once, so nothing is cropped away."""
-        if image.size != (self.width, self.height):
-            image = image.resize((self.width, self.height), Image.Resampling[self.resampling.upper()])
+        """Resize, and crop where that is asked for, to channels-first bytes."""
+        height, width = self._resized(image.height, image.width)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling[self.resampling.upper()])
+        if (height, width) != (self.height, self.width):
+            left, top = (width - self.width) // 2, (height - self.height) // 2
+            image = image.crop((left, top, left + self.width, top + self.height))
         return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that an image has before it is cropped."""
+        if self.cropped_from is None:
+            return self.height, self.width
+        if not isinstance(self.cropped_from, int):
+            return self.cropped_from
+        shorter = min(height, width)
+        longer = int(self.cropped_from * max(height, width) / shorter)  # rounded as transformers rounds
+        return (self.cropped_from, longer) if height <= width else (longer, self.cropped_from)
 
 
 class Pixels:

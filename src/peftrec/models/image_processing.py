@@ -39,10 +39,20 @@ def read_processor(folder: Path) -> dict[str, Any]:
 
 def write_processor(transform: ImageTransform, folder: Path) -> None:
     """Write a transform as an image processor's settings, which `read_processor` and transformers read."""
+    ends = {"height": transform.height, "width": transform.width}
+    match transform.cropped_from:
+        case None:
+            size, crop = ends, {}
+        case int(shorter):
+            size, crop = {"shortest_edge": shorter}, {"do_center_crop": True, "crop_size": ends}
+        case height, width:
+            size, crop = {"height": height, "width": width}, {"do_center_crop": True, "crop_size": ends}
     described = {
-        "image_processor_type": "ViTImageProcessor",  # resizes, scales and normalises, and does nothing else
+        # The first resizes, scales and normalises, and does nothing else; the second crops as well.
+        "image_processor_type": "CLIPImageProcessor" if crop else "ViTImageProcessor",
         "do_resize": True,
-        "size": {"height": transform.height, "width": transform.width},
+        "size": size,
+        **crop,
         "resample": int(Image.Resampling[transform.resampling.upper()]),
         "do_rescale": True,
         "rescale_factor": _PLAIN_SCALE,
@@ -54,19 +64,55 @@ def write_processor(transform: ImageTransform, folder: Path) -> None:
 
 
 def transform_of(
-    processor: Mapping[str, Any], defaults: PixelDefaults, *, size: tuple[int, int] | None, config_size: Any
+    processor: Mapping[str, Any],
+    defaults: PixelDefaults,
+    *,
+    size: tuple[int, int] | None,
+    config_size: Any,
+    crops: bool = True,
 ) -> ImageTransform:
-    """Build the transform that a processor describes, images resized straight to the size it ends with."""
-    given = processor.get("crop_size" if processor.get("do_center_crop") else "size")
+    """Build the transform that a processor describes.
+
+    With a `size` of its own, or where nothing is to be cropped, images are resized straight to the size they end with.
+    """
+    is_cropped = bool(processor.get("do_center_crop"))
+    given = processor.get("crop_size" if is_cropped else "size")
     height, width = size or sides(given or config_size)
+    before = _before_cropping(processor, (height, width)) if is_cropped and crops and size is None else None
     is_normalised = processor.get("do_normalize", True)
     mean = processor.get("image_mean", defaults.mean) if is_normalised else (0.0, 0.0, 0.0)
     std = processor.get("image_std", defaults.std) if is_normalised else (1.0, 1.0, 1.0)
     resample = processor.get("resample")
     filtered = defaults.resampling if resample is None else Image.Resampling(resample).name.lower()
     return ImageTransform(
-        height=height, width=width, mean=tuple(mean), std=tuple(std), resampling=cast("Resampling", filtered)
+        height=height,
+        width=width,
+        mean=tuple(mean),
+        std=tuple(std),
+        resampling=cast("Resampling", filtered),
+        cropped_from=before,
     )
+
+
+def _before_cropping(processor: Mapping[str, Any], ends: tuple[int, int]) -> int | tuple[int, int] | None:
+    """Return the size that a processor crops from; null where it is the one that it crops to.
+
+    A bare number is the shorter side, but to the processors of ViT and DeiT, which make squares.
+    """
+    described = processor.get("size", max(ends)) if processor.get("do_resize", True) else ends
+    kind = str(processor.get("image_processor_type", processor.get("feature_extractor_type", "")))
+    is_shorter = (isinstance(described, int) and not kind.startswith(("ViT", "DeiT"))) or (
+        isinstance(described, Mapping) and "shortest_edge" in described
+    )
+    height, width = sides(described)
+    if height < ends[0] or width < ends[1]:
+        raise SettingsError(
+            f"towers.image.image_size: the image processor crops {ends[0]} x {ends[1]} out of {described}, which is "
+            "smaller; set it"
+        )
+    if is_shorter:
+        return height
+    return None if (height, width) == ends else (height, width)
 
 
 def sides(size: Any) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import transformers
 from pydantic import Field
@@ -98,6 +98,10 @@ class PretrainedImage(PretrainedEncoder):
     """An image encoder; size, filter and normalisation come from the checkpoint's processor unless given here."""
 
     image_size: int | None = Field(default=None, ge=1)
+    """Sides of the square that images are resized to straight; null does what the processor says."""
+    fit: Literal["processor", "whole"] = "processor"
+    """`whole` never crops: both sides are resized at once to the size that the processor ends with. A processor that
+    crops (CLIP, DINOv2, DeiT) sees the middle of a poster alone."""
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     resampling: Resampling | None = None
@@ -110,7 +114,7 @@ class PretrainedImage(PretrainedEncoder):
         return tower
 
     def transform(self) -> ImageTransform:
-        """Return how images become pixels: resized straight to what the encoder takes, so nothing is cropped away.
+        """Return how images become pixels.
 
         Raises SettingsError where the encoder takes another size.
         """
@@ -121,6 +125,7 @@ class PretrainedImage(PretrainedEncoder):
             family.pixels,
             size=None if self.image_size is None else (self.image_size, self.image_size),
             config_size=config.image_size,
+            crops=self.fit == "processor",
         )
         size, taken = (described.height, described.width), sides(config.image_size)
         if size != taken and not family.fits_any_size:
