@@ -132,6 +132,17 @@ def test_a_store_is_known_from_inside_its_folder(
     assert "1 store in" in run(capsys, "list", ".")[1]
 
 
+def test_building_on_several_devices_takes_as_many_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["strategy=iisan_cached", f"hidden_states.directory={tmp_path}", "trainer=ddp", "trainer.accelerator=cpu"]
+    status, _, errors = run(capsys, "build", *words, "trainer.devices=2")
+    assert status == 2
+    assert "trainer.devices: one process would build on one of 2 devices" in errors
+    assert "torchrun --nproc-per-node=2 -m peftrec cache build" in errors
+    assert not list(tmp_path.iterdir())
+
+
 def test_verify_of_a_folder_without_a_store_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "verify", str(tmp_path))
     assert status == 2

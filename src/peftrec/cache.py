@@ -9,12 +9,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.errors import StoreError, UserError
+from peftrec.errors import SettingsError, StoreError, UserError
 from peftrec.terminal import aligned
 from peftrec.words import is_true, take_words
 
 if TYPE_CHECKING:
     from peftrec.hidden_states.listing import FoundStore
+    from peftrec.settings import Settings
 
 HELP = """usage: peftrec cache build [GROUP=OPTION ...] [KEY=VALUE ...]
        peftrec cache verify [DIR | KEY=VALUE ...]
@@ -25,7 +26,8 @@ A store holds what frozen towers compute for every item; strategies with states=
 it where it is missing. DIR is a folder of stores or one store; without it, hidden_states.directory of the
 configuration that the words compose.
 
-  build   build the store that a configuration reads, or resume a build that was killed
+  build   build the store that a configuration reads, or resume a build that was killed; processes that torchrun or
+          srun starts together (one a device of trainer.devices) share the work
   verify  read every byte and compare checksums; exit status 1 where one differs
   list    show what is there: towers, items, states, size, last use, whole or not
   prune   name abandoned builds and damaged stores, and with older_than (5h, 30d, 8w) stores that were not read for so
@@ -53,6 +55,7 @@ def build(words: list[str]) -> int:
     from peftrec.composition import compose_settings
 
     settings = compose_settings(words)
+    refuse_several_devices(settings)
     from transformers.utils import logging
 
     from peftrec.processes import Processes, processes_of_environment
@@ -76,6 +79,18 @@ def build(words: list[str]) -> int:
             f"{megabytes(manifest.num_bytes)}; building took {seconds:.1f} s, {len(items) / seconds:,.0f} items/s"
         )
     return 0
+
+
+def refuse_several_devices(settings: "Settings") -> None:
+    """Raise SettingsError where several devices are asked for and nobody started a process for each."""
+    from peftrec.launching import processes_to_start
+
+    if (number := processes_to_start(settings.trainer)) > 1:
+        raise SettingsError(
+            f"trainer.devices: one process would build on one of {number} devices; start it by torchrun "
+            f"--nproc-per-node={number} -m peftrec cache build ..., set trainer.devices=1, or leave the building to "
+            "peftrec train, whose processes share it"
+        )
 
 
 def verify(words: list[str]) -> int:

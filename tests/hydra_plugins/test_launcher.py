@@ -94,6 +94,13 @@ def test_mistakes_in_a_sweep(overrides: list[str], message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_jobs_that_would_be_one_run_are_refused_before_the_first_starts() -> None:
+    with pytest.raises(
+        SettingsError, match=r"'id trainer\.compile=False' are one run: trainer\.compile=false is no part .*name=NAME"
+    ):
+        run_sweep(["strategy=id", "trainer.compile=true,false"], config_dir=None)
+
+
 def test_hydras_own_launcher_is_refused() -> None:
     with pytest.raises(SettingsError, match="hydra/launcher=isolated"):
         run_sweep(["data=iisan", "data.root=somewhere", "hydra/launcher=basic", "seed=1,2"])

@@ -229,6 +229,16 @@ def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path
         assert other.name != base.name
 
 
+def test_who_asks_for_what_is_finished_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_directory, _ = train(tmp_path, trainer={"max_epochs": 1})
+    capsys.readouterr()
+    train(tmp_path, trainer={"max_epochs": 1})
+    assert capsys.readouterr().err == f"finished already: {run_directory}\n"
+    train(tmp_path, trainer={"max_epochs": 1, "compile": True, "num_workers": 2})
+    said = capsys.readouterr().err
+    assert "it was not trained with trainer.compile=true, trainer.num_workers=2: to measure that, set name=NAME" in said
+
+
 def test_a_run_that_another_process_runs_is_left_alone(tmp_path: Path) -> None:
     run_directory, record = train(tmp_path, trainer={"max_epochs": 1})
     parent = record.process.model_copy(update={"process_id": os.getppid(), "started_at": parent_start()})

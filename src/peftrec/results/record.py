@@ -4,22 +4,18 @@ Missing is null, never a sentinel; quality is a fraction (0.06, not 6.0); sizes 
 """
 
 import json
-import os
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
+from peftrec.results.liveness import is_alive
 
 RECORD_FILE = "record.json"
 RANKS_FILE = "ranks.parquet"
 SCHEMA_VERSION = 1
-SAME_START_SECONDS = 2.0
-"""A process that started further from the recorded moment is another one with a reused id."""
 
 Status = Literal["running", "success", "failed", "out_of_memory", "interrupted"]
 Metrics = dict[str, float]
@@ -202,33 +198,6 @@ class Record(RecordPart):
         if self.status == "running" and not is_alive(self.process):
             return "interrupted"
         return self.status
-
-
-def this_slurm_job() -> tuple[str | None, int]:
-    """Return the Slurm job that this process belongs to, and how often it was requeued."""
-    return os.environ.get("SLURM_JOB_ID"), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-
-
-def is_alive(process: Process) -> bool:
-    """Say whether the process still runs. On another host it cannot be known and counts as alive, unless this is the
-    same Slurm job, started again."""
-    job, restarts = this_slurm_job()
-    if job is not None and process.slurm_job == job and process.slurm_restarts < restarts:
-        return False
-    if process.host != os.uname().nodename:
-        return True
-    try:
-        found = psutil.Process(process.process_id)
-    except psutil.NoSuchProcess:
-        return False
-    return (
-        found.status() != psutil.STATUS_ZOMBIE
-        and abs(found.create_time() - _seconds(process.started_at)) < SAME_START_SECONDS
-    )
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
 
 
 def write_record(record: Record, run_directory: Path) -> None:

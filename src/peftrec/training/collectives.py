@@ -75,16 +75,6 @@ def wait_for_all(processes: Processes) -> None:
         distributed.barrier()
 
 
-@contextmanager
-def first_goes_ahead(processes: Processes) -> Iterator[None]:
-    """Let the first process finish the block before the others enter it: what it makes, they find."""
-    if not processes.is_first:
-        wait_for_all(processes)
-    yield
-    if processes.is_first:
-        wait_for_all(processes)
-
-
 def from_first(processes: Processes, function: Callable[[], Value]) -> Value:
     """Run `function` in the first process and return its value in all; what it raises, all raise."""
     if not processes.are_several:
@@ -99,6 +89,14 @@ def from_first(processes: Processes, function: Callable[[], Value]) -> Value:
     if outcome[1] is not None:
         raise outcome[1]
     return cast("Value", outcome[0])
+
+
+def first_then_others(processes: Processes, function: Callable[[], Value]) -> Value:
+    """Run `function` in every process, but in the first one before the others: what it leaves on the disk, they find.
+    What it raises, all raise."""
+    made: list[Value] = []
+    from_first(processes, lambda: made.append(function()))
+    return made[0] if made else function()
 
 
 def collected(processes: Processes, value: Value) -> list[Value]:

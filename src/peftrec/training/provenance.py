@@ -20,7 +20,8 @@ from peftrec.data.fingerprint import content_hashes, data_hash
 from peftrec.data.split import Split
 from peftrec.decisive import decisive_config
 from peftrec.processes import Processes
-from peftrec.results.record import Process, Provenance, this_slurm_job
+from peftrec.results.liveness import this_slurm_job
+from peftrec.results.record import Process, Provenance
 from peftrec.settings import Settings, settings_to_config
 
 _PACKAGES = ("torch", "lightning", "transformers", "peft", "hydra-core", "numpy")

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from peftrec.results.record import Evaluation, Record, Status
 from peftrec.settings import Settings
 from peftrec.training.assembly import assemble, prepare_data, resolve_device
 from peftrec.training.checkpoint import BEST, checkpoint_bytes, checkpoint_path
-from peftrec.training.collectives import from_first, joined, wait_for_all
+from peftrec.training.collectives import first_then_others, from_first, joined, wait_for_all
 from peftrec.training.determinism import fix_kernels
 from peftrec.training.fitting import fit
 from peftrec.training.provenance import Identity, identify
@@ -60,10 +61,11 @@ def train_run(settings: Settings) -> RunOutcome:
     check_strategy(settings.trainer.strategy)
     fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     with joined(settings.trainer) as processes:
-        split = prepare_data(settings)
+        # The check of all images is remembered on the disk, and hashing reads all that there is: once is enough.
+        split = first_then_others(processes, partial(prepare_data, settings))
         device = resolve_device(settings.trainer.accelerator)
         settings = with_precision(settings, device)
-        identity = identify(settings, split, device, processes)
+        identity = from_first(processes, partial(identify, settings, split, device, processes))
         run_directory = settings.experiment_directory / identity.run_id
         with _explaining_unwritable(run_directory):
             record = from_first(processes, lambda: _begin(settings, split, identity, run_directory))
