@@ -46,7 +46,7 @@ def test_unknown_verb_names_the_nearest(verb: str, answer: str, capsys: pytest.C
     ("error", "status", "message"),
     [
         (DataError("items.tsv:3: two columns expected"), 2, "error: items.tsv:3: two columns expected\n"),
-        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on from what is done\n"),
     ],
 )
 def test_errors_become_one_line_and_a_status(

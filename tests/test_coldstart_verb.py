@@ -109,7 +109,7 @@ def test_an_interrupted_job_leaves_nothing_and_says_so(
 
     monkeypatch.setattr(HeaterModule, "training_step", interrupt)
     assert coldstart(*words, "model=heater") == cli.INTERRUPTED
-    assert capsys.readouterr().err.endswith("interrupted\n")
+    assert capsys.readouterr().err.endswith("interrupted; the same command goes on from what is done\n")
     assert not list((tmp_path / "runs").rglob("*.json"))
 
 

@@ -82,7 +82,8 @@ def num_devices(trainer: TrainerSettings, visible: list[str]) -> int:
         raise SettingsError("trainer.devices: there is one MPS device; set trainer.devices=1")
     if trainer.devices > len(visible) and (visible or trainer.accelerator == "gpu"):
         raise SettingsError(
-            f"trainer.devices={trainer.devices}: {len(visible)} CUDA devices are visible; set trainer.devices=auto"
+            f"trainer.devices={trainer.devices}: {len(visible)} CUDA devices are visible; set "
+            + ("trainer.devices=auto" if visible else "trainer.accelerator=cpu, or let CUDA_VISIBLE_DEVICES name some")
         )
     return trainer.devices
 

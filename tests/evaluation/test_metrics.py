@@ -88,6 +88,14 @@ def test_a_reset_collector_forgets() -> None:
     assert (ranks.tolist(), unreachable.tolist()) == ([7, 8], [True, False])
 
 
+def test_one_user_alone_is_still_a_row() -> None:
+    """torchmetrics squeezes what it returns."""
+    collector = RankCollector()
+    collector.update(torch.tensor([4]), torch.tensor([5]), torch.tensor([True]))
+    ranks, unreachable = collector.take()
+    assert (ranks.tolist(), unreachable.tolist()) == ([5], [True])
+
+
 def test_taking_forgets() -> None:
     collector = RankCollector()
     collector.update(torch.tensor([1, 0]), torch.tensor([5, 6]), torch.tensor([True, False]))

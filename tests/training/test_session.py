@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from peftrec.errors import CheckpointError, RecordError, SettingsError, StoreError, UserError
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import NonFiniteScoresError
-from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.record import Record, find_records, read_record, write_record
 from peftrec.settings import settings_from_config
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
@@ -227,6 +228,27 @@ def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path
     for decisive in ({"accumulate_batches": 2}, {"precision": "bf16-mixed"}):
         other, _ = train(tmp_path / "a", trainer={"max_epochs": 1, **decisive})
         assert other.name != base.name
+
+
+def test_ctrl_c_is_an_interruption_and_leaving_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning makes a SystemExit of the one; the other is how a job leaves that Slurm starts again."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # it ignores Ctrl-C from then on
+    for error in (KeyboardInterrupt, SystemExit):
+
+        def stop(*_: object, error: type[BaseException] = error) -> None:
+            raise error
+
+        monkeypatch.setattr(RecommenderModule, "training_step", stop)
+        with pytest.raises(error):
+            train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
+        (record,) = find_records(tmp_path)
+        assert (record.status, record.error) == ("interrupted", f"{error.__name__}: ")
+
+
+def test_a_folder_that_a_dangling_link_stands_for_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(tmp_path / "nowhere" / "at all")
+    with pytest.raises(UserError, match="set runs_dir=DIR"):
+        train_run(small_settings(tmp_path / "runs", "id", trainer={"max_epochs": 1}))
 
 
 def test_who_asks_for_what_is_finished_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from peftrec.cold_start.method import Epoch, Fitted, Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, Side
 from peftrec.strict import STRICT
 from peftrec.terminal import shows_progress
+from peftrec.training.endings import interruption
 from peftrec.training.session import quieten_libraries
 
 
@@ -180,10 +181,8 @@ class HeaterMethod(Method):
         )
         module = HeaterModule(model, task, similarity_weight=self.similarity_weight)
         epochs = PairEpochs(data, task.training, replaced=self.replaced, seed=task.seed)
-        try:
+        with interruption():
             build_trainer(task.training.epochs, task.accelerator).fit(module, train_dataloaders=epochs)
-        except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
         chosen = module.restore_best()
         return Fitted(
             scorer=HeaterScorer(model=model, cold_side=data.cold_side),

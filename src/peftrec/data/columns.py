@@ -55,6 +55,8 @@ class Columns:
         column = _plain(self.columns[name])
         if column.null_count:
             raise self._empty(name, pc.is_null(column))
+        if pa.types.is_nested(column.type):
+            raise DataError(f"{self.file}: column {name!r} holds {column.type}, and ids are text or whole numbers")
         encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
         names = self._id_texts(name, encoded.dictionary, encoded.indices)
         return Encoded(names=names.to_pylist(), codes=encoded.indices.to_numpy(zero_copy_only=False))

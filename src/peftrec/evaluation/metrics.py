@@ -58,4 +58,5 @@ class RankCollector(Metric):
         """Return what `compute` does, over all processes, and forget it; every process must have ranked somebody."""
         ranks, is_unreachable = self.compute()
         self.reset()
-        return ranks.cpu().numpy(), is_unreachable.cpu().numpy()
+        # torchmetrics squeezes what `compute` returns where there is one user alone.
+        return ranks.view(-1).cpu().numpy(), is_unreachable.view(-1).cpu().numpy()

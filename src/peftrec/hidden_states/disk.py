@@ -12,7 +12,7 @@ import numpy as np
 from peftrec.errors import StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 _REMEDY = "free space, set hidden_states.directory=DIR to another disk, or halve it by hidden_states.dtype=float16"
 _RESERVE = 2**20
 """Headers, manifest and progress."""

@@ -82,7 +82,7 @@ def _read(path: Path) -> tuple[Series, Labels]:
         raise DataError(f"{path}: aeon cannot read it: {error}") from error
     if not about["classlabel"]:
         raise DataError(f"{path}: it has no class labels (@classLabel true)")
-    if not all(each.size for each in series):
+    if not len(series) or not all(each.size for each in series):
         raise DataError(f"{path}: it holds no series, or one without values")
     return list(series), [str(label) for label in labels]
 

@@ -1,12 +1,26 @@
 """What an exception says about how a run ended."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from peftrec.results.record import Status
 
 
+@contextmanager
+def interruption() -> Iterator[None]:
+    """Raise what Ctrl-C raised, which Lightning makes a SystemExit of; what others leave the process by passes."""
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
 def status_of(error: BaseException) -> Status:
-    """Return the status that a record keeps; Lightning turns Ctrl-C into SystemExit."""
+    """Return the status that a record keeps; SystemExit is how a job leaves that its cluster submits again."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out_of_memory"
     if isinstance(error, KeyboardInterrupt | SystemExit):

@@ -15,6 +15,7 @@ from peftrec.settings import Settings
 from peftrec.training.assembly import Assembled, evaluation_block, resolve_device
 from peftrec.training.checkpoint import LAST, checkpoint_path
 from peftrec.training.efficiency import EfficiencyMeter, TimedLoader
+from peftrec.training.endings import interruption
 from peftrec.training.module import RecommenderModule
 from peftrec.training.ranking_loader import ranking_loader
 from peftrec.training.run_record import RecordKeeper
@@ -39,18 +40,19 @@ def fit(
     keeper = RecordKeeper(record, run_directory, meter, writes_csv=settings.logger.csv)
     trainer = build_trainer(settings, run_directory, module.processes, measuring=[meter, keeper], loggers=loggers)
     last = checkpoint_path(run_directory, LAST)
-    trainer.fit(
-        module,
-        train_dataloaders=loader,
-        val_dataloaders=ranking_loader(
-            split.validation,
-            sequence_length=split.sequence_length,
-            block=evaluation_block(settings, split),
-            processes=module.processes,
-        ),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=True,
-    )
+    with interruption():
+        trainer.fit(
+            module,
+            train_dataloaders=loader,
+            val_dataloaders=ranking_loader(
+                split.validation,
+                sequence_length=split.sequence_length,
+                block=evaluation_block(settings, split),
+                processes=module.processes,
+            ),
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
     return meter
 
 

@@ -40,7 +40,15 @@ from peftrec.training.trackers import trackers
 from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
 
 _runs_of_this_process = itertools.count()
-_UNWRITABLE = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
+_UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EEXIST,  # a link to nowhere, where a folder is to be made
+}
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,13 @@ def test_categories_that_no_row_holds_are_no_users(tmp_path: Path, short_histori
     assert not any("histories" in name and count for name, count in catalogue.counts.items())
 
 
+def test_ids_in_lists_are_refused(tmp_path: Path) -> None:
+    events = EVENTS.assign(item=[[item] for item in EVENTS["item"]])
+    found = message(write(tmp_path, ".parquet", events=events), ".parquet")
+    assert "column 'item' holds list<" in found
+    assert "ids are text or whole numbers" in found
+
+
 def test_a_blank_category_is_named_by_its_row(tmp_path: Path) -> None:
     events = EVENTS.assign(user=EVENTS["user"].where(EVENTS.index != 3, " ").astype("category"))
     assert "interactions.parquet:4: user is empty" in message(write(tmp_path, ".parquet", events=events), ".parquet")
