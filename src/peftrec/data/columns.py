@@ -47,12 +47,19 @@ class Columns:
         """Return `file:line` of a row."""
         return f"{self.file}:{self.lines[row]}"
 
+    def _plain(self, name: str) -> Any:
+        """Return a column without a dictionary, which may name values that no row holds (a pandas categorical)."""
+        column = self.columns[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+
     def ids(self, name: str) -> Encoded:
         """Return a column of ids as text, whatever its type: a whole number stands without a fraction.
 
         Raises DataError where one is empty, or its column holds what no id is.
         """
-        column = _plain(self.columns[name])
+        column = self._plain(name)
         if column.null_count:
             raise self._empty(name, pc.is_null(column))
         if pa.types.is_nested(column.type):
@@ -67,7 +74,7 @@ class Columns:
         if pa.types.is_floating(kind):  # what pandas makes of whole numbers beside an empty cell
             values = distinct.to_numpy(zero_copy_only=False)
             if np.isnan(values).any():
-                raise self._empty(name, pc.is_nan(_plain(self.columns[name])))
+                raise self._empty(name, pc.is_nan(self._plain(name)))
             if not (broken := np.flatnonzero((values % 1 != 0) | (np.abs(values) >= 2**63))).size:
                 return distinct.cast(pa.int64()).cast(pa.string())
             row = pc.index(codes, pa.scalar(int(broken[0]), codes.type)).as_py()
@@ -81,7 +88,7 @@ class Columns:
             raise DataError(f"{self.file}: column {name!r} holds {kind}, and ids are text or whole numbers")
         is_blank = pc.equal(pc.utf8_trim_whitespace(distinct), "")
         if pc.any(is_blank).as_py():
-            raise self._empty(name, pc.equal(pc.utf8_trim_whitespace(_plain(self.columns[name])), ""))
+            raise self._empty(name, pc.equal(pc.utf8_trim_whitespace(self._plain(name)), ""))
         return distinct
 
     def _empty(self, name: str, is_empty: Any) -> DataError:
@@ -102,7 +109,7 @@ class Columns:
 
         Raises DataError where a row holds neither.
         """
-        column = _plain(self.columns[name])
+        column = self._plain(name)
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = self._parsed(name, column)
         if column.null_count:
@@ -140,13 +147,6 @@ class Columns:
         value = self.columns[name][int(rows[0])].as_py()
         others = f" (and {len(rows) - 1} more such rows)" if len(rows) > 1 else ""
         return DataError(f"{self.place(int(rows[0]))}: {name} is {value!r}, not {expected}{others}")
-
-
-def _plain(column: Any) -> Any:
-    """Return a column without a dictionary, which may name values that no row holds (a filtered pandas categorical)."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
 
 
 @dataclass(frozen=True)

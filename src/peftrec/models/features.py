@@ -3,7 +3,7 @@ works on them through the same interfaces."""
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -66,9 +66,6 @@ class ReadyFeatures:
     missing: MissingFeatures = "error"
     """An item whose row is not finite: an error, filled in with zeros or the mean of the others, or dropped from all
     histories."""
-
-    revision: ClassVar[None] = None
-    """Files have none."""
 
     def origin(self) -> str:
         """Say where the features come from."""

@@ -14,7 +14,7 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.record import Efficiency, Epoch, ExactBytes
 from peftrec.training.collectives import collected, wait_for_all
-from peftrec.training.memory import PeakMemory, read_peak, reset_peak
+from peftrec.training.memory import PeakMemory, read_peak, release_cached, reset_peak
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import tensor_bytes
 from peftrec.training.probe import StepCost, check_modes, probe_step
@@ -75,6 +75,8 @@ class EfficiencyMeter(Callback):
             precision = trainer.precision_plugin.forward_context()
             cost = probe_step(pl_module, first.to(pl_module.device), precision)
             self.step_cost = StepCost.of_all(collected(pl_module.processes, cost))
+        # Once: what building a store and observing a step left is no part of training, and epochs keep their own.
+        release_cached(pl_module.device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RecommenderModule)

@@ -31,10 +31,15 @@ def _larger(first: int | None, second: int | None) -> int | None:
     return max((value for value in (first, second) if value is not None), default=None)
 
 
+def release_cached(device: torch.device) -> None:
+    """Give back what the allocator keeps of freed memory, so that what is reserved afterwards is in use."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def reset_peak(device: torch.device) -> None:
     """Forget earlier peaks."""
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # what building a store left reserved is no part of training
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
         _CLEAR.write_text(_RESET_PEAK)

@@ -179,3 +179,22 @@ def test_an_item_beside_the_batch_changes_nothing() -> None:
     torch.testing.assert_close(loss(more), loss(batch), rtol=1e-12, atol=1e-12)
     (gradient,) = torch.autograd.grad(loss(more), batch.embeddings)
     assert gradient.isfinite().all()
+
+
+def test_own_items_are_those_of_the_window() -> None:
+    """Embeddings of one dimension an item make states the logits: no gradient reaches a column that is rejected."""
+    states = torch.zeros(2, 2, 5, dtype=torch.float64, requires_grad=True)
+    batch = ObjectiveInputs(
+        states=states,
+        embeddings=torch.eye(5, dtype=torch.float64),
+        sequences=torch.tensor([[0, 2, 1], [3, 3, 0]]),
+        mask=torch.tensor([[False, True, True], [True, True, True]]),
+        log_popularity=torch.zeros(5, dtype=torch.float64),
+        multiplicity=torch.ones(5),
+    )
+    (gradient,) = torch.autograd.grad(DebiasedCrossEntropy()(batch), states)
+    competes = (gradient != 0).tolist()
+    assert competes[0][0] == [False] * 5, "padding"
+    assert competes[0][1] == [True, True, False, True, True], "1 is the target, 2 its own, 0 stands at padding"
+    assert competes[1][0] == [False, True, True, True, True], "3 is the target"
+    assert competes[1][1] == [True, True, True, False, True], "0 is the target"
