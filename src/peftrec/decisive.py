@@ -42,7 +42,8 @@ _EXECUTION = (
     "trainer.num_workers",
     "trainer.decoded_image_bytes",
 )
-"""How the same numbers are computed: what a run costs, not what comes out."""
+"""How the same is computed: what a run costs, and not what comes out, but for rounding and, where a model is compiled,
+the draws of dropout."""
 
 
 def decisive_config(config: dict[str, JsonValue]) -> dict[str, Any]:
