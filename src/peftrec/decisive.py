@@ -28,10 +28,10 @@ _KEEPING = (
     "trainer.detect_anomaly",
 )
 """Where and how results are kept and shown."""
+_BESIDE_TRAINING = ("hidden_states.batch_size", "evaluation.max_score_bytes")
+"""How the same is computed before and after training."""
 _EXECUTION = (
-    "hidden_states.batch_size",
     "hidden_states.placement",
-    "evaluation.max_score_bytes",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -42,14 +42,14 @@ _EXECUTION = (
     "trainer.num_workers",
     "trainer.decoded_image_bytes",
 )
-"""How the same is computed: what a run costs, and not what comes out, but for rounding and, where a model is compiled,
-the draws of dropout."""
+"""How the same is trained: what it costs, and not what comes out, but for rounding and, where a model is compiled, the
+draws of dropout."""
 
 
 def decisive_config(config: dict[str, JsonValue]) -> dict[str, Any]:
     """Return the configuration without the keys that do not decide the result."""
     copy: dict[str, Any] = json.loads(json.dumps(config))
-    for key in (*_PLACES, *_KEEPING, *_EXECUTION):
+    for key in (*_PLACES, *_KEEPING, *_BESIDE_TRAINING, *_EXECUTION):
         *parents, last = key.split(".")
         node: Any = copy
         for parent in parents:
@@ -58,9 +58,15 @@ def decisive_config(config: dict[str, JsonValue]) -> dict[str, Any]:
     return copy
 
 
+def training_conditions(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run's costs depend on besides the devices, by its keys."""
+    return {key: _at(config, key) for key in _EXECUTION}
+
+
 def execution_differences(config: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Return `key=value` of `config` for what `other` computes in another way."""
-    return [f"{key}={json.dumps(own)}" for key in _EXECUTION if (own := _at(config, key)) != _at(other, key)]
+    keys = (*_BESIDE_TRAINING, *_EXECUTION)
+    return [f"{key}={json.dumps(own)}" for key in keys if (own := _at(config, key)) != _at(other, key)]
 
 
 def are_one_run(config: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,42 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
         for directory in (whole_directory, resumed_directory)
     ]
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_costs_of_other_conditions_are_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that goes on with other workers ends as it would have, and its costs are those of the last conditions."""
+    original = RecommenderModule.training_step
+
+    def crash_in_third_epoch(self: RecommenderModule, batch: Any, batch_idx: int) -> Any:
+        if self.global_step == 8:  # four steps an epoch
+            raise MemoryError("for the test")
+        return original(self, batch, batch_idx)
+
+    _, whole = train(tmp_path / "whole", "iisan_cached")
+    resumed = {}
+    for name, changes in {
+        "same": {"evaluation": {"max_score_bytes": 10_000}},
+        "other": {"hidden_states": {"placement": "disk"}},
+    }.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(RecommenderModule, "training_step", crash_in_third_epoch)
+            with pytest.raises(MemoryError):
+                train_run(small_settings(tmp_path / name, "iisan_cached"))
+        _, resumed[name] = train(tmp_path / name, "iisan_cached", **changes)
+        assert resumed[name].evaluation == whole.evaluation
+    assert capsys.readouterr().err.count("resumed under other conditions: costs are those from epoch 2 on") == 1
+    costs = {name: record.efficiency for name, record in resumed.items()}
+    assert costs["same"] is not None
+    assert costs["other"] is not None
+    times = [epoch.training_seconds for epoch in resumed["other"].epochs]
+    assert costs["other"].seconds_per_epoch == times[3], "epoch 2 is the first of these conditions and pays for them"
+    assert costs["other"].seconds_to_best_epoch is None
+    assert costs["other"].exact_bytes is not None
+    times = [epoch.training_seconds for epoch in resumed["same"].epochs]
+    assert costs["same"].seconds_per_epoch == statistics.median(times[1:])
+    assert costs["same"].seconds_to_best_epoch is not None
 
 
 def test_a_run_too_short_for_its_adaptation_is_refused_before_the_first_step(

@@ -129,10 +129,12 @@ class Efficiency(RecordPart):
     """What training cost; one callback fills it for every strategy alike."""
 
     seconds_per_epoch: float | None
-    """Median over the epochs after the first; null with fewer than two epochs."""
+    """Median over the epochs after the first; null with fewer than two epochs. Of a run resumed under other conditions
+    (devices, workers, compilation), over those since then."""
     steps_per_second: float | None
     data_wait_seconds_per_epoch: float | None
     seconds_to_best_epoch: float | None
+    """Null for a run resumed under other conditions."""
     peak_memory_bytes: int | None
     """What TPME compares: `cuda_max_allocated_bytes` on CUDA, else the total of `exact_bytes`."""
     exact_bytes: ExactBytes | None

@@ -1,6 +1,7 @@
 """The one place that measures what training costs, for every strategy alike."""
 
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -48,17 +49,24 @@ class TimedLoader:
 
 
 class EfficiencyMeter(Callback):
-    """Measures epochs without validation, and memory of training alone; its state travels in checkpoints, so a
-    resumed run keeps what it measured.
+    """Measures epochs without validation, and memory of training alone; its state travels in checkpoints, so that a
+    run resumed under the same conditions keeps what it measured. Costs of other conditions are left behind.
 
     Of several processes, time is the first one's until all have come to the same place, memory the largest of any,
     and operations those of all.
     """
 
-    def __init__(self, loader: TimedLoader, *, resident_before_model: int | None) -> None:
+    def __init__(
+        self, loader: TimedLoader, *, conditions: dict[str, Any], resident_before_model: int | None
+    ) -> None:
+        """Measure what `loader` feeds; `conditions` is plain data that says under what the run trains now: devices,
+        and how it is executed on them."""
         self.loader = loader
+        self.conditions = conditions
         self.resident_before_model = resident_before_model
         self.epochs: list[dict[str, Any]] = []
+        self.first_counted = 0
+        """The first epoch of these conditions; costs are those from here on."""
         self.peak = PeakMemory()
         self.step_cost: StepCost | None = None
         self.optimizer_state_bytes: int | None = None
@@ -75,6 +83,8 @@ class EfficiencyMeter(Callback):
             precision = trainer.precision_plugin.forward_context()
             cost = probe_step(pl_module, first.to(pl_module.device), precision)
             self.step_cost = StepCost.of_all(collected(pl_module.processes, cost))
+        if self.first_counted and self.first_counted == len(self.epochs) and pl_module.processes.is_first:
+            print(f"resumed under other conditions: costs are those from epoch {len(self.epochs)} on", file=sys.stderr)
         # Once: what building a store and observing a step left is no part of training, and epochs keep their own.
         release_cached(pl_module.device)
 
@@ -117,6 +127,8 @@ class EfficiencyMeter(Callback):
     def state_dict(self) -> dict[str, Any]:
         return {
             "epochs": self.epochs,
+            "conditions": self.conditions,
+            "first_counted": self.first_counted,
             "peak": asdict(self.peak),
             "step_cost": None if self.step_cost is None else asdict(self.step_cost),
             "optimizer_state_bytes": self.optimizer_state_bytes,
@@ -124,6 +136,10 @@ class EfficiencyMeter(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
+        if state_dict["conditions"] != self.conditions:
+            self.first_counted = len(self.epochs)
+            return
+        self.first_counted = state_dict["first_counted"]
         self.peak = PeakMemory(**state_dict["peak"])
         self.step_cost = None if state_dict["step_cost"] is None else StepCost(**state_dict["step_cost"])
         self.optimizer_state_bytes = state_dict["optimizer_state_bytes"]
@@ -136,7 +152,7 @@ class EfficiencyMeter(Callback):
         """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept, `store` what the run read."""
         store_seconds = None if store is None else store.manifest.build_seconds
         epochs = self.history()
-        measured = epochs[1:]  # the first epoch pays for caches, compilation and worker start
+        measured = epochs[self.first_counted + 1 :]  # the first pays for caches, compilation and worker start
         seconds = statistics.median(epoch.training_seconds for epoch in measured) if measured else None
         exact = self._exact_bytes()
         on_cuda = self.peak.cuda_allocated
@@ -147,7 +163,9 @@ class EfficiencyMeter(Callback):
             data_wait_seconds_per_epoch=(
                 statistics.median(epoch.data_wait_seconds for epoch in measured) if measured else None
             ),
-            seconds_to_best_epoch=sum(epoch.training_seconds for epoch in epochs[: chosen_epoch + 1]),
+            seconds_to_best_epoch=(
+                None if self.first_counted else sum(epoch.training_seconds for epoch in epochs[: chosen_epoch + 1])
+            ),
             peak_memory_bytes=on_cuda if on_cuda is not None else exact.total if exact else None,
             exact_bytes=exact,
             cuda_max_allocated_bytes=on_cuda,

@@ -10,6 +10,7 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.data.loading import EpochOrder, TrainingBatches, training_loader
 from peftrec.data.negatives import negatives_per_positive
 from peftrec.data.split import Split
+from peftrec.decisive import training_conditions
 from peftrec.results.record import Record
 from peftrec.settings import Settings
 from peftrec.training.assembly import Assembled, evaluation_block, resolve_device
@@ -36,7 +37,11 @@ def fit(
     if module.adaptation is not None:
         steps_an_epoch = math.ceil(len(loader) / settings.trainer.accumulate_batches)
         module.adaptation.begin(num_steps=settings.trainer.max_epochs * steps_an_epoch)
-    meter = EfficiencyMeter(loader, resident_before_model=assembled.resident_before_model)
+    meter = EfficiencyMeter(
+        loader,
+        conditions={"devices": record.provenance.devices, **training_conditions(record.config)},
+        resident_before_model=assembled.resident_before_model,
+    )
     keeper = RecordKeeper(record, run_directory, meter, writes_csv=settings.logger.csv)
     trainer = build_trainer(settings, run_directory, module.processes, measuring=[meter, keeper], loggers=loggers)
     last = checkpoint_path(run_directory, LAST)
