@@ -105,6 +105,11 @@ class RecordKeeper(Callback):
         self.meter = meter
         self.writes_csv = writes_csv
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and (done := trainer.current_epoch):
+            told = f"{done} of {trainer.max_epochs} epochs are done"
+            print(f"{self.run_directory}: resumes where it was: {told}", file=sys.stderr)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.record.epochs = self.meter.history()
         if not trainer.is_global_zero:

@@ -169,6 +169,8 @@ def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
 _NO_NEWS = (
     # Batches come whole from the dataset and are cheap; `trainer.num_workers` is the user's choice.
     ".*does not have many workers.*",
+    # Nor do several processes on one machine make that choice a mistake, though `trainer=ddp` chose for a node of GPUs.
+    r"This DataLoader will create \d+ worker processes in total.*",
     # Frozen towers are in eval mode on purpose; `probe.check_modes` asserts which.
     r"Found \d+ module\(s\) in eval mode.*",
     # Resuming into a run's own checkpoint folder is what a run does.
