@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.data.source import DataSource
 from peftrec.errors import SettingsError
+from peftrec.folder_names import FolderName
 from peftrec.models.pretrained import TowerPair
 from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.parts import build_part, describe_part
@@ -19,6 +20,8 @@ from peftrec.strategies.base import Strategy
 from peftrec.strict import STRICT
 from peftrec.training.objectives.base import Objective
 from peftrec.training.warmup import Decay
+
+Monitor = Literal["hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr@5", "mrr@10", "mrr@20"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -47,7 +50,7 @@ class EvaluationSettings:
 
     mask_history: Literal["all", "all_but_target", "none"] = "all"
     """Which history items are not candidates; `all` makes repeated targets unreachable, as in the paper."""
-    monitor: str = Field(default="hr@10", pattern=r"^(hr|ndcg|mrr)@(5|10|20)$")
+    monitor: Monitor = "hr@10"
     """Validation metric that chooses the epoch; the paper uses hr@10."""
     patience: int = Field(default=10, ge=1)
     """Epochs without a better `monitor` before training stops."""
@@ -129,7 +132,7 @@ class LoggerSettings:
 class Settings:
     """One run, completely."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """Name of the experiment: folder below `runs_dir`, and W&B group."""
     strategy_name: str
     """Name of the strategy's yaml; composition fills it in."""

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass as part
 from peftrec.cold_start.evaluation import Scorer
 from peftrec.cold_start.factors import Factors
 from peftrec.cold_start.pairs import ColdStartData
+from peftrec.folder_names import FolderName
 from peftrec.strict import STRICT
 
 
@@ -68,7 +69,7 @@ class Fitted:
 class Method(ABC):
     """One way to rank where there is no history; its fields are its hyper-parameters."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """For tables and files."""
 
     @abstractmethod

@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from pydantic.dataclasses import dataclass as part
 from torch import Tensor
 
 from peftrec.cold_start.content import Content
 from peftrec.errors import DataError
+from peftrec.folder_names import FolderName
 from peftrec.strict import STRICT
 
 Side = Literal["users", "items"]
@@ -69,7 +69,7 @@ class ColdStartData:
 class PairFiles:
     """Where a split lies, and what of it is cold."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """For tables and folders."""
     root: str
     train: str = "train.csv"
