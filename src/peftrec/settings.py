@@ -157,6 +157,7 @@ class Settings:
             raise SettingsError(
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
+        self.user_encoder.check(dim=self.embedding_dim)
 
     @property
     def experiment_directory(self) -> Path:
