@@ -12,12 +12,11 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.data.source import DataSource
 from peftrec.errors import SettingsError
-from peftrec.folder_names import FolderName
 from peftrec.models.pretrained import TowerPair
 from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.parts import build_part, describe_part
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 from peftrec.training.objectives.base import Objective
 from peftrec.training.warmup import Decay
 

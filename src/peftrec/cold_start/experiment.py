@@ -19,8 +19,7 @@ from peftrec.cold_start.pairs import ColdStartData, PairFiles
 from peftrec.cold_start.result import ColdStartResult, EpochResult, write_result
 from peftrec.errors import UserError
 from peftrec.evaluation.ranking import NonFiniteScoresError
-from peftrec.folder_names import FolderName
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 from peftrec.training.assembly import resolve_device
 from peftrec.training.provenance import device_name
 

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from peftrec.cold_start.content import Content
 from peftrec.errors import DataError
-from peftrec.folder_names import FolderName
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 
 Side = Literal["users", "items"]
 COLUMNS = ("uid", "iid")

@@ -6,9 +6,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.errors import SettingsError
-from peftrec.folder_names import FolderName
 from peftrec.models.gtn import TowerShape
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
