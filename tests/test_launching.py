@@ -24,6 +24,7 @@ def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(launching, "usable_processors", lambda: 8)
 
 
 @pytest.mark.parametrize(
@@ -40,11 +41,20 @@ def test_devices_are_counted(devices: Any, visible: list[str], expected: int) ->
         ({"devices": 4}, ["0", "1"], "2 CUDA devices are visible; set trainer.devices=auto"),
         ({"devices": 2, "accelerator": "gpu"}, [], "0 CUDA devices"),
         ({"devices": 2, "accelerator": "mps"}, [], "one MPS device"),
+        ({"devices": 9}, [], "8 processors here run at most 8 .* set trainer.devices=8"),
+        ({"devices": 100, "accelerator": "cpu"}, [], "trainer.devices=100: on a CPU these are processes"),
     ],
 )
 def test_devices_that_are_not_there(settings: dict[str, Any], visible: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         num_devices(TrainerSettings(**settings), visible)
+
+
+def test_a_few_processes_may_share_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "usable_processors", lambda: 1)
+    assert num_devices(TrainerSettings(devices=4, accelerator="cpu"), []) == 4
+    with pytest.raises(SettingsError, match=r"set trainer\.devices=4"):
+        num_devices(TrainerSettings(devices=5, accelerator="cpu"), [])
 
 
 def test_who_was_started_with_others_starts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,3 +46,17 @@ def test_a_record_without_a_required_key_is_refused(settings: Settings) -> None:
     del config["runs_dir"]
     with pytest.raises(SettingsError, match="runs_dir is required: set runs_dir=DIR"):
         settings_from_config(config)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a b", "a/b", ""])
+def test_a_name_stays_below_its_folder_and_is_explained_in_words(name: str, settings: Settings) -> None:
+    with pytest.raises(SettingsError, match=r"^name: .*letters, digits, dots, dashes and underscores") as caught:
+        settings_from_config({**settings_to_config(settings), "name": name})
+    assert "[" not in str(caught.value)
+
+
+def test_a_metric_that_no_epoch_has_is_answered_with_those_there_are(settings: Settings) -> None:
+    config = settings_to_config(settings)
+    config["evaluation"]["monitor"] = "hr@7"  # type: ignore[index, call-overload]
+    with pytest.raises(SettingsError, match=r"evaluation\.monitor: expected one of hr@5, .*mrr@20, got \"hr@7\""):
+        settings_from_config(config)

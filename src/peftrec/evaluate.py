@@ -16,11 +16,11 @@ def main(arguments: list[str]) -> int:
         print(HELP)
         return 0
     run_directory = parse(arguments)
-    from peftrec.results.record import read_record
+    from peftrec.results.record import read_finished
 
-    recorded = read_record(run_directory).evaluation
+    recorded = read_finished(run_directory).evaluation
     if recorded is None:
-        raise RecordError(f"{run_directory}: the run has no test figures; finish it with the command that started it")
+        raise RecordError(f"{run_directory}: the run has no test figures; train it again")
     from peftrec.training.session import evaluate_run
 
     measured = evaluate_run(run_directory)

@@ -2,6 +2,9 @@
 
 Its standard input is a pipe that the process which started it holds open: when that one dies, however it dies, so
 does the job. What the run had recorded by then is kept, and the same command resumes there.
+
+Only the standard library is imported up here: until the run's own modules are there, which takes seconds, Ctrl-C ends
+the process without a word, because there is nothing to record yet.
 """
 
 import json
@@ -11,15 +14,20 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from peftrec.errors import UserError
-from peftrec.files import write_atomically
-from peftrec.isolation import JobReport
+if TYPE_CHECKING:
+    from peftrec.isolation import JobReport
 
 
 def main(arguments: list[str]) -> int:
     """Train the job's configuration and write how it ended."""
     job_file, outcome_file = map(Path, arguments)
+    from peftrec.files import write_atomically
+    from peftrec.isolation import JobReport
+    from peftrec.training import session  # noqa: F401  # what takes longest
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         report = train(json.loads(job_file.read_bytes()))
     except SystemExit as error:
@@ -28,12 +36,14 @@ def main(arguments: list[str]) -> int:
     return 0 if report.status == "success" else 1
 
 
-def train(config: dict[str, object]) -> JobReport:
+def train(config: dict[str, object]) -> "JobReport":
     """Run to the end, or skip a finished run, or resume an unfinished one.
 
     SystemExit passes: under submitit a job that ran out of time submits itself again and leaves so, and an outcome
     would tell whoever waits for it that it has ended.
     """
+    from peftrec.errors import UserError
+    from peftrec.isolation import JobReport
     from peftrec.launching import ProcessesFailedError, launch
     from peftrec.settings import settings_from_config
     from peftrec.training.endings import status_of
@@ -65,5 +75,6 @@ def die_with_parent() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     die_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from peftrec.training.session import RunOutcome
 
 JOB_MODULE = "peftrec.job"
+PROCESSES_ANYWHERE = 4
+"""So many may share even one processor: to try several processes out, on a laptop or in a test."""
 SECONDS_TO_FOLLOW = 15.0
 """How long the other processes have to notice that one is gone, before they are killed."""
 
@@ -75,7 +77,8 @@ def processes_to_start(trainer: TrainerSettings) -> int:
 
 
 def num_devices(trainer: TrainerSettings, visible: list[str]) -> int:
-    """Return how many devices of a machine are asked for. Raises SettingsError where fewer CUDA devices are visible."""
+    """Return how many devices of a machine are asked for. Raises SettingsError where fewer CUDA devices are visible,
+    or where a CPU would have more processes than it can run side by side."""
     if trainer.devices == "auto":
         return max(1, len(visible))
     if trainer.devices > 1 and trainer.accelerator == "mps":
@@ -85,7 +88,17 @@ def num_devices(trainer: TrainerSettings, visible: list[str]) -> int:
             f"trainer.devices={trainer.devices}: {len(visible)} CUDA devices are visible; set "
             + ("trainer.devices=auto" if visible else "trainer.accelerator=cpu, or let CUDA_VISIBLE_DEVICES name some")
         )
+    if not visible and trainer.devices > (most := max(usable_processors(), PROCESSES_ANYWHERE)):
+        raise SettingsError(
+            f"trainer.devices={trainer.devices}: on a CPU these are processes, and the {usable_processors()} "
+            f"processors here run at most {most} of them; set trainer.devices={most} or lower"
+        )
     return trainer.devices
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def may_use_cuda(trainer: TrainerSettings) -> bool:

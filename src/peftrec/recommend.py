@@ -17,7 +17,7 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
                    run's user encoder; its fields are in conf/profiles/profile
   --json           print JSON alone
 
-  peftrec recommend run=runs/default/iisan-0123456789ab user=1 k=5
+  peftrec recommend run=runs/default/iisan-0123456789ab user=user00061 k=5
   peftrec recommend run=RUN_DIR items=[318,527,356] profile=pinnersage profile.selection=top
 
 Beside each item stand its score and the items of the history whose embeddings have the largest dot products with its

@@ -1,13 +1,13 @@
 """The verb `peftrec report RUNS_DIR`: tables, figures and a page from records alone."""
 
 import argparse
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from peftrec.errors import RecordError
+from peftrec.errors import RecordError, UserError
 from peftrec.files import write_atomically
 from peftrec.results import figures, tables
 from peftrec.results.comparison import Comparison, compare, table
@@ -23,26 +23,48 @@ SCORE_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and the comparison it shows."""
+    """Files for a folder, and the comparison that they show."""
 
     directory: Path
-    files: tuple[Path, ...]
+    contents: Mapping[str, bytes]
+    """By the names of the files."""
     comparison: Comparison
     significance_problem: str | None
     """Why there are no per-user tests; null where there are."""
     beside_published: str
     """Markdown with a paper's figures beside the measured ones; empty where none was asked for."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(self.directory / name for name in self.contents)
+
     def to_terminal(self) -> str:
-        """Return the table, its notes, and where the files are."""
-        names = ", ".join(file.name for file in self.files)
+        """Return the table and its notes."""
         problem = f"- {self.significance_problem}\n" if self.significance_problem else ""
         published = f"\n{self.beside_published}" if self.beside_published else ""
-        return f"{tables.to_terminal(self.comparison)}{problem}{published}\nreport: {self.directory}\n  {names}\n"
+        return f"{tables.to_terminal(self.comparison)}{problem}{published}"
+
+    def write(self) -> None:
+        """Write the files. Raises UserError where they cannot be written."""
+        try:
+            for file, content in zip(self.files, self.contents.values(), strict=True):
+                write_atomically(file, content)
+        except OSError as error:
+            raise UserError(
+                f"{self.directory}: cannot be written ({error.strerror}), so that the report is not there as files; "
+                "make the folder writable, or copy the runs to one that is"
+            ) from error
 
 
 def write_report(runs: Path, published: Published | None = None) -> Report:
-    """Write RUNS/report from the records below `runs`; the same records give the same bytes."""
+    """Write RUNS/report from the records below `runs`. Raises UserError where it cannot be written."""
+    report = build_report(runs, published)
+    report.write()
+    return report
+
+
+def build_report(runs: Path, published: Published | None = None) -> Report:
+    """Return the report of the records below `runs`; the same records give the same bytes."""
     comparison = compare(find_runs(runs))
     tests, problem = _significance(comparison)
     pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
@@ -60,9 +82,7 @@ def write_report(runs: Path, published: Published | None = None) -> Report:
     if published is not None:
         beside_published = contents["published.md"] = _beside_published(comparison, published)
     every = {name: text.encode() for name, text in contents.items()} | pictures
-    for name, content in every.items():
-        write_atomically(directory / name, content)
-    return Report(directory, tuple(directory / name for name in every), comparison, problem, beside_published)
+    return Report(directory, every, comparison, problem, beside_published)
 
 
 def _beside_published(comparison: Comparison, published: Published) -> str:
@@ -101,6 +121,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, help="folder of an experiment: runs/quickstart")
     parser.add_argument("--published", metavar="PAPER", help="put a paper's figures beside the measured ones: iisan")
     parsed = parser.parse_args(arguments)
-    report = write_report(parsed.runs_dir, read_published(parsed.published) if parsed.published else None)
-    sys.stdout.write(report.to_terminal())
+    report = build_report(parsed.runs_dir, read_published(parsed.published) if parsed.published else None)
+    print(report.to_terminal(), flush=True)  # first: it is there even where files cannot be
+    report.write()
+    print(f"report: {report.directory}\n  {', '.join(report.contents)}")
     return 0

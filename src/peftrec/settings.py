@@ -16,9 +16,11 @@ from peftrec.models.pretrained import TowerPair
 from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.parts import build_part, describe_part
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 from peftrec.training.objectives.base import Objective
 from peftrec.training.warmup import Decay
+
+Monitor = Literal["hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr@5", "mrr@10", "mrr@20"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -47,7 +49,7 @@ class EvaluationSettings:
 
     mask_history: Literal["all", "all_but_target", "none"] = "all"
     """Which history items are not candidates; `all` makes repeated targets unreachable, as in the paper."""
-    monitor: str = Field(default="hr@10", pattern=r"^(hr|ndcg|mrr)@(5|10|20)$")
+    monitor: Monitor = "hr@10"
     """Validation metric that chooses the epoch; the paper uses hr@10."""
     patience: int = Field(default=10, ge=1)
     """Epochs without a better `monitor` before training stops."""
@@ -129,7 +131,7 @@ class LoggerSettings:
 class Settings:
     """One run, completely."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """Name of the experiment: folder below `runs_dir`, and W&B group."""
     strategy_name: str
     """Name of the strategy's yaml; composition fills it in."""
@@ -154,6 +156,7 @@ class Settings:
             raise SettingsError(
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
+        self.user_encoder.check(dim=self.embedding_dim)
 
     @property
     def experiment_directory(self) -> Path:

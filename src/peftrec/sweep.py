@@ -82,9 +82,6 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
             if error.filename is None:  # Hydra's own, for an unknown option
                 raise
             raise UserError(f"cannot write to {error.filename}: {error.strerror}; set runs_dir=DIR") from error
-        except KeyboardInterrupt:
-            print("interrupted; the same command skips what is finished and resumes the rest", file=sys.stderr)
-            raise
     return sweep
 
 

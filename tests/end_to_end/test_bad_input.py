@@ -52,9 +52,12 @@ DATA_MISTAKES = {
     "duplicate_user": (replace_line("users.tsv", 4, "u0\ti1 i2 i3 i4 i5"), ["users.tsv", ":4", "u0"]),
     "empty_history": (replace_line("users.tsv", 6, "u5\t"), ["users.tsv", ":6"]),
     "short_history": (replace_line("users.tsv", 6, "u5\ti1 i2"), ["users.tsv", ":6", "data.short_histories=drop"]),
-    "missing_image": (remove("pictures/i3.jpg"), ["i3", "data.missing_images=drop"]),
+    "missing_image": (remove("pictures/i3.jpg"), ["i3", "data.missing_images=drop", "or towers.image=null"]),
     "corrupt_image": (truncate("pictures/i4.jpg"), ["i4", "data.corrupt_images=drop"]),
-    "empty_title": (replace_line("items.tsv", 7, "i6\t "), ["items.tsv", ":7", "data.empty_titles="]),
+    "empty_title": (
+        replace_line("items.tsv", 7, "i6\t "),
+        ["items.tsv", ":7", "data.empty_titles=", "or towers.text=null"],
+    ),
 }
 KEY_MISTAKES = {
     "strategy": (["strategy=lroa"], ["lroa", "lora"]),
@@ -66,6 +69,8 @@ KEY_MISTAKES = {
     "no_tower": (["towers.text=null", "towers.image=null"], ["towers.text", "towers.image"]),
     "checkpoint": (["towers.text.checkpoint=nowhere/at-all"], ["towers.text.checkpoint", "nowhere/at-all"]),
     "layers": (["strategy.layers=[9]"], ["strategy.layers", "4"]),
+    "heads": (["embedding_dim=63"], ["user_encoder.num_heads", "embedding_dim=63"]),
+    "name": (["name=.."], ["name: ", "letters, digits, dots, dashes and underscores"]),
 }
 
 
@@ -95,6 +100,7 @@ def test_keys(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     message = refused([*overrides, f"runs_dir={tmp_path}"], capsys)
     for part in expected:
         assert part in message
+    assert not list(tmp_path.rglob("record.json")), "a run was left"
 
 
 def test_the_data_set_is_valid_without_the_mistakes(tmp_path: Path) -> None:

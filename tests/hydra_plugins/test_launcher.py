@@ -78,6 +78,13 @@ def test_a_mistake_in_the_last_job_stops_the_sweep_before_the_first(tmp_path: Pa
     assert not list(tmp_path.rglob("pid-*"))
 
 
+@pytest.mark.parametrize("user_encoder", ["sasrec", "gtn"])
+def test_a_width_that_no_heads_divide_stops_the_sweep_before_the_first_job(user_encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"job embedding_dim=63: user_encoder\.num_heads: 2 heads do not divide"):
+        run_sweep([*BASE, f"user_encoder={user_encoder}", "embedding_dim=64,63"])
+    assert not list(tmp_path.rglob("pid-*"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -96,6 +96,30 @@ def test_other_data_is_refused_with_runs_keys_and_folders(experiment: Path, add_
         compare(find_runs(experiment.parent))
 
 
+def test_groups_of_runs_are_told_apart_by_what_tells_and_not_by_all_that_differs(
+    experiment: Path, add_run: Callable[..., Path]
+) -> None:
+    config = find_runs(experiment)[0].record.config
+    data = {
+        "_target_": "peftrec.data.readers.iisan.IisanFiles",
+        "root": "there",
+        "users": "users.tsv",
+        "items": "x.tsv",
+    }
+    other = {**config, "data": data, "batch_size": 7, "trainer": {"max_epochs": 99}}
+    for number in range(20):
+        add_run("lora", number, f"lora-other{number}", comparison_hash="another", config=other)
+    with pytest.raises(RecordError) as caught:
+        compare(find_runs(experiment))
+    text = str(caught.value)
+    assert "IisanFiles: another" in text
+    assert "lora-other14, lora-other15 and 4 more" in text
+    for told_by_none in ("batch_size", "max_epochs", "users.tsv", "data_hash"):
+        assert told_by_none not in text
+    (keys,) = (line for line in text.splitlines() if line.startswith("keys that differ: "))
+    assert len(keys) < 200
+
+
 def test_other_device_is_refused(experiment: Path, change: Change) -> None:
     run = find_runs(experiment / "lora-example1")[0]
     change(run.folder, provenance=run.record.provenance.model_copy(update={"device": "another device"}))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from peftrec import cli
 from peftrec.errors import RecordError
 from peftrec.report import main, write_report
 
@@ -41,6 +42,18 @@ def test_the_verb_writes_every_file_and_prints_the_table(experiment: Path, capsy
     printed = capsys.readouterr().out
     assert "seconds_per_epoch" in printed
     assert str(experiment / "report") in printed
+
+
+def test_a_folder_that_cannot_be_written_costs_the_files_and_not_the_table(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (experiment / "report").write_text("in the way")
+    assert cli.main(["report", str(experiment)]) == cli.MISTAKE
+    printed = capsys.readouterr()
+    assert "seconds_per_epoch" in printed.out
+    assert "report:" not in printed.out
+    assert printed.err.startswith(f"error: {experiment / 'report'}: cannot be written (")
+    assert printed.err.count("\n") == 1
 
 
 def test_the_same_records_give_the_same_bytes(experiment: Path) -> None:

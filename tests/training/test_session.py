@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import statistics
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from peftrec.errors import CheckpointError, RecordError, SettingsError, StoreError, UserError
 from peftrec.evaluation.metrics import ranking_metrics
@@ -19,7 +21,7 @@ from peftrec.results.record import Record, find_records, read_record, write_reco
 from peftrec.settings import settings_from_config
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
-from peftrec.training.session import evaluate_run, train_run
+from peftrec.training.session import evaluate_run, quieten_libraries, train_run
 from small_runs import small_config, small_settings
 
 STRATEGIES = ("full", "iisan", "iisan_cached", "id")
@@ -136,7 +138,7 @@ def test_stored_and_live_states_give_the_same_scores(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strategy", [*STRATEGIES, "allocating", "allocated"])
 def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
-    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole_directory, whole = train(tmp_path / "whole", strategy)
     original = RecommenderModule.training_step
@@ -162,8 +164,10 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(RecommenderModule, "training_step", count)
+    assert "resumes" not in capsys.readouterr().err
     resumed_directory, resumed = train(tmp_path / "crashed", strategy)
     assert resumed_directory == crashed_directory
+    assert f"{crashed_directory}: resumes where it was: 2 of 4 epochs are done\n" in capsys.readouterr().err
     assert steps == list(range(8, 16))
     assert resumed.evaluation == whole.evaluation
     assert [epoch.validation for epoch in resumed.epochs] == [epoch.validation for epoch in whole.epochs]
@@ -190,7 +194,7 @@ def test_costs_of_other_conditions_are_left_behind(
     _, whole = train(tmp_path / "whole", "iisan_cached")
     resumed = {}
     for name, changes in {
-        "same": {"evaluation": {"max_score_bytes": 10_000}},
+        "same": {"evaluation": {"max_score_bytes": 65_536}},
         "other": {"hidden_states": {"placement": "disk"}},
     }.items():
         with monkeypatch.context() as patched:
@@ -394,3 +398,40 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
     whole, expected = train(tmp_path / "whole")
     assert record.evaluation == expected.evaluation
     assert np.array_equal(ranks(resumed)["rank"], ranks(whole)["rank"])
+
+
+def test_a_mistake_that_building_the_model_finds_leaves_no_run(tmp_path: Path) -> None:
+    config = small_config(tmp_path, "iisan")
+    config["strategy"] = {**config["strategy"], "layers": [9]}
+    with pytest.raises(SettingsError, match=r"strategy\.layers"):
+        train_run(settings_from_config(config))
+    assert not list(tmp_path.rglob("record.json"))
+    assert not list((tmp_path / "small").iterdir())
+
+
+def test_such_a_mistake_leaves_an_interrupted_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine or other libraries may find it when a run is to go on."""
+    run_directory, record = train(tmp_path, "id", trainer={"max_epochs": 1})
+    interrupted = record.model_copy(update={"status": "interrupted", "error": "KeyboardInterrupt: "})
+    write_record(interrupted, run_directory)
+    before = {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()}
+
+    def refuse(*arguments: Any) -> None:
+        raise SettingsError("for the test")
+
+    monkeypatch.setattr("peftrec.training.session.assemble", refuse)
+    with pytest.raises(SettingsError, match="for the test"):
+        train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
+    assert {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()} == before
+
+
+def test_the_number_of_loader_workers_is_the_users_choice_and_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        numbers: Any = range(3)
+        with pytest.raises(UserWarning, match="worker processes in total"):
+            DataLoader(numbers, num_workers=10_000)
+        quieten_libraries()
+        DataLoader(numbers, num_workers=10_000)
+        with pytest.raises(UserWarning, match="another"):
+            warnings.warn("another of the DataLoader", UserWarning, stacklevel=1)

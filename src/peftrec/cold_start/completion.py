@@ -13,10 +13,10 @@ from torch import Tensor
 from peftrec import __version__
 from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete, rank_over
 from peftrec.cold_start.item_vectors import item_vectors
-from peftrec.errors import DataError, RecordError
+from peftrec.errors import DataError
 from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.files import write_atomically
-from peftrec.results.record import Metrics, RecordPart, read_record
+from peftrec.results.record import Metrics, RecordPart
 from peftrec.results.tables import markdown_grid
 from peftrec.training.restoring import RestoredRun, restore_run
 
@@ -56,8 +56,6 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
     directory = Path(settings.run)
     path = directory / COLD_ITEMS_FILE
     decisive = {key: value for key, value in config.items() if key != "run"}
-    if read_record(directory).evaluation is None:
-        raise RecordError(f"{directory}: the run has no test figures; finish it with the command that started it")
     run = restore_run(directory)
     found = _read(path)
     if found is not None and (found.config, found.config_hash) == (decisive, run.record.config_hash):

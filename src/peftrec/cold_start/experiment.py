@@ -19,7 +19,7 @@ from peftrec.cold_start.pairs import ColdStartData, PairFiles
 from peftrec.cold_start.result import ColdStartResult, EpochResult, write_result
 from peftrec.errors import UserError
 from peftrec.evaluation.ranking import NonFiniteScoresError
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 from peftrec.training.assembly import resolve_device
 from peftrec.training.provenance import device_name
 
@@ -31,7 +31,7 @@ _PACKAGES = ("torch", "lightning", "numpy", "scipy")
 class ColdStartSettings:
     """One job, completely."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """Folder below `runs_dir`."""
     runs_dir: str
     seed: int = Field(ge=0, lt=2**32)

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as part
 from peftrec.cold_start.evaluation import Scorer
 from peftrec.cold_start.factors import Factors
 from peftrec.cold_start.pairs import ColdStartData
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 
 
 @part(frozen=True, kw_only=True, config=STRICT)
@@ -68,7 +68,7 @@ class Fitted:
 class Method(ABC):
     """One way to rank where there is no history; its fields are its hyper-parameters."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """For tables and files."""
 
     @abstractmethod

@@ -14,13 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from pydantic.dataclasses import dataclass as part
 from torch import Tensor
 
 from peftrec.cold_start.content import Content
 from peftrec.errors import DataError
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 
 Side = Literal["users", "items"]
 COLUMNS = ("uid", "iid")
@@ -69,7 +68,7 @@ class ColdStartData:
 class PairFiles:
     """Where a split lies, and what of it is cold."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: FolderName
     """For tables and folders."""
     root: str
     train: str = "train.csv"

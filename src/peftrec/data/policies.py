@@ -26,6 +26,8 @@ class Fault:
     count_dropped: str
     count_blanked: str
     blank: str
+    tower: str
+    """Key of the tower without which nobody reads such content, strategies that know items by their ids included."""
 
 
 MISSING_IMAGE = Fault(
@@ -34,6 +36,7 @@ MISSING_IMAGE = Fault(
     count_dropped="items_dropped_missing_image",
     count_blanked="images_blanked_missing",
     blank="a grey image",
+    tower="towers.image",
 )
 CORRUPT_IMAGE = Fault(
     key="data.corrupt_images",
@@ -41,6 +44,7 @@ CORRUPT_IMAGE = Fault(
     count_dropped="items_dropped_corrupt_image",
     count_blanked="images_blanked_corrupt",
     blank="a grey image",
+    tower="towers.image",
 )
 EMPTY_TITLE = Fault(
     key="data.empty_titles",
@@ -48,6 +52,7 @@ EMPTY_TITLE = Fault(
     count_dropped="items_dropped_empty_title",
     count_blanked="titles_blank",
     blank="an empty text",
+    tower="towers.text",
 )
 
 
@@ -99,7 +104,8 @@ class Screening:
         return (
             f"{len(faulty)} of {len(self.histories.occurring())} items {fault.summary}: "
             f"{shortlist(first, total=len(faulty))}; mend the data, or set {fault.key}=drop to remove such items "
-            f"from all histories, or {fault.key}=blank to give them {fault.blank}"
+            f"from all histories, or {fault.key}=blank to give them {fault.blank}, or {fault.tower}=null, without "
+            "which no strategy reads them"
         )
 
     def _short_histories(self, short: np.ndarray) -> str:

@@ -220,6 +220,21 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"{file}: {key or 'the file'}: {first['msg']}; the record is malformed") from error
 
 
+def read_finished(run_directory: Path) -> Record:
+    """Read the record of a run that is finished, for those who ask what it learnt.
+
+    Raises RecordError where it is not, or where the path is no folder of a run.
+    """
+    if run_directory.is_file():
+        raise RecordError(f"{run_directory}: a file; name the folder of the run: {run_directory.parent}")
+    record = read_record(run_directory)
+    if (status := record.effective_status()) != "success":
+        raise RecordError(
+            f"{run_directory}: the run is not finished ({status}); give again the command that started it"
+        )
+    return record
+
+
 def find_records(runs: Path) -> list[Record]:
     """Read every record below `runs`, sorted by strategy and seed; RecordError where there is none."""
     records = [read_record(path) for path in sorted(runs.rglob(RECORD_FILE))]

@@ -1,13 +1,16 @@
 """Records with the folders they lie in, and the checks that they may stand in one table."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from peftrec.errors import RecordError
-from peftrec.results.configs import differing, flatten
+from peftrec.results.configs import flatten, telling_values, value_at
 from peftrec.results.record import RECORD_FILE, Evaluation, Record, read_record
+
+_DIGITS = 8  # of a hash that tells groups of runs apart
+_SHOWN = 16  # runs of a group
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ def _check_comparison(successes: Sequence[Run]) -> None:
     lines = ["these runs differ in data, split or evaluation, so no table may hold them together:"]
     for identity, members in groups.items():
         folders = ", ".join(sorted({str(run.folder.parent) for run in members}))
-        lines.append(f"  {identity[:12]} in {folders}: {', '.join(run.name for run in members)}")
-    found = differing({identity[:12]: _identity(members[0].record) for identity, members in groups.items()})
-    lines.append("keys that differ: " + ("; ".join(found) or "none that the records show"))
+        lines.append(f"  {identity[:_DIGITS]} in {folders}: {_shortlist(members)}")
+    identities = {identity[:_DIGITS]: _identity(members[0].record) for identity, members in groups.items()}
+    lines.append("keys that differ: " + ("; ".join(_told(identities)) or "none, so that the files themselves do"))
     folders_of = [{run.folder.parent for run in members} for members in groups.values()]
     if all(len(folders) == 1 for folders in folders_of) and len(set.union(*folders_of)) == len(groups):
         choices = " or ".join(sorted(f"peftrec report {folder}" for folders in folders_of for folder in folders))
@@ -75,12 +78,33 @@ def _check_comparison(successes: Sequence[Run]) -> None:
     raise RecordError("\n".join(lines))
 
 
+def _shortlist(members: Sequence[Run]) -> str:
+    """Name the first runs, and count the others."""
+    names = ", ".join(run.name for run in members[:_SHOWN])
+    return names if len(members) <= _SHOWN else f"{names} and {len(members) - _SHOWN} more"
+
+
 def _identity(record: Record) -> dict[str, str]:
-    """Return what may have decided the comparison hash: configuration and data, without the strategy itself."""
-    data = {} if record.data is None else record.data.model_dump(exclude={"counts"})
-    return flatten(record.config, with_strategy=False) | flatten(
-        {"provenance": {"data_hash": record.provenance.data_hash}, "record": {"data": data}}
-    )
+    """Return what may have decided the comparison hash: the data, which modalities are read of it, the evaluation."""
+    flat = flatten(record.config)
+    numbers = {} if record.data is None else record.data.model_dump(include={"num_users", "num_candidates"})
+    return {
+        **{key: value for key, value in flat.items() if key.startswith("data.") or key == "evaluation.mask_history"},
+        **{tower: str(value_at(flat, tower)) for tower in ("towers.text", "towers.image")},
+        **{name: f"{number:,}" for name, number in numbers.items()},
+    }
+
+
+def _told(identities: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return one entry a key: `data (SyntheticCatalogue: 92a44a42; IisanFiles: 6593b706)`."""
+    by_key: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for identity, values in telling_values(identities).items():
+        for key, value in values.items():
+            by_key[key][value].append(identity)
+    return [
+        f"{key} ({'; '.join(value + ': ' + ', '.join(those) for value, those in by_value.items())})"
+        for key, by_value in sorted(by_key.items())
+    ]
 
 
 def _check_device(successes: Sequence[Run]) -> None:

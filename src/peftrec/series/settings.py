@@ -7,14 +7,14 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.errors import SettingsError
 from peftrec.models.gtn import TowerShape
-from peftrec.strict import STRICT
+from peftrec.strict import STRICT, FolderName
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SeriesData:
     """A data set of the UEA archive in its text format, as aeon reads it."""
 
-    name: str = Field(default="JapaneseVowels", pattern=r"^[A-Za-z0-9_-]+$")
+    name: FolderName = "JapaneseVowels"
     root: str | None = None
     """Folder with `NAME/NAME_TRAIN.ts` and `NAME/NAME_TEST.ts`; null for those that aeon's package holds."""
 

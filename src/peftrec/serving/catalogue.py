@@ -55,5 +55,17 @@ def rows_of(ids: Sequence[str], known: Sequence[str]) -> list[int]:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return the end of a message: the ids that resemble `name`, or the first ones where none does."""
-    near = get_close_matches(name, known, n=3) if len(known) <= LARGEST_SEARCH else []
+    near = _of_the_same_number(name, known)
+    if not near and len(known) <= LARGEST_SEARCH:
+        near = get_close_matches(name, known, n=3)
     return f"; the nearest are {', '.join(near)}" if near else f"; ids look like {', '.join(known[:3])}"
+
+
+def _of_the_same_number(name: str, known: Sequence[str]) -> list[str]:
+    """Return ids that differ from `name` in letters and leading zeros alone: user00061 for 61, or for user61."""
+    number = _number(name)
+    return [each for each in known if _number(each) == number][:3] if number else []
+
+
+def _number(name: str) -> str:
+    return "".join(filter(str.isdecimal, name)).lstrip("0")

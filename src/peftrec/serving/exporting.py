@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from peftrec.data.listing import shortlist
-from peftrec.errors import CheckpointError, RecordError, UserError
+from peftrec.errors import CheckpointError, UserError
 from peftrec.files import folder_written_beside
 from peftrec.models.towers import Modality
-from peftrec.results.record import read_record
+from peftrec.results.record import read_finished
 from peftrec.serving.model_card import CARD, model_card
 from peftrec.serving.tower_folders import ExportedTower, Form, TrainedTower, described
 from peftrec.training.module import RecommenderModule
@@ -52,10 +52,7 @@ def export_run(
     finished, CheckpointError where a tower cannot be written so, UserError where something is at the place already.
     """
     folder = to or run_directory / DEFAULT_FOLDER
-    if (status := read_record(run_directory).effective_status()) != "success":
-        raise RecordError(
-            f"{run_directory}: the run is not finished ({status}); give again the command that started it"
-        )
+    read_finished(run_directory)
     _check_place(folder, overwrites=overwrites)
     exporter = Exporter(run=restore_run(run_directory), merges=merges)
     exporter.check()

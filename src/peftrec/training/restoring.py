@@ -8,7 +8,7 @@ import torch
 from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import CheckpointError, RecordError
-from peftrec.results.record import Record, read_record
+from peftrec.results.record import Record, read_finished
 from peftrec.settings import Settings, settings_from_config
 from peftrec.training.assembly import assemble, read_catalogue, resolve_device
 from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_path
@@ -36,10 +36,10 @@ class RestoredRun:
 def restore_run(run_directory: Path) -> RestoredRun:
     """Build a run's model again and load its chosen checkpoint.
 
-    Raises RecordError where the record is missing or the data is no longer what the run saw, CheckpointError where the
-    checkpoint is missing or another configuration's.
+    Raises RecordError where the record is missing, the run is not finished, or the data is no longer what the run saw,
+    CheckpointError where the checkpoint is missing or another configuration's.
     """
-    record = read_record(run_directory)
+    record = read_finished(run_directory)
     settings = settings_from_config(record.config)
     fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     catalogue = read_catalogue(settings)

@@ -35,13 +35,19 @@ from peftrec.training.scoring import UserRanks, summarise_data
 EPOCHS_FILE = "epochs.csv"
 
 
-def begin_record(settings: Settings, split: Split, identity: Identity, run_directory: Path) -> Record:
+def earlier_record(run_directory: Path) -> Record | None:
+    """Return what was recorded of this run before."""
+    return read_record(run_directory) if (run_directory / RECORD_FILE).exists() else None
+
+
+def begin_record(
+    settings: Settings, split: Split, identity: Identity, run_directory: Path, earlier: Record | None
+) -> Record:
     """Return the record of this run: a finished one as it is, else one that says `running` and is written.
 
     Raises UserError where another process runs it now.
     """
-    if (run_directory / "record.json").exists():
-        earlier = read_record(run_directory)
+    if earlier is not None:
         if earlier.status == "success":
             return earlier
         if earlier.effective_status() == "running" and earlier.process != this_process():
@@ -105,6 +111,11 @@ class RecordKeeper(Callback):
         self.meter = meter
         self.writes_csv = writes_csv
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and (done := trainer.current_epoch):
+            told = f"{done} of {trainer.max_epochs} epochs are done"
+            print(f"{self.run_directory}: resumes where it was: {told}", file=sys.stderr)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.record.epochs = self.meter.history()
         if not trainer.is_global_zero:
@@ -152,8 +163,20 @@ def end_record(record: Record, run_directory: Path, status: Status, error: BaseE
 def record_failure(record: Record, run_directory: Path, error: BaseException) -> None:
     """Write that the run failed, unless it was written already: of several processes the first to fail knows why, and
     the others only that they lost it."""
-    written = read_record(run_directory)
+    written = earlier_record(run_directory)
+    if written is None:
+        return  # withdrawn by another process
     if written.status == "running":
         end_record(record, run_directory, status_of(error), error)
     else:
         record.status, record.error = written.status, written.error
+
+
+def withdraw_record(run_directory: Path, earlier: Record | None) -> None:
+    """Leave of a run that could not begin what was there before: a mistake of the configuration is no result."""
+    if earlier is not None:
+        write_record(earlier, run_directory)
+        return
+    (run_directory / RECORD_FILE).unlink(missing_ok=True)
+    if not any(run_directory.iterdir()):
+        run_directory.rmdir()

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from transformers.utils import logging as transformers_logging
 
 from peftrec.data.split import Split
-from peftrec.errors import UserError
+from peftrec.errors import SettingsError, UserError
 from peftrec.files import remove_abandoned
 from peftrec.processes import Processes
 from peftrec.results.record import Evaluation, Record, Status
@@ -30,9 +30,11 @@ from peftrec.training.restoring import load_best, restore_run
 from peftrec.training.run_record import (
     begin_record,
     describe_parameters,
+    earlier_record,
     end_record,
     explain_reuse,
     record_failure,
+    withdraw_record,
     write_ranks,
 )
 from peftrec.training.scoring import evaluate_test
@@ -63,7 +65,7 @@ def train_run(settings: Settings) -> RunOutcome:
     """Train and evaluate one configuration; a finished run is not run again, an unfinished one resumes.
 
     Where several processes train together, each of them calls this. Whatever ends the run early is recorded and
-    raised again.
+    raised again, but for a mistake of the configuration, which leaves no run.
     """
     quieten_libraries()
     check_strategy(settings.trainer.strategy)
@@ -76,23 +78,25 @@ def train_run(settings: Settings) -> RunOutcome:
         identity = from_first(processes, partial(identify, settings, split, device, processes))
         run_directory = settings.experiment_directory / identity.run_id
         with _explaining_unwritable(run_directory):
-            record = from_first(processes, lambda: _begin(settings, split, identity, run_directory))
+            earlier, record = from_first(processes, lambda: _begin(settings, split, identity, run_directory))
             if record.status == "success":
                 if processes.is_first:
                     explain_reuse(record, identity.config, run_directory)
                 return RunOutcome(run_directory, "success")
             if processes.is_first:
                 explain_slow_precision(settings, device)
-            with _recording_failure(record, run_directory):
+            with _recording_failure(record, run_directory, earlier, processes):
                 _run(settings, split, device, record, run_directory, processes)
             wait_for_all(processes)
     return RunOutcome(run_directory, record.status)
 
 
-def _begin(settings: Settings, split: Split, identity: Identity, run_directory: Path) -> Record:
+def _begin(settings: Settings, split: Split, identity: Identity, run_directory: Path) -> tuple[Record | None, Record]:
+    """Return what was recorded before, and the record from now on."""
     for folder in (run_directory, checkpoint_path(run_directory, BEST).parent):
         remove_abandoned(folder)
-    return begin_record(settings, split, identity, run_directory)
+    earlier = earlier_record(run_directory)
+    return earlier, begin_record(settings, split, identity, run_directory, earlier)
 
 
 def evaluate_run(run_directory: Path) -> Evaluation:
@@ -145,9 +149,15 @@ def _first_ones_trackers(
 
 
 @contextmanager
-def _recording_failure(record: Record, run_directory: Path) -> Iterator[None]:
+def _recording_failure(
+    record: Record, run_directory: Path, earlier: Record | None, processes: Processes
+) -> Iterator[None]:
     try:
         yield
+    except SettingsError:  # found while the model was built, by all processes alike
+        if processes.is_first:
+            withdraw_record(run_directory, earlier)
+        raise
     except BaseException as error:
         record_failure(record, run_directory, error)
         raise
@@ -169,6 +179,8 @@ def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
 _NO_NEWS = (
     # Batches come whole from the dataset and are cheap; `trainer.num_workers` is the user's choice.
     ".*does not have many workers.*",
+    # Nor do several processes on one machine make that choice a mistake, though `trainer=ddp` chose for a node of GPUs.
+    r"This DataLoader will create \d+ worker processes in total.*",
     # Frozen towers are in eval mode on purpose; `probe.check_modes` asserts which.
     r"Found \d+ module\(s\) in eval mode.*",
     # Resuming into a run's own checkpoint folder is what a run does.

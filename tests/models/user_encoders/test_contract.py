@@ -1,5 +1,7 @@
 """Laws that every user encoder keeps; they are found by their yaml, and no test knows one by name."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import yaml
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from peftrec.configuration import config_directory
 from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
+from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.recommender import Recommender
 from peftrec.models.user_encoders.base import UserEncoder
@@ -171,3 +174,19 @@ def test_the_same_seed_gives_the_same_training(settings: UserEncoder) -> None:
     for expected, found in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(expected, found)
     assert not all(torch.equal(*pair) for pair in zip(first.parameters(), other.parameters(), strict=True))
+
+
+def test_a_width_that_cannot_be_built_is_known_beforehand(settings: UserEncoder) -> None:
+    """Settings ask `check`, so that all jobs of a sweep are refused before the first starts."""
+    for dim in range(1, DIM + 1):
+        assert is_refused(lambda dim=dim: settings.check(dim=dim)) == is_refused(
+            lambda dim=dim: settings.build(dim=dim, sequence_length=LENGTH)
+        )
+
+
+def is_refused(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except SettingsError:
+        return True
+    return False

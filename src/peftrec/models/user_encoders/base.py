@@ -12,6 +12,10 @@ from peftrec.strict import STRICT
 class UserEncoder(ABC):
     """Hyper-parameters of a sequence model; `build` makes the module."""
 
+    def check(self, *, dim: int) -> None:  # noqa: B027  # an encoder of any width need not say so
+        """Raise SettingsError where `build` would refuse that width: known before any data is read, and so asked of
+        all jobs of a sweep before the first starts."""
+
     @abstractmethod
     def build(self, *, dim: int, sequence_length: int) -> nn.Module:
         """Return a module `(embeddings: Float[user step dim], mask: Bool[user step]) -> Float[user step dim]`.

@@ -86,7 +86,12 @@ class GTN(UserEncoder):
             dropout=self.dropout,
         )
 
-    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+    def check(self, *, dim: int) -> None:
         if dim % self.num_heads:
-            raise SettingsError(f"user_encoder.num_heads: {self.num_heads} heads do not divide embedding_dim={dim}")
+            raise SettingsError(
+                f"user_encoder.num_heads: {self.num_heads} heads do not divide embedding_dim={dim}; change one of them"
+            )
+
+    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+        self.check(dim=dim)
         return GTNEncoder(self, dim=dim, sequence_length=sequence_length)

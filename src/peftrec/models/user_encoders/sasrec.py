@@ -57,9 +57,14 @@ class SASRec(BlockSettings, UserEncoder):
     """FixNorm: item embeddings have one learned length, for the user encoder and the scores alike, so that scores rank
     items by angle; inputs are scaled by sqrt(dim)."""
 
-    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+    def check(self, *, dim: int) -> None:
         if dim % self.num_heads:
-            raise SettingsError(f"user_encoder.num_heads: {self.num_heads} heads do not divide embedding_dim={dim}")
+            raise SettingsError(
+                f"user_encoder.num_heads: {self.num_heads} heads do not divide embedding_dim={dim}; change one of them"
+            )
+
+    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+        self.check(dim=dim)
         return SASRecEncoder(self, dim=dim, sequence_length=sequence_length)
 
     def item_norm(self) -> nn.Module | None:
