@@ -65,6 +65,21 @@ def test_mistakes_are_one_line_and_status_two(
     assert message in err
 
 
+@pytest.mark.parametrize("name", ["file", "file/below", "loop/below", "n" * 300])
+@pytest.mark.parametrize("verb", [("cache", "build"), ("cache", "list"), ("train",)])
+def test_a_place_that_holds_no_stores_is_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: tuple[str, ...], name: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    directory = tmp_path / name
+    words = (*SMALL, "strategy=iisan_cached", f"runs_dir={tmp_path / 'runs'}", f"hidden_states.directory={directory}")
+    assert cli.main([*verb, *words]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert str(directory) in line
+    assert "set hidden_states.directory=DIR" in line
+
+
 def test_build_builds_once_what_the_run_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (*SMALL, f"runs_dir={tmp_path}", "hidden_states.batch_size=16")
     status, out, _ = run(capsys, "build", *words)

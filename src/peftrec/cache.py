@@ -58,6 +58,7 @@ def build(words: list[str]) -> int:
     refuse_several_devices(settings)
     from transformers.utils import logging
 
+    from peftrec.hidden_states.disk import is_there
     from peftrec.processes import Processes, processes_of_environment
     from peftrec.training.assembly import prepare_data, resolve_device
     from peftrec.training.collectives import joined
@@ -69,7 +70,7 @@ def build(words: list[str]) -> int:
     with together as processes:
         items = prepare_data(settings).items
         folder = Path(settings.hidden_states.directory) / store_key(settings, items).folder_name()
-        existed = folder.exists()
+        existed = is_there(folder)
         device = resolve_device(settings.trainer.accelerator)
         manifest = provide_store(settings, items, device, processes).manifest
     if processes.is_first:
