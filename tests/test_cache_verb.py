@@ -110,6 +110,17 @@ def test_verify_reads_everything_and_fails_for_damage(stores: Path, capsys: pyte
     assert "manifest.json: missing" in err
 
 
+def test_list_compares_sizes_and_the_help_says_so(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Listing must stay cheap where stores have terabytes; a byte that changed in place is verify's to find."""
+    damaged = array_path(stores / key_of("float16").folder_name(), "text")
+    assert "damaged" not in run(capsys, "list", str(stores))[1]
+    assert run(capsys, "prune", str(stores))[1].startswith("0 of 2 stores")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert "damaged" in run(capsys, "list", str(stores))[1]
+    assert "1 of 2 stores" in run(capsys, "prune", str(stores))[1]
+    assert "bytes that changed in place are found by verify alone" in run(capsys)[1]
+
+
 def test_list_has_a_line_a_store(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.utime(stores / key_of().folder_name(), (0, time.time() - 3 * 24 * 3600))
     status, out, _ = run(capsys, "list", str(stores))
