@@ -2,11 +2,12 @@
 
     python benchmarks/scale.py [--sizes 10000 100000 1000000] [--output DIR]
 
-Four stretches, each size in a process of its own, so that peaks do not mix:
+Four stretches, each size in a process of its own, so that peaks do not mix; DIR gets scale.png and scale.json:
 
 data        N users with 6 to 12 of N items in the published layout: reading, checking, splitting
-step        cached IISAN on N items whose states (random, float16, 7 of width 256 for text and image) lie in a store
-            on disk: median seconds of a training step of 64 users, after warm-up
+step        cached IISAN for N users on N items, whose states (random, float16, 7 of width 128 for text and image, so
+            that a million items take 3.6 GB of the temporary folder's disk) lie in a store, which is opened as a run
+            opens it and read from the disk: median seconds of a training step of 64 users, after warm-up
 evaluation  full ranking over N candidates: seconds a user
 neighbours  item-kNN, the floor in every record: the neighbours of N items, from N users with 6 to 12 of them
 
@@ -37,11 +38,17 @@ from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.split import split_catalogue
 from peftrec.evaluation.item_knn import neighbours_of, user_item_matrix
 from peftrec.evaluation.ranking import Histories, rank_by_embedding, users_per_block
+from peftrec.files import write_atomically
 from peftrec.hidden_states.arrays import ArrayRows, create_array
-from peftrec.hidden_states.rows import RowsOnDisk
+from peftrec.hidden_states.key import StoreKey, TowerKey
+from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, TowerOrigin
+from peftrec.hidden_states.paths import array_path
+from peftrec.hidden_states.store import open_store
 
 SIZES = (10_000, 100_000, 1_000_000)
-WIDTH = 256
+WIDTH = 128
+STATES = tuple(range(NUM_STATES))
+CHUNK_ITEMS = 4096
 BATCH_SIZE, SEQUENCE_LENGTH = 64, 10
 SCORE_BYTES = 16 * 2**20
 SAMPLE_SECONDS = 0.01
@@ -103,42 +110,48 @@ def measure_data(size: int, folder: Path) -> dict[str, float]:
         return {"seconds": seconds, "bytes": most()}
 
 
-class DiskStates:
-    """Random states of N items in files, read row by row as a store's are."""
-
-    def __init__(self, size: int, folder: Path) -> None:
-        self.rows = {name: RowsOnDisk(self._made(size, folder / f"{name}.npy")) for name in ("image", "text")}
-
-    @staticmethod
-    def _made(size: int, path: Path) -> ArrayRows:
-        create_array(path, (size, NUM_STATES, WIDTH), "float16")
-        array = ArrayRows.for_writing(path)
-        random = np.random.default_rng(0)
-        for start in range(0, size, 4096):
-            items = np.arange(start, min(start + 4096, size))
-            rows = random.standard_normal((len(items), NUM_STATES, WIDTH), dtype=np.float32)
-            array.write(items, rows.astype(np.float16))
+def random_store(size: int, directory: Path) -> tuple[Path, StoreKey]:
+    """Write a whole store of random states of N items, checksums included."""
+    tower = TowerKey(weights="random", content="none", preprocessing="none", pooling="none", states=STATES)
+    key = StoreKey(items="numbers", num_items=size, dtype="float16", towers={"image": tower, "text": tower})
+    folder = directory / key.folder_name()
+    folder.mkdir()
+    shape = (size, NUM_STATES, WIDTH)
+    random = np.random.default_rng(0)
+    for name in key.towers:
+        create_array(array_path(folder, name), shape, key.dtype)
+        array = ArrayRows.for_writing(array_path(folder, name))
+        for start in range(0, size, CHUNK_ITEMS):
+            items = np.arange(start, min(start + CHUNK_ITEMS, size))
+            array.write(items, random.standard_normal((len(items), *shape[1:]), dtype=np.float32).astype(np.float16))
         array.flush()
-        return array
+    manifest = Manifest(
+        key=key,
+        origins={name: TowerOrigin(checkpoint="random numbers", revision=None) for name in key.towers},
+        arrays={name: ArrayFile.of(array_path(folder, name), shape) for name in key.towers},
+        build_seconds=0.0,
+        batch_size=CHUNK_ITEMS,
+        device="cpu",
+        versions={},
+    )
+    write_atomically(folder / MANIFEST, manifest.to_bytes())
+    return folder, key
 
-    def read(self, items: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Gather the items' states."""
-        return {name: rows.gather(items).float() for name, rows in self.rows.items()}
 
-
-def measure_step(size: int, folder: Path) -> dict[str, float]:
-    """Train on batches of 64 users."""
-    reader = DiskStates(size, folder)
-    items, offsets = histories(100_000, size)
-    windows = Interactions(users=("",) * 100_000, items=items, offsets=offsets)
+def measure_step(size: int, directory: Path) -> dict[str, float]:
+    """Train on batches of 64 of N users, on a store of N items that is opened as a run opens it and stays on disk."""
+    folder, key = random_store(size, directory)
+    items, offsets = histories(size, size)
+    windows = Interactions(users=("",) * size, items=items, offsets=offsets)
     dataset = TrainingBatches(windows, ItemContent(), length=SEQUENCE_LENGTH + 1)
     random = np.random.default_rng(1)
     seconds = []
     with watching() as most:
-        module = build_recommender(reader, num_items=size, width=WIDTH, sequence_length=SEQUENCE_LENGTH)
+        store = open_store(folder, key).placed("disk", torch.device("cpu"))
+        module = build_recommender(store, num_items=size, width=WIDTH, sequence_length=SEQUENCE_LENGTH)
         optimizer = module.configure_optimizers()
         for step in range(60):
-            rows = random.integers(0, 100_000, size=BATCH_SIZE)
+            rows = random.integers(0, size, size=BATCH_SIZE)
             started = time.perf_counter()
             module.loss(dataset[rows]).backward()
             optimizer.step()
@@ -203,7 +216,7 @@ def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
     ):
         for stretch, points in found.items():
             axis.plot(list(points), [point[key] / scale for point in points.values()], "o-", label=units[stretch])
-        axis.set(xscale="log", yscale="log", xlabel="items (and users, for data set-up)", title=title)
+        axis.set(xscale="log", yscale="log", xlabel="items, and as many users", title=title)
         axis.grid(alpha=0.3)
     axes[0].legend()
     figure.savefig(path, dpi=120)
@@ -228,6 +241,7 @@ def main() -> None:
             points[size] = point = json.loads(finished.stdout.splitlines()[-1])
             print(f"{stretch:<11} {size:>9,}  {point['seconds']:9.4f} s  {point['bytes'] / MEBIBYTE:8.1f} MiB")
     arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "scale.json").write_text(json.dumps(found, indent=2))
     plot(found, arguments.output / "scale.png")
     print(f"plot: {arguments.output / 'scale.png'}")
 

@@ -65,6 +65,21 @@ def test_mistakes_are_one_line_and_status_two(
     assert message in err
 
 
+@pytest.mark.parametrize("name", ["file", "file/below", "loop/below", "n" * 300])
+@pytest.mark.parametrize("verb", [("cache", "build"), ("cache", "list"), ("train",)])
+def test_a_place_that_holds_no_stores_is_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: tuple[str, ...], name: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    directory = tmp_path / name
+    words = (*SMALL, "strategy=iisan_cached", f"runs_dir={tmp_path / 'runs'}", f"hidden_states.directory={directory}")
+    assert cli.main([*verb, *words]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert str(directory) in line
+    assert "set hidden_states.directory=DIR" in line
+
+
 def test_build_builds_once_what_the_run_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (*SMALL, f"runs_dir={tmp_path}", "hidden_states.batch_size=16")
     status, out, _ = run(capsys, "build", *words)
@@ -93,6 +108,17 @@ def test_verify_reads_everything_and_fails_for_damage(stores: Path, capsys: pyte
     status, _, err = run(capsys, "verify", str(whole))
     assert status == 1
     assert "manifest.json: missing" in err
+
+
+def test_list_compares_sizes_and_the_help_says_so(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Listing must stay cheap where stores have terabytes; a byte that changed in place is verify's to find."""
+    damaged = array_path(stores / key_of("float16").folder_name(), "text")
+    assert "damaged" not in run(capsys, "list", str(stores))[1]
+    assert run(capsys, "prune", str(stores))[1].startswith("0 of 2 stores")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert "damaged" in run(capsys, "list", str(stores))[1]
+    assert "1 of 2 stores" in run(capsys, "prune", str(stores))[1]
+    assert "bytes that changed in place are found by verify alone" in run(capsys)[1]
 
 
 def test_list_has_a_line_a_store(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:

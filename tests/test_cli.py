@@ -85,10 +85,19 @@ def test_train_refuses_unknown_flags(capsys: pytest.CaptureFixture[str]) -> None
     assert "unknown flag --multi" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["run="], ["rum=x"], ["run=a", "run=b"]])
-def test_evaluate_wants_one_run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected run=RUN_DIR, got nothing"),
+        (["rum=x"], "expected run=RUN_DIR, got rum=x"),
+        (["run=a", "b"], "expected run=RUN_DIR alone, got also b"),
+        (["run="], "run=: give run a value"),
+        (["run=a", "run=b"], "run=b: run is given twice"),
+    ],
+)
+def test_evaluate_wants_one_run(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", *arguments]) == 2
-    assert "expected run=RUN_DIR" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_evaluate_names_a_missing_record(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,9 +29,10 @@ configuration that the words compose.
   build   build the store that a configuration reads, or resume a build that was killed; processes that torchrun or
           srun starts together (one a device of trainer.devices) share the work
   verify  read every byte and compare checksums; exit status 1 where one differs
-  list    show what is there: towers, items, states, size, last use, whole or not
-  prune   name abandoned builds and damaged stores, and with older_than (5h, 30d, 8w) stores that were not read for so
-          long; with yes=true remove them. A DIR that is one store is removed whatever its state"""
+  list    show what is there: towers, items, states, size, last use, whole or not. It reads manifests and compares
+          sizes; bytes that changed in place are found by verify alone
+  prune   name abandoned builds and what list calls damaged, and with older_than (5h, 30d, 8w) stores that were not
+          read for so long; with yes=true remove them. A DIR that is one store is removed whatever its state"""
 
 HEADINGS = ("STORE", "TOWERS", "ITEMS", "STATES", "DTYPE", "SIZE", "USED", "STATE")
 SECONDS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
@@ -58,6 +59,7 @@ def build(words: list[str]) -> int:
     refuse_several_devices(settings)
     from transformers.utils import logging
 
+    from peftrec.hidden_states.disk import is_there
     from peftrec.processes import Processes, processes_of_environment
     from peftrec.training.assembly import prepare_data, resolve_device
     from peftrec.training.collectives import joined
@@ -69,7 +71,7 @@ def build(words: list[str]) -> int:
     with together as processes:
         items = prepare_data(settings).items
         folder = Path(settings.hidden_states.directory) / store_key(settings, items).folder_name()
-        existed = folder.exists()
+        existed = is_there(folder)
         device = resolve_device(settings.trainer.accelerator)
         manifest = provide_store(settings, items, device, processes).manifest
     if processes.is_first:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from peftrec.errors import RecordError, UserError
+from peftrec.words import take_words
 
 HELP = """usage: peftrec evaluate run=RUN_DIR
 
@@ -34,6 +35,9 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> Path:
     """Return the run's folder. Raises UserError where something else than one `run=` is given."""
-    if len(arguments) != 1 or not arguments[0].startswith("run=") or arguments[0] == "run=":
-        raise UserError(f"expected run=RUN_DIR, got {' '.join(arguments) or 'nothing'}")
-    return Path(arguments[0].removeprefix("run="))
+    own, others = take_words(arguments, ("run",))
+    if not own:
+        raise UserError(f"expected run=RUN_DIR, got {' '.join(others) or 'nothing'}")
+    if others:
+        raise UserError(f"expected run=RUN_DIR alone, got also {' '.join(others)}")
+    return Path(own["run"])

@@ -1,5 +1,6 @@
 """Files that are whole or absent: written beside, flushed to disk, then renamed."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +10,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 import psutil
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where there is no room for a file."""
+UNUSABLE = frozenset(
+    {
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EEXIST,  # a file, or a link to nowhere, where a folder is to be made
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
+"""What it says of a place where no folder can be made, read or written."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -18,7 +18,8 @@ HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N
 
 Everything else is as in `peftrec train`: the same groups, keys and checks. Weights are never loaded and images never
 opened. Towers need their config.json at hand, or towers=bert_vit_base_random. trainer=gpu plans for CUDA anywhere.
-A plan is for one device: of several, give it one's share of batch_size.
+A plan is for one device: of several, give it one's share of batch_size. Methods of the peft library that read the
+weights which they adapt (ADAMSS, FROD) cannot be planned.
 """
 SWEEP_FLAGS = {"-m", "--multirun"}
 

@@ -168,13 +168,20 @@ def pickled() -> bytes:
     return stream.getvalue()
 
 
+OBJECTS = (
+    r"cannot be read as \.npy \(Python objects, or no \.npy at all\): save one array of numbers by "
+    r"np\.save\(FILE, np\.stack\(rows\)\.astype\(np\.float32\)\), or correct towers\.text\.file$"
+)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (None, r"text\.npy: cannot be read as \.npy .*: correct towers\.text\.file"),
         (b"", r"cannot be read as \.npy"),
-        (b"not an array at all", r"cannot be read as \.npy"),
-        (pickled(), r"cannot be read as \.npy"),
+        (b"not an array at all", OBJECTS),
+        (pickled(), OBJECTS),
+        (pickle.dumps([1.0]), OBJECTS),
         (archive(), "an archive of several arrays"),
         (values(NUM_ITEMS, 3, dtype=np.float64), r"holds float64, not float16 or float32: convert it with astype"),
         (values(NUM_ITEMS, 3).astype(">f4"), r"holds >f4, not float16"),

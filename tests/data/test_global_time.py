@@ -1,5 +1,6 @@
 """The global time split: against a literal one on random histories, by hand, and what it refuses."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -171,14 +172,39 @@ def test_data_without_timestamps_is_refused() -> None:
 @pytest.mark.parametrize(
     ("periods", "message"),
     [
-        ((0, 5), "no user has two interactions before 0, where validation starts"),
-        ((50, 60), r"in the validation period \(from 50 to before 60\) .* raise data\.validation_share"),
-        ((20, 60), r"in the test period \(from 60\) and a history before it: raise data\.test_share"),
+        ((0, 5), "no user has two interactions before 0, where validation starts: "),
+        ((50, 60), r"in the validation period \(from 50 to before 60\) and a history before it: "),
+        ((20, 60), r"in the test period \(from 60\) and a history before it: "),
     ],
 )
 def test_empty_periods_are_refused(periods: tuple[int, int], message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    remedy = "give data.validation_from and data.test_from in the unit of the timestamps, which go from 0 to 39$"
+    with pytest.raises(DataError, match=message + remedy):
         split_of(random_events(1), validation_from=periods[0], test_from=periods[1])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_wrong_unit_is_seen_from_the_days_of_the_timestamps(size: int) -> None:
+    users = [[((1_500_000_000 + 86_400 * time) * size, item) for time, item in user] for user in random_events(1)]
+    unit = "seconds" if size == 1 else "milliseconds"
+    expected = (
+        rf"which go from {1_500_000_000 * size} to \d+ \(2017-07-14 to 2017-08-22 if these are {unit} since 1970\)$"
+    )
+    other = 1000 // size
+    with pytest.raises(DataError, match=expected):
+        split_of(users, validation_from=1_502_000_000 * other, test_from=1_503_000_000 * other)
+
+
+def test_shares_that_leave_a_period_empty_are_to_be_chosen_otherwise() -> None:
+    expected = r"choose other data\.validation_share and data\.test_share, or give .*; the timestamps go from 0 to 39$"
+    with pytest.raises(DataError, match=f"no user has two interactions before 0, .*: {expected}"):
+        split_of(random_events(1), validation_share=0.5, test_share=0.4999)
+
+
+@pytest.mark.parametrize("date", ["2017-07-14", "2017-07-14T00:00:00+00:00"])
+def test_a_date_is_refused_with_its_number(date: str) -> None:
+    with pytest.raises(ValueError, match=rf"the timestamps, not the date {re.escape(date)}: .* it is 1499990400 "):
+        source_of(validation_from=date, test_from=1_500_000_000)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from peftrec.errors import DataError, SettingsError
+from peftrec.errors import DataError, RecordError, SettingsError
 from peftrec.results.record import Record, read_record
 from peftrec.settings import settings_from_config
 from peftrec.training.session import evaluate_run, train_run
@@ -155,3 +155,29 @@ def test_what_features_cannot_do_is_one_clear_error(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.ones((NUM_ITEMS + 1, 16), dtype=np.float32))
     with pytest.raises(DataError, match=r"text\.npy: 31 rows for 30 items"):
         train(config_of(tmp_path, towers=towers))
+
+
+def test_what_changed_since_the_run_is_said_in_words(tmp_path: Path) -> None:
+    towers = {**config_of(tmp_path)["towers"], "image": features(tmp_path, 16)["image"]}
+    run_directory, _ = train(config_of(write(tmp_path), towers=towers))
+
+    def refusal() -> str:
+        with pytest.raises(RecordError) as caught:
+            evaluate_run(run_directory)
+        return str(caught.value)
+
+    interactions, items = tables()
+    items.assign(title=items["title"] + "s").to_csv(tmp_path / "items.csv", index=False)
+    assert refusal() == (
+        f"{run_directory}: not what this run was trained on any more: the titles in {tmp_path} (content_hashes.text "
+        "differs). Put back what it was trained on, or train again: the same command then starts a new run"
+    )
+    array = np.load(tmp_path / "image.npy")
+    np.save(tmp_path / "image.npy", array + 1)
+    interactions[1:].to_csv(tmp_path / "interactions.csv", index=False)
+    found = refusal()
+    assert f"the users' histories or the list of items in {tmp_path} (data_hash differs); the image features" in found
+    assert f"the image features in {tmp_path / 'image.npy'} (content_hashes.image differs); the titles in" in found
+    write(tmp_path)
+    np.save(tmp_path / "image.npy", array)
+    evaluate_run(run_directory)

@@ -49,6 +49,13 @@ def test_best_is_highest_quality_and_lowest_cost_and_never_a_floor(comparison: C
     assert names["strategy"] == names["seeds"] == []
 
 
+@pytest.mark.parametrize(("best", "is_marked"), [(0.0, False), (0.00004, False), (0.0002, True)])
+def test_nothing_is_best_where_all_read_as_zero(runs: list[Run], best: float, is_marked: bool) -> None:
+    for number, run in enumerate(runs):
+        run.evaluation.test["hr@10"] = best if number == 0 else 0.0
+    assert tables.best_cells(compare(runs))["hr@10"].any() == is_marked
+
+
 def test_status_text_stands_in_the_row(experiment: Path, change: Callable[..., None]) -> None:
     for seed in (1, 2):
         change(experiment / f"fft-example{seed}", status="out_of_memory", error="50% of {memory}_gone", evaluation=None)

@@ -57,6 +57,14 @@ def test_the_table_says_what_it_rests_on(train: Callable[..., Path], capsys: pyt
     assert "arXiv:2007.03634, Table 3" in text
 
 
+def test_a_budget_of_more_than_all_items_is_no_share(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["retrieval", f"run={train('full')}", "profile=last_item", "budget=4000"]) == 0
+    text = capsys.readouterr().out
+    assert "a budget of 4,000 items a day, which is no limit for 40 items; relevant from cosine 0.8" in text
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

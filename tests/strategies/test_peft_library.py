@@ -93,6 +93,7 @@ def per_tower(name: str) -> int:
         "ia3": BLOCKS * (WIDTH + WIDTH + FFN),
         "vera": layers * (256 + WIDTH),  # d and b
         "oft": layers * (WIDTH // 32) * (32 * 31 // 2),  # a skew-symmetric matrix a block
+        "boft": layers * ((WIDTH // 8) * 8 * 8 + WIDTH),  # whole matrices, and a factor an output
         "ln_tuning": layers * 2 * WIDTH,  # two norms a block, weight and bias
         "fourierft": layers * 1000,
         "loha": layers * 2 * low_rank,

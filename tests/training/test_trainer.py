@@ -51,6 +51,23 @@ def test_one_process_is_joined_with_nobody() -> None:
     assert lightning_strategy(name, Processes(count=2)) == name
 
 
+def test_a_log_has_a_line_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no terminal; the figures are the record's, and who wants no progress gets none."""
+    monkeypatch.setattr(trainer, "shows_progress", lambda: False)
+    outcome = train_run(small_settings(tmp_path, "id", trainer={"has_progress_bar": True, "max_epochs": 2}))
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("epoch ")]
+    epochs = read_record(outcome.run_directory).epochs
+    assert len(lines) == len(epochs) == 2
+    for number, (line, epoch) in enumerate(zip(lines, epochs, strict=True), start=1):
+        loss, quality = epoch.training_loss, epoch.validation["hr@10"]
+        assert line.startswith(f"epoch {number}/2: loss {loss:.4f}, val/hr@10 {quality:.4f}, ")
+        assert line.endswith(" s")
+    train_run(small_settings(tmp_path / "silent", "id", trainer={"max_epochs": 2}))
+    assert "epoch" not in capfd.readouterr().err
+
+
 def test_devices_need_their_processes(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"trainer\.devices=2 .*do not fit the 1 processes on 1 nodes"):
         train_run(small_settings(tmp_path, "id", trainer={"devices": 2}))

@@ -16,6 +16,7 @@ from peftrec.data.interactions import Times
 from peftrec.data.listing import shortlist
 from peftrec.errors import DataError
 
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -166,9 +167,23 @@ def require_columns(file: Path, present: Sequence[str], wanted: Sequence[Wanted]
         if number > 1:
             raise DataError(f"{file}: {number} columns are called {column.name!r}: rename all but one")
         if not number:
-            near = difflib.get_close_matches(column.name, present, n=1)
-            suggestion = f", the nearest is {near[0]!r}" if near else ""
-            raise DataError(
-                f"{file}: there is no column {column.name!r}{suggestion}: set {column.key} to one of "
-                f"{shortlist(present)}{column.otherwise}"
-            )
+            raise DataError(f"{file}: {_what_stands_instead(column, present)}")
+
+
+def _what_stands_instead(wanted: Wanted, present: Sequence[str]) -> str:
+    separators = [name for sign, name in SEPARATORS.items() if len(present) == 1 and sign in present[0]]
+    if separators:
+        return (
+            f"the first line has one column, {present[0]!r}: separated by {' or '.join(separators)}? Save it as its "
+            "suffix says, with commas as .csv or with tabs as .tsv (RecBole's files: set data.field_separator)"
+        )
+    padded = [name for name in present if name.strip() == wanted.name]
+    if padded:
+        return f"column {padded[0]!r} has white space around its name: remove it, here and beside all separators"
+    folded = {name.casefold(): name for name in present}
+    near = difflib.get_close_matches(wanted.name.casefold(), folded, n=1)
+    suggestion = f", the nearest is {folded[near[0]]!r}" if near else ""
+    return (
+        f"there is no column {wanted.name!r}{suggestion}: set {wanted.key} to one of "
+        f"{shortlist(present)}{wanted.otherwise}"
+    )

@@ -45,6 +45,11 @@ class FeatureFile:
         try:
             array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            if _speaks_of_objects(error):
+                raise DataError(
+                    f"{self.path}: cannot be read as .npy (Python objects, or no .npy at all): save one array of "
+                    f"numbers by np.save(FILE, np.stack(rows).astype(np.float32)), or correct {self.key}.file"
+                ) from error
             raise DataError(f"{self.path}: cannot be read as .npy ({error}): correct {self.key}.file") from error
         if not isinstance(array, np.ndarray):
             raise DataError(
@@ -62,6 +67,12 @@ class FeatureFile:
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
             yield part, np.asarray(self.states[rows[part]])
+
+
+def _speaks_of_objects(error: Exception) -> bool:
+    """Say whether numpy found pickled data, for which it takes whatever does not begin as a `.npy` does: its message
+    advises to load that unsafely."""
+    return isinstance(error, ValueError) and ("pickle" in str(error) or "Python objects" in str(error))
 
 
 @dataclass(frozen=True, kw_only=True)

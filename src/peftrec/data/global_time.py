@@ -8,14 +8,16 @@ the user did before, so that no history has a gap. A user without such a target,
 there but trains; an item that occurs only later is a candidate still.
 """
 
+from datetime import UTC, datetime
+
 import numpy as np
 import numpy.typing as npt
 
 from peftrec.data.interactions import Interactions, Times, offsets_of
-from peftrec.data.source import DataSource
+from peftrec.data.source import DataSource, Moment
 from peftrec.errors import DataError
 
-Moment = float | int
+_PLAUSIBLE_SECONDS = (10**8, 10**10)
 
 
 def times_of(interactions: Interactions) -> Times:
@@ -47,11 +49,39 @@ def first_places_from(interactions: Interactions, moment: Moment) -> npt.NDArray
     return offsets[:-1] + earlier[offsets[1:]] - earlier[offsets[:-1]]
 
 
-def refuse_empty_period(name: str, number: int, start: Moment, end: Moment | None = None) -> None:
+def refuse_empty_period(
+    name: str, number: int, times: Times, source: DataSource, start: Moment, end: Moment | None = None
+) -> None:
     """Raise DataError where no user is ranked in a period."""
     if not number:
         period = f"from {start}" if end is None else f"from {start} to before {end}"
         raise DataError(
-            f"no user has a first interaction in the {name} period ({period}) and a history before it: raise "
-            f"data.{name}_share, or give data.validation_from and data.test_from"
+            f"no user has a first interaction in the {name} period ({period}) and a history before it: "
+            f"{_remedy(times, source)}"
         )
+
+
+def refuse_empty_training(number: int, times: Times, source: DataSource, end: Moment) -> None:
+    """Raise DataError where no user has two interactions to train on."""
+    if not number:
+        raise DataError(f"no user has two interactions before {end}, where validation starts: {_remedy(times, source)}")
+
+
+def _remedy(times: Times, source: DataSource) -> str:
+    first, last = times.min().item(), times.max().item()
+    span = f"from {first} to {last}{_dates(first, last)}"
+    if source.validation_from is None:
+        return (
+            "choose other data.validation_share and data.test_share, or give data.validation_from and data.test_from; "
+            f"the timestamps go {span}"
+        )
+    return f"give data.validation_from and data.test_from in the unit of the timestamps, which go {span}"
+
+
+def _dates(first: Moment, last: Moment) -> str:
+    """Say which days two timestamps would be, in the unit that puts both between 1973 and 2286."""
+    for unit, size in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6)):
+        if _PLAUSIBLE_SECONDS[0] <= first / size and last / size < _PLAUSIBLE_SECONDS[1]:
+            days = [datetime.fromtimestamp(moment / size, UTC).date().isoformat() for moment in (first, last)]
+            return f" ({days[0]} to {days[1]} if these are {unit} since 1970)"
+    return ""

@@ -40,6 +40,7 @@ def _decode(path: Path) -> str:
 
 def decode_utf8(path: Path, content: bytes) -> str:
     """Decode the content of `path`. Raises DataError that names the line and the byte."""
+    refuse_utf16(path, content)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -47,3 +48,13 @@ def decode_utf8(path: Path, content: bytes) -> str:
         raise DataError(
             f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8: save the file as UTF-8"
         ) from error
+
+
+def refuse_utf16(path: Path, content: bytes) -> None:
+    """Raise DataError for a file of two bytes a character, which spreadsheets call Unicode text."""
+    start = content[:2]
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 0 in start:
+        raise DataError(
+            f"{path}: the file is UTF-16 and not UTF-8: save it as UTF-8 (spreadsheets call it CSV UTF-8), or convert "
+            "it: iconv -f UTF-16 -t UTF-8"
+        )

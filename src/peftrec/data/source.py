@@ -3,14 +3,34 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field as plain_field
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.strict import STRICT
+
+
+def _refuse_date(moment: Any) -> Any:
+    """Refuse a date with the number that it may stand for: which unit the timestamps have, no date says."""
+    if not isinstance(moment, str):
+        return moment
+    try:
+        date = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    seconds = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    raise ValueError(
+        f"give a number in the unit of the timestamps, not the date {moment}: in seconds since 1970-01-01 UTC, "
+        f"which is how columns of dates count, it is {seconds}"
+    )
+
+
+Moment = int | float
+_ConfiguredMoment = Annotated[Moment | None, BeforeValidator(_refuse_date)]
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -51,11 +71,11 @@ class DataSource(ABC):
     test_share: float = Field(default=0.1, gt=0, lt=1)
     """Under `global_time`: part of the interactions, the latest ones, from the start of test on."""
 
-    validation_from: int | float | None = None
+    validation_from: _ConfiguredMoment = None
     """Under `global_time`: when validation starts, in the unit of the timestamps (dates count as seconds since
     1970-01-01 UTC), instead of the shares; give `test_from` too."""
 
-    test_from: int | float | None = None
+    test_from: _ConfiguredMoment = None
     """Under `global_time`: when test starts, instead of the shares; give `validation_from` too."""
 
     def __post_init__(self) -> None:

@@ -11,7 +11,13 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 
-from peftrec.data.global_time import first_places_from, refuse_empty_period, starts_of_periods, times_of
+from peftrec.data.global_time import (
+    first_places_from,
+    refuse_empty_period,
+    refuse_empty_training,
+    starts_of_periods,
+    times_of,
+)
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.source import Catalogue, DataSource
@@ -154,23 +160,23 @@ def _leave_one_out(interactions: Interactions, source: DataSource) -> _Parts:
 
 
 def _cut_at_times(interactions: Interactions, source: DataSource) -> _Parts:
-    validation_from, test_from = starts_of_periods(times_of(interactions), source)
+    times = times_of(interactions)
+    validation_from, test_from = starts_of_periods(times, source)
     validation_places = first_places_from(interactions, validation_from)
     test_places = first_places_from(interactions, test_from)
     starts, ends = interactions.offsets[:-1], interactions.offsets[1:]
     if source.windows == "last":
         starts = np.maximum(starts, validation_places - (source.sequence_length + 1))
     counts = {"users_in_training": int((validation_places - starts > 1).sum())}
-    if not counts["users_in_training"]:
-        raise DataError(f"no user has two interactions before {validation_from}, where validation starts: start later")
+    refuse_empty_training(counts["users_in_training"], times, source, validation_from)
     cases: dict[str, RankingCases] = {}
     for name, places, period_ends in (("validation", validation_places, test_places), ("test", test_places, ends)):
         has_target, has_history = period_ends > places, places > starts
         counts[f"users_without_history_in_{name}"] = int((has_target & ~has_history).sum())
         cases[name] = _cases(interactions, starts, places, has_target & has_history)
         counts[f"users_ranked_in_{name}"] = len(cases[name])
-    refuse_empty_period("validation", len(cases["validation"]), validation_from, test_from)
-    refuse_empty_period("test", len(cases["test"]), test_from)
+    refuse_empty_period("validation", len(cases["validation"]), times, source, validation_from, test_from)
+    refuse_empty_period("test", len(cases["test"]), times, source, test_from)
     return _Parts(
         kept=interactions.cut(starts, ends),
         training=interactions.cut(starts, validation_places),

@@ -19,7 +19,7 @@ from peftrec.errors import StoreError
 from peftrec.files import sync_directory, write_atomically
 from peftrec.hidden_states.arrays import create_array
 from peftrec.hidden_states.checksums import BLOCK_BYTES
-from peftrec.hidden_states.disk import check_space, explaining_disk
+from peftrec.hidden_states.disk import check_space, explaining_disk, is_there
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.locking import builder_lock
@@ -69,13 +69,13 @@ def open_or_build(
     with ExitStack() as stack:
 
         def take() -> None:
-            if not folder.exists():
+            if not is_there(folder):
                 with explaining_disk(directory):
                     stack.enter_context(builder_lock(lock_path(folder), folder))
                     publish_finished(folder)
 
         ranks.in_first(take)  # from here on the store is whole, or this job's to build
-        if not folder.exists():
+        if not is_there(folder):
             _Build(folder, key, load(), origins, options or BuildOptions(), ranks).run()
     return open_store(folder, key)
 

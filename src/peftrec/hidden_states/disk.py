@@ -1,6 +1,5 @@
 """A disk that is full or cannot be written: one error, that says how much is needed and which key moves the store."""
 
-import errno
 import math
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from peftrec.errors import StoreError
+from peftrec.files import FULL, UNUSABLE
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 _REMEDY = "free space, set hidden_states.directory=DIR to another disk, or halve it by hidden_states.dtype=float16"
 _RESERVE = 2**20
 """Headers, manifest and progress."""
@@ -32,11 +30,17 @@ def explaining_disk(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StoreError(f"{place}: no room for the store ({error.strerror}); {_REMEDY}") from error
-        if error.errno in _CLOSED:
+        if error.errno in UNUSABLE:
             raise StoreError(
                 f"{error.filename or place}: {error.strerror}; set hidden_states.directory=DIR to a folder that can "
-                "be written"
+                "be read and written"
             ) from error
         raise
+
+
+def is_there(folder: Path) -> bool:
+    """Say whether a store's folder exists. Raises StoreError where nobody may look."""
+    with explaining_disk(folder):
+        return folder.exists()

@@ -8,6 +8,7 @@ from typing import Literal
 
 from peftrec.errors import StoreError
 from peftrec.files import partial_name, remove_abandoned
+from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.locking import builder_lock, describe_holder, is_locked
 from peftrec.hidden_states.manifest import TowerOrigin, read_manifest
@@ -35,10 +36,11 @@ class FoundStore:
 
 def find_stores(place: Path) -> list[FoundStore]:
     """Return the store at `place`, or those in it, in the order of their names. Raises StoreError without a folder."""
-    if not place.is_dir():
-        raise StoreError(f"{place}: no such folder of stores; name one, or set hidden_states.directory=DIR")
-    folders = [place] if is_store(place) else sorted(filter(is_store, place.iterdir()))
-    return [_growing(folder) if is_growing(folder) else _finished(folder) for folder in folders]
+    with explaining_disk(place):
+        if not place.is_dir():
+            raise StoreError(f"{place}: no such folder of stores; name one, or set hidden_states.directory=DIR")
+        folders = [place] if is_store(place) else sorted(filter(is_store, place.iterdir()))
+        return [_growing(folder) if is_growing(folder) else _finished(folder) for folder in folders]
 
 
 def removable(stores: list[FoundStore], *, unused_seconds: int | None) -> list[FoundStore]:
@@ -55,7 +57,7 @@ def removable(stores: list[FoundStore], *, unused_seconds: int | None) -> list[F
 def remove(store: FoundStore) -> None:
     """Remove a store; what is cut off on the way is no store any more and goes with the next removal."""
     directory = store.folder.parent
-    with builder_lock(lock_path(finished_path(store.folder)), store.folder):
+    with explaining_disk(directory), builder_lock(lock_path(finished_path(store.folder)), store.folder):
         gone = directory / partial_name(store.folder.name)
         store.folder.rename(gone)
         shutil.rmtree(gone)

@@ -25,7 +25,8 @@ class PretrainedEncoder:
     checkpoint: str | None = None
     """Hub name, local folder in Hugging Face format, or `package:` and a folder inside this package."""
     revision: str | None = None
-    """Commit of the hub repository; pin it, a branch moves."""
+    """Branch, tag or commit of the hub repository; null is its main branch. A branch moves, a commit of 40 digits does
+    not, and is read from the cache without asking the hub."""
     architecture: dict[str, JsonValue] | None = None
     """In place of a checkpoint: a transformers config (`model_type` and what differs from its defaults)."""
     random_init: bool = False

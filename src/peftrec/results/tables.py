@@ -17,6 +17,7 @@ from peftrec.results.significance import Spread
 
 MEBIBYTE = 2**20
 WHOLE_NUMBERS_FROM = 1000
+QUALITY_DIGITS = 4
 COST_DETAILS = (
     "seconds_to_best_epoch",
     "data_wait_seconds_per_epoch",
@@ -64,7 +65,8 @@ def quality_text(value: Spread | None, *, has_spread: bool = True) -> str:
     """Return a fraction with four digits, with its spread over seeds where there is one."""
     if value is None:
         return ""
-    return f"{value.mean:.4f}" + (f" ± {value.std:.4f}" if has_spread and value.std is not None else "")
+    texts = [f"{number:.{QUALITY_DIGITS}f}" for number in (value.mean, value.std) if number is not None]
+    return " ± ".join(texts if has_spread else texts[:1])
 
 
 def number_text(value: float | None) -> str:
@@ -101,6 +103,8 @@ def best_cells(comparison: Comparison) -> pd.DataFrame:
         values = frame.loc[is_strategy, column].dropna()
         if len(values) > 1:
             target = values.max() if column in QUALITY else values.min()
+            if column in QUALITY and round(target, QUALITY_DIGITS) == 0:
+                continue  # no strategy found anything that the table can show
             best.loc[values.index[values == target], column] = True
     return best
 

@@ -53,18 +53,22 @@ class RetrievalTable:
         """Return the table with what it rests on below it."""
         rows = [lift_cells(row) for row in lift_rows(self.outcomes, BASELINE, seed=self.seed)]
         some, published = next(iter(self.outcomes.values())), read_published()
-        share = f"{self.protocol.budget / self.num_items:.1%}"
         recall = self.neighbour_recall
         neighbours = "exact" if recall is None else f"approximate, {recall:.2%} of the exact ones found"
         return (
             f"{aligned([list(rows[0]), *(list(row.values()) for row in rows)])}\n\n"
             f"{some.num_users:,} users, {some.num_days:,} days, {some.num_targets:,} actions predicted; "
             f"{some.num_users_left_out:,} users without a day after another one left out\n"
-            f"at most {self.protocol.budget:,} of {self.num_items:,} items a day ({share}); relevant from cosine "
-            f"{self.protocol.threshold}; neighbours: {neighbours}\n"
+            f"{self._candidates_text()}; relevant from cosine {self.protocol.threshold}; neighbours: {neighbours}\n"
             "lift over last_item: mean over users and draws ± deviation between draws [95 % of bootstrap samples of "
             f"users]\npublished: {published.source}; {published.setting}\n"
         )
+
+    def _candidates_text(self) -> str:
+        budget, items = self.protocol.budget, self.num_items
+        if budget >= items:
+            return f"a budget of {budget:,} items a day, which is no limit for {items:,} items"
+        return f"at most {budget:,} of {items:,} items a day ({budget / items:.1%})"
 
 
 def compare_profiles(

@@ -1,14 +1,17 @@
 """A finished run as it was: its settings, its data and its trained module, from its own record and checkpoint."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from peftrec.data.readers.base import FileSource
 from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import CheckpointError, RecordError
-from peftrec.results.record import Record, read_finished
+from peftrec.models.features import ReadyFeatures
+from peftrec.results.record import Provenance, Record, read_finished
 from peftrec.settings import Settings, settings_from_config
 from peftrec.training.assembly import assemble, read_catalogue, resolve_device
 from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_path
@@ -46,9 +49,11 @@ def restore_run(run_directory: Path) -> RestoredRun:
     split = split_catalogue(catalogue, settings.data)
     device = resolve_device(settings.trainer.accelerator)
     identity = identify(settings, split, device)
-    for name in ("data_hash", "content_hashes", "tower_revisions"):
-        if getattr(identity.provenance, name) != getattr(record.provenance, name):
-            raise RecordError(f"{run_directory}: {name} differs from the recorded one; data or towers were changed")
+    if changes := list(_changes(settings, record.provenance, identity.provenance)):
+        raise RecordError(
+            f"{run_directory}: not what this run was trained on any more: {'; '.join(changes)}. Put back what it was "
+            "trained on, or train again: the same command then starts a new run"
+        )
     module = assemble(settings, split, device).module.to(device, parameter_dtype(settings.trainer.precision))
     load_best(module, run_directory)
     return RestoredRun(
@@ -60,6 +65,21 @@ def restore_run(run_directory: Path) -> RestoredRun:
         module=module.eval(),
         device=device,
     )
+
+
+def _changes(settings: Settings, recorded: Provenance, found: Provenance) -> Iterator[str]:
+    """Yield what is no longer what the run saw, in words, with the field of the record that tells."""
+    place = f" in {settings.data.root}" if isinstance(settings.data, FileSource) else ""
+    if found.data_hash != recorded.data_hash:
+        yield f"the users' histories or the list of items{place} (data_hash differs)"
+    for name, part in settings.towers.parts.items():
+        if found.content_hashes.get(name) != recorded.content_hashes.get(name):
+            content = f"the {'titles' if name == 'text' else 'images'}{place}"
+            if isinstance(part, ReadyFeatures):
+                content = f"the {name} features in {part.file}"
+            yield f"{content} (content_hashes.{name} differs)"
+        if found.tower_revisions.get(name) != recorded.tower_revisions.get(name):
+            yield f"the weights of the {name} tower, {part.origin()} (tower_revisions.{name} differs)"
 
 
 def load_best(module: RecommenderModule, run_directory: Path) -> int:

@@ -1,6 +1,5 @@
 """A run from settings to record, and the evaluation of a finished one."""
 
-import errno
 import itertools
 import logging
 import warnings
@@ -16,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from peftrec.data.split import Split
 from peftrec.errors import SettingsError, UserError
-from peftrec.files import remove_abandoned
+from peftrec.files import FULL, UNUSABLE, remove_abandoned
 from peftrec.processes import Processes
 from peftrec.results.record import Evaluation, Record, Status
 from peftrec.settings import Settings
@@ -42,15 +41,6 @@ from peftrec.training.trackers import trackers
 from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
 
 _runs_of_this_process = itertools.count()
-_UNWRITABLE = {
-    errno.ENOSPC,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EEXIST,  # a link to nowhere, where a folder is to be made
-}
 
 
 @dataclass(frozen=True)
@@ -168,7 +158,7 @@ def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in FULL | UNUSABLE:
             raise
         raise UserError(
             f"{error.filename or run_directory}: {error.strerror}; free space or set runs_dir=DIR to a folder that can "

@@ -24,6 +24,7 @@ from peftrec.processes import Processes
 from peftrec.settings import Settings
 from peftrec.terminal import shows_progress
 from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
+from peftrec.training.epoch_lines import EpochLines
 
 _SYNCS_BUFFERS = (  # torch 2.13 renamed it
     "forward_sync_buffers"
@@ -42,12 +43,14 @@ def build_trainer(
     loggers: Sequence[Logger],
 ) -> Trainer:
     """Return the Trainer of a run whose process group is joined already."""
-    shows = settings.trainer.has_progress_bar and shows_progress()
-    stopping = EarlyStopping(
-        monitor=f"val/{settings.evaluation.monitor}", mode="max", patience=settings.evaluation.patience
-    )
+    has_bar = settings.trainer.has_progress_bar and shows_progress()
+    monitor = f"val/{settings.evaluation.monitor}"
+    stopping = EarlyStopping(monitor=monitor, mode="max", patience=settings.evaluation.patience)
     is_half = settings.trainer.precision == "bf16-true"
-    bars: list[Callback] = [RichProgressBar()] if shows else []
+    progress: list[Callback] = []
+    if settings.trainer.has_progress_bar:
+        lines = EpochLines(monitor=monitor, max_epochs=settings.trainer.max_epochs)
+        progress = [RichProgressBar() if has_bar else lines]
     # Named, so that Lightning never takes a Slurm job of one task for more than it is.
     cluster: ClusterEnvironment = TorchElasticEnvironment() if processes.are_several else LightningEnvironment()
     return Trainer(
@@ -63,7 +66,7 @@ def build_trainer(
         # The order of the callbacks is the order of their work: measure, record, decide, then save what all decided.
         callbacks=[
             *measuring,
-            *bars,
+            *progress,
             stopping,
             keep_best(run_directory, settings.evaluation.monitor),
             keep_last(run_directory),
@@ -72,7 +75,7 @@ def build_trainer(
         logger=list(loggers) or False,
         log_every_n_steps=1,  # nothing is logged by step; the default of 50 only warns about short epochs
         default_root_dir=run_directory,
-        enable_progress_bar=shows,
+        enable_progress_bar=has_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

@@ -225,3 +225,8 @@ def test_only_what_is_needed_is_checked(tmp_path: Path) -> None:
     (tmp_path / "images" / "i1.png").unlink()
     catalogue = read(tmp_path, text=False, images=False)
     assert catalogue.items.images is None
+
+
+def test_utf16_is_called_by_its_name(tmp_path: Path) -> None:
+    (write(tmp_path) / "items.tsv").write_bytes("\n".join(ITEMS).encode("utf-16"))
+    assert message(tmp_path).startswith(f"{tmp_path}/items.tsv: the file is UTF-16 and not UTF-8: save it as UTF-8")

@@ -118,3 +118,10 @@ def test_missing_files_and_fields_are_named(tmp_path: Path) -> None:
         f"{tmp_path}/tiny.item: there is no column 'titel', the nearest is 'title': set data.text_fields to one of "
         "item_id, title, price and 1 more"
     )
+
+
+def test_another_separator_is_told_with_its_key(tmp_path: Path) -> None:
+    found = message(write(tmp_path, events=[line.replace("\t", ";") for line in EVENTS]))
+    assert f"{tmp_path}/tiny.inter: the first line has one column" in found
+    assert "separated by semicolons?" in found
+    assert "set data.field_separator" in found

@@ -258,6 +258,40 @@ def test_wrong_columns_name_the_nearest(tmp_path: Path, suffix: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("suffix", "separator", "name"),
+    [(".csv", ";", "semicolons"), (".csv", "\t", "tabs"), (".tsv", ",", "commas"), (".csv", "|", "bars")],
+)
+def test_another_separator_is_told_by_the_first_line(tmp_path: Path, suffix: str, separator: str, name: str) -> None:
+    write(tmp_path, suffix)
+    header = separator.join(EVENTS.columns)
+    EVENTS.to_csv(tmp_path / f"interactions{suffix}", sep=separator, index=False)
+    found = message(tmp_path, suffix)
+    assert found.startswith(
+        f"{tmp_path}/interactions{suffix}: the first line has one column, {header!r}: separated by {name}? Save it as"
+    )
+    assert "with commas as .csv or with tabs as .tsv" in found
+
+
+def test_white_space_and_case_of_a_header_are_told(tmp_path: Path) -> None:
+    write(tmp_path, events=EVENTS.rename(columns={"item": " item"}))
+    assert message(tmp_path) == (
+        f"{tmp_path}/interactions.csv: column ' item' has white space around its name: remove it, here and beside all "
+        "separators"
+    )
+    write(tmp_path, events=EVENTS.rename(columns={"item": "ITEM"}))
+    assert "there is no column 'item', the nearest is 'ITEM': set data.item_column to one of" in message(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_called_by_its_name(tmp_path: Path, encoding: str) -> None:
+    EVENTS.to_csv(write(tmp_path) / "interactions.csv", index=False, encoding=encoding)
+    assert message(tmp_path) == (
+        f"{tmp_path}/interactions.csv: the file is UTF-16 and not UTF-8: save it as UTF-8 (spreadsheets call it CSV "
+        "UTF-8), or convert it: iconv -f UTF-16 -t UTF-8"
+    )
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_duplicate_and_empty_item_rows_are_named(tmp_path: Path, suffix: str) -> None:
     first = 1 if suffix == ".parquet" else 2

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from peftrec.data.columns import Columns, Wanted, require_columns
-from peftrec.data.lines import EXCERPT, decode_utf8
+from peftrec.data.lines import EXCERPT, decode_utf8, refuse_utf16
 from peftrec.errors import DataError
 
 _BLOCK_BYTES = 2**24  # no row may be longer; Arrow's default of 1 MiB refuses a long description
@@ -69,6 +69,7 @@ class DelimitedFile:
                 content = stream.read()
         except OSError as error:
             raise DataError(f"{file}: the file cannot be read ({error})") from error
+        refuse_utf16(file, content)
         return cls(file=file, dialect=dialect, content=content.removeprefix(codecs.BOM_UTF8))
 
     def header(self) -> list[str]:
