@@ -18,7 +18,7 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   --json           print JSON alone
 
   peftrec recommend run=runs/default/iisan-0123456789ab user=user00061 k=5
-  peftrec recommend run=RUN_DIR items=[318,527,356] profile=pinnersage profile.selection=top
+  peftrec recommend run=RUN_DIR items=[item00318,item00527] profile=pinnersage profile.selection=top
 
 Beside each item stand its score and the items of the history whose embeddings have the largest dot products with its
 own. With a profile all vectors have length one and scores are cosines with the interest that brought the item."""

@@ -56,9 +56,7 @@ class EfficiencyMeter(Callback):
     and operations those of all.
     """
 
-    def __init__(
-        self, loader: TimedLoader, *, conditions: dict[str, Any], resident_before_model: int | None
-    ) -> None:
+    def __init__(self, loader: TimedLoader, *, conditions: dict[str, Any], resident_before_model: int | None) -> None:
         """Measure what `loader` feeds; `conditions` is plain data that says under what the run trains now: devices,
         and how it is executed on them."""
         self.loader = loader
