@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from peftrec import cli
 from peftrec.results.record import Record, read_record
 
 SMALL = (
@@ -28,7 +29,12 @@ def command(runs_dir: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "peftrec", "train", *arguments, *SMALL, f"runs_dir={runs_dir}"]
 
 
-def run_whole(runs_dir: Path, *arguments: str) -> None:
+def run_whole(runs_dir: Path, strategy: str) -> None:
+    """Train without an interruption, in this process: another start of the program would show no more."""
+    assert cli.main(["train", f"strategy={strategy}", *SMALL, f"runs_dir={runs_dir}"]) == 0
+
+
+def run_to_the_end(runs_dir: Path, *arguments: str) -> None:
     done = subprocess.run(command(runs_dir, *arguments), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -70,9 +76,9 @@ def assert_equal_quality(first: Path, second: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("strategy", ["lora", "iisan_cached"])
+@pytest.mark.parametrize("strategy", [pytest.param("lora", marks=pytest.mark.slow), "iisan_cached"])
 def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
-    run_whole(tmp_path / "whole", f"strategy={strategy}")
+    run_whole(tmp_path / "whole", strategy)
 
     def has_trained_two_epochs() -> bool:
         return any(len(record.epochs) >= 2 for _, record in records(tmp_path / "killed").values())
@@ -82,7 +88,7 @@ def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
     assert record.status == "running"
     assert record.effective_status() == "interrupted"
     num_epochs = len(record.epochs)
-    run_whole(tmp_path / "killed", f"strategy={strategy}")
+    run_to_the_end(tmp_path / "killed", f"strategy={strategy}")
     assert num_epochs < 6, "it was killed too late to test anything"
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     assert not list(folder.rglob("*.partial"))
@@ -90,7 +96,8 @@ def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
 
 def test_kill_in_a_sweep(tmp_path: Path) -> None:
     arguments = ("-m", "strategy=id,frozen")
-    run_whole(tmp_path / "whole", *arguments)
+    for strategy in ("id", "frozen"):
+        run_whole(tmp_path / "whole", strategy)
 
     def is_in_the_second_job() -> bool:
         found = [record for _, record in records(tmp_path / "killed").values()]
@@ -105,7 +112,7 @@ def test_kill_in_a_sweep(tmp_path: Path) -> None:
         if record.status == "success"
     }
     assert len(finished) == 1
-    run_whole(tmp_path / "killed", *arguments)
+    run_to_the_end(tmp_path / "killed", *arguments)
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     for folder, written in finished.items():
         assert (folder / "record.json").stat().st_mtime_ns == written, "a finished run was run again"
