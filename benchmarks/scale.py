@@ -218,7 +218,7 @@ def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
             axis.plot(list(points), [point[key] / scale for point in points.values()], "o-", label=units[stretch])
         axis.set(xscale="log", yscale="log", xlabel="items, and as many users", title=title)
         axis.grid(alpha=0.3)
-    axes[0].legend()
+    axes[1].legend(loc="upper left")
     figure.savefig(path, dpi=120)
 
 
