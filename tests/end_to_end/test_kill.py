@@ -76,7 +76,7 @@ def assert_equal_quality(first: Path, second: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("strategy", [pytest.param("lora", marks=pytest.mark.slow), "iisan_cached"])
+@pytest.mark.parametrize("strategy", ["lora", "iisan_cached"])
 def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
     run_whole(tmp_path / "whole", strategy)
 
