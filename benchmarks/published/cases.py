@@ -19,8 +19,12 @@ CASES = {
         run=cached_step, timed="training step with optimizer, from the users' ids on; states gathered in memory"
     ),
     "cached_step_as_run": Case(
-        run=partial(cached_step_with_reading, placement="auto"),
+        run=cached_step_with_reading,
         timed="the same with reading the states, as each program does: a file a place and modality; our store",
+    ),
+    "cached_step_compiled": Case(
+        run=partial(cached_step_with_reading, is_compiled=True),
+        timed="the same, ours with trainer.compile=true; compiling is left out",
     ),
     "cached_step_from_disk": Case(
         run=partial(cached_step_with_reading, placement="disk"), timed="the same, our store on the disk too"

@@ -93,10 +93,14 @@ def over_given_embeddings(work: Workload, embeddings: Tensor) -> RecommenderModu
 class Training:
     """Our step: fused Adam; under autocast to bfloat16 on CUDA, and where `in_bfloat16` says so."""
 
-    def __init__(self, module: RecommenderModule, device: torch.device, *, in_bfloat16: bool = False) -> None:
+    def __init__(
+        self, module: RecommenderModule, device: torch.device, *, in_bfloat16: bool = False, is_compiled: bool = False
+    ) -> None:
         self.autocasts = in_bfloat16 or device.type == "cuda"
         self.module = module.to(device)
         module.set_training_modes()
+        if is_compiled:
+            module.compile_encoders()
         self.device = device
         self.optimizer = module.configure_optimizers()
 

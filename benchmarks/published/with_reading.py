@@ -29,7 +29,9 @@ _NUM_READ = 7
 _FOLDERS: dict[Modality, tuple[str, str]] = {"text": ("bert_outputs", "bert"), "image": ("vit_outputs", "vit")}
 
 
-def cached_step_with_reading(bench: Bench, *, placement: PlacementChoice) -> Comparison:
+def cached_step_with_reading(
+    bench: Bench, *, placement: PlacementChoice = "auto", is_compiled: bool = False
+) -> Comparison:
     """Compare steps of IISAN from the users of a batch to updated weights, states as each program keeps them."""
     work = bench.work
     order = work.order(work.shape.batch_size)[: bench.num_warm + bench.num_pairs]
@@ -42,7 +44,7 @@ def cached_step_with_reading(bench: Bench, *, placement: PlacementChoice) -> Com
         )
         module = our_models.assemble(IISAN(states="store"), our_models.towers_of(work.shape), work)
         module.recommender.item_encoder.read_from(_as_kept(rows, placement, bench.device))
-        ours = our_models.Training(module, bench.device)
+        ours = our_models.Training(module, bench.device, is_compiled=is_compiled)
 
         def their_step(users: np.ndarray) -> None:
             ids, images, texts, mask = torch.utils.data.default_collate([data_set[int(user)] for user in users])

@@ -197,8 +197,8 @@ def test_a_network_of_small_blocks_is_a_dense_one_of_their_matrices(name: str, m
 @pytest.mark.parametrize(("name", "is_by_hand"), [("bottleneck", True), ("low_rank", False), ("phm", True)])
 def test_thin_factors_are_multiplied_one_after_the_other(name: str, is_by_hand: bool) -> None:
     for tower in network_of(name, "gated", "relu").branches.values():
-        assert tower._steps_by_hand() == is_by_hand  # type: ignore[operator]
-    assert not network_of(name, "gated", "gelu").branches["text"]._steps_by_hand()  # type: ignore[operator]
+        assert tower.is_by_hand() == is_by_hand  # type: ignore[operator]
+    assert not network_of(name, "gated", "gelu").branches["text"].is_by_hand()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -130,7 +130,7 @@ def test_hand_written_steps_equal_plain_operations(
     states = {name: tensor.float() for name, tensor in states_of().items()}
     states = of_towers_there(branches, states)
     by_hand = gradients(network, states)
-    monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
+    monkeypatch.setattr(SideTower, "is_by_hand", lambda _: False)
     plain = gradients(network, states)
     torch.testing.assert_close(by_hand[0], plain[0], rtol=1e-5, atol=1e-5)
     assert by_hand[1].keys() == plain[1].keys() == dict(network.named_parameters()).keys()
@@ -160,7 +160,7 @@ def test_hand_written_steps_keep_inputs_and_bottlenecks_of_blocks_alone(monkeypa
     names: tuple[Modality, ...] = ("image", "text")
     states = {name: torch.randn(500, NUM_STATES, HIDDEN, generator=random) for name in names}
     by_hand = saved_bytes(network, states)
-    monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
+    monkeypatch.setattr(SideTower, "is_by_hand", lambda _: False)
     # What a mixture came from is kept in plain operations only: the outputs of the intra branches' blocks but the last,
     # which the output layers keep, and the zeros that they start from.
     blocks_outputs = 2 * NUM_STATES * 500 * HIDDEN * 4
@@ -185,7 +185,7 @@ def test_hand_written_steps_under_autocast_are_near_the_plain_operations(
         pairs = [(found.float(), exact), *((found_gradients[name], exact_gradients[name]) for name in exact_gradients)]
         squares = [(float((low - high).square().sum()), float(high.square().sum())) for low, high in pairs]
         errors[way] = (sum(error for error, _ in squares) / sum(size for _, size in squares)) ** 0.5
-        monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
+        monkeypatch.setattr(SideTower, "is_by_hand", lambda _: False)
     assert 0 < errors["by hand"] <= 2 * errors["plain"]
 
 
@@ -321,10 +321,11 @@ def test_hand_written_steps_serve_unequal_towers(monkeypatch: pytest.MonkeyPatch
     network, states = unequal_network(False), unequal_states(torch.float32)
     by_hand = gradients(network, states)
     nodes = {type(node).__name__ for node in graph_of(network(states))}
-    assert {"IntraStepBackward", "InterStepBackward"} <= nodes
-    monkeypatch.setattr(SideTower, "_steps_by_hand", lambda _: False)
+    assert {"IntraRecurrenceBackward", "InterRecurrenceBackward"} <= nodes
+    monkeypatch.setattr(SideTower, "is_by_hand", lambda _: False)
     plain = gradients(network, states)
-    assert not {type(node).__name__ for node in graph_of(network(states))} & {"IntraStepBackward", "InterStepBackward"}
+    nodes = {type(node).__name__ for node in graph_of(network(states))}
+    assert not nodes & {"IntraRecurrenceBackward", "InterRecurrenceBackward"}
     torch.testing.assert_close(by_hand[0], plain[0], rtol=1e-5, atol=1e-5)
     assert by_hand[1].keys() == plain[1].keys() == dict(network.named_parameters()).keys()
     for name, gradient in plain[1].items():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch
 from peftrec.models.adaptation_schedule import AdaptationSchedule
-from peftrec.models.side_steps import product_dtype
+from peftrec.models.side_recurrences import product_dtype
 from peftrec.models.towers import MODALITIES, Modality, Towers
 
 _ROWS = 8

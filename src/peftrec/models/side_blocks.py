@@ -34,7 +34,7 @@ class Dense(nn.Linear):
     """A matrix of its own."""
 
     is_multiplied_whole: ClassVar[bool] = True
-    """Whether states are multiplied by `weight` itself, so that the hand-written steps can do it."""
+    """Whether states are multiplied by `weight` itself, so that the hand-written recurrences can do it."""
 
     def start(self, std: float) -> None:
         """Draw the matrix from N(0, std^2) and clear the bias."""

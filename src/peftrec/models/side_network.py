@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from peftrec.models.side_alignment import StateAlignment
 from peftrec.models.side_blocks import BlockLayer, Dense, LayerBuilder
-from peftrec.models.side_steps import InterStep, IntraStep
+from peftrec.models.side_recurrences import InterRecurrence, IntraRecurrence
 from peftrec.models.towers import Modality
 
 GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
@@ -43,12 +43,12 @@ class SideBlock(nn.Module):
         self.down: BlockLayer = layer(hidden, bottleneck)
         self.up: BlockLayer = layer(bottleneck, hidden)
         self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
-        self.fits_steps = activation == "relu" and self.down.is_multiplied_whole  # what the hand-written steps compute
+        self.fits_recurrences = activation == "relu" and self.down.is_multiplied_whole  # what they compute by hand
         for part in (self.down, self.up):
             part.start(_BLOCK_STD)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the weights in the order that the hand-written steps take."""
+        """Return the weights in the order that the hand-written recurrences take."""
         return self.down.weight, self.down.bias, self.up.weight, self.up.bias
 
     def forward(self, states: Float[Tensor, "*item hidden"]) -> Float[Tensor, "*item hidden"]:
@@ -82,44 +82,47 @@ class SideTower(nn.Module):
 
     def intra(self, states: list[Tensor], first: Tensor | None) -> Float[Tensor, "item hidden"]:
         """Run over one modality's states, lowest first; `first` is the state before them (zeros where None)."""
+        if self.is_by_hand():
+            return IntraRecurrence.apply(first, self._logits(), *states, *self._weights())  # type: ignore[no-untyped-call]
         previous = torch.zeros_like(states[0]) if first is None else first
-        for block, state, logit in zip(self.blocks, states, self._logits(), strict=True):
-            if logit is None:
-                previous = block(previous + state)
-            elif self._steps_by_hand():
-                previous = IntraStep.apply(previous, state, logit, *block.weights())  # type: ignore[operator, no-untyped-call]
-            else:
-                previous = block(torch.lerp(previous, state, torch.sigmoid(logit)))
+        for block, state, gate in zip(self.blocks, states, self._gates(), strict=True):
+            previous = block(previous + state if gate is None else torch.lerp(previous, state, gate))
         return previous
 
     def inter(self, image: list[Tensor], text: list[Tensor]) -> Float[Tensor, "item hidden"]:
         """Run over both modalities' states; the state before them is zeros."""
+        if self.is_by_hand():
+            return InterRecurrence.apply(self._logits(), *image, *text, *self._weights())  # type: ignore[no-untyped-call]
         previous = torch.zeros_like(image[0])
-        for block, image_state, text_state, logit in zip(self.blocks, image, text, self._logits(), strict=True):
-            if logit is None:
-                previous = block(previous + image_state + text_state)
-            elif self._steps_by_hand():
-                previous = InterStep.apply(previous, image_state, text_state, logit, *block.weights())  # type: ignore[operator, no-untyped-call]
-            else:
-                gate = torch.sigmoid(logit)
-                previous = block(previous + torch.lerp(text_state, image_state, gate))
+        for block, image_state, text_state, gate in zip(self.blocks, image, text, self._gates(), strict=True):
+            fused = image_state + text_state if gate is None else torch.lerp(text_state, image_state, gate)
+            previous = block(previous + fused)
         return previous
 
-    def _logits(self) -> Sequence[Tensor | None]:
-        return [None] * len(self.blocks) if self.gates is None else (self.gates / GATE_TEMPERATURE).unbind()
+    def is_by_hand(self) -> bool:
+        """Return whether the recurrence is the hand-written one: gated, and of blocks that it computes."""
+        return self.gates is not None and all(block.fits_recurrences for block in self.blocks)
 
-    def _steps_by_hand(self) -> bool:
-        return all(block.fits_steps for block in self.blocks)
+    def _logits(self) -> Float[Tensor, " step"]:
+        assert self.gates is not None
+        return self.gates / GATE_TEMPERATURE
+
+    def _gates(self) -> Sequence[Tensor | None]:
+        return [None] * len(self.blocks) if self.gates is None else torch.sigmoid(self._logits()).unbind()
+
+    def _weights(self) -> list[Tensor]:
+        return [weight for block in self.blocks for weight in block.weights()]  # type: ignore[operator]
 
     def embed(self, states: Float[Tensor, "item hidden"]) -> Float[Tensor, "item dim"]:
         """Apply both output layers.
 
         Nothing stands between them, so their product is formed first: with more items than embedding dimensions
-        that is a third of the operations, forward and backward, at the same parameters.
+        that is a third of the operations, forward and backward, at the same parameters. It is formed transposed: two
+        threads of MKL share its product and its gradient's a third better with the narrow side innermost.
         """
-        weight = self.project.weight @ self.out.weight
+        transposed = self.out.weight.t() @ self.project.weight.t()
         bias = nn.functional.linear(self.out.bias, self.project.weight, self.project.bias)
-        return nn.functional.linear(states, weight, bias)
+        return nn.functional.linear(states, transposed.t(), bias)
 
 
 class SideNetwork(nn.Module):

@@ -96,8 +96,12 @@ class RecommenderModule(LightningModule):
             if self.processes.are_several:
                 # It cuts graphs at DDP's buckets, which hand-written autograd steps may not be cut at.
                 torch._dynamo.config.optimize_ddp = False
-            self.recommender.item_encoder.compile(dynamic=True)
-            self.recommender.user_encoder.compile(dynamic=True)
+            self.compile_encoders()
+
+    def compile_encoders(self) -> None:
+        """Have both encoders compiled when they next run, for any number of items."""
+        self.recommender.item_encoder.compile(dynamic=True)
+        self.recommender.user_encoder.compile(dynamic=True)
 
     def on_train_batch_start(self, batch: SequenceBatch, batch_idx: int) -> None:
         # Randomness is a function of (seed, step, process, batch of the step): a resumed run draws what the
