@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from peftrec.errors import UserError
-from peftrec.terminal import shows_progress
+from peftrec.terminal import counting
 
 HELP = """usage: peftrec images pack SOURCE TARGET [size=PIXELS] [quality=90] [corrupt=skip] [overwrite=true]
 
@@ -36,21 +36,18 @@ def main(arguments: list[str]) -> int:
         print(HELP)
         return 0
     source, target, options = parse(arguments)
-    from rich.progress import Progress
-
     from peftrec.data.images.opening import open_images
     from peftrec.data.images.packing import Conversion, pack_images
 
     images = open_images(source, None, key="SOURCE")
     conversion = Conversion(**{name: int(options[name]) for name in ("size", "quality") if name in options})
-    with Progress(disable=not shows_progress(), transient=True) as progress:
-        task = progress.add_task("images", total=len(images))
+    with counting("images packed", len(images)) as advance:
         packed = pack_images(
             images,
             target,
             conversion,
             skip_corrupt=options.get("corrupt") == "skip",
-            advance=lambda count: progress.advance(task, count),
+            advance=advance,
         )
     print(f"{target}: {packed.images:,} images, {packed.bytes:,} bytes")
     if packed.corrupt:

@@ -20,6 +20,7 @@ from peftrec.cold_start.evaluation import evaluate, selection_score
 from peftrec.cold_start.heater import Heater
 from peftrec.cold_start.method import Epoch, Fitted, Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, Side
+from peftrec.epoch_count import EpochCount
 from peftrec.strict import STRICT
 from peftrec.terminal import shows_progress
 from peftrec.training.endings import interruption
@@ -195,13 +196,15 @@ class HeaterMethod(Method):
 def build_trainer(max_epochs: int, accelerator: str) -> Trainer:
     """Return a Trainer that writes nothing: a job takes minutes, and an interrupted one is run again."""
     quieten_libraries()
+    has_bar = shows_progress()
     return Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=max_epochs,
+        callbacks=None if has_bar else EpochCount(),
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=shows_progress(),
+        enable_progress_bar=has_bar,
         enable_model_summary=False,
         default_root_dir=Path.cwd(),
     )

@@ -37,6 +37,7 @@ from peftrec.hidden_states.progress import (
 from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.writing import ChunkWriter
+from peftrec.terminal import counting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +162,16 @@ class _Build:
             if self.ranks.has(chunk) and chunk not in finished
         ]
         progress = Progress(self.beside, self.ranks.rank)
+        num_items = sum(len(items) for _, items in mine)
         paths = {str(name): array_path(self.beside, name) for name in self.shapes}
         with (
             ChunkWriter(paths, progress, save_seconds=self.options.save_seconds) as writer,
             closing(self.encoder.encode(mine)) as encoded,
+            counting("items encoded", num_items, is_shown=self.ranks.rank == 0) as advance,
         ):
             for chunk in encoded:
                 writer.put(chunk.number, chunk.items, chunk.arrays())
+                advance(len(chunk.items))
             writer.finish()
 
     def _finish(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from peftrec import __version__
+from peftrec.epoch_count import EpochCount
 from peftrec.series.classifier import GTNClassifier
 from peftrec.series.data import LabelledSeries, SeriesSplit
 from peftrec.series.module import ClassifierModule
@@ -73,16 +74,17 @@ def train_seed(settings: ClassifySettings, split: SeriesSplit, seed: int) -> See
     started = time.perf_counter()
     torch.manual_seed(seed)
     module = ClassifierModule(build_classifier(settings, split), settings.recipe)
-    bars: list[Callback] = [RichProgressBar()] if shows_progress() else []
+    has_bar = shows_progress()
+    progress: Callback = RichProgressBar() if has_bar else EpochCount()
     trainer = Trainer(
         accelerator=settings.accelerator,
         devices=1,
         max_epochs=settings.recipe.max_epochs,
         deterministic=True,
-        callbacks=bars,
+        callbacks=[progress],
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=bool(bars),
+        enable_progress_bar=has_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
