@@ -34,6 +34,14 @@ def towers_of(shape: Shape) -> TowerPair:
     )
 
 
+def paper_towers() -> TowerPair:
+    """Return BERT-base and ViT-B/16, whose 13 states the published cached code takes for granted at every shape."""
+    return TowerPair(
+        text=PretrainedText(architecture={"model_type": "bert"}, random_init=True),
+        image=PretrainedImage(architecture={"model_type": "vit"}, random_init=True),
+    )
+
+
 def assemble(strategy: Strategy, pair: TowerPair, work: Workload) -> RecommenderModule:
     """Build the module of a strategy; one that reads stored states still needs its reader."""
     towers = pair.load(seed=0, with_weights=strategy.states == "live") if strategy.reads_content else Towers()
@@ -58,11 +66,7 @@ def assemble(strategy: Strategy, pair: TowerPair, work: Workload) -> Recommender
 
 def over_stored_states(strategy: Strategy, work: Workload, states: dict[str, Tensor]) -> RecommenderModule:
     """Build a strategy of the paper's towers over the states of all 12 blocks; it gets a copy of those it reads."""
-    pair = TowerPair(
-        text=PretrainedText(architecture={"model_type": "bert"}, random_init=True),
-        image=PretrainedImage(architecture={"model_type": "vit"}, random_init=True),
-    )
-    module = assemble(strategy, pair, work)
+    module = assemble(strategy, paper_towers(), work)
     encoder = module.recommender.item_encoder
     assert isinstance(encoder, FrozenStatesEncoder)
     rows = {name: RowsInMemory(states[name][:, list(chosen)]) for name, chosen in encoder.indices.items()}

@@ -42,7 +42,7 @@ def cached_step_with_reading(
         theirs = their_models.Training(
             their_models.cached_model(bench.code("Code_Cached"), work.popularity()), bench.device
         )
-        module = our_models.assemble(IISAN(states="store"), our_models.towers_of(work.shape), work)
+        module = our_models.assemble(IISAN(states="store"), our_models.paper_towers(), work)
         module.recommender.item_encoder.read_from(_as_kept(rows, placement, bench.device))
         ours = our_models.Training(module, bench.device, is_compiled=is_compiled)
 
