@@ -37,14 +37,12 @@ def cached_step_with_reading(
     order = work.order(work.shape.batch_size)[: bench.num_warm + bench.num_pairs]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        rows = _write_states(folder, work, order)
+        rows = write_states(folder, work, order)
         data_set = _their_data_set(bench, folder)
         theirs = their_models.Training(
             their_models.cached_model(bench.code("Code_Cached"), work.popularity()), bench.device
         )
-        module = our_models.assemble(IISAN(states="store"), our_models.paper_towers(), work)
-        module.recommender.item_encoder.read_from(_as_kept(rows, placement, bench.device))
-        ours = our_models.Training(module, bench.device, is_compiled=is_compiled)
+        ours = our_training(work, rows, placement, bench.device, is_compiled=is_compiled)
 
         def their_step(users: np.ndarray) -> None:
             ids, images, texts, mask = torch.utils.data.default_collate([data_set[int(user)] for user in users])
@@ -57,7 +55,7 @@ def cached_step_with_reading(
         return bench.compare(prepare)
 
 
-def _write_states(folder: Path, work: Workload, order: Sequence[np.ndarray]) -> dict[Modality, RowsOnDisk]:
+def write_states(folder: Path, work: Workload, order: Sequence[np.ndarray]) -> dict[Modality, RowsOnDisk]:
     """Write the states of the items of `order` in both layouts; ours has room for all items."""
     items = np.unique(np.concatenate([work.batch(users, content=False).items.items.numpy() for users in order]))
     generator = torch.Generator().manual_seed(0)
@@ -75,13 +73,21 @@ def _write_states(folder: Path, work: Workload, order: Sequence[np.ndarray]) -> 
     return found
 
 
-def _as_kept(
-    rows: dict[Modality, RowsOnDisk], placement: PlacementChoice, device: torch.device
-) -> our_models.GivenStates:
-    """Put the states where a run would."""
+def our_training(
+    work: Workload,
+    rows: dict[Modality, RowsOnDisk],
+    placement: PlacementChoice,
+    device: torch.device,
+    *,
+    is_compiled: bool = False,
+) -> our_models.Training:
+    """Return our side, its states put where a run would put them."""
     num_bytes = sum(found.array.header.file_bytes for found in rows.values())
     chosen = choose_placement(placement, num_bytes, device)
-    return our_models.GivenStates({name: place(found, chosen, device) for name, found in rows.items()}, device)
+    kept = {name: place(found, chosen, device) for name, found in rows.items()}
+    module = our_models.assemble(IISAN(states="store"), our_models.paper_towers(), work)
+    module.recommender.item_encoder.read_from(our_models.GivenStates(kept, device))
+    return our_models.Training(module, device, is_compiled=is_compiled)
 
 
 def _their_data_set(bench: Bench, folder: Path) -> torch.utils.data.Dataset:

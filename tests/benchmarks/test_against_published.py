@@ -15,6 +15,7 @@ from published.bench import Bench, DisagreementError, agree
 from published.cases import CASES
 from published.earlier_vit import EarlierViT, random_vit
 from published.loading import CannotRunError, NotACheckoutError, load_published
+from published.with_reading import our_training, write_states
 from torch import nn
 from transformers import ViTConfig, ViTForImageClassification
 
@@ -169,6 +170,17 @@ def test_popularity_is_the_published_one(data_root: Path, tmp_path: Path) -> Non
     assert sum(shares[1:]) == pytest.approx(1.0)
     logs = np.log(np.array(shares[1:]), where=np.array(shares[1:]) > 0, out=np.zeros(len(shares) - 1))
     np.testing.assert_allclose(work.split.log_popularity(), logs, rtol=1e-6)
+
+
+def test_our_side_trains_on_the_states_that_are_written(data_root: Path, tmp_path: Path) -> None:
+    """At every shape they are those of twelve blocks: the published cached code knows no others."""
+    work = workload.load_workload(TINY, data_root, tmp_path)
+    order = work.order(4)
+    ours = our_training(work, write_states(tmp_path, work, order), "auto", CPU)
+    before = {name: value.clone() for name, value in ours.module.state_dict().items()}
+    ours.step(work.batch(order[0], content=False))
+    still = {name for name, parameter in ours.module.named_parameters() if torch.equal(parameter, before[name])}
+    assert not still
 
 
 def test_published_cases_end_in_the_target() -> None:
