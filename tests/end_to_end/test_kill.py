@@ -29,12 +29,13 @@ def command(runs_dir: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "peftrec", "train", *arguments, *SMALL, f"runs_dir={runs_dir}"]
 
 
-def run_whole(runs_dir: Path, strategy: str) -> None:
-    """Train without an interruption, in this process: another start of the program would show no more."""
-    assert cli.main(["train", f"strategy={strategy}", *SMALL, f"runs_dir={runs_dir}"]) == 0
-
-
 def run_to_the_end(runs_dir: Path, *arguments: str) -> None:
+    """Train, or sweep, from this process: another start of the program would show no more."""
+    assert cli.main(["train", *arguments, *SMALL, f"runs_dir={runs_dir}"]) == 0
+
+
+def go_on(runs_dir: Path, *arguments: str) -> None:
+    """Type the same command again, into a process of its own."""
     done = subprocess.run(command(runs_dir, *arguments), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -78,7 +79,7 @@ def assert_equal_quality(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("strategy", ["lora", "iisan_cached"])
 def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
-    run_whole(tmp_path / "whole", strategy)
+    run_to_the_end(tmp_path / "whole", f"strategy={strategy}")
 
     def has_trained_two_epochs() -> bool:
         return any(len(record.epochs) >= 2 for _, record in records(tmp_path / "killed").values())
@@ -88,7 +89,7 @@ def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
     assert record.status == "running"
     assert record.effective_status() == "interrupted"
     num_epochs = len(record.epochs)
-    run_to_the_end(tmp_path / "killed", f"strategy={strategy}")
+    go_on(tmp_path / "killed", f"strategy={strategy}")
     assert num_epochs < 6, "it was killed too late to test anything"
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     assert not list(folder.rglob("*.partial"))
@@ -97,7 +98,7 @@ def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
 def test_kill_in_a_sweep(tmp_path: Path) -> None:
     arguments = ("-m", "strategy=id,frozen")
     for strategy in ("id", "frozen"):
-        run_whole(tmp_path / "whole", strategy)
+        run_to_the_end(tmp_path / "whole", f"strategy={strategy}")
 
     def is_in_the_second_job() -> bool:
         found = [record for _, record in records(tmp_path / "killed").values()]
