@@ -1,6 +1,7 @@
 """The comparison with the published code: what needs no checkout of it, and with `--published PATH` every case."""
 
 import argparse
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ SMALL_VIT = ViTConfig(
     hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, image_size=16, patch_size=8
 )
 CPU = torch.device("cpu")
+COMPILED = "cached_step_compiled"
 
 
 def test_sides_take_turns_and_ratios_are_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,14 +218,29 @@ def test_unknown_cases_are_refused() -> None:
         against_published.case_names("loss,fff")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_every_case_runs(name: str, data_root: Path, request: pytest.FixtureRequest) -> None:
+@pytest.fixture
+def checkout_given(request: pytest.FixtureRequest) -> Path:
     path = request.config.getoption("--published")
     if path is None:
         # The published code has no licence to redistribute, so only whoever fetched it can run this.
         pytest.skip("no checkout of the published code; name one with --published")
-    work = workload.load_workload(TINY, data_root, Path(path))
-    bench = Bench(work=work, checkout=Path(path), device=CPU, num_pairs=1, num_warm=0)
+    return Path(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if name != COMPILED])
+def test_every_case_runs(name: str, data_root: Path, checkout_given: Path) -> None:
+    work = workload.load_workload(TINY, data_root, checkout_given)
+    bench = Bench(work=work, checkout=checkout_given, device=CPU, num_pairs=1, num_warm=0)
     found = against_published.row(name, bench)
     assert "no figure" not in found or "loralib is not installed" in found
+
+
+@pytest.mark.slow
+def test_the_compiled_case_runs(data_root: Path, checkout_given: Path) -> None:
+    """In a process of its own: the compiler cannot read code that checks shapes."""
+    options = {"--published": checkout_given, "--data-root": data_root, "--cases": COMPILED, "--pairs": 1}
+    command = [sys.executable, against_published.__file__, *(str(word) for pair in options.items() for word in pair)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    assert found.startswith(COMPILED)
+    assert "no figure" not in found
