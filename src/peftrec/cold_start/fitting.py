@@ -194,7 +194,7 @@ class HeaterMethod(Method):
 
 
 def build_trainer(max_epochs: int, accelerator: str) -> Trainer:
-    """Return a Trainer that writes nothing: a job takes minutes, and an interrupted one is run again."""
+    """Return a Trainer that writes no file: a job takes minutes, and an interrupted one is run again."""
     quieten_libraries()
     has_bar = shows_progress()
     return Trainer(

@@ -44,13 +44,13 @@ class IntraRecurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, first: Tensor | None, logits: Tensor, *states_and_weights: Tensor) -> Tensor:
         states, weights = states_and_weights[: len(logits)], states_and_weights[len(logits) :]
-        gates, previous, blocks = torch.sigmoid(logits), first, []
+        gates, dtype, previous, blocks = torch.sigmoid(logits), product_dtype(states[0]), first, []
         for state, gate, of_block in zip(states, gates.unbind(), _by_block(weights), strict=True):
             if previous is None:
                 mixed = state * gate
             else:  # only `first` is anybody else's
                 mixed = torch.lerp(previous, state, gate) if previous is first else previous.lerp_(state, gate)
-            previous, block = _forward(mixed, product_dtype(mixed), *of_block)
+            previous, block = _forward(mixed, dtype, *of_block)
             blocks.append(block)
         assert previous is not None, "at least one step"
         ctx.save_for_backward(gates, *states, *(tensor for block in blocks for tensor in block))
@@ -86,14 +86,14 @@ class InterRecurrence(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, *states_and_weights: Tensor) -> Tensor:
         num_steps = len(logits)
         images, texts = states_and_weights[:num_steps], states_and_weights[num_steps : 2 * num_steps]
-        gates, blocks = torch.sigmoid(logits), []
+        gates, dtype, blocks = torch.sigmoid(logits), product_dtype(images[0]), []
         previous: Tensor | None = None
         weights = _by_block(states_and_weights[2 * num_steps :])
         for image, text, gate, of_block in zip(images, texts, gates.unbind(), weights, strict=True):
             mixed = torch.lerp(text, image, gate)
             if previous is not None:
                 mixed.add_(previous)
-            previous, block = _forward(mixed, product_dtype(mixed), *of_block)
+            previous, block = _forward(mixed, dtype, *of_block)
             blocks.append(block)
         assert previous is not None, "at least one step"
         ctx.save_for_backward(gates, *images, *texts, *(tensor for block in blocks for tensor in block))
