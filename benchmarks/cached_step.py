@@ -25,13 +25,13 @@ from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.hidden_states.rows import RowsInMemory
 from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
-from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers import Modality
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.towers.towers import Modality
 from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.strategies.iisan import IISAN
 from peftrec.training.module import RecommenderModule, Schedule
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
 
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"

@@ -18,7 +18,7 @@ import torch
 from published.alternating import seconds_of
 from torch import Tensor
 
-from peftrec.models.norms import NormKind, build_norm
+from peftrec.models.user_encoders.norms import NormKind, build_norm
 from peftrec.models.user_encoders.sasrec import SASRec
 
 KINDS: tuple[NormKind, ...] = get_args(NormKind)

@@ -26,8 +26,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from peftrec.composition import compose_settings
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
 from peftrec.data.loading import EpochOrder, TrainingBatches
 from peftrec.planning.plan import plan_run
 from peftrec.planning.request import PlanRequest
@@ -35,9 +34,10 @@ from peftrec.planning.step import StepPlanner, tensors_of
 from peftrec.planning.target import find_target
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
-from peftrec.settings import Settings
-from peftrec.training.assembly import assemble, prepare_data
-from peftrec.training.session import train_run
+from peftrec.settings.composition import compose_settings
+from peftrec.settings.run import Settings
+from peftrec.training.building.assembly import assemble, prepare_data
+from peftrec.training.run.session import train_run
 
 DEFAULTS = ["trainer.has_progress_bar=false", "trainer.max_epochs=1", "logger=none", "batch_size=256"]
 MEBIBYTE = 2**20

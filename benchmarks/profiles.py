@@ -21,7 +21,7 @@ from peftrec.profiles.pinnersage import PinnerSage
 from peftrec.profiles.updating import RECENT_STEPS, current_interests, infer_batch
 from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
-from peftrec.training.restoring import restore_run
+from peftrec.training.run.restored_run import restore_run
 
 MILLI = 1e3
 NOTHING = np.zeros(0, dtype=np.int64)

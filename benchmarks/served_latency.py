@@ -27,8 +27,8 @@ import torch
 from transformers.utils import logging
 
 from peftrec.data.batches import TextBatch
-from peftrec.models.pretrained import PretrainedText
-from peftrec.models.towers import Tower, Towers
+from peftrec.models.towers.pretrained import PretrainedText
+from peftrec.models.towers.towers import Tower, Towers
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.serving.peft_folders import as_peft_model, fingerprint, write_adapter
 from peftrec.strategies.adapter import Adapter

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
+from peftrec.devices import device_name
 from peftrec.errors import RecordError
 from peftrec.results.runs import find_runs
-from peftrec.training.provenance import device_name
 
 SIDES = {"cuda": 8192, "cpu": 2048}
 REPEATS = 7

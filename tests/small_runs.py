@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from peftrec.settings import Settings, settings_from_config
+from peftrec.settings.run import Settings, settings_from_config
 from small_models import SMALL
 
 ADALORA = {"_target_": "peftrec.strategies.peft_library.PeftLibrary", "method": "ADALORA"}
@@ -30,7 +30,7 @@ def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict
         "embedding_dim": 8,
         "batch_size": 16,
         "data": {
-            "_target_": "peftrec.data.synthetic.SyntheticCatalogue",
+            "_target_": "peftrec.data.synthetic.catalogue.SyntheticCatalogue",
             "num_users": 64,
             "num_items": 100,
             "image_size": 16,
@@ -49,7 +49,7 @@ def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict
         "strategy": TARGETS[strategy],
         "user_encoder": {"_target_": "peftrec.models.user_encoders.sasrec.SASRec"},
         "objective": {
-            "_target_": "peftrec.training.objectives.debiased_cross_entropy.DebiasedCrossEntropy",
+            "_target_": "peftrec.objectives.debiased_cross_entropy.DebiasedCrossEntropy",
         },
         "learning_rates": {"text": 1e-3, "image": 1e-3, "introduced": 1e-3, "recommender": 1e-3},
         "evaluation": {},

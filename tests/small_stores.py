@@ -6,14 +6,14 @@ from typing import Literal
 import numpy as np
 
 from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedTitles
-from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.manifest import TowerOrigin
 from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.models.towers import OUTPUT, Modality
+from peftrec.models.towers.towers import OUTPUT, Modality
 from small_models import SIDE, SMALL_PAIRS, VOCABULARY
 
 NUM_ITEMS = 23

@@ -1,4 +1,4 @@
-"""Stands in for `peftrec.job`: ends in the way that the job's seed names, in milliseconds."""
+"""Stands in for `peftrec.jobs.job`: ends in the way that the job's seed names, in milliseconds."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from peftrec.job import die_with_parent
+    from peftrec.jobs.job import die_with_parent
 
     die_with_parent()
     sys.exit(main())

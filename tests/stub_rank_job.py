@@ -1,4 +1,4 @@
-"""Stands in for `peftrec.job`: processes that end well, or of which one ends in the way that the job's name says."""
+"""Stands in for `peftrec.jobs.job`: processes that end well, or of which one ends as the job's name says."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from peftrec.job import die_with_parent
+    from peftrec.jobs.job import die_with_parent
 
     die_with_parent()
     sys.exit(main())

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from peftrec.composition import compose_settings
-from peftrec.configuration import config_directory, group_folders
+from peftrec.config.folder import config_directory, group_folders
 from peftrec.errors import SettingsError
-from peftrec.settings import Settings, settings_from_config, settings_to_config
+from peftrec.settings.composition import compose_settings
+from peftrec.settings.run import Settings, settings_from_config, settings_to_config
 
 CONF = config_directory()
 OPTIONS = [path.relative_to(CONF) for group in group_folders(CONF) for path in sorted(group.rglob("*.yaml"))]

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from peftrec.data.batches import SequenceBatch
-from peftrec.training.objectives.base import ObjectiveInputs
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.objectives.base import ObjectiveInputs
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from published import their_models
 from published.alternating import Comparison, Prepared
 from published.bench import Bench, agree

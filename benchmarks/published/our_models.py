@@ -7,14 +7,14 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.hidden_states.rows import RowsInMemory, StateRows
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers import Modality, Towers
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.towers.towers import Modality, Towers
 from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.strategies.base import Strategy
 from peftrec.strategies.id import IdEmbedding
 from peftrec.training.module import RecommenderModule, Schedule
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
 from published.workload import Shape, Workload
 

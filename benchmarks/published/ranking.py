@@ -15,8 +15,8 @@ from torch import Tensor
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import users_per_block
-from peftrec.settings import EvaluationSettings
-from peftrec.training.scoring import rank_users
+from peftrec.settings.run import EvaluationSettings
+from peftrec.training.run.scoring import rank_users
 from published import our_models, their_models
 from published.alternating import Comparison, Prepared
 from published.bench import Bench, agree

@@ -2,6 +2,6 @@
 
 import sys
 
-from peftrec.cli import main
+from peftrec.cli.main import main
 
 sys.exit(main())

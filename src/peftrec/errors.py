@@ -1,5 +1,10 @@
 """Errors that a user can mend: each message names the place (file and line, or key) and the remedy."""
 
+from collections.abc import Iterable
+
+SHOWN = 3
+"""How many of many things a message lists."""
+
 
 class UserError(Exception):
     """Something in the user's input is wrong; the command line prints the message alone, without a traceback."""
@@ -23,3 +28,11 @@ class CheckpointError(UserError):
 
 class RecordError(UserError):
     """A run record is missing, malformed, or cannot be compared with the others."""
+
+
+def shortlist(things: Iterable[object], total: int | None = None) -> str:
+    """Return `a, b, c and 12 more`; `things` need not hold more than the first few when `total` is given."""
+    listed = [str(thing) for thing in things]
+    count = len(listed) if total is None else total
+    shown = ", ".join(listed[:SHOWN])
+    return shown if count <= SHOWN else f"{shown} and {count - SHOWN} more"

@@ -7,7 +7,7 @@ import pytest
 import served_latency
 import torch
 
-from peftrec.models.pretrained import PretrainedText
+from peftrec.models.towers.pretrained import PretrainedText
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.strategies.lora import LoRA
 from small_models import SMALL

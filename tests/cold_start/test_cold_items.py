@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from peftrec import cli
+from peftrec.cli import main as cli
 from peftrec.cold_start import completion
 from peftrec.cold_start.cold_items import (
     ColdItemsSettings,
@@ -24,8 +24,9 @@ from peftrec.cold_start.cold_items import (
 )
 from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError, RecordError, SettingsError
-from peftrec.training.restoring import RestoredRun, restore_run
-from peftrec.training.session import quieten_libraries, train_run
+from peftrec.progress.quiet import quieten_libraries
+from peftrec.training.run.restored_run import RestoredRun, restore_run
+from peftrec.training.run.session import train_run
 from small_runs import small_settings
 
 SETTINGS = ColdItemsSettings(run="", epochs=2)

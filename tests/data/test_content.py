@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import ViTImageProcessorPil
 
 from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedTitles
-from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.tiny_towers.vocabulary import build_tokenizer
 
 TITLES = ["red steel lamp", "a", "", "Größe: 12,5 mm (2-pack) zzyzx", "the long long long way home at night"]

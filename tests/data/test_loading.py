@@ -11,7 +11,7 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedTitles
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import EpochOrder, TrainingBatches, pad_left, training_loader
-from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.processes import Processes
 
 LENGTH = 6

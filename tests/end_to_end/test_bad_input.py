@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from peftrec.cli import MISTAKE, main
+from peftrec.cli.main import MISTAKE, main
 
 USERS = 6
 

@@ -13,12 +13,12 @@ import psutil
 import pytest
 import torch
 
-from peftrec import launching
-from peftrec.composition import compose_settings
-from peftrec.launching import ProcessesFailedError, launch
+from peftrec.jobs import launching
+from peftrec.jobs.launching import ProcessesFailedError, launch
 from peftrec.results.record import Record, read_record
+from peftrec.settings.composition import compose_settings
 from peftrec.training.checkpoint import LAST, checkpoint_path
-from peftrec.training.session import evaluate_run
+from peftrec.training.run.session import evaluate_run
 
 TESTS = Path(__file__).resolve().parents[1]
 SMALL = (

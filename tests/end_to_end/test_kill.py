@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from peftrec import cli
+from peftrec.cli import main as cli
 from peftrec.results.record import Record, read_record
 
 SMALL = (

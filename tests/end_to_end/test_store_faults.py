@@ -29,7 +29,7 @@ from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import open_store
 from peftrec.hidden_states.verification import find_problems
 from peftrec.processes import Processes
-from peftrec.training.stored_states import ranks_of
+from peftrec.training.building.stored_states import ranks_of
 from small_stores import OPTIONS, build, file_bytes, key_of, small_content, small_source
 
 NUM_ITEMS, NUM_CHUNKS, NUM_KILLS = 72, 24, 10

@@ -12,9 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from peftrec import isolation
 from peftrec.errors import SettingsError, UserError
-from peftrec.sweep import run_sweep
+from peftrec.jobs.sweep import run_sweep
 
 TESTS = Path(__file__).resolve().parents[1]
 BASE = ["data=iisan", "data.root=somewhere", "strategy=id", "hydra.launcher.module=stub_job"]
@@ -143,24 +142,3 @@ def is_running(process_id: int) -> bool:
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-@pytest.mark.parametrize(("chosen", "devices"), [("0,1", ["0", "1"]), ("", []), ("-1", []), ("GPU-a1", ["GPU-a1"])])
-def test_chosen_devices(chosen: str, devices: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-    assert isolation.visible_devices() == devices
-
-
-def test_devices_are_counted_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g'\necho 'GPU 1: A (UUID: GPU-2)'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert isolation.visible_devices() == ["0", "1"]
-    program.unlink()
-    monkeypatch.setattr(isolation, "DEVICE_FILES", tmp_path)
-    assert isolation.visible_devices() == []
-    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-    assert isolation.visible_devices() == ["0", "1"]

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from hydra_plugins.peftrec_launcher import slurm_launcher
 from hydra_plugins.peftrec_launcher.slurm_launcher import SlurmLauncher, SlurmLauncherConf
 from peftrec.errors import SettingsError
+from peftrec.jobs.sweep import run_sweep
 from peftrec.results.record import read_record
-from peftrec.sweep import run_sweep
 
 SMALL = ["strategy=id", "data.num_users=64", "data.num_items=100", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"]

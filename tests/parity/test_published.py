@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import Histories, rank_targets
-from peftrec.models.side_alignment import StateAlignment
-from peftrec.models.side_network import BlockBuilder, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers import MODALITIES, Modality
+from peftrec.models.side_networks.side_alignment import StateAlignment
+from peftrec.models.side_networks.side_network import BlockBuilder, SideBlock, SideNetwork, SideTower
+from peftrec.models.towers.towers import MODALITIES, Modality
 from peftrec.models.user_encoders.sasrec import SASRec
-from peftrec.training.objectives.base import ObjectiveInputs
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.objectives.base import ObjectiveInputs
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 
 TOLERANCE = 1e-5
 

@@ -12,11 +12,11 @@ from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBa
 from peftrec.data.content import ItemContent
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.step import StepPlanner
-from peftrec.settings import Settings
-from peftrec.training.assembly import build_module
-from peftrec.training.item_side import load_towers
+from peftrec.settings.run import Settings
+from peftrec.training.building.assembly import build_module
+from peftrec.training.building.item_side import load_towers
+from peftrec.training.measurement.first_step import probe_step
 from peftrec.training.module import RecommenderModule
-from peftrec.training.probe import probe_step
 from small_families import CHECKPOINTS
 from small_plans import settings_of
 
@@ -93,7 +93,9 @@ def test_a_planned_step_is_the_measured_one(text: str, image: str, strategy: str
 
 def test_ready_features_are_planned_from_their_file(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.zeros((20, 5, 16), dtype=np.float16))
-    towers = {"text": {"_target_": "peftrec.models.features.ReadyFeatures", "file": str(tmp_path / "text.npy")}}
+    towers = {
+        "text": {"_target_": "peftrec.models.towers.ready_features.ReadyFeatures", "file": str(tmp_path / "text.npy")}
+    }
     settings = settings_of(tmp_path, "iisan", towers={**towers, "image": None})
     planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
     module = real_module(settings)

@@ -8,15 +8,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.errors import SettingsError
+from peftrec.planning.fake_tensors import ValuelessRun, build_valueless
 from peftrec.planning.store import PlannedStore, plan_store
 from peftrec.planning.target import find_target
-from peftrec.planning.valueless import ValuelessRun, build_valueless
 from peftrec.planning.workloads import read_workload
-from peftrec.settings import Settings
-from peftrec.training.assembly import prepare_data
-from peftrec.training.item_side import load_content
-from peftrec.training.probe import UNCOUNTED_BY_TORCH
-from peftrec.training.stored_states import provide_store
+from peftrec.settings.run import Settings
+from peftrec.training.building.assembly import prepare_data
+from peftrec.training.building.item_side import load_content
+from peftrec.training.building.stored_states import provide_store
+from peftrec.training.measurement.first_step import UNCOUNTED_BY_TORCH
 from small_models import WIDTH
 from small_plans import settings_of
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.composition import compose_settings
 from peftrec.errors import DataError
 from peftrec.planning.batches import ExpectedWorkload
 from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.planning.workloads import find_workload, read_workload
-from peftrec.settings import Settings
+from peftrec.settings.composition import compose_settings
+from peftrec.settings.run import Settings
 from small_plans import settings_of
 
 SIZE = DataSize(users=100, items=50, interactions=700)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
 from peftrec.profiles.evaluation import Outcome
 from peftrec.profiles.lifts import lift_cells, lift_of, lift_rows, read_published
 

@@ -13,8 +13,8 @@ from matplotlib.transforms import Bbox
 
 from peftrec.results import figures
 from peftrec.results.comparison import compare
+from peftrec.results.figure_legend import names_of_points
 from peftrec.results.labels import Point, Stroke, place_labels
-from peftrec.results.marks import names_of_points
 from peftrec.results.runs import Run, find_runs
 
 

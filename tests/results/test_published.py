@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from peftrec.cli.report import main
 from peftrec.errors import UserError
-from peftrec.report import main, write_report
 from peftrec.results.comparison import compare
 from peftrec.results.published import Published, beside, read_published
+from peftrec.results.report import write_report
 from peftrec.results.runs import Run
 
 FIGURES = Published(

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from peftrec.errors import RecordError
 from peftrec.files import write_stream_atomically
+from peftrec.results.process import this_process
 from peftrec.results.record import Record, find_records, json_schema, read_record, write_record
-from peftrec.training.provenance import this_process
 
 
 def test_round_trip(tmp_path: Path, record: Record) -> None:

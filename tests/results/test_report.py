@@ -10,10 +10,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from peftrec import cli
+from peftrec.cli import main as cli
+from peftrec.cli.report import main
 from peftrec.errors import RecordError
-from peftrec.report import Report, build_report, main, write_report
 from peftrec.results.example import write_example_records
+from peftrec.results.report import Report, build_report, write_report
 
 FILES = {
     *("table.csv", "table.md", "table.tex", "segments.csv", "segments.md", "significance.csv", "index.html"),
@@ -115,7 +116,7 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_verb_does_not_import_torch() -> None:
-    code = "import sys, peftrec.report; sys.exit('torch' in sys.modules)"
+    code = "import sys, peftrec.results.report; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peftrec.training.restoring import RestoredRun, restore_run
-from peftrec.training.session import train_run
+from peftrec.training.run.restored_run import RestoredRun, restore_run
+from peftrec.training.run.session import train_run
 from small_runs import small_settings
 
 NUM_USERS, NUM_ITEMS, SIDE = 24, 40, 16
@@ -66,7 +66,7 @@ def train(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
 
 def small_settings_on(data: dict[str, Any], settings: Any) -> Any:
     """Return the settings with another data source, of which nothing is merged."""
-    from peftrec.settings import settings_from_config, settings_to_config
+    from peftrec.settings.run import settings_from_config, settings_to_config
 
     return settings_from_config({**settings_to_config(settings), "data": data})
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peftrec.cli.recommend import read_request
 from peftrec.errors import DataError, SettingsError
 from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
-from peftrec.serving.recommend_request import RecommendRequest
 from peftrec.serving.recommending import recommend
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 RUNS = [("full", None), ("iisan", None), ("iisan_cached", None), ("iisan_cached", "image"), ("full", "text")]
 Restore = Callable[..., RestoredRun]
@@ -49,12 +49,12 @@ def test_a_copy_has_the_embedding_of_the_original(
 def test_a_copy_is_ranked_with_its_original(
     words: tuple[str, ...], restored: Restore, tables: Path, tmp_path: Path
 ) -> None:
-    from peftrec.composition import compose_part
+    from peftrec.config.composition import compose_part
     from peftrec.profiles.settings import ProfileSettings
 
     run = restored("iisan_cached")
     file = copies_of(run, tables, tmp_path, list(range(len(run.split.items))))
-    request = RecommendRequest.split([f"run={run.directory}", "user=u1", "k=40", "seen=true", f"candidates={file}"])
+    request = read_request([f"run={run.directory}", "user=u1", "k=40", "seen=true", f"candidates={file}"])
     settings = compose_part(ProfileSettings, words, folder="profiles") if words else None
     answer = recommend(request, settings)
     scores = {each.item: each.score for each in answer.recommendations}

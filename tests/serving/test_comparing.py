@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peftrec import cli
+from peftrec.cli import main as cli
+from peftrec.cli.retrieval_request import RetrievalRequest
 from peftrec.errors import SettingsError
 from peftrec.profiles.base import unit_rows
 from peftrec.profiles.evaluation import Protocol, evaluate
 from peftrec.profiles.last_item import LastItem
 from peftrec.profiles.neighbours import ExactIndex
 from peftrec.serving.catalogue import ServedCatalogue
-from peftrec.serving.retrieval_request import RetrievalRequest
 from peftrec.serving.user_histories import UserHistories
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 PUBLISHED = {"decay_average", "pinnersage", "kmeans"}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from peftrec.composition import compose_settings
 from peftrec.data.split import kept_histories
 from peftrec.profiles.evaluation import Protocol, predictions_of
 from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
+from peftrec.settings.composition import compose_settings
 
 FOLDER = Path(os.path.normpath(Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "movielens_posters"))
 

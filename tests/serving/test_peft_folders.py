@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from peftrec.errors import CheckpointError
-from peftrec.models.pretrained import PretrainedText
-from peftrec.models.towers import Tower
+from peftrec.models.towers.pretrained import PretrainedText
+from peftrec.models.towers.towers import Tower
 from peftrec.serving.peft_folders import (
     ADAPTER,
     as_peft_model,

@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from peftrec import cli
-from peftrec.composition import compose_part
+from peftrec.cli import main as cli
+from peftrec.cli.recommend import read_request
+from peftrec.config.composition import compose_part
 from peftrec.errors import SettingsError
 from peftrec.profiles.base import unit_rows
 from peftrec.profiles.settings import ProfileSettings
 from peftrec.serving.catalogue import ServedCatalogue
-from peftrec.serving.recommend_request import RecommendRequest
 from peftrec.serving.recommendations import Recommendations
 from peftrec.serving.recommending import NUM_REASONS, recommend
 from peftrec.serving.user_histories import UserHistories
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 RUNS = [("full", None), ("iisan_cached", None), ("id", None), ("full", "image"), ("iisan_cached", "text")]
 Restore = Callable[..., RestoredRun]
 
 
 def ask(run: Path, *words: str) -> Recommendations:
-    request = RecommendRequest.split([f"run={run}", *words])
+    request = read_request([f"run={run}", *words])
     settings = (
         compose_part(ProfileSettings, request.profile_words, folder="profiles") if request.profile_words else None
     )

@@ -5,7 +5,7 @@ Only an exact count catches a strategy that adapts some blocks and not others.
 
 import pytest
 
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
 from peftrec.models.user_encoders.sasrec import SASRec
 from small_models import BASE_SHAPE, build_strategy
 

@@ -9,15 +9,15 @@ import torch
 from peftrec.data.content import ItemContent
 from peftrec.errors import CheckpointError, SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.pretrained import TowerPair
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers import Modality, Towers
+from peftrec.models.towers.pretrained import TowerPair
+from peftrec.models.towers.towers import Modality, Towers
 from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.strategies.base import Strategy
+from peftrec.training.measurement.first_step import probe_step
 from peftrec.training.module import RecommenderModule, Schedule
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
-from peftrec.training.probe import probe_step
 from small_models import SMALL_PAIRS, build_strategy, item_batch, sequence_batch, strategy_files
 
 NUM_ITEMS, DIM = 12, 8

@@ -4,7 +4,7 @@ import pytest
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.pretrained import PretrainedImage, TowerPair
+from peftrec.models.towers.pretrained import PretrainedImage, TowerPair
 from peftrec.strategies.iisan import IISAN
 from small_models import BASE_SHAPE, SMALL, SMALL_PAIRS, TEXT, WIDTH
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
 from peftrec.data.batches import ItemBatch
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.side_network import SideNetwork, SideTower
-from peftrec.models.towers import Modality
+from peftrec.models.side_networks.side_network import SideNetwork, SideTower
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
+from peftrec.models.towers.towers import Modality
 from peftrec.strategies.iisan import IISAN
 from peftrec.strategies.iisan_versa import IISANVersa
 from small_models import (

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from peftrec.errors import SettingsError
-from peftrec.models.pretrained import TowerPair
-from peftrec.models.towers import Towers
+from peftrec.models.towers.pretrained import TowerPair
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.lora import LoRA
 from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, item_batch
 

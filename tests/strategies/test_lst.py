@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.key import StoreKey
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.ladder_network import Ladder, LadderNetwork
-from peftrec.models.pretrained import PretrainedImage, TowerPair
-from peftrec.models.side_layers import Layers
+from peftrec.models.side_networks.ladder_network import Ladder, LadderNetwork
+from peftrec.models.side_networks.side_layers import Layers
+from peftrec.models.towers.pretrained import PretrainedImage, TowerPair
 from peftrec.strategies.lst import LST
-from peftrec.training.assembly import prepare_data
-from peftrec.training.stored_states import store_key
+from peftrec.training.building.assembly import prepare_data
+from peftrec.training.building.stored_states import store_key
 from small_models import BASE_SHAPE, SIDE, SMALL, SMALL_PAIRS, TEXT, WIDTH, build_strategy, item_batch
 from small_runs import small_settings
 

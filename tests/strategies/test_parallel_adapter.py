@@ -2,7 +2,7 @@
 
 import torch
 
-from peftrec.models.towers import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.parallel_adapter import BesideSublayer, EndOfSublayer, ParallelAdapter
 from peftrec.training.trainer import checkpoint_activations
 from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch

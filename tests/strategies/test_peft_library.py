@@ -6,12 +6,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from peftrec.composition import compose_settings
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
-from peftrec.models.pretrained import PretrainedText, TowerPair
-from peftrec.models.towers import Towers
-from peftrec.settings import settings_from_config, settings_to_config
+from peftrec.models.towers.pretrained import PretrainedText, TowerPair
+from peftrec.models.towers.towers import Towers
+from peftrec.settings.composition import compose_settings
+from peftrec.settings.run import settings_from_config, settings_to_config
 from peftrec.strategies.lora import LoRA
 from peftrec.strategies.peft_library import PeftLibrary
 from small_models import BASE_SHAPE, SMALL_PAIRS, build_strategy, item_batch

@@ -17,9 +17,9 @@ from transformers import (
 )
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from peftrec.data.synthetic import SyntheticCatalogue
-from peftrec.data.synthetic_attributes import NUM_VALUES
-from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.data.synthetic.attributes import NUM_VALUES
+from peftrec.data.synthetic.catalogue import SyntheticCatalogue
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.tiny_towers import BERT_DIRECTORY, VIT_DIRECTORY
 from peftrec.tiny_towers.image import build_vit, normalise, pretrain_vit
 from peftrec.tiny_towers.pretrain import PRETRAINING_SEED

@@ -15,9 +15,9 @@ from peftrec.results.record import read_record
 from peftrec.training import trainer
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
-from peftrec.training.restoring import restore_run
-from peftrec.training.scoring import rank_users
-from peftrec.training.session import evaluate_run, train_run
+from peftrec.training.run.restored_run import restore_run
+from peftrec.training.run.scoring import rank_users
+from peftrec.training.run.session import evaluate_run, train_run
 from peftrec.training.trainer import (
     check_strategy,
     checkpoint_activations,

@@ -10,21 +10,21 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from peftrec.isolation import Job, JobOutcome
-    from peftrec.sweep import Sweep
+    from peftrec.jobs.isolation import Job, JobOutcome
+    from peftrec.jobs.sweep import Sweep
 
 
 class CheckedLauncher(Launcher):
     """Tells Hydra that all jobs completed: one that it is told failed would stop the sweep."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives; the task function is a peftrec.sweep.Sweep."""
+        """Keep what Hydra gives; the task function is a peftrec.jobs.sweep.Sweep."""
         self.hydra_context = hydra_context
         self.sweep = cast("Sweep", task_function)
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from peftrec.sweep import check_jobs
+        from peftrec.jobs.sweep import check_jobs
 
         loader = self.hydra_context.config_loader
         composed = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]

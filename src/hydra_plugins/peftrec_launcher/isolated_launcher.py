@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.peftrec_launcher.checked_launcher import CheckedLauncher
 
 if TYPE_CHECKING:
-    from peftrec.isolation import Job, JobOutcome
+    from peftrec.jobs.isolation import Job, JobOutcome
 
 
 @dataclass
@@ -23,7 +23,7 @@ class IsolatedLauncherConf:
     _target_: str = "hydra_plugins.peftrec_launcher.isolated_launcher.IsolatedLauncher"
     slots: int | None = None
     """Jobs at a time; null means one for each visible CUDA device, or one."""
-    module: str = "peftrec.job"
+    module: str = "peftrec.jobs.job"
     """What a job's process runs as `python -m MODULE JOB_FILE OUTCOME_FILE`."""
 
 
@@ -31,7 +31,7 @@ ConfigStore.instance().store(group="hydra/launcher", name="isolated", node=Isola
 
 
 class IsolatedLauncher(CheckedLauncher):
-    """Runs jobs as processes of this machine (see peftrec.isolation)."""
+    """Runs jobs as processes of this machine (see peftrec.jobs.isolation)."""
 
     def __init__(self, slots: int | None, module: str) -> None:
         self.slots = slots

@@ -18,7 +18,7 @@ from hydra_plugins.peftrec_launcher.checked_launcher import CheckedLauncher
 from peftrec.errors import SettingsError
 
 if TYPE_CHECKING:
-    from peftrec.isolation import Job, JobOutcome
+    from peftrec.jobs.isolation import Job, JobOutcome
 
 _OF_ANY_CLUSTER = {"cpus_per_task", "gpus_per_node", "mem_gb", "name", "nodes", "tasks_per_node", "timeout_min"}
 """Parameters that submitit names without the cluster."""
@@ -128,7 +128,7 @@ def _outcome(task: Any, job: "Job") -> "JobOutcome":
     """Wait for a submitted job; one that ended without a word is a result like any other."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
-    from peftrec.isolation import JobOutcome
+    from peftrec.jobs.isolation import JobOutcome
 
     try:
         outcome: JobOutcome = task.results()[0].return_value

@@ -12,7 +12,7 @@ from torch import Tensor
 from peftrec.cold_start.evaluation import evaluate, selection_score
 from peftrec.cold_start.method import Fitted, Method, Task
 from peftrec.cold_start.pairs import ColdStartData, Side, interactions
-from peftrec.strict import STRICT
+from peftrec.config.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,13 @@ from pydantic.dataclasses import dataclass as part
 from torch import Tensor, nn
 
 from peftrec.cold_start.heater import ExpertTransformation
+from peftrec.config.strict import STRICT
 from peftrec.data.loading import pad_left
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.strict import STRICT
-from peftrec.training.assembly import evaluation_block
 from peftrec.training.ranking_loader import ranking_loader
-from peftrec.training.restoring import RestoredRun
-from peftrec.training.scoring import UserRanks
+from peftrec.training.run.restored_run import RestoredRun
+from peftrec.training.run.scoring import UserRanks, evaluation_block
 
 _USERS = 1024  # windows whose states are computed at once
 

@@ -15,8 +15,8 @@ from pydantic.dataclasses import dataclass
 from scipy import sparse
 from torch import Tensor
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import DataError, UserError
-from peftrec.strict import STRICT
 
 SVD_ITERATIONS = 5  # as in the published code
 SVD_SEED = 0  # content is data: the same for every seed of a comparison

@@ -17,11 +17,10 @@ from peftrec.cold_start.factors import BPR, Factors, provide_factors
 from peftrec.cold_start.method import Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, PairFiles
 from peftrec.cold_start.result import ColdStartResult, EpochResult, write_result
+from peftrec.config.strict import STRICT, FolderName
+from peftrec.devices import device_name, resolve_device
 from peftrec.errors import UserError
 from peftrec.evaluation.ranking import NonFiniteScoresError
-from peftrec.strict import STRICT, FolderName
-from peftrec.training.assembly import resolve_device
-from peftrec.training.provenance import device_name
 
 _WITHOUT_EFFECT = (("name",), ("runs_dir",), ("accelerator",), ("pairs", "name"), ("pairs", "root"), ("pairs", "note"))
 _PACKAGES = ("torch", "lightning", "numpy", "scipy")

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from peftrec.cold_start.content import CLIP, standardise
 from peftrec.cold_start.pairs import ColdStartData, Pairs, Side, interactions
+from peftrec.config.strict import STRICT
 from peftrec.errors import DataError
 from peftrec.files import write_stream_atomically
-from peftrec.strict import STRICT
 
 COLD_SIDE_CLIP = 1.0
 """The factors that content must reproduce are cut where a tanh ends (published code, both data sets)."""

@@ -20,11 +20,11 @@ from peftrec.cold_start.evaluation import evaluate, selection_score
 from peftrec.cold_start.heater import Heater
 from peftrec.cold_start.method import Epoch, Fitted, Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, Side
-from peftrec.epoch_count import EpochCount
-from peftrec.strict import STRICT
-from peftrec.terminal import shows_progress
-from peftrec.training.endings import interruption
-from peftrec.training.session import quieten_libraries
+from peftrec.config.strict import STRICT
+from peftrec.progress.epochs import EpochCount
+from peftrec.progress.quiet import quieten_libraries
+from peftrec.progress.terminal import shows_progress
+from peftrec.training.run.exit_status import interruption
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from torch import Tensor
 from peftrec.cold_start.content import CLIP, standardise
 from peftrec.data.items import Items
 from peftrec.errors import SettingsError
-from peftrec.settings import Settings
-from peftrec.training.item_side import load_content
+from peftrec.settings.run import Settings
+from peftrec.training.building.item_side import load_content
 
 _BATCH = 256  # items encoded at once
 

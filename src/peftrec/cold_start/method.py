@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as part
 from peftrec.cold_start.evaluation import Scorer
 from peftrec.cold_start.factors import Factors
 from peftrec.cold_start.pairs import ColdStartData
-from peftrec.strict import STRICT, FolderName
+from peftrec.config.strict import STRICT, FolderName
 
 
 @part(frozen=True, kw_only=True, config=STRICT)

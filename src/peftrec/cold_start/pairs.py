@@ -18,8 +18,8 @@ from pydantic.dataclasses import dataclass as part
 from torch import Tensor
 
 from peftrec.cold_start.content import Content
+from peftrec.config.strict import STRICT, FolderName
 from peftrec.errors import DataError
-from peftrec.strict import STRICT, FolderName
 
 Side = Literal["users", "items"]
 COLUMNS = ("uid", "iid")

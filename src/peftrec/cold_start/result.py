@@ -11,7 +11,8 @@ from pydantic import JsonValue, ValidationError
 from peftrec.cold_start.evaluation import CUTOFFS
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
-from peftrec.results.record import Metrics, RecordPart
+from peftrec.results.record import Metrics
+from peftrec.results.record_part import RecordPart
 from peftrec.results.significance import spread
 from peftrec.results.tables import markdown_grid, quality_text
 

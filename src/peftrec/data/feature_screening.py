@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from peftrec.data.features import FeatureFile, FeatureRows
-from peftrec.data.listing import SHOWN, shortlist
 from peftrec.data.source import Catalogue, DataSource
-from peftrec.errors import DataError
+from peftrec.errors import SHOWN, DataError, shortlist
 
 
 def attach_features(catalogue: Catalogue, source: DataSource, files: Iterable[FeatureFile]) -> Catalogue:

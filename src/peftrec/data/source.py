@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
-from peftrec.strict import STRICT
 
 
 def _refuse_date(moment: Any) -> Any:

@@ -37,7 +37,7 @@ from peftrec.hidden_states.progress import (
 from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.writing import ChunkWriter
-from peftrec.terminal import counting
+from peftrec.progress.terminal import counting
 
 
 @dataclass(frozen=True, kw_only=True)

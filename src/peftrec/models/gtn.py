@@ -25,7 +25,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from peftrec.strict import STRICT
+from peftrec.config.strict import STRICT
 
 _SLOWEST_WAVE = 10_000.0  # Vaswani et al., arXiv:1706.03762, section 3.5
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch
 from peftrec.models.adaptation_schedule import AdaptationSchedule
-from peftrec.models.side_recurrences import product_dtype
-from peftrec.models.towers import MODALITIES, Modality, Towers
+from peftrec.models.precision import product_dtype
+from peftrec.models.towers.towers import MODALITIES, Modality, Towers
 
 _ROWS = 8
 """Numbers of items are rounded up to a multiple of it where every number costs (see `FrozenStatesEncoder.forward`)."""

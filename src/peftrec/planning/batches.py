@@ -13,7 +13,7 @@ from peftrec.data.loading import EpochOrder, pad_left
 from peftrec.data.negatives import negatives_per_positive
 from peftrec.data.split import EXTRA, HELD_OUT
 from peftrec.planning.request import DataSize
-from peftrec.settings import Settings
+from peftrec.settings.run import Settings
 
 _MOST_BATCHES = 2000
 """Batches of an epoch that are looked at; more change a mean by less than its last digit shown."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from peftrec.errors import RecordError
 from peftrec.hidden_states.placement import AUTO_SHARE, PlacementChoice
 from peftrec.planning.batches import BatchSizes, Workload
+from peftrec.planning.fake_tensors import require_configs
 from peftrec.planning.largest_batch import LargestBatch, find_largest_batch
 from peftrec.planning.request import PlanRequest
 from peftrec.planning.step import StepPlanner
 from peftrec.planning.store import PlannedStore, plan_store, store_bytes
 from peftrec.planning.target import find_target
-from peftrec.planning.valueless import require_configs
 from peftrec.planning.workloads import find_workload
 from peftrec.results.record import ExactBytes
 from peftrec.results.tpme import Cost, tpme
-from peftrec.settings import Settings
+from peftrec.settings.run import Settings
 from peftrec.training.parameter_groups import count_parameters
 
 _PLACES = {

@@ -11,12 +11,12 @@ from peftrec.data.batches import SequenceBatch, TensorBatch
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.cuda import ALLOCATOR_BLOCK
+from peftrec.planning.fake_tensors import MeanDraws, build_valueless, valueless_batch
 from peftrec.planning.target import find_target
-from peftrec.planning.valueless import MeanDraws, build_valueless, valueless_batch
 from peftrec.results.record import ExactBytes
-from peftrec.settings import Settings
+from peftrec.settings.run import Settings
+from peftrec.training.measurement.first_step import observe_step
 from peftrec.training.parameter_groups import tensor_bytes
-from peftrec.training.probe import observe_step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.planning.batches import BatchShape, Workload
-from peftrec.planning.valueless import StoredStates, give_storage, valueless_items
-from peftrec.settings import Settings
-from peftrec.training.probe import UNCOUNTED_BY_TORCH
+from peftrec.planning.fake_tensors import StoredStates, give_storage, valueless_items
+from peftrec.settings.run import Settings
+from peftrec.training.measurement.first_step import UNCOUNTED_BY_TORCH
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from peftrec.devices import resolve_device
 from peftrec.errors import SettingsError
 from peftrec.planning.cuda import CudaKernels
-from peftrec.settings import Settings
-from peftrec.training.assembly import resolve_device
+from peftrec.settings.run import Settings
 from peftrec.training.trainer import parameter_dtype, with_precision
 
 _CUDA = torch.device("cuda")

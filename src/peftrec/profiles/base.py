@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import DataError, SettingsError
-from peftrec.strict import STRICT
 
 NO_ITEM = -1
 """Stands where no item does: for the query of an interest that no single item represents."""

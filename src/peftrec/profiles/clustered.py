@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.profiles.base import NO_ITEM, History, Interests, Profile, recency, unit_rows
-from peftrec.strict import STRICT
 
 _LEAST = np.finfo(np.float64).tiny
 

@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import DataError
 from peftrec.profiles.base import NO_ITEM, History, Interests, Profile
 from peftrec.profiles.neighbours import NeighbourIndex
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

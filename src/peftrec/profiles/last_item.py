@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.profiles.base import History, Interests, Profile
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

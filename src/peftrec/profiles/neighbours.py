@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.profiles.base import NO_ITEM
 from peftrec.profiles.optional import optional_module
-from peftrec.strict import STRICT
 
 
 @plain_dataclass(frozen=True, kw_only=True)

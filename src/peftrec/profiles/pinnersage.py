@@ -18,8 +18,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from peftrec.config.strict import STRICT
 from peftrec.profiles.clustered import ClusteredProfile
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

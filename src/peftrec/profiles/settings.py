@@ -3,9 +3,9 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.profiles.base import Profile
 from peftrec.profiles.neighbours import NeighbourSearch
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

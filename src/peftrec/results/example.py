@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from peftrec.files import write_stream_atomically
+from peftrec.results.process import Process
 from peftrec.results.record import (
     RANKS_FILE,
     DataSummary,
@@ -21,7 +22,6 @@ from peftrec.results.record import (
     ExactBytes,
     Metrics,
     ParameterCounts,
-    Process,
     Provenance,
     Record,
     write_record,

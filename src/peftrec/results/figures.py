@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from peftrec.results.comparison import Comparison
+from peftrec.results.figure_legend import mark, names_of_points, write_beneath
 from peftrec.results.labels import Point, Stroke, place_labels
-from peftrec.results.marks import mark, names_of_points, write_beneath
 from peftrec.results.rows import Row
 from peftrec.results.tables import MEBIBYTE
 from peftrec.results.tpme import pareto_front

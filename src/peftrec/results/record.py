@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
-from peftrec.results.liveness import is_alive
+from peftrec.results.process import Process, is_alive
+from peftrec.results.record_part import RecordPart
 
 RECORD_FILE = "record.json"
 RANKS_FILE = "ranks.parquet"
@@ -22,34 +23,12 @@ Metrics = dict[str, float]
 """Metric name (`hr@10`, `ndcg@10`, `mrr@10`) to its mean over users."""
 
 
-class RecordPart(BaseModel):
-    """Base of every part: unknown keys are refused, so that a record is what the schema says.
-
-    NaN and infinity are refused as well: JSON has neither, and a record that holds one could not be read back.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Process(RecordPart):
-    """Who runs it, to tell a living run from one that died without a word."""
-
-    process_id: int
-    host: str
-    started_at: str
-    """Start of the process, ISO 8601 in UTC; a process id alone is reused by the system."""
-    slurm_job: str | None = None
-    """The Slurm job that it belongs to, on whatever node."""
-    slurm_restarts: int = 0
-    """How often Slurm had requeued the job by then: it kills what is left of a job before it starts it again."""
-
-
 class Provenance(RecordPart):
     """What decided the result besides the configuration."""
 
     data_hash: str
     """Hash of candidates, training windows and targets: what is learnt from and ranked, whatever reads it."""
-    content_hashes: dict[str, str] = {}
+    content_hashes: dict[str, str] = Field(default_factory=dict)
     """Modality to the hash of the titles or images."""
     tower_revisions: dict[str, str]
     """Modality to the hash of the tower's weights (or of its config and seed where they are random)."""
@@ -187,7 +166,7 @@ class Record(RecordPart):
     provenance: Provenance
     data: DataSummary | None = None
     parameters: ParameterCounts | None = None
-    epochs: list[Epoch] = []
+    epochs: list[Epoch] = Field(default_factory=list)
     chosen_epoch: int | None = None
     negatives_per_positive: float | None = None
     """Mean number of distinct items, outside its own window, that a position competes with (peftrec.data.negatives)."""

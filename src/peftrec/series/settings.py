@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT, FolderName
 from peftrec.errors import SettingsError
 from peftrec.models.gtn import TowerShape
-from peftrec.strict import STRICT, FolderName
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from peftrec import __version__
-from peftrec.epoch_count import EpochCount
+from peftrec.progress.epochs import EpochCount
+from peftrec.progress.terminal import shows_progress
 from peftrec.series.classifier import GTNClassifier
 from peftrec.series.data import LabelledSeries, SeriesSplit
 from peftrec.series.module import ClassifierModule
 from peftrec.series.results import ClassificationResults, SeedOutcome, add_seed, read_results
 from peftrec.series.settings import ClassifySettings
-from peftrec.terminal import shows_progress
 
 _TEST_BATCH = 256  # decides memory alone
 

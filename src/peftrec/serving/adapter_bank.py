@@ -17,9 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from peftrec.data.batches import ImageBatch, TextBatch
-from peftrec.data.listing import shortlist
-from peftrec.errors import CheckpointError, UserError
-from peftrec.models.towers import Tower
+from peftrec.errors import CheckpointError, UserError, shortlist
+from peftrec.models.towers.towers import Tower
 from peftrec.serving.peft_folders import fingerprint, read_adapter
 from peftrec.training.parameter_groups import tensor_bytes
 

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 
 from peftrec.data.items import Items
-from peftrec.data.tables import LARGEST_SEARCH
+from peftrec.data.tables.tables import LARGEST_SEARCH
 from peftrec.errors import DataError
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 
 @dataclass(frozen=True, kw_only=True)

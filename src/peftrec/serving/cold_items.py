@@ -8,19 +8,19 @@ import torch
 from jaxtyping import Float
 
 from peftrec.data.batches import ItemBatch, StateBatch
-from peftrec.data.columns import Columns, Wanted
 from peftrec.data.images.checking import corrupt_images
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.items import Items
 from peftrec.data.readers.base import clean_title
 from peftrec.data.readers.delimited import DelimitedFile
 from peftrec.data.readers.table import DIALECTS
-from peftrec.data.tables import refuse_bad_ids
+from peftrec.data.tables.columns import Columns, Wanted
+from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.settings import Settings
-from peftrec.training.item_side import load_content, load_towers
-from peftrec.training.restoring import RestoredRun
+from peftrec.settings.run import Settings
+from peftrec.training.building.item_side import load_content, load_towers
+from peftrec.training.run.restored_run import RestoredRun
 
 KEY = "candidates"
 ITEM, TITLE, IMAGE = "item", "title", "image"

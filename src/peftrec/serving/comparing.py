@@ -10,10 +10,10 @@ from peftrec.profiles.evaluation import Outcome, Protocol, evaluate
 from peftrec.profiles.lifts import lift_cells, lift_rows, read_published
 from peftrec.profiles.neighbours import ComparedIndex, ExactIndex
 from peftrec.profiles.settings import ProfileSettings
+from peftrec.progress.terminal import aligned
 from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.user_histories import UserHistories
-from peftrec.terminal import aligned
-from peftrec.training.restoring import restore_run
+from peftrec.training.run.restored_run import restore_run
 
 BASELINE = "last_item"
 """Profile that lifts are taken over, as in the paper."""

@@ -15,15 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from peftrec.data.listing import shortlist
-from peftrec.errors import CheckpointError, UserError
+from peftrec.errors import CheckpointError, UserError, shortlist
 from peftrec.files import folder_written_beside
-from peftrec.models.towers import Modality
+from peftrec.models.towers.towers import Modality
 from peftrec.results.record import read_finished
 from peftrec.serving.model_card import CARD, model_card
 from peftrec.serving.tower_folders import ExportedTower, Form, TrainedTower, described
 from peftrec.training.module import RecommenderModule
-from peftrec.training.restoring import RestoredRun, restore_run
+from peftrec.training.run.restored_run import RestoredRun, restore_run
 
 RECOMMENDER, INTRODUCED = "recommender.safetensors", "introduced.safetensors"
 EMBEDDINGS, ITEMS = "item_embeddings.npy", "items.parquet"

@@ -7,7 +7,7 @@ import yaml
 
 from peftrec.results.record import Record
 from peftrec.serving.tower_folders import ExportedTower
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 CARD = "README.md"
 _METRICS = ("hr@10", "ndcg@10", "mrr@10")

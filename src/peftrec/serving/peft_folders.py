@@ -19,9 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from peftrec.data.listing import shortlist
-from peftrec.errors import CheckpointError
-from peftrec.models.towers import Tower
+from peftrec.errors import CheckpointError, shortlist
+from peftrec.models.towers.towers import Tower
 from peftrec.training.parameter_groups import storage_key
 
 _FINGERPRINT = "base_fingerprint"

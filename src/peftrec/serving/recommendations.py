@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from peftrec.terminal import aligned
+from peftrec.progress.terminal import aligned
 
 _LONGEST_TITLE = 44
 

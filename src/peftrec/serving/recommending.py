@@ -13,7 +13,7 @@ from peftrec.serving.recommend_request import RecommendRequest
 from peftrec.serving.recommendations import Interest, Reason, Recommendation, Recommendations
 from peftrec.serving.retrieving import Retrieved, by_profile, by_user_encoder, reasons_for
 from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
-from peftrec.training.restoring import RestoredRun, restore_run
+from peftrec.training.run.restored_run import RestoredRun, restore_run
 
 NUM_REASONS = 3
 

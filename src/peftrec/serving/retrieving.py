@@ -13,7 +13,7 @@ from peftrec.profiles.base import NO_ITEM, History, Interests, unit_rows
 from peftrec.profiles.neighbours import ExactIndex, NeighbourIndex
 from peftrec.profiles.settings import ProfileSettings
 from peftrec.serving.catalogue import ServedCatalogue
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,15 +17,14 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, TextBatch
-from peftrec.data.listing import shortlist
-from peftrec.errors import CheckpointError
-from peftrec.models.checkpoint_files import TOKENIZER, WEIGHTS
-from peftrec.models.encoders import save_encoder
-from peftrec.models.families import FAMILIES
-from peftrec.models.features import ReadyFeatures
-from peftrec.models.image_processing import write_processor
-from peftrec.models.pretrained import PretrainedImage, PretrainedText
-from peftrec.models.towers import Modality, Tower
+from peftrec.errors import CheckpointError, shortlist
+from peftrec.models.towers.checkpoint_files import TOKENIZER, WEIGHTS
+from peftrec.models.towers.encoders import save_encoder
+from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.image_processing import write_processor
+from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText
+from peftrec.models.towers.ready_features import ReadyFeatures
+from peftrec.models.towers.towers import Modality, Tower
 from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, tuner_layers, write_adapter
 
 Form = Literal["peft_folder", "checkpoint", "introduced", "untouched"]

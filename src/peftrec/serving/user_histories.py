@@ -11,7 +11,7 @@ from peftrec.data.split import kept_histories
 from peftrec.errors import DataError
 from peftrec.profiles.base import History
 from peftrec.serving.catalogue import nearest
-from peftrec.training.restoring import RestoredRun
+from peftrec.training.run.restored_run import RestoredRun
 
 SECONDS_A_DAY = 86400.0
 

@@ -9,11 +9,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.side_network import SideBlock
-from peftrec.models.towers import Towers
+from peftrec.models.side_networks.side_network import SideBlock
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 class AdaptedLinear(nn.Module):

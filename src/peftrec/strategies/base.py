@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers import Towers
-from peftrec.strict import STRICT
+from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.towers import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

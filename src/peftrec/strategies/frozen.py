@@ -6,10 +6,10 @@ from jaxtyping import Float
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import FrozenStatesEncoder, FusionHead, ItemEncoder
-from peftrec.models.towers import OUTPUT, Modality, Towers
+from peftrec.models.towers.towers import OUTPUT, Modality, Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 class OutputStateHead(nn.Module):

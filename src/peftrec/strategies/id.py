@@ -6,11 +6,11 @@ from jaxtyping import Float
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.data.batches import ItemBatch
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 class IdItemEncoder(ItemEncoder):

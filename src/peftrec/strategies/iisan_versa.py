@@ -10,15 +10,21 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.side_alignment import StateAlignment
-from peftrec.models.side_blocks import BlockOptions
-from peftrec.models.side_layers import Branches, Layers, branches_over, checked_layers, last_layers_of_groups
-from peftrec.models.side_network import Activation, Branch, Mixing, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers import Modality, Towers
+from peftrec.models.side_networks.side_alignment import StateAlignment
+from peftrec.models.side_networks.side_blocks import BlockOptions
+from peftrec.models.side_networks.side_layers import (
+    Branches,
+    Layers,
+    branches_over,
+    checked_layers,
+    last_layers_of_groups,
+)
+from peftrec.models.side_networks.side_network import Activation, Branch, Mixing, SideBlock, SideNetwork, SideTower
+from peftrec.models.towers.towers import Modality, Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

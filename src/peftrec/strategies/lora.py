@@ -10,11 +10,11 @@ from peft import LoraConfig
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.peft_injection import inject
-from peftrec.models.towers import Tower, Towers
+from peftrec.models.peft.injection import inject
+from peftrec.models.towers.towers import Tower, Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -28,7 +28,7 @@ class LoRA(Strategy):
     """Scale of the update is alpha / rank; equal to the rank as in the published runs."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.families); each must exist in every block of every tower."""
+    """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
 
     def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
         for tower in towers.present().values():

@@ -1,7 +1,7 @@
 """Ladder Side-Tuning (LST; Sung, Cho & Bansal, NeurIPS 2022, arXiv:2206.06522) on hidden states of frozen towers.
 
 A second decoupled strategy beside IISAN. With the same layers both read the same states, so that one store serves both.
-How the ladder differs from the published one is in `peftrec.models.ladder_network`.
+How the ladder differs from the published one is in `peftrec.models.side_networks.ladder_network`.
 """
 
 from typing import ClassVar
@@ -9,12 +9,12 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.ladder_network import LadderNetwork
-from peftrec.models.side_layers import Layers, checked_layers
-from peftrec.models.towers import Towers
+from peftrec.models.side_networks.ladder_network import LadderNetwork
+from peftrec.models.side_networks.side_layers import Layers, checked_layers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -12,10 +12,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.towers import Tower, Towers
+from peftrec.models.towers.towers import Tower, Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 Sublayer = Literal["attention", "ffn"]
 _ENDS: dict[Sublayer, tuple[str, str]] = {

@@ -8,13 +8,13 @@ from peft import AdaLoraModel, PeftConfig
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.peft_injection import inject
-from peftrec.models.peft_methods import build_config, starts_at_pretrained
-from peftrec.models.rank_allocation import RankAllocation
-from peftrec.models.towers import Tower, Towers
+from peftrec.models.peft.adalora import RankAllocation
+from peftrec.models.peft.injection import inject
+from peftrec.models.peft.methods import build_config, starts_at_pretrained
+from peftrec.models.towers.towers import Tower, Towers
 from peftrec.strategies.base import Strategy
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -26,7 +26,7 @@ class PeftLibrary(Strategy):
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields of the method's config class (LoraConfig, VeraConfig, ...); what is left out has peft's default."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.families); each must exist in every block of every tower."""
+    """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
     feedforward_sites: tuple[str, ...] = ()
     """Those of `sites` whose input is scaled in place of their output, for IA3."""
 

@@ -13,8 +13,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from peftrec.data.synthetic import SyntheticCatalogue
-from peftrec.data.synthetic_pictures import RenderedPictures
+from peftrec.data.synthetic.catalogue import SyntheticCatalogue
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.tiny_towers import BERT_DIRECTORY, VIT_DIRECTORY
 from peftrec.tiny_towers.image import SIDE, pretrain_vit
 from peftrec.tiny_towers.text import pretrain_bert

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from peftrec.data.synthetic_titles import lexicon
+from peftrec.data.synthetic.titles import lexicon
 from peftrec.tiny_towers.optimisation import endless_batches, optimise
 from peftrec.tiny_towers.vocabulary import MAX_TOKENS, PLAIN_WORDS, build_tokenizer
 

@@ -8,7 +8,7 @@ import string
 
 from transformers import BertTokenizer
 
-from peftrec.data.synthetic_titles import lexicon
+from peftrec.data.synthetic.titles import lexicon
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TOKENS = 64

@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 
 from peftrec.errors import SettingsError
 from peftrec.processes import Processes, processes_of_environment, torchrun_environment
-from peftrec.settings import TrainerSettings
+from peftrec.settings.run import TrainerSettings
 
 _LONGEST_WAIT = timedelta(days=1)  # the others wait while the first builds a store; torch's default is ten minutes
 _FIRST_PORT, _NUM_PORTS = 12000, 16000  # below those that systems give to whoever asks for any

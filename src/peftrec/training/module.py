@@ -18,12 +18,12 @@ from peftrec.evaluation.metrics import RankCollector, ranking_metrics
 from peftrec.evaluation.ranking import HistoryMask, rank_by_embedding
 from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.recommender import Recommender
+from peftrec.objectives.base import Objective, ObjectiveInputs
 from peftrec.processes import Processes
+from peftrec.settings.learning_rates import Decay, rate_factor
 from peftrec.training.collectives import gather_rows
-from peftrec.training.objectives.base import Objective, ObjectiveInputs
 from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
-from peftrec.training.warmup import Decay, rate_factor
 
 _ADAPTATION = "adaptation"  # key in a checkpoint
 _CATALOGUE_BATCH = 256  # items encoded at once for evaluation; bounds memory of live towers

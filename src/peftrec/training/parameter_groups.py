@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers import Modality, Towers
+from peftrec.models.towers.towers import Modality, Towers
 
 Origin = Literal["pretrained", "introduced", "recommender"]
 Group = Literal["text", "image", "introduced", "recommender"]

@@ -19,12 +19,12 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
 
 from peftrec.errors import SettingsError
-from peftrec.models.towers import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.processes import Processes
-from peftrec.settings import Settings
-from peftrec.terminal import shows_progress
+from peftrec.progress.epochs import EpochLines
+from peftrec.progress.terminal import shows_progress
+from peftrec.settings.run import Settings
 from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
-from peftrec.training.epoch_lines import EpochLines
 
 _SYNCS_BUFFERS = (  # torch 2.13 renamed it
     "forward_sync_buffers"

@@ -7,18 +7,18 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from peftrec.configuration import config_directory
+from peftrec.config.folder import config_directory
+from peftrec.config.instantiate import build_part
 from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.recommender import Recommender
 from peftrec.models.user_encoders.base import UserEncoder
-from peftrec.parts import build_part
+from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.training.measurement.first_step import probe_step
 from peftrec.training.module import RecommenderModule, Schedule
-from peftrec.training.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
-from peftrec.training.probe import probe_step
 from small_models import SMALL_PAIRS, sequence_batch
 
 FOLDER = config_directory() / "user_encoder"

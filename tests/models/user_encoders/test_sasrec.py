@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from peftrec.errors import SettingsError
-from peftrec.models.norms import ScaleNorm
+from peftrec.models.user_encoders.norms import ScaleNorm
 from peftrec.models.user_encoders.sasrec import SASRec
 
 DIM, LENGTH, USERS = 12, 7, 5

@@ -8,7 +8,7 @@ from peftrec.data.images.lmdb import FOLDER_FILE, LmdbImages, OpenLmdb
 from peftrec.data.images.published import PublishedImages
 from peftrec.data.images.stored import StoredImages
 from peftrec.data.images.zip import ZipImages
-from peftrec.data.locations import kind_of
+from peftrec.data.tables.locations import kind_of
 from peftrec.errors import DataError
 
 LMDB_SUFFIXES = (".lmdb", ".mdb")

@@ -11,8 +11,7 @@ from PIL import Image
 from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.stored import StoredImages
 from peftrec.data.images.writing import WRITERS, ImageFile
-from peftrec.data.listing import SHOWN, shortlist
-from peftrec.errors import DataError
+from peftrec.errors import SHOWN, DataError, shortlist
 from peftrec.files import remove_abandoned, written_beside
 
 BATCH = 64

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.strict import STRICT
 from peftrec.data.global_time import times_of
 from peftrec.data.images.checking import corrupt_images
 from peftrec.data.images.folder import FolderImages
@@ -15,12 +16,11 @@ from peftrec.data.images.opening import open_images
 from peftrec.data.images.rendered import RenderedImages
 from peftrec.data.images.stored import StoredImages
 from peftrec.data.items import ImageSource, Items
-from peftrec.data.locations import require_folder
-from peftrec.data.policies import CORRUPT_IMAGE, EMPTY_TITLE, MISSING_IMAGE, Policy, Screening
 from peftrec.data.source import Catalogue, DataSource
-from peftrec.data.tables import HistoryTable, ItemTable
+from peftrec.data.tables.locations import require_folder
+from peftrec.data.tables.policies import CORRUPT_IMAGE, EMPTY_TITLE, MISSING_IMAGE, Policy, Screening
+from peftrec.data.tables.tables import HistoryTable, ItemTable
 from peftrec.errors import DataError
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from peftrec.data.columns import Columns, Wanted, require_columns
-from peftrec.data.lines import EXCERPT, decode_utf8, refuse_utf16
+from peftrec.data.tables.columns import Columns, Wanted, require_columns
+from peftrec.data.tables.lines import EXCERPT, decode_utf8, refuse_utf16
 from peftrec.errors import DataError
 
 _BLOCK_BYTES = 2**24  # no row may be longer; Arrow's default of 1 MiB refuses a long description

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
-from peftrec.data.lines import read_rows
-from peftrec.data.locations import require_file
+from peftrec.config.strict import STRICT
 from peftrec.data.readers.base import FileSource
-from peftrec.data.tables import HistoryTable, ItemTable, link_histories
+from peftrec.data.tables.lines import read_rows
+from peftrec.data.tables.locations import require_file
+from peftrec.data.tables.tables import HistoryTable, ItemTable, link_histories
 from peftrec.errors import DataError
-from peftrec.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

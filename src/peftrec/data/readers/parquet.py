@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from peftrec.data.columns import Columns, Wanted, require_columns
+from peftrec.data.tables.columns import Columns, Wanted, require_columns
 from peftrec.errors import DataError
 
 

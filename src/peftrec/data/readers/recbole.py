@@ -10,12 +10,12 @@ from pathlib import Path
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from peftrec.data.columns import Wanted, require_columns
-from peftrec.data.locations import require_file
+from peftrec.config.strict import STRICT
 from peftrec.data.readers.delimited import DelimitedFile, Dialect
 from peftrec.data.readers.rows import OLDEST, RowSource, RowTables
+from peftrec.data.tables.columns import Wanted, require_columns
+from peftrec.data.tables.locations import require_file
 from peftrec.errors import DataError
-from peftrec.strict import STRICT
 
 TOKEN, NUMBER = ("token",), ("float",)
 ANY = ("token", "token_seq", "float", "float_seq")

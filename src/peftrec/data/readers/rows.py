@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
-from peftrec.data.columns import Columns
-from peftrec.data.events import EventLinking, Events, RepeatedInteractions, UnknownItems
+from peftrec.config.strict import STRICT
 from peftrec.data.readers.base import FileSource
-from peftrec.data.tables import HistoryTable, ItemTable
-from peftrec.strict import STRICT
+from peftrec.data.tables.columns import Columns
+from peftrec.data.tables.events import EventLinking, Events, RepeatedInteractions, UnknownItems
+from peftrec.data.tables.tables import HistoryTable, ItemTable
 
 TEXT_SEPARATOR = ". "
 OLDEST = ", or to null where the rows of a user stand oldest first"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
-from peftrec.data.columns import Columns, Wanted
-from peftrec.data.locations import require_file
+from peftrec.config.strict import STRICT
 from peftrec.data.readers.delimited import CSV, TSV, DelimitedFile
 from peftrec.data.readers.parquet import read_parquet
 from peftrec.data.readers.rows import OLDEST, RowSource, RowTables
+from peftrec.data.tables.columns import Columns, Wanted
+from peftrec.data.tables.locations import require_file
 from peftrec.errors import DataError
-from peftrec.strict import STRICT
 
 DIALECTS = {".csv": CSV, ".tsv": TSV}
 COMPRESSIONS = (".gz", ".bz2", ".zst")

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from peftrec.strict import STRICT
+from peftrec.config.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

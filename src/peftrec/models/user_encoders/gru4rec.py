@@ -13,8 +13,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.models.user_encoders.base import UserEncoder
-from peftrec.strict import STRICT
 
 
 class GRU4RecEncoder(nn.Module):

@@ -19,11 +19,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.models.gtn import Gate, Tower, TowerShape
 from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.models.user_encoders.visibility import visible_steps
-from peftrec.strict import STRICT
 
 
 class GTNEncoder(nn.Module):

@@ -12,12 +12,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.norms import ScaleNorm, build_norm
 from peftrec.models.user_encoders.base import UserEncoder
+from peftrec.models.user_encoders.norms import ScaleNorm, build_norm
 from peftrec.models.user_encoders.transformer_blocks import Block, BlockSettings, initialise
 from peftrec.models.user_encoders.visibility import visible_steps
-from peftrec.strict import STRICT
 
 
 class SASRecEncoder(nn.Module):

@@ -13,8 +13,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from peftrec.models.norms import NormKind, build_norm
-from peftrec.strict import STRICT
+from peftrec.config.strict import STRICT
+from peftrec.models.user_encoders.norms import NormKind, build_norm
 
 Placement = Literal["post", "pre"]
 Initialisation = Literal["xavier", "small"]
@@ -30,7 +30,7 @@ class BlockSettings:
     """Width of the feed-forward layer over the embedding's."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     norm: NormKind = "layer"
-    """LayerNorm, RMSNorm or ScaleNorm (see peftrec.models.norms)."""
+    """LayerNorm, RMSNorm or ScaleNorm (see peftrec.models.user_encoders.norms)."""
     placement: Placement = "post"
     """`pre` norms what a layer reads, and once more what leaves the last block; `post` norms every sum."""
     initialisation: Initialisation = "xavier"

@@ -1,0 +1,78 @@
+"""`peftrec classify`: GTN as the classifier of its paper, over several seeds, beside the published accuracy."""
+
+from typing import TYPE_CHECKING
+
+from peftrec.errors import UserError
+
+if TYPE_CHECKING:
+    from peftrec.series.settings import ClassifySettings
+
+HELP = """usage: peftrec classify [--cfg] [recipe=NAME] [KEY=VALUE ...]
+
+  --cfg   print the checked configuration as yaml and stop
+
+Trains Gated Transformer Networks (arXiv:2103.14438) once a seed on series of different lengths and prints the test
+accuracy by three rules of choosing the epoch. Finished seeds are kept under runs_dir and not trained again.
+
+  peftrec classify                                     # JapaneseVowels, which aeon's package holds; a small GTN
+  peftrec classify recipe=published seeds=[1]          # the published size and optimizer
+  peftrec classify data.name=NAME data.root=DIR        # DIR/NAME/NAME_TRAIN.ts and NAME_TEST.ts
+
+Series are read by aeon: pip install "peftrec[series]"
+
+recipes: """
+FOLDER = "series"
+
+
+def main(arguments: list[str]) -> int:
+    """Train what is missing, and print the table."""
+    flags = {word for word in arguments if word.startswith("-")}
+    if flags & {"-h", "--help"}:
+        print(HELP + list_recipes())
+        return 0
+    if unknown := flags - {"--cfg"}:
+        raise UserError(f"unknown flag {min(unknown)}; see peftrec classify --help")
+    from peftrec.config.composition import compose_part
+    from peftrec.series.settings import ClassifySettings
+
+    settings = compose_part(ClassifySettings, [word for word in arguments if word not in flags], folder=FOLDER)
+    return show(settings) if "--cfg" in flags else classify(settings)
+
+
+def show(settings: "ClassifySettings") -> int:
+    """Print the configuration."""
+    import yaml
+
+    from peftrec.config.instantiate import describe_part
+
+    print(yaml.safe_dump(describe_part(settings, type(settings)), sort_keys=False), end="")
+    return 0
+
+
+def classify(settings: "ClassifySettings") -> int:
+    """Train the seeds that are missing, and print the table of all."""
+    from peftrec.progress.quiet import quieten_libraries
+    from peftrec.series.data import read_split
+    from peftrec.series.results import SeedOutcome, results_path
+    from peftrec.series.summary import to_text
+    from peftrec.series.training import describe, train_seeds
+
+    quieten_libraries()
+    split = read_split(settings.data)
+    empty = describe(settings, split)
+    path = results_path(settings.runs_dir, empty)
+
+    def report(outcome: SeedOutcome) -> None:
+        accuracy = 100 * outcome.least_loss_epoch().test_accuracy
+        print(f"seed {outcome.seed}: {accuracy:.2f} % at the least training loss, {outcome.seconds:.0f} s", flush=True)
+
+    results = train_seeds(settings, split, empty, path, report)
+    print(to_text(results) + f"results: {path}")
+    return 0
+
+
+def list_recipes() -> str:
+    """Return the names of the recipes."""
+    from peftrec.config.folder import config_directory
+
+    return ", ".join(sorted(path.stem for path in (config_directory() / FOLDER / "recipe").glob("*.yaml")))

@@ -1,0 +1,79 @@
+"""`peftrec coldstart`: rank for items or users without history, and complete the cold items of a finished run."""
+
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+
+from peftrec.errors import UserError
+
+HELP = """usage: peftrec coldstart [-m] pairs=citeulike|lastfm pairs.root=DIR [model=NAME] [KEY=VALUE ...]
+       peftrec coldstart run=RUN_DIR [KEY=VALUE ...]
+
+The first form trains a method on the pair files of a published split, ranks for cold items (citeulike) or cold users
+(lastfm), writes runs/cold_start/SPLIT/MODEL-HASH.json, and prints the table of what lies there. With -m, values
+separated by commas make a set; finished jobs are not run again.
+
+  model   heater, dropoutnet, heater_without_experts, heater_without_constraint, content_neighbours, popularity
+
+  peftrec coldstart -m pairs=citeulike pairs.root=DIR model=heater,dropoutnet,content_neighbours,popularity seed=1,2,3
+
+The second form learns from the warm items of a finished sequential run how their embeddings follow from their content,
+gives the cold items embeddings that way, ranks the run's test users again, and writes cold_items.json beside its
+record. Keys are those of conf/cold_items/config.yaml.
+"""
+SWEEP_FLAGS = {"-m", "--multirun"}
+RUN = "run="
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the words say."""
+    flags = {word for word in arguments if word.startswith("-")}
+    words = [word for word in arguments if word not in flags]
+    if flags & {"-h", "--help"} or not arguments:
+        print(HELP, end="")
+        return 0
+    if unknown := flags - SWEEP_FLAGS:
+        raise UserError(f"unknown flag {min(unknown)}; see peftrec coldstart --help")
+    if any(word.startswith(RUN) for word in words):
+        return complete(words)
+    return compare(words, is_sweep=bool(flags & SWEEP_FLAGS))
+
+
+def compare(words: Sequence[str], *, is_sweep: bool) -> int:
+    """Run the jobs that are not finished, and print the table of their folders."""
+    from peftrec.cold_start.experiment import ColdStartSettings, Job
+    from peftrec.config.composition import compose_parts
+    from peftrec.config.instantiate import describe_part
+
+    jobs = [
+        Job(settings, describe_part(settings, ColdStartSettings), settings.pairs.content_hash())
+        for settings in compose_parts(ColdStartSettings, words, folder="cold_start", is_sweep=is_sweep)
+    ]
+    from peftrec.cold_start.result import read_result, to_markdown
+
+    for job in jobs:
+        if job.path.exists():
+            print(f"finished before: {job.path}", file=sys.stderr)
+    for pairs, group in groupby((job for job in jobs if not job.path.exists()), key=lambda job: job.settings.pairs):
+        data = pairs.read()
+        for job in group:
+            job.run(data)
+            print(f"written: {job.path}", file=sys.stderr)
+    folders = dict.fromkeys(job.settings.directory for job in jobs)
+    print(to_markdown([read_result(path) for folder in folders for path in sorted(folder.glob("*.json"))]), end="")
+    return 0
+
+
+def complete(words: Sequence[str]) -> int:
+    """Give a run's cold items embeddings from their content, and print what that changes."""
+    from peftrec.cold_start.cold_items import ColdItemsSettings
+    from peftrec.config.composition import compose_part
+    from peftrec.config.instantiate import describe_part
+
+    settings = compose_part(ColdItemsSettings, words, folder="cold_items")
+    from peftrec.cold_start.completion import complete_run, to_markdown
+    from peftrec.progress.quiet import quieten_libraries
+
+    quieten_libraries()
+    print(to_markdown(complete_run(settings, describe_part(settings, ColdItemsSettings))), end="")
+    return 0

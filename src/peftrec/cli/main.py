@@ -1,0 +1,64 @@
+"""The command line: `peftrec VERB [arguments]`. A verb's module is imported only when it runs."""
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from peftrec import __version__
+from peftrec.errors import UserError
+
+VERBS = {
+    "train": "train one strategy, or a sweep of them (-m)",
+    "plan": "say what a run, or a set of them (-m), will cost, before weights or data are there",
+    "evaluate": "score a finished run again, from its own record and checkpoint",
+    "recommend": "the best items for a user of a finished run, and what speaks for each",
+    "retrieval": "compare ways to describe users by query vectors: PinnerSage and its baselines",
+    "cache": "build, verify, list or prune stores of frozen towers' hidden states",
+    "images": "pack a folder, zip or LMDB of images into one file (pack)",
+    "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
+    "coldstart": "rank for items or users without history: Heater and what it must beat",
+    "classify": "train Gated Transformer Networks on labelled series, over several seeds",
+    "report": "write the tables and figures of a folder of runs, from their records alone",
+}
+"""Verb to its line in the help; the verb is also the name of its module beside this one, which has
+`main(arguments) -> int`."""
+
+OK, MISTAKE, INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = words[0] if words else "--help"
+    if verb in ("-h", "--help", "help"):
+        print(usage())
+        return OK
+    if verb == "--version":
+        print(f"peftrec {__version__}")
+        return OK
+    try:
+        return run(verb, words[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from what is done", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Import the verb's module and run it. Raises UserError for an unknown verb, naming the nearest one."""
+    if verb not in VERBS:
+        nearest = get_close_matches(verb, VERBS, n=1)
+        suggestion = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(VERBS)}"
+        raise UserError(f"unknown verb {verb}; {suggestion}")
+    status: int = import_module(f"peftrec.cli.{verb}").main(arguments)
+    return status
+
+
+def usage() -> str:
+    """Return the help: one line a verb."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items())
+    return f"usage: peftrec VERB [arguments]\n\n{verbs}\n\n`peftrec VERB --help` says more; `peftrec --version`."

@@ -1,0 +1,107 @@
+"""`peftrec recommend`: the best items for a user of a finished run, or for a history of items, and why."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+
+from peftrec.cli.arguments import is_true, take_json_flag, take_words
+from peftrec.errors import SettingsError
+from peftrec.serving.recommend_request import RecommendRequest
+
+KEYS = ("run", "user", "items", "k", "candidates", "seen")
+_PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
+
+HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] [seen=true] [candidates=FILE] [--json]
+                         [profile=NAME [profile.KEY=VALUE ...] [neighbours=hnsw] [day_length=86400] [seed=1]]
+
+  user=ID          one of the run's users, after everything that the data holds of them
+  items=[ID,...]   a history without a user, oldest first
+  k=10             how many
+  seen=true        also what the history holds already
+  candidates=FILE  .csv or .tsv of new items to rank as well, known from title and image alone: columns item, title
+                   (all of the text, where the run reads several columns) and image (a path below the file's folder),
+                   as the run's towers need
+  profile=NAME     ask the interests of a profile (pinnersage, kmeans, decay_average, last_item, ...) in place of the
+                   run's user encoder; its fields are in conf/profiles/profile
+  --json           print JSON alone
+
+  peftrec recommend run=runs/default/iisan-0123456789ab user=user00061 k=5
+  peftrec recommend run=RUN_DIR items=[item00318,item00527] profile=pinnersage profile.selection=top
+
+Beside each item stand its score and the items of the history whose embeddings have the largest dot products with its
+own. With a profile all vectors have length one and scores are cosines with the interest that brought the item."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print the recommendations."""
+    if set(arguments) & {"-h", "--help"}:
+        print(HELP)
+        return 0
+    own, wants_json = take_json_flag(arguments, verb="recommend")
+    request = read_request(own)
+    from peftrec.config.composition import compose_part
+    from peftrec.profiles.settings import ProfileSettings
+
+    words = request.profile_words
+    settings = compose_part(ProfileSettings, words, folder="profiles") if words else None
+    from peftrec.progress.quiet import quieten_libraries
+    from peftrec.serving.recommending import recommend
+
+    quieten_libraries()
+    answer = recommend(request, settings)
+    if wants_json:
+        print(json.dumps(asdict(answer), indent=2, ensure_ascii=False))
+    else:
+        print(answer.to_text(), end="")
+    return 0
+
+
+def read_request(words: Sequence[str]) -> RecommendRequest:
+    """Read the words. Raises SettingsError for one that is unknown, given twice, or has no such value."""
+    own, others = take_words(words, KEYS)
+    for word in others:
+        _check_profile_word(word)
+    if others and not any(word.startswith("profile=") for word in others):
+        raise SettingsError(f"{others[0]} describes a profile: choose one, for example profile=pinnersage")
+    if "run" not in own:
+        raise SettingsError("run is required: set run=RUN_DIR")
+    if ("user" in own) == ("items" in own):
+        raise SettingsError("give one of user=ID and items=[ID,ID,...]")
+    return RecommendRequest(
+        run=Path(own["run"]),
+        user=own.get("user"),
+        items=_ids(own["items"]) if "items" in own else (),
+        k=_count(own.get("k", "10")),
+        candidates=Path(own["candidates"]) if "candidates" in own else None,
+        keeps_seen=is_true(own, "seen"),
+        profile_words=tuple(others),
+    )
+
+
+def _check_profile_word(word: str) -> None:
+    """Let pass what may be a key of `conf/profiles`, which composition then checks."""
+    key = word.partition("=")[0]
+    if key.partition(".")[0] in _PROFILE_KEYS:
+        return
+    near = get_close_matches(key, [*KEYS, *_PROFILE_KEYS], n=1)
+    raise SettingsError(
+        f"{word}: did you mean {near[0]}=?" if near else f"{word}: unknown; see peftrec recommend --help"
+    )
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    """Read `[1,2]` or `1,2`; an id with a comma stands in double quotes. Ids are text: 007 is not 7."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    ids = tuple(item.strip() for item in next(csv.reader([inner], skipinitialspace=True), []))
+    if not ids or not all(ids):
+        raise SettingsError(f"items={text}: expected ids with commas between them, for example items=[318,527]")
+    return ids
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"k={text}: expected a whole number from 1")
+    return int(text)

@@ -1,0 +1,116 @@
+"""`peftrec train`: compose, check, then run in this process, or hand a sweep to one process a job."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peftrec.errors import UserError
+
+if TYPE_CHECKING:
+    from peftrec.jobs.sweep import Sweep
+
+HELP = """usage: peftrec train [-m] [--cfg] [GROUP=OPTION ...] [KEY=VALUE ...]
+
+  -m      sweep: every combination of comma-separated values, a process each; finished runs are skipped
+  --cfg   print the checked configuration as yaml and stop
+
+  peftrec train strategy=lora strategy.rank=4
+  peftrec train -m strategy=full,lora,iisan seed=1,2,3
+
+groups and their options:
+"""
+SWEEP_FLAGS = {"-m", "--multirun"}
+
+
+def main(arguments: list[str]) -> int:
+    """Train; 0 where every run ended well (or had already)."""
+    flags = {word for word in arguments if word.startswith("-")}
+    overrides = [word for word in arguments if word not in flags]
+    if flags & {"-h", "--help"}:
+        print(HELP + list_choices())
+        return 0
+    if unknown := flags - SWEEP_FLAGS - {"--cfg"}:
+        raise UserError(f"unknown flag {min(unknown)}; see peftrec train --help")
+    if "--cfg" in flags:
+        return show(overrides)
+    return sweep(overrides) if flags & SWEEP_FLAGS else train(overrides)
+
+
+def train(overrides: list[str]) -> int:
+    """Train one configuration, in this process or in one for each of several devices."""
+    from peftrec.settings.composition import compose_settings
+
+    settings = compose_settings(overrides)
+    from peftrec.jobs.launching import launch
+    from peftrec.processes import Processes, processes_of_environment
+
+    outcome = launch(settings)
+    if not (processes_of_environment() or Processes()).is_first:
+        return 0
+    print(describe(outcome.run_directory))
+    print(f"{outcome.status}: {outcome.run_directory}")
+    return 0 if outcome.status == "success" else 1
+
+
+def describe(run_directory: Path) -> str:
+    """Return the test figures of a finished run, each beside the floors, which need no training."""
+    from peftrec.results.record import read_record
+
+    record = read_record(run_directory)
+    assert record.evaluation is not None
+    assert record.data is not None
+    figures = ", ".join(
+        f"{metric} {record.evaluation.test[metric]:.4f} "
+        f"({', '.join(f'{name} {floor[metric]:.4f}' for name, floor in record.evaluation.floors.items())})"
+        for metric in ("hr@10", "ndcg@10")
+    )
+    return f"test, epoch {record.chosen_epoch}, {record.data.num_candidates:,} candidates: {figures}"
+
+
+def sweep(overrides: list[str]) -> int:
+    """Train every job of a sweep, print the comparison, and name the jobs that failed."""
+    from peftrec.jobs.sweep import run_sweep
+
+    return report_sweep(run_sweep(overrides))
+
+
+def show(overrides: list[str]) -> int:
+    """Print the configuration that a record would hold."""
+    import yaml
+
+    from peftrec.settings.composition import compose_settings
+    from peftrec.settings.run import settings_to_config
+
+    print(yaml.safe_dump(settings_to_config(compose_settings(overrides)), sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def list_choices() -> str:
+    """Return one line for each group of the configuration folder."""
+    from peftrec.config.folder import config_directory, group_folders
+
+    lines = []
+    for group in group_folders(config_directory()):
+        options = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
+        lines.append(f"  {group.name:<16} {', '.join(options)}")
+    return "\n".join(lines)
+
+
+def report_sweep(sweep: "Sweep") -> int:
+    """Print the comparison and then the jobs that ended badly; 1 where there is one."""
+    from peftrec.cli import report
+    from peftrec.jobs.sweep import SWEEP_FILE
+
+    assert sweep.directory is not None
+    failed = [outcome for outcome in sweep.outcomes if outcome.status != "success"]
+    status = 1 if failed else 0
+    try:
+        status = max(status, report.main([str(sweep.directory)]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    for outcome in failed:
+        print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} of {len(sweep.outcomes)} jobs did not succeed; see {sweep.directory / SWEEP_FILE}")
+    return status

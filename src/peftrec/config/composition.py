@@ -1,0 +1,141 @@
+"""From the command line's overrides to checked settings: Hydra composes, `peftrec.config.instantiate` validates.
+
+Every `KEY=VALUE` is handed to Hydra as `++KEY=VALUE`, so that one place, the validation, refuses unknown keys of the
+command line and of yaml files alike, and a field that no yaml repeats can still be set.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from peftrec.config.folder import config_directory
+from peftrec.config.instantiate import PartType, build_part
+from peftrec.errors import SettingsError, UserError
+
+ROOT_CONFIG = "config"
+HYDRA_VERSION_BASE = "1.3"
+
+
+def compose_part(declared: type[PartType], overrides: Sequence[str], *, folder: str) -> PartType:
+    """Compose the settings of a verb that trains no sequential recommender, from `conf/FOLDER/config.yaml` and the
+    groups beside it. Raises SettingsError as `compose_settings` does."""
+    return compose_parts(declared, overrides, folder=folder, is_sweep=False)[0]
+
+
+def compose_parts(
+    declared: type[PartType], overrides: Sequence[str], *, folder: str, is_sweep: bool = True
+) -> list[PartType]:
+    """Compose such a verb's settings for every combination of comma-separated values."""
+    with composer(config_directory() / folder) as loader:
+        parsed = OverridesParser.create(loader).parse_overrides(prepare_overrides(overrides, is_sweep=is_sweep))
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        composed = [compose(ROOT_CONFIG, overrides=list(job)) for batch in batches for job in batch]
+        plain = [cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True)) for config in composed]
+    return [build_part(declared, node) for node in plain]
+
+
+@contextmanager
+def composer(config_dir: Path | None = None) -> Iterator[ConfigLoader]:
+    """Open Hydra on the configuration folder and turn every mistake into a SettingsError."""
+    directory = config_dir or config_directory()
+    with initialize_config_dir(config_dir=str(directory), version_base=HYDRA_VERSION_BASE, job_name="peftrec"):
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            yield loader
+        except UserError:
+            raise
+        except MissingConfigException as error:
+            raise SettingsError(_missing_option_message(error, loader)) from error
+        except OmegaConfBaseException as error:
+            raise SettingsError(_interpolation_message(error)) from error
+        except HydraException as error:
+            raise SettingsError(_first_lines(error)) from error
+
+
+def prepare_overrides(overrides: Sequence[str], *, is_sweep: bool) -> list[str]:
+    """Check the syntax and make every value an upsert (`++`), whether its key stands in a yaml or not."""
+    loader = GlobalHydra.instance().config_loader()
+    groups = set(loader.get_group_options("", ObjectType.GROUP))
+    return [_prepare(text, groups, is_sweep=is_sweep) for text in overrides]
+
+
+def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
+    override = _parse(text)
+    key = override.key_or_group
+    if override.is_sweep_override() and not is_sweep:
+        raise SettingsError(
+            f"{text}: several values make a sweep: add -m, or quote a value with commas: {key}='\"...\"'"
+        )
+    is_hydras = key.startswith(("hydra.", "hydra/"))
+    if is_hydras or override.is_delete() or override.package is not None or "/" in key:
+        return text
+    bare = text.lstrip("+")
+    if key not in groups or isinstance(override.value(), dict):
+        return f"++{bare}"
+    if override.value() is None or isinstance(override.value(), int | float | list):
+        raise SettingsError(f"{bare}: {key} is a choice among yaml files; leave it out, or name one option")
+    return bare
+
+
+def _parse(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_overrides([text])[0]
+    except OverrideParseException as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"cannot read {text!r} ({reason}): write KEY=VALUE, and quote a value with special characters: "
+            "KEY='\"VALUE\"'"
+        ) from error
+
+
+def _missing_option_message(error: MissingConfigException, loader: ConfigLoader) -> str:
+    group, option = _split_choice(error.missing_cfg_file or "", loader)
+    options = _options(group, loader)
+    if not group or not options:
+        return _first_lines(error)
+    by_name = {each.rpartition("/")[2]: each for each in options}
+    nearest = get_close_matches(option.rpartition("/")[2], by_name, n=1)
+    suggestion = f"did you mean {by_name[nearest[0]]}? " if nearest else ""
+    return f"{group}={option}: no such option; {suggestion}available: {', '.join(options)}"
+
+
+def _split_choice(path: str, loader: ConfigLoader) -> tuple[str, str]:
+    """Split `learning_rates/paper/id` after the group that a user chooses from, here `learning_rates`."""
+    first, _, rest = path.partition("/")
+    if first in loader.get_group_options("", ObjectType.GROUP) and first != "hydra":
+        return first, rest
+    group, _, option = path.rpartition("/")
+    return group, option
+
+
+def _options(group: str, loader: ConfigLoader, prefix: str = "") -> list[str]:
+    options = [prefix + name for name in loader.get_group_options(group, ObjectType.CONFIG)]
+    for nested in loader.get_group_options(group, ObjectType.GROUP):
+        options += _options(f"{group}/{nested}", loader, f"{prefix}{nested}/")
+    return options
+
+
+def _interpolation_message(error: OmegaConfBaseException) -> str:
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is required: set {error.full_key}=VALUE"
+    reason = str(error).splitlines()[0]
+    return f"{error.full_key}: {reason}" if error.full_key else reason
+
+
+def _first_lines(error: BaseException) -> str:
+    """Return Hydra's own words without its advice to append, and what was beneath them."""
+    lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()[:1]]
+    return ": ".join(line.rstrip(".:") for line in lines if line)

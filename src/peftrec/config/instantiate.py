@@ -1,0 +1,199 @@
+"""Strict parts from plain configuration nodes, and back to nodes.
+
+A node with `_target_` names its class by import path; a node without is of the class that its field declares, the
+first one of a union. Every mistake is one SettingsError with the whole dotted key, what stands there, what is expected
+and the nearest valid key.
+"""
+
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import to_json
+
+from peftrec.config.validation_messages import describe, explain, placeholder
+from peftrec.errors import SettingsError
+
+TARGET = "_target_"
+MISSING = "???"
+"""How yaml says that a value must be given."""
+
+Node = Mapping[str, Any]
+PartType = TypeVar("PartType")
+
+
+def build_part(declared: type[PartType], node: Node, key: str = "") -> PartType:
+    """Build `declared`, or the class derived from it that `node` names; `key` is where the node stands."""
+    known: list[str] = []
+    unknown: list[str] = []
+    draft = _draft((declared,), node, key, known, unknown)
+    if unknown:
+        raise SettingsError(_unknown_key_message(unknown[0], known))
+    missing = list(_missing_keys(draft))
+    if missing:
+        raise SettingsError("\n".join(f"{path} is required: set {path}={placeholder(path)}" for path in missing))
+    part: PartType = _finish(draft)
+    return part
+
+
+def describe_part(part: Any, declared: type | None = None) -> dict[str, JsonValue]:
+    """Return the node that builds an equal part, defaults included; `declared` is the class of the field it fills."""
+    node: dict[str, JsonValue] = {}
+    if declared is not type(part):
+        node[TARGET] = f"{type(part).__module__}.{type(part).__qualname__}"
+    for name, field in fields_of(type(part)).items():
+        value = getattr(part, name)
+        if is_dataclass(value) and (declared_classes := part_classes(field.annotation)):
+            node[name] = describe_part(value, declared_classes[0])
+        else:
+            node[name] = _leaf_adapter(field).dump_python(value, mode="json")
+    return node
+
+
+def fields_of(part_class: type) -> dict[str, FieldInfo]:
+    """Return the fields of a pydantic dataclass, by name."""
+    fields: dict[str, FieldInfo] = vars(part_class).get("__pydantic_fields__", {})
+    return fields
+
+
+def part_classes(annotation: Any) -> tuple[type, ...]:
+    """Return the pydantic dataclasses that `annotation` allows: itself, or members of a union."""
+    members = get_args(annotation) or (annotation,)
+    return tuple(each for each in members if inspect.isclass(each) and "__pydantic_fields__" in vars(each))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A node whose class is known and whose keys are sorted into fields; nothing is validated yet."""
+
+    part_class: type
+    key: str
+    values: dict[str, Any]
+    """Field to a plain value, or to the draft of a nested part."""
+
+    def path(self, name: str) -> str:
+        return f"{self.key}.{name}" if self.key else name
+
+
+def _draft(classes: tuple[type, ...], node: Node, key: str, known: list[str], unknown: list[str]) -> _Draft:
+    draft = _Draft(part_class=_choose_class(classes, node, key), key=key, values={})
+    fields = fields_of(draft.part_class)
+    known.extend(draft.path(name) for name in fields)
+    for name, value in node.items():
+        if name == TARGET:
+            continue
+        if name not in fields:
+            unknown.extend(_leaf_keys(draft.path(name), value))
+            continue
+        nested = part_classes(fields[name].annotation)
+        is_nested = nested and isinstance(value, Mapping)
+        draft.values[name] = _draft(nested, value, draft.path(name), known, unknown) if is_nested else value
+    return draft
+
+
+def _choose_class(classes: tuple[type, ...], node: Node, key: str) -> type:
+    if TARGET in node:
+        return _import_class(node[TARGET], classes, f"{key}.{TARGET}" if key else TARGET)
+    if inspect.isabstract(classes[0]):
+        raise SettingsError(f"{key}.{TARGET} is required: name a class derived from {_names(classes)}")
+    return classes[0]
+
+
+def _import_class(path: object, bases: tuple[type, ...], key: str) -> type:
+    try:
+        found = pkgutil.resolve_name(str(path))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(f"{key}: cannot import {describe(path)}: {error}") from error
+    if not (inspect.isclass(found) and issubclass(found, bases)):
+        raise SettingsError(f"{key}: expected a class derived from {_names(bases)}, got {path}")
+    if inspect.isabstract(found) or not part_classes(found):
+        raise SettingsError(
+            f"{key}: {path} is abstract, or lacks the decorator of strict dataclasses (peftrec.config.strict)"
+        )
+    return found
+
+
+def _names(classes: tuple[type, ...]) -> str:
+    return " or ".join(f"{each.__module__}.{each.__qualname__}" for each in classes)
+
+
+def _leaf_keys(key: str, value: object) -> list[str]:
+    if not isinstance(value, Mapping) or not value:
+        return [key]
+    return [leaf for name, inner in value.items() for leaf in _leaf_keys(f"{key}.{name}", inner)]
+
+
+def _unknown_key_message(key: str, known: list[str]) -> str:
+    corrected = _correct(key, known)
+    if corrected and corrected.count(".") == key.count("."):
+        return f"unknown key {key}; did you mean {corrected}?"
+    if same_name := [each for each in known if each.rpartition(".")[2] == key]:
+        return f"unknown key {key}; did you mean {same_name[0]}?"
+    there = _children(corrected, known)
+    place = corrected or "the root"
+    return f"unknown key {key}; the keys of {place} are {', '.join(there)}" if there else f"unknown key {key}"
+
+
+def _correct(key: str, known: list[str]) -> str:
+    """Follow `key` as far as its parts resemble known ones, and return the known key reached: all of it, or a group."""
+    reached = ""
+    for part in key.split("."):
+        names = _children(reached, known)
+        nearest = [part] if part in names else get_close_matches(part, names, n=1)
+        if not nearest:
+            return reached
+        reached = f"{reached}.{nearest[0]}" if reached else nearest[0]
+    return reached
+
+
+def _children(group: str, known: list[str]) -> list[str]:
+    split = [each.rpartition(".") for each in known]
+    return [name for parent, _, name in split if parent == group]
+
+
+def _missing_keys(draft: _Draft) -> list[str]:
+    missing = []
+    for name, field in fields_of(draft.part_class).items():
+        value = draft.values.get(name, MISSING if field.is_required() else None)
+        if isinstance(value, _Draft):
+            missing.extend(_missing_keys(value))
+        elif value == MISSING:
+            missing.append(draft.path(name))
+    return missing
+
+
+def _finish(draft: _Draft) -> Any:
+    fields = fields_of(draft.part_class)
+    values = {
+        name: _finish(value) if isinstance(value, _Draft) else _read_leaf(fields[name], value, draft.path(name))
+        for name, value in draft.values.items()
+    }
+    try:
+        return draft.part_class(**values)
+    except ValidationError as error:
+        raise SettingsError(explain(error, draft.key)) from error
+
+
+def _read_leaf(field: FieldInfo, value: object, key: str) -> Any:
+    """Validate as JSON, where a strict tuple accepts yaml's list while every scalar stays strict."""
+    classes = part_classes(field.annotation)
+    if classes and value is not None:
+        names = ", ".join(f"{key}.{name}" for each in classes for name in fields_of(each))
+        raise SettingsError(f"{key}: expected a group of keys ({names or _names(classes)}), got {describe(value)}")
+    try:
+        return _leaf_adapter(field).validate_json(to_json(value))
+    except ValidationError as error:
+        raise SettingsError(explain(error, key)) from error
+
+
+def _leaf_adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return TypeAdapter(annotation, config=None if part_classes(annotation) else _LEAF)
+
+
+_LEAF = ConfigDict(strict=True, arbitrary_types_allowed=True)

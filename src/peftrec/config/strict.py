@@ -1,0 +1,28 @@
+"""What the settings of every part share: one configuration of strict, frozen, keyword-only pydantic dataclasses, and
+the type of a name that is given to a folder or a file."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict
+
+from peftrec.config.validation_messages import describe
+
+STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
+"""Strict: `rank: abc` or `rank: "8"` is refused, an unknown key too. Yaml lists become tuples because parts are
+validated as JSON (`peftrec.settings.run.build_part`), where a strict tuple accepts an array."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or not name.strip("."):
+        raise ValueError(
+            "expected a name for a folder, of letters, digits, dots, dashes and underscores and not of dots alone, "
+            f"got {describe(name)}"
+        )
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_check_name)]
+"""What has such a name stays below the folder that it is put in."""

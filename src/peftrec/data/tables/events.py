@@ -1,0 +1,110 @@
+"""From one row an interaction to histories: users gathered, times sorted, items numbered, without a Python loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from peftrec.data.interactions import Interactions, Times, offsets_of
+from peftrec.data.tables.columns import Encoded
+from peftrec.data.tables.tables import HistoryTable, ItemTable, item_numbers, unknown_items
+from peftrec.errors import SHOWN, DataError
+
+UnknownItems = Literal["error", "drop"]
+RepeatedInteractions = Literal["error", "drop", "keep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """One row an interaction; without times the rows of a user stand in their order."""
+
+    file: Path
+    users: Encoded
+    items: Encoded
+    times: Times | None
+    lines: Sequence[int]
+
+
+@dataclass(kw_only=True)
+class EventLinking:
+    """Makes histories of events and applies the two policies on single rows, with counts."""
+
+    events: Events
+    items: ItemTable
+    unknown_items: UnknownItems
+    repeated: RepeatedInteractions
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def link(self) -> HistoryTable:
+        """Sort each user's rows by time, rows of one time as the file has them, and number their items."""
+        events = self.events
+        item_of_row = item_numbers(self.items, events.items.names)[events.items.codes]
+        rows = self._in_order(self._known(item_of_row))
+        users = events.users.codes[rows]
+        lengths = np.bincount(users, minlength=len(events.users.names))
+        interactions = Interactions(
+            users=tuple(events.users.names),
+            items=item_of_row[rows],
+            offsets=offsets_of(lengths),
+            times=None if events.times is None else events.times[rows],
+        )
+        first_rows = np.empty(len(events.users.names), dtype=np.int64)
+        first_rows[events.users.codes[::-1]] = np.arange(len(events.users.codes))[::-1]  # the last one written stays
+        return HistoryTable(
+            file=events.file,
+            interactions=interactions,
+            lines=np.fromiter(
+                (events.lines[row] for row in first_rows.tolist()), dtype=np.int64, count=len(first_rows)
+            ),
+            lengths_in_file=np.bincount(events.users.codes, minlength=len(events.users.names)),
+            counts=self.counts,
+        )
+
+    def _known(self, item_of_row: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """Return the rows whose item has a row among the items."""
+        is_known = item_of_row >= 0
+        unknown = np.flatnonzero(~is_known)
+        if self.unknown_items == "drop":
+            self.counts["interactions_dropped_unknown_item"] = len(unknown)
+        elif len(unknown):
+            names, codes = self.events.items.names, self.events.items.codes
+            first = [(int(self.events.lines[row]), names[codes[row]]) for row in unknown[:SHOWN].tolist()]
+            message = unknown_items(self.items, self.events.file, first, len(unknown))
+            raise DataError(f"{message}; add it there, or set data.unknown_items=drop")
+        return np.flatnonzero(is_known)
+
+    def _in_order(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the rows by user and time; sorting is stable."""
+        users, times = self.events.users.codes[rows], self.events.times
+        if times is None:
+            return rows[np.argsort(users, kind="stable")]
+        return self._without_repetitions(rows[np.lexsort((times[rows], users))], times)
+
+    def _without_repetitions(self, rows: npt.NDArray[np.int64], times: Times) -> npt.NDArray[np.int64]:
+        """Settle rows of the same user, item and time, which logs hold where an event was written twice."""
+        users, items = self.events.users.codes, self.events.items.codes
+        is_tie = (np.diff(users[rows]) == 0) & (np.diff(times[rows]) == 0)
+        tied = np.flatnonzero(np.append(is_tie, False) | np.insert(is_tie, 0, False))
+        same = pd.DataFrame({"user": users[rows[tied]], "time": times[rows[tied]], "item": items[rows[tied]]})
+        repeated = tied[same.duplicated().to_numpy()]
+        if self.repeated == "error" and len(repeated):
+            raise DataError(self._repetition(int(rows[repeated].min()), len(repeated)))
+        if self.repeated == "keep":
+            self.counts["interactions_repeated"] = len(repeated)
+        if self.repeated != "drop":
+            return rows
+        self.counts["interactions_dropped_repeated"] = len(repeated)
+        return np.delete(rows, repeated)
+
+    def _repetition(self, row: int, total: int) -> str:
+        events = self.events
+        others = f" (and {total - 1} more such rows)" if total > 1 else ""
+        return (
+            f"{events.file}:{events.lines[row]}: user {events.users.names[events.users.codes[row]]!r} has item "
+            f"{events.items.names[events.items.codes[row]]!r} at this time in an earlier row already{others}: "
+            "set data.repeated_interactions=drop to take such rows once, or keep"
+        )

@@ -1,0 +1,42 @@
+"""Whether the files that the configuration names are there; each message names the key to correct."""
+
+from pathlib import Path
+from typing import Literal
+
+from peftrec.errors import DataError, shortlist
+
+
+def require_folder(folder: str, *, key: str) -> Path:
+    """Return the folder that the configuration names under `key`."""
+    path = Path(folder)
+    if folder.startswith(("~/", "~\\")):
+        path = path.expanduser()
+    kind = kind_of(path, key=key)
+    if kind != "folder":
+        raise DataError(f"{path}: {'no such' if kind == 'nothing' else 'not a'} folder: correct {key}")
+    return path
+
+
+def require_file(root: Path, name: str, *, key: str) -> Path:
+    """Return the file `name` of `root`, which the configuration names under `key`."""
+    path = root / name
+    if kind_of(path, key=key) != "file":
+        raise DataError(f"{path}: no such file: correct {key} or data.root ({root} holds {_contents(root)})")
+    return path
+
+
+def kind_of(path: Path, *, key: str) -> Literal["folder", "file", "nothing"]:
+    """Return what lies at `path`; a path that may not be looked at is an error."""
+    try:
+        if path.is_dir():
+            return "folder"
+        return "file" if path.is_file() else "nothing"
+    except OSError as error:
+        raise DataError(f"{path}: cannot be reached ({error.strerror}): correct {key}") from error
+
+
+def _contents(root: Path) -> str:
+    try:
+        return shortlist(sorted(entry.name for entry in root.iterdir())) or "nothing"
+    except OSError as error:
+        return f"files that cannot be listed: {error.strerror}"

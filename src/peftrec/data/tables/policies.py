@@ -1,0 +1,127 @@
+"""What happens to items without usable content and to users with short histories: an error, or a counted repair."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from peftrec.data.source import DataSource
+from peftrec.data.tables.tables import HistoryTable
+from peftrec.errors import SHOWN, DataError, shortlist
+
+Policy = Literal["error", "drop", "blank"]
+
+LEAST_MINIMUM = 4
+"""What `DataSource.minimum_history` may be at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A way in which an item's content can be unusable: the key of its policy, and the names of its counts."""
+
+    key: str
+    summary: str
+    count_dropped: str
+    count_blanked: str
+    blank: str
+    tower: str
+    """Key of the tower without which nobody reads such content, strategies that know items by their ids included."""
+
+
+MISSING_IMAGE = Fault(
+    key="data.missing_images",
+    summary="without an image",
+    count_dropped="items_dropped_missing_image",
+    count_blanked="images_blanked_missing",
+    blank="a grey image",
+    tower="towers.image",
+)
+CORRUPT_IMAGE = Fault(
+    key="data.corrupt_images",
+    summary="with a corrupt image",
+    count_dropped="items_dropped_corrupt_image",
+    count_blanked="images_blanked_corrupt",
+    blank="a grey image",
+    tower="towers.image",
+)
+EMPTY_TITLE = Fault(
+    key="data.empty_titles",
+    summary="with an empty title",
+    count_dropped="items_dropped_empty_title",
+    count_blanked="titles_blank",
+    blank="an empty text",
+    tower="towers.text",
+)
+
+
+@dataclass(kw_only=True)
+class Screening:
+    """Applies policies one after the other, each to what the ones before left over.
+
+    A policy other than `error` that was consulted has its count, zero included; `error` has none.
+    """
+
+    source: DataSource
+    histories: HistoryTable
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def settle(self, fault: Fault, policy: Policy, faulty: Mapping[int, str]) -> list[int]:
+        """Refuse, drop or return for blanking the items of `faulty`, whose values are the messages."""
+        if policy == "error":
+            if faulty:
+                raise DataError(self._refusal(fault, faulty))
+            return []
+        if policy == "blank":
+            self.counts[fault.count_blanked] = len(faulty)
+            return list(faulty)
+        self.counts[fault.count_dropped] = len(faulty)
+        self.histories = self.histories.without_items(list(faulty))
+        self.settle_short_histories()
+        return []
+
+    def settle_short_histories(self) -> None:
+        """Refuse or drop users whose history is shorter than `minimum_history`, and refuse when no user is left."""
+        lengths = self.histories.lengths
+        is_short = lengths < self.source.minimum_history
+        if self.source.short_histories == "error":
+            if is_short.any():
+                raise DataError(self._short_histories(np.flatnonzero(is_short)))
+            return
+        key = "users_dropped_short_history"
+        self.counts[key] = self.counts.get(key, 0) + int(is_short.sum())
+        longest = int(lengths.max(initial=0))
+        self.histories = self.histories.of_users(~is_short)
+        if not len(self.histories):
+            raise DataError(
+                f"{self.histories.file}: no user is left: the longest history has {longest} items, "
+                f"data.minimum_history={self.source.minimum_history} are needed{self._dropped_before()}"
+            )
+
+    def _refusal(self, fault: Fault, faulty: Mapping[int, str]) -> str:
+        first = list(faulty.values())[:SHOWN]
+        return (
+            f"{len(faulty)} of {len(self.histories.occurring())} items {fault.summary}: "
+            f"{shortlist(first, total=len(faulty))}; mend the data, or set {fault.key}=drop to remove such items "
+            f"from all histories, or {fault.key}=blank to give them {fault.blank}, or {fault.tower}=null, without "
+            "which no strategy reads them"
+        )
+
+    def _short_histories(self, short: np.ndarray) -> str:
+        table = self.histories
+        user, length = short[0], int(table.lengths[short[0]])
+        found = "is empty" if length == 0 else f"has {length} item{'s' * (length != 1)}"
+        if length < table.lengths_in_file[user]:
+            found += f" left of {table.lengths_in_file[user]}"
+        shortest = int(table.lengths[short].min())
+        lower = f" or data.minimum_history={shortest}" if shortest >= LEAST_MINIMUM else ""
+        others = f" ({len(short)} such users, lines {shortlist(table.lines[short])})" if len(short) > 1 else ""
+        return (
+            f"{table.file}:{table.lines[user]}: the history of user {table.interactions.users[user]!r} {found}, "
+            f"at least {self.source.minimum_history} are needed{others}{self._dropped_before()}: "
+            f"set data.short_histories=drop{lower}"
+        )
+
+    def _dropped_before(self) -> str:
+        dropped = [f"{name}={count}" for name, count in self.counts.items() if name.startswith("items_") and count]
+        return f" after {', '.join(dropped)}" if dropped else ""

@@ -1,0 +1,138 @@
+"""Items and histories as files list them: they still have lines, so that policies can name them."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from peftrec.data.interactions import Interactions, offsets_of
+from peftrec.errors import SHOWN, DataError, shortlist
+
+LARGEST_SEARCH = 200_000
+"""Ids among which a near spelling is looked for; more would keep the message waiting for seconds."""
+
+HEADER_HINT = "; none of the first line's items is known: if it is a header, remove it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemTable:
+    """Items in file order: item i stands in line `lines[i]` of `file`."""
+
+    file: Path
+    ids: tuple[str, ...]
+    titles: tuple[str, ...] | None
+    """None where the data has no text."""
+    lines: Sequence[int]
+    image_paths: tuple[str, ...] | None = None
+    """Where the table itself says where each image lies, below the data's root; empty for an item without."""
+
+    def __post_init__(self) -> None:
+        refuse_bad_ids("item", self.file, self.ids, self.lines)
+
+    def place(self, item: int) -> str:
+        """Return `file:line` of an item."""
+        return f"{self.file}:{self.lines[item]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryTable:
+    """Histories with the (first) line that each user came from and the length it had there."""
+
+    file: Path
+    interactions: Interactions
+    lines: npt.NDArray[np.int64]
+    lengths_in_file: npt.NDArray[np.int64]
+    counts: dict[str, int] = field(default_factory=dict)
+    """What the reader's own policies did, for the record."""
+
+    def __len__(self) -> int:
+        return len(self.interactions)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Items that each user has now."""
+        return self.interactions.lengths
+
+    def occurring(self) -> npt.NDArray[np.int64]:
+        """Return the items that occur, ascending."""
+        return self.interactions.occurring()
+
+    def without_items(self, items: Sequence[int]) -> "HistoryTable":
+        """Return the table with `items` removed from all histories, some of which may then be short or empty."""
+        is_kept = ~np.isin(self.interactions.items, np.asarray(items, dtype=self.interactions.items.dtype))
+        return replace(self, interactions=self.interactions.where(is_kept))
+
+    def of_users(self, is_kept: npt.NDArray[np.bool_]) -> "HistoryTable":
+        """Return the table restricted to the users that are kept."""
+        return replace(
+            self,
+            interactions=self.interactions.of_users(is_kept),
+            lines=self.lines[is_kept],
+            lengths_in_file=self.lengths_in_file[is_kept],
+        )
+
+
+def link_histories(
+    items: ItemTable, file: Path, users: Sequence[str], histories: Sequence[str], lines: Sequence[int]
+) -> HistoryTable:
+    """Number the items of all histories, each a text of ids between white space; an id that no row names is refused."""
+    refuse_bad_ids("user", file, users, lines)
+    words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pa.array(histories, type=pa.large_string())))
+    flat = words.flatten()
+    lengths = pc.list_value_length(words).to_numpy() - pc.equal(pc.list_element(words, 0), "").to_numpy(False)
+    encoded = flat.filter(pc.not_equal(flat, "")).dictionary_encode()  # an empty text is split into one empty word
+    names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    numbers = item_numbers(items, names)[codes]
+    interactions = Interactions(users=tuple(users), items=numbers, offsets=offsets_of(lengths))
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+        owners = interactions.owners()[unknown]
+        is_header = lengths[0] > 0 and (owners == 0).sum() == lengths[0]
+        first = [
+            (lines[owner], names[codes[place]])
+            for owner, place in zip(owners[:SHOWN].tolist(), unknown[:SHOWN].tolist(), strict=True)
+        ]
+        raise DataError(unknown_items(items, file, first, len(unknown)) + (HEADER_HINT if is_header else ""))
+    return HistoryTable(
+        file=file, interactions=interactions, lines=np.asarray(lines, dtype=np.int64), lengths_in_file=lengths
+    )
+
+
+def item_numbers(items: ItemTable, names: Sequence[str]) -> npt.NDArray[np.int32]:
+    """Return the number of each named item, -1 where `items` has no such row."""
+    known = pd.Index(np.asarray(items.ids, dtype=object))
+    return known.get_indexer(pd.Index(np.asarray(names, dtype=object))).astype(np.int32)
+
+
+def unknown_items(items: ItemTable, file: Path, first: Sequence[tuple[int, str]], total: int) -> str:
+    """Say which items have no row: `first` are line and id of the first few of them."""
+    line, item_id = first[0]
+    near = difflib.get_close_matches(item_id, items.ids, n=1, cutoff=0.75) if len(items.ids) <= LARGEST_SEARCH else []
+    message = f"{file}:{line}: item {item_id!r} has no row in {items.file}"
+    if near:
+        message += f"; the nearest id there is {near[0]!r}"
+    if total > 1:
+        listed = shortlist((f"{name!r} in line {at}" for at, name in first), total=total)
+        message += f"; in all {total} such entries: {listed}"
+    return message
+
+
+def refuse_bad_ids(kind: str, file: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
+    """Refuse empty ids, and ids that stand in two lines."""
+    seen: dict[str, int] = {}
+    repeated: list[tuple[int, str]] = []
+    for line, name in zip(lines, ids, strict=True):
+        if not name.strip():
+            raise DataError(f"{file}:{line}: the {kind} id is empty")
+        if seen.setdefault(name, line) != line:
+            repeated.append((line, name))
+    if repeated:
+        line, name = repeated[0]
+        others = f" (and {len(repeated) - 1} more repeated ids)" if len(repeated) > 1 else ""
+        raise DataError(f"{file}:{line}: {kind} {name!r} stands already in line {seen[name]}{others}: remove one")

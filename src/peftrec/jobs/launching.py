@@ -1,0 +1,185 @@
+"""One process a device of this machine: start them together, watch them, end them together.
+
+Each process trains the same settings (`python -m peftrec.jobs.job`) and learns its place from torchrun's variables. On
+several machines srun or torchrun does the same.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from peftrec.devices import usable_processors, visible_devices
+from peftrec.errors import SettingsError, UserError
+from peftrec.jobs.isolation import (
+    SECONDS_TO_RECORD_AN_INTERRUPTION,
+    JobReport,
+    close_pipes,
+    job_environment,
+    read_report,
+    signal_group,
+)
+from peftrec.processes import Processes, processes_of_environment, torchrun_environment
+from peftrec.results.record import Status
+from peftrec.settings.run import Settings, TrainerSettings, settings_to_config
+
+if TYPE_CHECKING:
+    from peftrec.training.run.session import RunOutcome
+
+JOB_MODULE = "peftrec.jobs.job"
+PROCESSES_ANYWHERE = 4
+"""So many may share even one processor: to try several processes out, on a laptop or in a test."""
+SECONDS_TO_FOLLOW = 15.0
+"""How long the other processes have to notice that one is gone, before they are killed."""
+
+
+class ProcessesFailedError(UserError):
+    """One of the processes that trained together failed, and with it the run."""
+
+    def __init__(self, report: JobReport) -> None:
+        super().__init__(report.error or report.status)
+        self.status: Status = report.status
+
+
+def launch(settings: Settings) -> "RunOutcome":
+    """Train in this process, or in one process for each of several devices and wait for them.
+
+    Raises ProcessesFailedError where one of them fails; what a run in this process raises passes through.
+    """
+    from peftrec.training.run.session import RunOutcome, train_run
+
+    number = processes_to_start(settings.trainer)
+    if number == 1:
+        return train_run(settings)
+    report = run_processes(settings, number)
+    if report.status != "success" or report.run_directory is None:
+        raise ProcessesFailedError(report)
+    return RunOutcome(Path(report.run_directory), report.status)
+
+
+def processes_to_start(trainer: TrainerSettings) -> int:
+    """Return how many processes this machine needs: one where only one device is asked for, or where this is already
+    one of several. Raises SettingsError where the devices are not there."""
+    if processes_of_environment() is not None:
+        return 1
+    if trainer.num_nodes > 1:
+        raise SettingsError(
+            f"trainer.num_nodes={trainer.num_nodes}: start the command on every node, by srun (see "
+            "examples/slurm/train.sbatch) or torchrun"
+        )
+    return num_devices(trainer, visible_devices() if may_use_cuda(trainer) else [])
+
+
+def num_devices(trainer: TrainerSettings, visible: list[str]) -> int:
+    """Return how many devices of a machine are asked for. Raises SettingsError where fewer CUDA devices are visible,
+    or where a CPU would have more processes than it can run side by side."""
+    if trainer.devices == "auto":
+        return max(1, len(visible))
+    if trainer.devices > 1 and trainer.accelerator == "mps":
+        raise SettingsError("trainer.devices: there is one MPS device; set trainer.devices=1")
+    if trainer.devices > len(visible) and (visible or trainer.accelerator == "gpu"):
+        raise SettingsError(
+            f"trainer.devices={trainer.devices}: {len(visible)} CUDA devices are visible; set "
+            + ("trainer.devices=auto" if visible else "trainer.accelerator=cpu, or let CUDA_VISIBLE_DEVICES name some")
+        )
+    if not visible and trainer.devices > (most := max(usable_processors(), PROCESSES_ANYWHERE)):
+        raise SettingsError(
+            f"trainer.devices={trainer.devices}: on a CPU these are processes, and the {usable_processors()} "
+            f"processors here run at most {most} of them; set trainer.devices={most} or lower"
+        )
+    return trainer.devices
+
+
+def may_use_cuda(trainer: TrainerSettings) -> bool:
+    """Say whether a run takes CUDA devices where there are some."""
+    return trainer.accelerator in ("auto", "gpu")
+
+
+def run_processes(settings: Settings, number: int) -> JobReport:
+    """Train in `number` processes, and return how it ended: as the first of them to fail said.
+
+    What interrupts this process is passed on to them, so that the run records it.
+    """
+    with TemporaryDirectory(prefix="peftrec-processes-") as name:
+        folder = Path(name)
+        job_file = folder / "job.json"
+        job_file.write_text(json.dumps(settings_to_config(settings)))
+        outcome_files = [folder / f"outcome-{rank}.json" for rank in range(number)]
+        port = free_port()
+        running = [
+            _start(job_file, file, Processes(rank=rank, count=number, local_rank=rank), port)
+            for rank, file in enumerate(outcome_files)
+        ]
+        try:
+            killed = _wait(running)
+        except BaseException:  # whatever ends this process: the run still records its interruption
+            _interrupt(running)
+            raise
+        finally:
+            for process in running:
+                signal_group(process, signal.SIGKILL)
+                process.wait()
+                close_pipes(process, is_drained=True)
+        ended = [rank for rank in range(number) if rank not in killed]
+        return _first_to_fail({outcome_files[rank]: running[rank].returncode for rank in ended})
+
+
+def _start(job_file: Path, outcome_file: Path, processes: Processes, port: int) -> "subprocess.Popen[str]":
+    place = torchrun_environment(processes, address="127.0.0.1", port=port)
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes.count))}
+    return subprocess.Popen(
+        [sys.executable, "-m", JOB_MODULE, str(job_file), str(outcome_file)],
+        stdin=subprocess.PIPE,  # never written to: its end tells the process that this one is gone
+        text=True,
+        env={**threads, **job_environment(None), **place},
+        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
+    )
+
+
+def _wait(running: "list[subprocess.Popen[str]]") -> set[int]:
+    """Wait for all; once one has failed, the others have a while to follow. Return the ranks that had to be killed."""
+    deadline: float | None = None
+    while None in (statuses := [process.poll() for process in running]):
+        if deadline is None and any(statuses):
+            deadline = time.monotonic() + SECONDS_TO_FOLLOW
+        if deadline is not None and time.monotonic() > deadline:
+            late = {rank for rank, status in enumerate(statuses) if status is None}
+            for rank in late:
+                signal_group(running[rank], signal.SIGKILL)
+                running[rank].wait()
+            return late
+        time.sleep(0.05)
+    return set()
+
+
+def _interrupt(running: "list[subprocess.Popen[str]]") -> None:
+    for process in running:
+        signal_group(process, signal.SIGINT)
+    deadline = time.monotonic() + SECONDS_TO_RECORD_AN_INTERRUPTION
+    while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _first_to_fail(statuses: dict[Path, int]) -> JobReport:
+    """Return the report of the process that failed first, of outcome files and exit statuses: one that died without a
+    word, or else the oldest report. The others fail for want of it."""
+
+    def moment(file: Path) -> int:
+        return file.stat().st_mtime_ns if file.exists() else 0
+
+    reports = [read_report(file, statuses[file]) for file in sorted(statuses, key=moment)]
+    return next((report for report in reports if report.status != "success"), reports[0])
+
+
+def free_port() -> int:
+    """Return a port that nothing listens to."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

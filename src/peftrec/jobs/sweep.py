@@ -1,0 +1,154 @@
+"""A sweep: compose and check all jobs, run each in its own process, record how they ended, print the comparison."""
+
+import json
+import time
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
+from peftrec.devices import visible_devices
+from peftrec.errors import SettingsError, UserError
+from peftrec.files import write_atomically
+from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
+from peftrec.jobs.launching import may_use_cuda, num_devices
+from peftrec.settings.composition import settings_from_composed
+from peftrec.settings.run import Settings, TrainerSettings, settings_from_config, settings_to_config
+from peftrec.settings.run_identity import are_one_run, execution_differences
+
+SWEEP_FILE = "sweep.json"
+
+
+class Sweep:
+    """What Hydra is given as its task function: the launcher hands it the jobs, and it keeps how they ended."""
+
+    def __init__(self) -> None:
+        self.directory: Path | None = None
+        self.outcomes: list[JobOutcome] = []
+        self.submitted: dict[int, Job] = {}
+        """Jobs that a cluster runs, by Hydra's number; they travel there with the sweep, as they were checked."""
+
+    def __call__(self, config: DictConfig) -> JobOutcome:
+        """Run one job on a cluster's node; what stands in `config` was composed there again and is not read."""
+        job = self.submitted.get(HydraConfig.get().job.num)
+        if job is None:
+            raise SettingsError("a sweep needs a launcher that gives each job a process: hydra/launcher=isolated")
+        from peftrec.jobs.job import train
+
+        started = time.monotonic()
+        report = train(job.config)
+        seconds = round(time.monotonic() - started, 3)
+        return JobOutcome(label=job.label, overrides=job.overrides, seconds=seconds, **report.model_dump())
+
+    def keep(self, outcomes: Sequence[JobOutcome], directory: Path) -> None:
+        """Add outcomes and rewrite `sweep.json`."""
+        self.directory = directory
+        self.outcomes += outcomes
+        write_sweep(self.outcomes, directory)
+
+    def run_jobs(self, jobs: Sequence[Job], *, directory: Path, slots: int | None, module: str) -> list[JobOutcome]:
+        """Run a batch of jobs, rewriting `sweep.json` after each."""
+        self.directory = directory
+        devices = device_groups(jobs)
+        runner = JobRunner(slots=slots or max(1, len(devices)), devices=devices, module=module)
+        ended: dict[int, JobOutcome] = {}
+
+        def keep(number: int, outcome: JobOutcome) -> None:
+            ended[number] = outcome
+            in_order = [ended[place] for place in sorted(ended)]
+            write_sweep(self.outcomes + in_order, directory)
+
+        runner.run(jobs, keep)
+        self.outcomes += [ended[number] for number in range(len(jobs))]
+        return self.outcomes[-len(jobs) :]
+
+
+def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sweep:
+    """Run a sweep through Hydra's sweeper and launcher."""
+    sweep = Sweep()
+    with composer(config_dir):
+        prepared = prepare_overrides(overrides, is_sweep=True)
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        try:
+            hydra.multirun(ROOT_CONFIG, task_function=sweep, overrides=prepared)
+        except OSError as error:
+            if error.filename is None:  # Hydra's own, for an unknown option
+                raise
+            raise UserError(f"cannot write to {error.filename}: {error.strerror}; set runs_dir=DIR") from error
+    return sweep
+
+
+def expand_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> dict[str, Settings]:
+    """Return the checked settings of a sweep's jobs by label, those that `run_sweep` would start."""
+    with composer(config_dir) as loader:
+        parsed = OverridesParser.create(loader).parse_overrides(prepare_overrides(overrides, is_sweep=True))
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        job_overrides = [list(job) for batch in batches for job in batch]
+        composed = [compose(ROOT_CONFIG, overrides=job, return_hydra_config=True) for job in job_overrides]
+        jobs = check_jobs(composed, job_overrides)
+    return {job.label: settings_from_config(job.config) for job in jobs}
+
+
+def write_sweep(outcomes: Sequence[JobOutcome], directory: Path) -> None:
+    """Write `sweep.json`: one entry a job, in the order of the sweep."""
+    content = {"jobs": [outcome.model_dump(mode="json") for outcome in outcomes]}
+    write_atomically(directory / SWEEP_FILE, json.dumps(content, indent=2).encode())
+
+
+def device_groups(jobs: Sequence[Job]) -> list[str]:
+    """Divide the visible CUDA devices into groups that each satisfy any of the jobs; none where none uses CUDA.
+
+    Raises SettingsError where a job asks for more than there are.
+    """
+    trainers = [TrainerSettings(**job.config["trainer"]) for job in jobs]
+    visible = visible_devices() if any(may_use_cuda(trainer) for trainer in trainers) else []
+    if any(trainer.num_nodes > 1 for trainer in trainers):
+        raise SettingsError("trainer.num_nodes: jobs of a sweep run on one node here; take hydra/launcher=slurm")
+    size = max(num_devices(trainer, visible) for trainer in trainers)
+    return [",".join(visible[start : start + size]) for start in range(0, len(visible) - size + 1, size)]
+
+
+def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[str]]) -> list[Job]:
+    """Turn every composed config into a job, or refuse the whole sweep before any of them starts."""
+    shared = set.intersection(*({*each} for each in job_overrides)) if len(job_overrides) > 1 else set()
+    jobs = []
+    for config, overrides in zip(composed, job_overrides, strict=True):
+        own = [text.lstrip("+") for text in overrides if text not in shared]
+        try:
+            settings = settings_from_composed(config)
+        except SettingsError as error:
+            raise SettingsError(f"job {' '.join(own)}: {error}") from error
+        jobs.append(
+            Job(
+                label=job_label(settings, own),
+                overrides=[text.lstrip("+") for text in overrides],
+                config=settings_to_config(settings),
+            )
+        )
+    for first, second in combinations(jobs, 2):
+        _check_apart(first, second)
+    return jobs
+
+
+def _check_apart(first: Job, second: Job) -> None:
+    """Refuse two jobs of which the second would find its run finished, or going on, and be taken for measured."""
+    differences = execution_differences(second.config, first.config)
+    if differences and are_one_run(first.config, second.config):
+        raise SettingsError(
+            f"jobs {first.label!r} and {second.label!r} are one run: {', '.join(differences)} is no part of its name, "
+            "because it decides costs and not results; give one command for each, with a name=NAME of its own"
+        )
+
+
+def job_label(settings: Settings, own_overrides: Sequence[str]) -> str:
+    """Name a job by its strategy and by what else sets it apart from the others."""
+    others = [text for text in own_overrides if not text.startswith("strategy=")]
+    return " ".join([settings.strategy_name, *others])

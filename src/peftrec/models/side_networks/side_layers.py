@@ -1,0 +1,94 @@
+"""Which hidden states a side network reads, and which branches it has.
+
+Both published rules for dropping layers count from the top. Indices are hidden states: 0 is the embedding layer's, k
+the k-th block's, whose id in the published lists, counted from 0, is k - 1.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from peftrec.errors import SettingsError
+from peftrec.models.side_networks.side_network import Branch
+from peftrec.models.towers.towers import Modality
+
+Branches = Literal["intra_inter", "intra", "inter"]
+LayerRule = Literal["every_second", "all", "top_half"]
+Layers = tuple[int, ...] | LayerRule
+"""Hidden states to read: listed, or by a rule. With 12 blocks the rules are the lists that IISAN's scripts name: ids
+1,3,..,11 (every_second), 0..11 (all) and 6..11 (top_half), each with the embedding layer's state."""
+
+
+def every_second_layer(num_blocks: int) -> tuple[int, ...]:
+    """Return the embedding layer and every second block, the top one included (LayerDrop of IISAN)."""
+    return (0, *range(2 - num_blocks % 2, num_blocks + 1, 2))
+
+
+def all_layers(num_blocks: int) -> tuple[int, ...]:
+    """Return the embedding layer and every block."""
+    return tuple(range(num_blocks + 1))
+
+
+def top_half_of_layers(num_blocks: int) -> tuple[int, ...]:
+    """Return the embedding layer and the upper half of the blocks: as many as `every_second_layer` has."""
+    return (0, *range(num_blocks // 2 + 1, num_blocks + 1))
+
+
+_RULES: dict[LayerRule, Callable[[int], tuple[int, ...]]] = {
+    "every_second": every_second_layer,
+    "all": all_layers,
+    "top_half": top_half_of_layers,
+}
+
+
+def last_layers_of_groups(num_blocks: int, num_groups: int) -> tuple[int, ...]:
+    """Return the embedding layer and one block a group (group layer-dropping of IISAN-Versa); all of at most as many.
+
+    The stride is floor((blocks - 2) / (groups - 1)), counted from the top: it gives the published lists at 12, 24, 28,
+    32, 48, 56 and 80 blocks.
+    """
+    if num_blocks <= num_groups:
+        return all_layers(num_blocks)
+    if num_groups == 1:
+        return (0, num_blocks)
+    stride = (num_blocks - 2) // (num_groups - 1)
+    return (0, *range(num_blocks - (num_groups - 1) * stride, num_blocks + 1, stride))
+
+
+def checked_layers(
+    key: str, layers: Layers, *, modality: Modality, num_blocks: int, starts_from_embedding: bool
+) -> tuple[int, ...]:
+    """Return the states to read: those of `layers`, and where the network starts from the embedding layer's, 0 first.
+
+    Raises SettingsError, which names `key`, for layers that the tower does not have or that leave no block.
+    """
+    if isinstance(layers, str):
+        layers = _RULES[layers](num_blocks)
+    if not layers or list(layers) != sorted(set(layers)) or layers[0] < 0 or layers[-1] > num_blocks:
+        raise SettingsError(
+            f"{key}: {list(layers)} must be strictly increasing between 0 and {num_blocks}, "
+            f"the number of blocks of the {modality} tower"
+        )
+    if not starts_from_embedding:
+        return layers
+    above = tuple(layer for layer in layers if layer > 0)
+    if not above:
+        raise SettingsError(
+            f"{key}: the side network starts from layer 0 and needs a layer above 0 for a block to read, between 1 and "
+            f"{num_blocks}, the number of blocks of the {modality} tower"
+        )
+    return (0, *above)
+
+
+def branches_over(modalities: list[Modality], branches: Branches) -> list[Branch]:
+    """Return the branches in the order in which they are fused; with one tower, `intra_inter` means `intra`.
+
+    Raises SettingsError for `inter` alone over one tower.
+    """
+    if len(modalities) == 1:
+        if branches == "inter":
+            raise SettingsError(
+                f"strategy.branches: inter fuses two towers and only {modalities[0]} is there; use intra"
+            )
+        return [modalities[0]]
+    intra: list[Branch] = [] if branches == "inter" else [*modalities]
+    return intra if branches == "intra" else [*intra, "inter"]

@@ -1,0 +1,178 @@
+"""The side network of IISAN (Fu et al., SIGIR 2024, arXiv:2404.02059) and IISAN-Versa (arXiv:2411.02992): three
+towers of small blocks on frozen states.
+
+    block(x) = x + W_up relu(W_down x + b_down) + b_up
+    intra:   s_k = block(g_k h_k + (1 - g_k) s_{k-1})                          one tower per modality
+    inter:   m_k = block(m_{k-1} + g_k h_k^image + (1 - g_k) h_k^text)         one tower over both
+
+with g = sigmoid(theta / 0.1), theta starting at 0 and s, m starting at zeros; the gate is Ladder Side-Tuning's (Sung
+et al., NeurIPS 2022). The additive variant replaces each mixture by a plain sum. Every tower ends in two linear
+layers, and a third fuses [image, text, inter]. What W_down and W_up may be is in `side_blocks`.
+
+Two towers may differ (IISAN-Versa). The deeper one's surplus first states are read by its intra branch alone: the
+inter branch pairs the states from the top. Where widths differ, the wider modality's states are aligned first.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from peftrec.models.side_networks.side_alignment import StateAlignment
+from peftrec.models.side_networks.side_blocks import BlockLayer, Dense, LayerBuilder
+from peftrec.models.side_networks.side_recurrences import InterRecurrence, IntraRecurrence
+from peftrec.models.towers.towers import Modality
+
+GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
+_BLOCK_STD = 0.01  # published initialisation
+
+Branch = Literal["image", "text", "inter"]
+Mixing = Literal["gated", "add"]
+Activation = Literal["relu", "gelu"]
+
+
+class SideBlock(nn.Module):
+    """A bottleneck with residual: hidden -> bottleneck -> hidden; near the identity at the start."""
+
+    def __init__(
+        self, hidden: int, bottleneck: int, activation: Activation = "relu", layer: LayerBuilder = Dense
+    ) -> None:
+        super().__init__()
+        self.down: BlockLayer = layer(hidden, bottleneck)
+        self.up: BlockLayer = layer(bottleneck, hidden)
+        self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
+        self.fits_recurrences = activation == "relu" and self.down.is_multiplied_whole  # what they compute by hand
+        for part in (self.down, self.up):
+            part.start(_BLOCK_STD)
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the weights in the order that the hand-written recurrences take."""
+        return self.down.weight, self.down.bias, self.up.weight, self.up.bias
+
+    def forward(self, states: Float[Tensor, "*item hidden"]) -> Float[Tensor, "*item hidden"]:
+        return states + self.up(self.activation(self.down(states)))
+
+
+BlockBuilder = Callable[[int], SideBlock]
+"""Builds a block for states of a width."""
+
+
+class SideTower(nn.Module):
+    """Blocks and gates of one branch, and its two output layers."""
+
+    def __init__(
+        self,
+        hidden: int,
+        *,
+        num_blocks: int,
+        block: BlockBuilder,
+        embedding_dim: int,
+        mixing: Mixing = "gated",
+        out_dim: int | None = None,
+    ) -> None:
+        """Build a branch; `out_dim` is the width between its output layers, `hidden` where None."""
+        super().__init__()
+        out_dim = hidden if out_dim is None else out_dim
+        self.blocks = nn.ModuleList(block(hidden) for _ in range(num_blocks))
+        self.gates = nn.Parameter(torch.zeros(num_blocks)) if mixing == "gated" else None
+        self.out = nn.Linear(hidden, out_dim)
+        self.project = nn.Linear(out_dim, embedding_dim)
+
+    def intra(self, states: list[Tensor], first: Tensor | None) -> Float[Tensor, "item hidden"]:
+        """Run over one modality's states, lowest first; `first` is the state before them (zeros where None)."""
+        if self.is_by_hand():
+            return IntraRecurrence.apply(first, self._logits(), *states, *self._weights())  # type: ignore[no-untyped-call]
+        previous = torch.zeros_like(states[0]) if first is None else first
+        for block, state, gate in zip(self.blocks, states, self._gates(), strict=True):
+            previous = block(previous + state if gate is None else torch.lerp(previous, state, gate))
+        return previous
+
+    def inter(self, image: list[Tensor], text: list[Tensor]) -> Float[Tensor, "item hidden"]:
+        """Run over both modalities' states; the state before them is zeros."""
+        if self.is_by_hand():
+            return InterRecurrence.apply(self._logits(), *image, *text, *self._weights())  # type: ignore[no-untyped-call]
+        previous = torch.zeros_like(image[0])
+        for block, image_state, text_state, gate in zip(self.blocks, image, text, self._gates(), strict=True):
+            fused = image_state + text_state if gate is None else torch.lerp(text_state, image_state, gate)
+            previous = block(previous + fused)
+        return previous
+
+    def is_by_hand(self) -> bool:
+        """Return whether the recurrence is the hand-written one: gated, and of blocks that it computes."""
+        return self.gates is not None and all(block.fits_recurrences for block in self.blocks)
+
+    def _logits(self) -> Float[Tensor, " step"]:
+        assert self.gates is not None
+        return self.gates / GATE_TEMPERATURE
+
+    def _gates(self) -> Sequence[Tensor | None]:
+        return [None] * len(self.blocks) if self.gates is None else torch.sigmoid(self._logits()).unbind()
+
+    def _weights(self) -> list[Tensor]:
+        return [weight for block in self.blocks for weight in block.weights()]  # type: ignore[operator]
+
+    def embed(self, states: Float[Tensor, "item hidden"]) -> Float[Tensor, "item dim"]:
+        """Apply both output layers.
+
+        Nothing stands between them, so their product is formed first: with more items than embedding dimensions
+        that is a third of the operations, forward and backward, at the same parameters. It is formed transposed: two
+        threads of MKL share its product and its gradient's a third better with the narrow side innermost.
+        """
+        transposed = self.out.weight.t() @ self.project.weight.t()
+        bias = nn.functional.linear(self.out.bias, self.project.weight, self.project.bias)
+        return nn.functional.linear(states, transposed.t(), bias)
+
+
+class SideNetwork(nn.Module):
+    """All branches and their fusion; reads states as `FrozenStatesEncoder` hands them over."""
+
+    def __init__(
+        self,
+        branches: dict[Branch, SideTower],
+        *,
+        embedding_dim: int,
+        starts_from_embedding: bool = False,
+        alignment: StateAlignment | None = None,
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict({str(name): tower for name, tower in branches.items()})
+        self.alignment = alignment
+        self.starts_from_embedding = starts_from_embedding
+        self.fusion = nn.Linear(len(branches) * embedding_dim, embedding_dim)
+
+    def introduced(self) -> list[nn.Parameter]:
+        """Return blocks, gates and alignment, which stand beside the towers; output layers and fusion are the
+        recommender's."""
+        parameters = [] if self.alignment is None else list(self.alignment.parameters())
+        for tower in self.branches.values():
+            parameters += list(tower.blocks.parameters())  # type: ignore[union-attr]
+            parameters += [] if tower.gates is None else [tower.gates]  # type: ignore[list-item]
+        return parameters
+
+    def embed_branches(
+        self, states: dict[Modality, Float[Tensor, "item state hidden"]]
+    ) -> dict[Branch, Float[Tensor, "item dim"]]:
+        """Return each branch's embedding. With `starts_from_embedding`, state 0 starts the intra branches and no
+        block reads it."""
+        first = 1 if self.starts_from_embedding else 0
+        steps = {name: list(tensor.unbind(dim=1)) for name, tensor in states.items()}
+        embeddings: dict[Branch, Tensor] = {}
+        for name, tower in self.branches.items():
+            if name == "inter":
+                paired = self._pair(steps, len(tower.blocks))  # type: ignore[arg-type]
+                final = tower.inter(paired["image"], paired["text"])  # type: ignore[operator]
+            else:
+                start = steps[name][0] if self.starts_from_embedding else None  # type: ignore[index]
+                final = tower.intra(steps[name][first:], start)  # type: ignore[operator, index]
+            embeddings[name] = tower.embed(final)  # type: ignore[index, operator]
+        return embeddings
+
+    def _pair(self, steps: dict[Modality, list[Tensor]], num_pairs: int) -> dict[Modality, list[Tensor]]:
+        """Return the uppermost states of both modalities, at one width."""
+        paired = {name: states[-num_pairs:] for name, states in steps.items()}
+        return paired if self.alignment is None else self.alignment(paired)
+
+    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
+        return self.fusion(torch.cat(list(self.embed_branches(states).values()), dim=-1))

@@ -1,0 +1,171 @@
+"""Pretrained encoders as towers: pooled vectors, hidden states, and the sites a strategy may adapt."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, Literal, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
+from peftrec.errors import SettingsError
+from peftrec.models.towers.families import Family, Pooling
+
+OUTPUT = -1
+"""Index of a tower's output vector: the last state after the tower's final norm, where it has one (a ViT's and a CLIP's
+last hidden state is taken before it, a BERT's after)."""
+
+Modality = Literal["text", "image"]
+MODALITIES: tuple[Modality, ...] = ("image", "text")
+"""In the order of the published fusion layer: image first."""
+
+
+class Tower(nn.Module):
+    """A Hugging Face encoder that answers in vectors, one an item."""
+
+    def __init__(self, encoder: PreTrainedModel, *, family: Family, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.family = family
+        self.pooling = pooling
+        self.width = int(encoder.config.hidden_size)
+        self.num_blocks = len(self.blocks())
+        self._is_normed_inside = family.norm is not None and family.norms_every_token
+
+    def blocks(self) -> nn.ModuleList:
+        """Return the encoder's blocks, lowest first."""
+        return cast("nn.ModuleList", self.encoder.get_submodule(self.family.blocks))
+
+    def site_paths(self, site: str) -> list[str]:
+        """Return the module path of `site` in every block.
+
+        Raises SettingsError for a site that the family does not have, or a block that lacks it.
+        """
+        if site not in self.family.sites:
+            raise SettingsError(
+                f"strategy.sites: {site!r} matches nothing in the {self.family.modality} tower "
+                f"({self.encoder.config.model_type}); its sites are {', '.join(self.family.sites)}"
+            )
+        paths = [f"{self.family.blocks}.{block}.{self.family.sites[site]}" for block in range(self.num_blocks)]
+        present = {name for name, _ in self.encoder.named_modules()}
+        missing = [path for path in paths if path not in present]
+        if missing:
+            raise SettingsError(f"strategy.sites: {site!r} is missing in {', '.join(missing)}; not every block has it")
+        return paths
+
+    def paths_of(self, sites: Iterable[str]) -> list[str]:
+        """Return the module paths of several sites, all blocks of one after all of another; errors as `site_paths`."""
+        return [path for site in sites for path in self.site_paths(site)]
+
+    def forward(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item hidden"]:
+        """Encode items to the tower's output vector."""
+        return self._pool(self._normed(self._encode(inputs)), inputs)
+
+    def states(self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
+        """Encode items to pooled hidden states: 0 is the embedding layer's, k the k-th block's, OUTPUT the output.
+
+        Each state is pooled as soon as its block has run, so that memory does not grow with depth.
+        """
+        pooled: dict[int, Tensor] = {}
+        with self._watching(inputs, set(indices), pooled):
+            last = self._encode(inputs)
+        if not self._is_normed_inside:
+            pooled[self.num_blocks] = self._pool(last, inputs)
+        pooled[OUTPUT] = self._pool(self._normed(last), inputs)
+        return torch.stack([pooled[index] for index in indices], dim=1)
+
+    @contextmanager
+    def _watching(self, inputs: TextBatch | ImageBatch, indices: set[int], pooled: dict[int, Tensor]) -> Iterator[None]:
+        """Pool what enters each block, and the norm after the last where the encoder applies it to its last state.
+
+        What leaves a block is not always its state: a DeBERTa may put a convolution between the first two.
+        """
+
+        def keep(index: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            pooled[index] = self._pool(arguments[0] if arguments else keywords["hidden_states"], inputs)
+
+        readers = list(self.blocks())
+        if self._is_normed_inside:
+            readers.append(self.encoder.get_submodule(str(self.family.norm)))
+        handles = [
+            reader.register_forward_pre_hook(
+                lambda _, arguments, keywords, index=index: keep(index, arguments, keywords), with_kwargs=True
+            )
+            for index, reader in enumerate(readers)
+            if index in indices
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _encode(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item word hidden"]:
+        """Return the last state of every token, as the encoder gives it."""
+        if isinstance(inputs, TextBatch):
+            outputs = self.encoder(input_ids=inputs.token_ids, attention_mask=self._attention_mask(inputs.mask))
+        else:
+            outputs = self.encoder(pixel_values=inputs.normalised(next(self.encoder.parameters()).dtype))
+        return outputs.last_hidden_state
+
+    def _attention_mask(self, mask: Bool[Tensor, "item word"]) -> Tensor | None:
+        """Prepare the mask: transformers would ask on the host whether any title is padded, and so wait for a GPU."""
+        if self.family.is_causal:
+            return None
+        if self.encoder.config._attn_implementation == "sdpa":
+            return mask[:, None, None, :]
+        return mask.long()  # as numbers: DeBERTa's convolution subtracts it from one
+
+    def _normed(self, last: Float[Tensor, "item word hidden"]) -> Float[Tensor, "item word hidden"]:
+        if self.family.norm is None or self._is_normed_inside:
+            return last
+        return self.encoder.get_submodule(self.family.norm)(last)
+
+    def _pool(self, states: Float[Tensor, "item word hidden"], inputs: TextBatch | ImageBatch) -> Tensor:
+        if self.pooling == "cls":
+            return states[:, 0]
+        if isinstance(inputs, ImageBatch):
+            return states[:, self.family.num_prefix_tokens :].mean(dim=1)
+        chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
+        weights = chosen.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
+    """Keep the last true place of each row. A product with it, unlike indexing, has a deterministic backward pass."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return mask & (places == (mask * places).amax(dim=1, keepdim=True))
+
+
+class Towers(nn.Module):
+    """A text tower, an image tower, or both."""
+
+    def __init__(self, *, text: Tower | None = None, image: Tower | None = None) -> None:
+        super().__init__()
+        self.text = text
+        self.image = image
+
+    def present(self) -> dict[Modality, Tower]:
+        """Return the towers there are, image first."""
+        towers = {name: getattr(self, name) for name in MODALITIES}
+        return {name: tower for name, tower in towers.items() if tower is not None}
+
+    def widths(self) -> dict[Modality, int]:
+        """Return each tower's width."""
+        return {name: tower.width for name, tower in self.present().items()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers are; a tower may have no parameters."""
+        return next(chain(self.parameters(), self.buffers())).device
+
+    def forward(self, batch: ItemBatch) -> dict[Modality, Tensor]:
+        """Encode a batch of items to one output vector per tower."""
+        return {name: tower(batch.content(name)) for name, tower in self.present().items()}
+
+    def states(self, batch: ItemBatch, indices: dict[Modality, tuple[int, ...]]) -> dict[Modality, Tensor]:
+        """Encode a batch of items to the chosen hidden states of each tower."""
+        return {name: tower.states(batch.content(name), indices[name]) for name, tower in self.present().items()}

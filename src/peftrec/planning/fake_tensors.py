@@ -1,0 +1,198 @@
+"""A run's module and batches as tensors that have shapes and no values: what they would need is counted, not spent.
+
+The modules are those that a run builds (`training.assembly`), on the meta device first. Before a step they become
+torch's fake tensors, which answer as tensors on a CPU do: attention picks the same kernel and autocast casts, where
+plain meta tensors do neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBatch, StateBatch, TextBatch
+from peftrec.data.content import ItemContent
+from peftrec.errors import SettingsError
+from peftrec.hidden_states.rows import gather
+from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.models.towers.pretrained import PretrainedImage
+from peftrec.models.towers.pretrained_encoder import PretrainedEncoder
+from peftrec.models.towers.ready_features import ReadyFeatures
+from peftrec.models.towers.towers import Modality, Towers
+from peftrec.planning.batches import BatchShape
+from peftrec.planning.target import Target
+from peftrec.settings.run import Settings
+from peftrec.training.building.assembly import build_module
+from peftrec.training.building.item_side import build_encoder, load_towers
+from peftrec.training.module import RecommenderModule
+
+
+class MeanDraws(TorchFunctionMode):
+    """Answers a single draw with its mean, beside tensors that have no values: peft's LoHa and LoKr ask so, in every
+    step, whether to leave a layer out."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.rand and args == (1,):
+            return torch.tensor([0.5])
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValuelessStates:
+    """Stands in for a hidden-state store."""
+
+    states: Mapping[Modality, Float[Tensor, "candidate state hidden"]]
+
+    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
+        """Gather as a store does."""
+        return {name: gather(tensor, items).float() for name, tensor in self.states.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStates:
+    """What a store would keep: the towers that compute it, on the meta device, and which of their states."""
+
+    towers: Towers
+    indices: Mapping[Modality, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValuelessRun:
+    """What a run would train, ready to be observed inside `mode`."""
+
+    settings: Settings
+    target: Target
+    sequence_length: int
+    mode: FakeTensorMode
+    module: RecommenderModule
+    stored: StoredStates | None
+    """Null where the module reads no store."""
+    states: Mapping[Modality, Tensor]
+    """The store itself; empty where there is none."""
+
+
+def build_valueless(settings: Settings, target: Target, *, num_items: int, sequence_length: int) -> ValuelessRun:
+    """Build what the run would train. Raises SettingsError where the run could not be built either."""
+    # What a layer keeps as a plain attribute, such as FourierFT's indices, has values; it becomes fake when it is read.
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    stored = _stored_states(settings, num_items) if settings.strategy.states == "store" else None
+    states = {} if stored is None else _states(settings, stored, num_items, mode)
+    with torch.device("meta"):
+        module = build_module(
+            settings,
+            load_towers(settings, with_weights=False),
+            content=ItemContent(),
+            log_popularity=torch.zeros(num_items),
+            sequence_length=sequence_length,
+            states=ValuelessStates(states=states) if states else None,
+        )
+    given = give_storage(module, mode, dtype=target.parameter_dtype)
+    module.fates = [replace(fate, parameter=given[id(fate.parameter)]) for fate in module.fates]
+    module.set_training_modes()
+    return ValuelessRun(
+        settings=settings,
+        target=target,
+        sequence_length=sequence_length,
+        mode=mode,
+        module=module,
+        stored=stored,
+        states=states,
+    )
+
+
+def require_configs(settings: Settings) -> None:
+    """Raise SettingsError unless the configs of all towers that the run reads are at hand."""
+    for modality, part in settings.towers.parts.items():
+        if not isinstance(part, PretrainedEncoder) or part.checkpoint is None or not settings.strategy.reads_content:
+            continue
+        try:
+            part.config(modality)
+        except SettingsError as error:
+            raise SettingsError(
+                f"{error}; or plan a shape: towers=bert_vit_base_random is that of BERT-base and ViT-B/16, "
+                f"towers.{modality}.architecture takes any other"
+            ) from error
+
+
+def _stored_states(settings: Settings, num_items: int) -> StoredStates:
+    towers = load_towers(settings, with_weights=False)
+    with torch.device("meta"):
+        encoder = build_encoder(settings, towers, num_items=num_items)
+    if not isinstance(encoder, FrozenStatesEncoder):
+        raise SettingsError(f"strategy.states: {settings.strategy_name} reads no hidden states; use states=live")
+    return StoredStates(towers=encoder.towers, indices=encoder.indices)
+
+
+def _states(settings: Settings, stored: StoredStates, num_items: int, mode: FakeTensorMode) -> dict[Modality, Tensor]:
+    dtype = getattr(torch, settings.hidden_states.dtype)
+    with mode:
+        return {
+            name: torch.empty(num_items, len(stored.indices[name]), tower.width, dtype=dtype)
+            for name, tower in stored.towers.present().items()
+        }
+
+
+def give_storage(
+    module: nn.Module, mode: FakeTensorMode, *, dtype: torch.dtype = torch.float32
+) -> dict[int, nn.Parameter]:
+    """Turn all meta tensors of a module into fake ones, shared ones into shared ones, floating-point ones to `dtype`.
+
+    Returns the new parameter by the identity of the old one.
+    """
+    parameters: dict[int, nn.Parameter] = {}
+    buffers: dict[int, Tensor] = {}
+
+    def like(tensor: Tensor) -> Tensor:
+        return torch.empty(tensor.shape, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+
+    with mode:
+        for part in module.modules():
+            for name, parameter in part._parameters.items():
+                if parameter is not None:
+                    made = nn.Parameter(like(parameter), requires_grad=parameter.requires_grad)
+                    part._parameters[name] = parameters.setdefault(id(parameter), made)
+            for name, buffer in part._buffers.items():
+                if buffer is not None:
+                    part._buffers[name] = buffers.setdefault(id(buffer), like(buffer))
+    return parameters
+
+
+def valueless_batch(run: ValuelessRun, shape: BatchShape) -> SequenceBatch:
+    """Make a training batch of the given shape; call it inside the run's mode."""
+    items = ItemBatch(items=torch.empty(shape.num_items, dtype=torch.int64))
+    if run.settings.strategy.reads_content and run.stored is None:
+        items = valueless_items(run.settings, shape)
+    if run.stored is not None and run.target.is_store_read_by_loader:
+        gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
+        items = replace(items, states=StateBatch(text=gathered.get("text"), image=gathered.get("image")))
+    size = (shape.num_users, run.sequence_length + 1)
+    return SequenceBatch(
+        items=items, sequences=torch.empty(size, dtype=torch.int64), mask=torch.empty(size, dtype=torch.bool)
+    )
+
+
+def valueless_items(settings: Settings, shape: BatchShape) -> ItemBatch:
+    """Make items with the content that the towers read."""
+    content: dict[Modality, TextBatch | ImageBatch | FeatureBatch] = {}
+    for modality, part in settings.towers.parts.items():
+        if isinstance(part, ReadyFeatures):
+            rows = part.features(modality).states
+            states = torch.empty(shape.num_items, *rows.shape[1:], dtype=getattr(torch, rows.dtype.name))
+            content[modality] = FeatureBatch(states=states)
+        elif isinstance(part, PretrainedImage):
+            transform = part.transform()
+            pixels = torch.empty(shape.num_items, 3, transform.height, transform.width, dtype=torch.uint8)
+            content[modality] = ImageBatch(pixels=pixels, mean=transform.mean, std=transform.std)
+        else:
+            size = (shape.num_items, shape.num_words)
+            token_ids, mask = torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.bool)
+            content[modality] = TextBatch(token_ids=token_ids, mask=mask)
+    items = torch.empty(shape.num_items, dtype=torch.int64)
+    return ItemBatch(items=items, **content)  # type: ignore[arg-type]

@@ -1,0 +1,30 @@
+"""From the command line to the checked settings of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from omegaconf import DictConfig, OmegaConf
+
+from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
+from peftrec.errors import SettingsError
+from peftrec.settings.run import Settings, settings_from_config
+
+FILLED_BY_CHOICE = "strategy_name"
+
+
+def compose_settings(overrides: Sequence[str], *, config_dir: Path | None = None) -> Settings:
+    """Compose one run. Raises SettingsError that names the key, what stands there and what is expected."""
+    with composer(config_dir):
+        prepared = prepare_overrides(overrides, is_sweep=False)
+        return settings_from_composed(compose(ROOT_CONFIG, overrides=prepared, return_hydra_config=True))
+
+
+def settings_from_composed(config: DictConfig) -> Settings:
+    """Check a composed config that still holds Hydra's own node, which knows the strategy's name."""
+    if FILLED_BY_CHOICE in config:
+        raise SettingsError(f"{FILLED_BY_CHOICE} is filled in from the choice of strategy; remove it")
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
+    return settings_from_config({**plain, FILLED_BY_CHOICE: config.hydra.runtime.choices.strategy})

@@ -1,0 +1,207 @@
+"""The one place that measures what training costs, for every strategy alike."""
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from peftrec.data.batches import SequenceBatch
+from peftrec.hidden_states.store import HiddenStateStore
+from peftrec.results.record import Efficiency, Epoch, ExactBytes
+from peftrec.training.collectives import collected, wait_for_all
+from peftrec.training.measurement.first_step import StepCost, check_modes, probe_step
+from peftrec.training.measurement.memory import PeakMemory, read_peak, release_cached, reset_peak
+from peftrec.training.module import RecommenderModule
+from peftrec.training.parameter_groups import tensor_bytes
+
+
+class TimedLoader:
+    """A loader that adds up how long the loop waits for batches."""
+
+    def __init__(self, loader: DataLoader[SequenceBatch]) -> None:
+        self.loader = loader
+        self.waited_seconds = 0.0
+
+    @property
+    def sampler(self) -> Any:
+        """The wrapped loader's sampler; Lightning tells it the epoch."""
+        return self.loader.sampler
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[SequenceBatch]:
+        batches = iter(self.loader)
+        while True:
+            started = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.waited_seconds += time.perf_counter() - started
+            yield batch
+
+
+class EfficiencyMeter(Callback):
+    """Measures epochs without validation, and memory of training alone; its state travels in checkpoints, so that a
+    run resumed under the same conditions keeps what it measured. Costs of other conditions are left behind.
+
+    Of several processes, time is the first one's until all have come to the same place, memory the largest of any,
+    and operations those of all.
+    """
+
+    def __init__(self, loader: TimedLoader, *, conditions: dict[str, Any], resident_before_model: int | None) -> None:
+        """Measure what `loader` feeds; `conditions` is plain data that says under what the run trains now: devices,
+        and how it is executed on them."""
+        self.loader = loader
+        self.conditions = conditions
+        self.resident_before_model = resident_before_model
+        self.epochs: list[dict[str, Any]] = []
+        self.first_counted = 0
+        """The first epoch of these conditions; costs are those from here on."""
+        self.peak = PeakMemory()
+        self.step_cost: StepCost | None = None
+        self.optimizer_state_bytes: int | None = None
+        self._started = 0.0
+        self._last_batch_end = 0.0
+        self._num_steps = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, RecommenderModule)
+        if self.step_cost is None:
+            sampler = self.loader.sampler
+            sampler.set_epoch(0)
+            first = self.loader.loader.dataset[next(iter(sampler))]
+            precision = trainer.precision_plugin.forward_context()
+            cost = probe_step(pl_module, first.to(pl_module.device), precision)
+            self.step_cost = StepCost.of_all(collected(pl_module.processes, cost))
+        if self.first_counted and self.first_counted == len(self.epochs) and pl_module.processes.is_first:
+            print(f"resumed under other conditions: costs are those from epoch {len(self.epochs)} on", file=sys.stderr)
+        # Once: what building a store and observing a step left is no part of training, and epochs keep their own.
+        release_cached(pl_module.device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, RecommenderModule)
+        check_modes(pl_module)
+        self.loader.waited_seconds = 0.0
+        self._num_steps = 0
+        reset_peak(pl_module.device)
+        _synchronise(pl_module)
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, RecommenderModule)
+        self._num_steps += 1
+        if batch_idx + 1 == len(self.loader):  # validation follows inside Lightning's epoch: stop the clock here
+            _synchronise(pl_module)
+            self._last_batch_end = time.perf_counter()
+            for peak in collected(pl_module.processes, read_peak(pl_module.device)):
+                self.peak = self.peak.maximum(peak)
+            self.optimizer_state_bytes = _optimizer_bytes(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.epochs.append(
+            Epoch(
+                epoch=trainer.current_epoch,
+                training_loss=metrics["train/loss"],
+                validation={
+                    name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")
+                },
+                training_seconds=self._last_batch_end - self._started,
+                data_wait_seconds=self.loader.waited_seconds,
+                num_steps=self._num_steps,
+            ).model_dump()  # plain data, which a checkpoint may hold
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epochs": self.epochs,
+            "conditions": self.conditions,
+            "first_counted": self.first_counted,
+            "peak": asdict(self.peak),
+            "step_cost": None if self.step_cost is None else asdict(self.step_cost),
+            "optimizer_state_bytes": self.optimizer_state_bytes,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = state_dict["epochs"]
+        if state_dict["conditions"] != self.conditions:
+            self.first_counted = len(self.epochs)
+            return
+        self.first_counted = state_dict["first_counted"]
+        self.peak = PeakMemory(**state_dict["peak"])
+        self.step_cost = None if state_dict["step_cost"] is None else StepCost(**state_dict["step_cost"])
+        self.optimizer_state_bytes = state_dict["optimizer_state_bytes"]
+
+    def history(self) -> list[Epoch]:
+        """Return all epochs trained so far."""
+        return [Epoch.model_validate(epoch) for epoch in self.epochs]
+
+    def efficiency(self, *, chosen_epoch: int, store: HiddenStateStore | None, is_isolated: bool) -> Efficiency:
+        """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept, `store` what the run read."""
+        store_seconds = None if store is None else store.manifest.build_seconds
+        epochs = self.history()
+        measured = epochs[self.first_counted + 1 :]  # the first pays for caches, compilation and worker start
+        seconds = statistics.median(epoch.training_seconds for epoch in measured) if measured else None
+        exact = self._exact_bytes()
+        on_cuda = self.peak.cuda_allocated
+        resident = self.peak.resident
+        return Efficiency(
+            seconds_per_epoch=seconds,
+            steps_per_second=epochs[-1].num_steps / seconds if seconds else None,
+            data_wait_seconds_per_epoch=(
+                statistics.median(epoch.data_wait_seconds for epoch in measured) if measured else None
+            ),
+            seconds_to_best_epoch=(
+                None if self.first_counted else sum(epoch.training_seconds for epoch in epochs[: chosen_epoch + 1])
+            ),
+            peak_memory_bytes=on_cuda if on_cuda is not None else exact.total if exact else None,
+            exact_bytes=exact,
+            cuda_max_allocated_bytes=on_cuda,
+            cuda_max_reserved_bytes=self.peak.cuda_reserved,
+            resident_peak_bytes=(
+                None
+                if resident is None or self.resident_before_model is None
+                else resident - self.resident_before_model
+            ),
+            step_operations=None if self.step_cost is None else self.step_cost.operations,
+            store_build_seconds=store_seconds,
+            store_bytes=None if store is None else store.num_bytes,
+            store_placement=None if store is None else store.placement,
+            amortised_seconds_per_epoch=(
+                None if seconds is None or store_seconds is None else seconds + store_seconds / len(epochs)
+            ),
+            is_isolated=is_isolated,
+        )
+
+    def _exact_bytes(self) -> ExactBytes | None:
+        if self.step_cost is None or self.optimizer_state_bytes is None:
+            return None
+        return ExactBytes(
+            parameters=self.step_cost.parameter_bytes,
+            gradients=self.step_cost.gradient_bytes,
+            optimizer_state=self.optimizer_state_bytes,
+            saved_for_backward=self.step_cost.saved_bytes,
+        )
+
+
+def _optimizer_bytes(trainer: Trainer) -> int:
+    states = (value for state in trainer.optimizers[0].state.values() for value in state.values())
+    return tensor_bytes(value for value in states if isinstance(value, torch.Tensor))
+
+
+def _synchronise(module: RecommenderModule) -> None:
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    elif module.device.type == "mps":
+        torch.mps.synchronize()
+    wait_for_all(module.processes)

@@ -1,0 +1,96 @@
+"""A finished run as it was: its settings, its data and its trained module, from its own record and checkpoint."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from peftrec.data.readers.base import FileSource
+from peftrec.data.source import Catalogue
+from peftrec.data.split import Split, split_catalogue
+from peftrec.devices import resolve_device
+from peftrec.errors import CheckpointError, RecordError
+from peftrec.models.towers.ready_features import ReadyFeatures
+from peftrec.results.record import Provenance, Record, read_finished
+from peftrec.settings.run import Settings, settings_from_config
+from peftrec.training.building.assembly import assemble, read_catalogue
+from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_path
+from peftrec.training.determinism import fix_kernels
+from peftrec.training.module import RecommenderModule
+from peftrec.training.run.provenance import identify
+from peftrec.training.trainer import parameter_dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoredRun:
+    """What a run ended with."""
+
+    directory: Path
+    record: Record
+    settings: Settings
+    catalogue: Catalogue
+    """What its data holds, before the split."""
+    split: Split
+    module: RecommenderModule
+    """With the parameters of the chosen epoch, on `device`, in evaluation mode."""
+    device: torch.device
+
+
+def restore_run(run_directory: Path) -> RestoredRun:
+    """Build a run's model again and load its chosen checkpoint.
+
+    Raises RecordError where the record is missing, the run is not finished, or the data is no longer what the run saw,
+    CheckpointError where the checkpoint is missing or another configuration's.
+    """
+    record = read_finished(run_directory)
+    settings = settings_from_config(record.config)
+    fix_kernels(is_deterministic=settings.trainer.is_deterministic)
+    catalogue = read_catalogue(settings)
+    split = split_catalogue(catalogue, settings.data)
+    device = resolve_device(settings.trainer.accelerator)
+    identity = identify(settings, split, device)
+    if changes := list(_changes(settings, record.provenance, identity.provenance)):
+        raise RecordError(
+            f"{run_directory}: not what this run was trained on any more: {'; '.join(changes)}. Put back what it was "
+            "trained on, or train again: the same command then starts a new run"
+        )
+    module = assemble(settings, split, device).module.to(device, parameter_dtype(settings.trainer.precision))
+    load_best(module, run_directory)
+    return RestoredRun(
+        directory=run_directory,
+        record=record,
+        settings=settings,
+        catalogue=catalogue,
+        split=split,
+        module=module.eval(),
+        device=device,
+    )
+
+
+def _changes(settings: Settings, recorded: Provenance, found: Provenance) -> Iterator[str]:
+    """Yield what is no longer what the run saw, in words, with the field of the record that tells."""
+    place = f" in {settings.data.root}" if isinstance(settings.data, FileSource) else ""
+    if found.data_hash != recorded.data_hash:
+        yield f"the users' histories or the list of items{place} (data_hash differs)"
+    for name, part in settings.towers.parts.items():
+        if found.content_hashes.get(name) != recorded.content_hashes.get(name):
+            content = f"the {'titles' if name == 'text' else 'images'}{place}"
+            if isinstance(part, ReadyFeatures):
+                content = f"the {name} features in {part.file}"
+            yield f"{content} (content_hashes.{name} differs)"
+        if found.tower_revisions.get(name) != recorded.tower_revisions.get(name):
+            yield f"the weights of the {name} tower, {part.origin()} (tower_revisions.{name} differs)"
+
+
+def load_best(module: RecommenderModule, run_directory: Path) -> int:
+    """Load the chosen checkpoint and return its epoch. Raises CheckpointError."""
+    path = checkpoint_path(run_directory, BEST)
+    if not path.exists():
+        raise CheckpointError(f"{path}: missing; finish the run with the command that started it")
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return int(checkpoint["epoch"])

@@ -1,0 +1,119 @@
+"""Every mistake on the command line or in yaml is one SettingsError that says what to write instead."""
+
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from peftrec.config.folder import config_directory
+from peftrec.errors import SettingsError
+from peftrec.settings.composition import compose_settings
+from peftrec.settings.run import settings_from_config, settings_to_config
+
+DATA = ["data=iisan", "data.root=somewhere"]
+
+
+def refusal(*overrides: str, config_dir: Path | None = None) -> str:
+    with pytest.raises(SettingsError) as caught:
+        compose_settings([*DATA, *overrides], config_dir=config_dir)
+    return str(caught.value)
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A copy of the configuration folder that a test may spoil."""
+    return copytree(config_directory(), tmp_path / "conf")
+
+
+def test_values_from_command_line_yaml_and_class() -> None:
+    settings = compose_settings([*DATA, "strategy=lora", "strategy.rank=4", "strategy.sites=[query,key]", "seed=7"])
+    assert settings.strategy_name == "lora"
+    assert settings.seed == 7
+    assert settings.hidden_states.directory == "runs/hidden_states"
+    strategy = settings_to_config(settings)["strategy"]
+    assert isinstance(strategy, dict)
+    assert (strategy["rank"], strategy["sites"], strategy["dropout"]) == (4, ["query", "key"], 0.0)
+
+
+def test_recorded_config_rebuilds_the_settings() -> None:
+    settings = compose_settings([*DATA, "strategy=iisan_cached", "towers.image=null"])
+    config = settings_to_config(settings)
+    assert settings_from_config(config) == settings
+    assert settings_to_config(settings_from_config(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["strategy=lora", "stratgy.rank=3"], "unknown key stratgy.rank; did you mean strategy.rank?"),
+        (["strategy=lora", "+strategy.rnk=3"], "unknown key strategy.rnk; did you mean strategy.rank?"),
+        (["strategy=lora", "rank=3"], "unknown key rank; did you mean strategy.rank?"),
+        (["+strategy.foo=1", "strategy=id"], "unknown key strategy.foo; the keys of strategy are states"),
+        (["stratgy=lora"], "unknown key stratgy; did you mean strategy?"),
+        (["strategy=lroa"], "strategy=lroa: no such option; did you mean lora? available: adalora, adapter,"),
+        (["experiment=quikstart"], "experiment=quikstart: no such option; did you mean quickstart? available:"),
+        (["learning_rates=paper/lroa"], "learning_rates=paper/lroa: no such option; did you mean paper/lora?"),
+        (["hydra/launcher=isolatd"], "hydra/launcher=isolatd: no such option; did you mean isolated?"),
+        (["strategy=lora", "strategy.rank=abc"], 'strategy.rank: expected an integer, got "abc"'),
+        (["seed=x"], 'seed: expected an integer, got "x"'),
+        (["name=a/b"], "name: expected a name for a folder, of letters, digits, dots, dashes and underscores"),
+        (["data.root=???"], "data.root is required: set data.root=DIR"),
+        (["name=${nowhere}"], "name: Interpolation key 'nowhere' not found"),
+        (["strategy"], "cannot read 'strategy'"),
+        (["strategy.layers=[1,2"], "write KEY=VALUE"),
+        (["strategy=full,lora"], "several values make a sweep: add -m"),
+        (["seed=range(3)"], "several values make a sweep: add -m"),
+        (["trainer=5"], "trainer=5: trainer is a choice among yaml files"),
+        (["strategy=null"], "strategy=null: strategy is a choice among yaml files"),
+        (["strategy=[lora,full]"], "strategy is a choice among yaml files"),
+        (["strategy_name=x"], "strategy_name is filled in"),
+        (["hydra.launcher.slots=abc"], "hydra.launcher.slots=abc: Value 'abc' of type 'str' could not be converted"),
+        (["~nowhere"], "'nowhere' does not exist"),
+        (["strategy._target_=peftrec.nowhere.X"], "strategy._target_: cannot import"),
+        (
+            ["strategy._target_=peftrec.settings.run.Settings"],
+            "expected a class derived from peftrec.strategies.base.S",
+        ),
+        (["towers.text=null", "towers.image=null"], "towers.text and towers.image are both null"),
+        (["strategy=lora", "strategy.states=store"], "strategy: states=store needs a strategy"),
+    ],
+)
+def test_mistakes_on_the_command_line(overrides: list[str], message: str) -> None:
+    assert message in refusal(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sed: 3", "unknown key sed; did you mean seed?"),
+        ("trainer: {max_epoch: 3}", "unknown key trainer.max_epoch; did you mean trainer.max_epochs?"),
+        ("trainer: {max_epochs: many}", 'trainer.max_epochs: expected an integer, got "many"'),
+        ("batch_size: ${nowhere}", "batch_size: Interpolation key 'nowhere' not found"),
+        ("defaults: [{override /strategy: lroa}]", "strategy=lroa: no such option; did you mean lora?"),
+    ],
+)
+def test_mistakes_in_an_experiment(line: str, message: str, conf: Path) -> None:
+    (conf / "experiment" / "spoiled.yaml").write_text(f"# @package _global_\n{line}\n")
+    assert message in refusal("experiment=spoiled", config_dir=conf)
+
+
+def test_an_experiment_overrules_the_groups_and_the_command_line_overrules_it(conf: Path) -> None:
+    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 9\ntrainer: {accelerator: mps}\n")
+    chosen = [*DATA, "experiment=mine", "trainer=cpu"]
+    settings = compose_settings(chosen, config_dir=conf)
+    assert (settings.seed, settings.trainer.accelerator) == (9, "mps")
+    settings = compose_settings([*chosen, "seed=10", "trainer.accelerator=gpu"], config_dir=conf)
+    assert (settings.seed, settings.trainer.accelerator) == (10, "gpu")
+
+
+def test_paper_learning_rates_follow_the_strategy_and_never_fall_back() -> None:
+    rates = compose_settings([*DATA, "experiment=paper", "strategy=adapter"]).learning_rates
+    assert (rates.introduced, rates.recommender) == (4e-4, 2e-4)
+    assert "learning_rates=paper/id: no such option" in refusal("experiment=paper", "strategy=id")
+
+
+def test_nothing_global_is_left_behind() -> None:
+    compose_settings(DATA)
+    refusal("strategy=lroa")
+    assert not GlobalHydra.instance().is_initialized()

@@ -1,0 +1,147 @@
+"""Strict parts from plain nodes: what is refused, in which words, and the way back."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.config.instantiate import build_part, describe_part
+from peftrec.config.strict import STRICT
+from peftrec.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Shape(ABC):
+    @abstractmethod
+    def area(self) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Rectangle(Shape):
+    sides: tuple[int, ...] = Field(default=(1, 2), min_length=2)
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.sides)) == 1:
+            raise ValueError("sides are equal; name it a square")
+
+    def area(self) -> float:
+        return float(self.sides[0] * self.sides[1])
+
+
+class Undecorated(Rectangle):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Frame:
+    width: float = Field(gt=0)
+    style: Literal["plain", "carved"] = "plain"
+    inner: Shape | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Picture:
+    shape: Shape
+    frame: Frame
+    path: str
+    count: int = 3
+    has_glass: bool = False
+    tags: dict[str, int] = Field(default_factory=dict)
+
+
+RECTANGLE = {"_target_": f"{__name__}.Rectangle"}
+
+
+def picture(**changes: Any) -> dict[str, Any]:
+    return {"shape": RECTANGLE, "frame": {"width": 2}, "path": "here", **changes}
+
+
+def test_defaults_and_nested_parts() -> None:
+    node = picture(shape={**RECTANGLE, "sides": [3, 4]}, frame={"width": 1.5, "inner": RECTANGLE}, tags={"a": 1})
+    built = build_part(Picture, node)
+    assert built == Picture(
+        shape=Rectangle(sides=(3, 4)), frame=Frame(width=1.5, inner=Rectangle()), path="here", tags={"a": 1}
+    )
+
+
+def test_round_trip_holds_defaults() -> None:
+    built = build_part(Picture, picture(frame={"width": 1, "inner": RECTANGLE}))
+    node = describe_part(built, Picture)
+    assert node["shape"] == {**RECTANGLE, "sides": [1, 2], "name": None}
+    assert node["count"] == 3
+    assert build_part(Picture, node) == built
+    assert describe_part(build_part(Picture, node), Picture) == node
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        build_part(Picture, picture(**changes))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": "abc"}, 'count: expected an integer, got "abc"'),
+        ({"count": "8"}, 'count: expected an integer, got "8"'),
+        ({"count": 8.0}, "count: expected an integer, got 8.0"),
+        ({"count": True}, "count: expected an integer, got true"),
+        ({"count": None}, "count: expected an integer, got null"),
+        ({"has_glass": 1}, "has_glass: expected true or false, got 1"),
+        ({"path": 5}, "path: expected text, got 5"),
+        ({"frame": {"width": "wide"}}, 'frame.width: expected a number, got "wide"'),
+        ({"frame": {"width": 0}}, "frame.width: expected a value greater than 0, got 0"),
+        ({"frame": {"width": 1, "style": "cared"}}, 'frame.style: expected one of plain, carved, got "cared"'),
+        ({"shape": {**RECTANGLE, "sides": 3}}, "shape.sides: expected a list, got 3"),
+        ({"shape": {**RECTANGLE, "sides": [1, 2, "b"]}}, 'shape.sides.2: expected an integer, got "b"'),
+        ({"shape": {**RECTANGLE, "sides": [2, 2]}}, "shape: sides are equal; name it a square"),
+        ({"frame": 5}, "frame: expected a group of keys (frame.width, frame.style, frame.inner), got 5"),
+        ({"path": "???"}, "path is required: set path=PATH"),
+        ({"frame": {}}, "frame.width is required: set frame.width=VALUE"),
+        ({"shape": {}}, f"shape._target_ is required: name a class derived from {__name__}.Shape"),
+    ],
+)
+def test_wrong_values(changes: dict[str, Any], message: str) -> None:
+    assert refusal(**changes) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cout": 3}, "unknown key cout; did you mean count?"),
+        ({"fram": {"width": 3}}, "unknown key fram.width; did you mean frame.width?"),
+        ({"frame": {"width": 3, "stile": "plain"}}, "unknown key frame.stile; did you mean frame.style?"),
+        ({"frame": {"width": 3, "zzz": 1}}, "unknown key frame.zzz; the keys of frame are width, style, inner"),
+        ({"sides": [1]}, "unknown key sides; did you mean shape.sides?"),
+        (
+            {"shape": {**RECTANGLE, "corners": {"left": 1}}},
+            "unknown key shape.corners.left; the keys of shape are sides, name",
+        ),
+    ],
+)
+def test_unknown_keys_name_the_nearest(changes: dict[str, Any], message: str) -> None:
+    assert refusal(**changes) == message
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("peftrec.nowhere.Thing", "shape._target_: cannot import"),
+        (5, "shape._target_: cannot import 5"),
+        ("collections.OrderedDict", f"shape._target_: expected a class derived from {__name__}.Shape, got"),
+        (f"{__name__}.Shape", "is abstract"),
+        (f"{__name__}.Undecorated", "lacks the decorator"),
+    ],
+)
+def test_targets_must_fit_the_field(target: object, message: str) -> None:
+    assert message in refusal(shape={"_target_": target})
+
+
+def test_all_missing_values_at_once() -> None:
+    assert refusal(path="???", frame={"width": "???"}).splitlines() == [
+        "frame.width is required: set frame.width=VALUE",
+        "path is required: set path=PATH",
+    ]

@@ -1,0 +1,128 @@
+"""How many processes a run needs, and that they end together, with the cause of the first that failed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftrec.errors import SettingsError
+from peftrec.jobs import launching
+from peftrec.jobs.isolation import Job
+from peftrec.jobs.launching import num_devices, processes_to_start, run_processes
+from peftrec.jobs.sweep import device_groups
+from peftrec.settings.run import TrainerSettings
+from small_runs import small_config, small_settings
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "JOB_MODULE", "stub_rank_job")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(launching, "usable_processors", lambda: 8)
+
+
+@pytest.mark.parametrize(
+    ("devices", "visible", "expected"),
+    [(1, [], 1), (2, [], 2), ("auto", [], 1), ("auto", ["0", "1", "5"], 3), (2, ["0", "1", "5"], 2)],
+)
+def test_devices_are_counted(devices: Any, visible: list[str], expected: int) -> None:
+    assert num_devices(TrainerSettings(devices=devices), visible) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "visible", "message"),
+    [
+        ({"devices": 4}, ["0", "1"], "2 CUDA devices are visible; set trainer.devices=auto"),
+        ({"devices": 2, "accelerator": "gpu"}, [], "0 CUDA devices"),
+        ({"devices": 2, "accelerator": "mps"}, [], "one MPS device"),
+        ({"devices": 9}, [], "8 processors here run at most 8 .* set trainer.devices=8"),
+        ({"devices": 100, "accelerator": "cpu"}, [], "trainer.devices=100: on a CPU these are processes"),
+    ],
+)
+def test_devices_that_are_not_there(settings: dict[str, Any], visible: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        num_devices(TrainerSettings(**settings), visible)
+
+
+def test_a_few_processes_may_share_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "usable_processors", lambda: 1)
+    assert num_devices(TrainerSettings(devices=4, accelerator="cpu"), []) == 4
+    with pytest.raises(SettingsError, match=r"set trainer\.devices=4"):
+        num_devices(TrainerSettings(devices=5, accelerator="cpu"), [])
+
+
+def test_who_was_started_with_others_starts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes_to_start(TrainerSettings(devices=2)) == 2
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert processes_to_start(TrainerSettings(devices=2)) == 1
+
+
+def test_several_nodes_need_a_launcher() -> None:
+    with pytest.raises(SettingsError, match=r"trainer\.num_nodes=2: start the command on every node, by srun"):
+        processes_to_start(TrainerSettings(num_nodes=2))
+
+
+def job(tmp_path: Path, **trainer: Any) -> Job:
+    return Job(label="job", overrides=[], config=small_config(tmp_path, trainer=trainer))
+
+
+@pytest.mark.parametrize(
+    ("devices", "groups"),
+    [((1, 1), ["0", "1", "2", "3", "4"]), ((2, 1), ["0,1", "2,3"]), ((5,), ["0,1,2,3,4"]), (("auto",), ["0,1,2,3,4"])],
+)
+def test_each_job_of_a_sweep_gets_its_devices(
+    devices: tuple[Any, ...], groups: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    jobs = [job(tmp_path, accelerator="auto", devices=number) for number in devices]
+    assert device_groups(jobs) == groups
+    assert device_groups([job(tmp_path, accelerator="cpu", devices=8)]) == []
+    with pytest.raises(SettingsError, match="5 CUDA devices are visible"):
+        device_groups([*jobs, job(tmp_path, accelerator="auto", devices=6)])
+    with pytest.raises(SettingsError, match="hydra/launcher=slurm"):
+        device_groups([job(tmp_path, accelerator="auto", num_nodes=2)])
+
+
+def test_processes_know_their_places(tmp_path: Path) -> None:
+    report = run_processes(small_settings(tmp_path, name="well"), 2)
+    assert (report.status, report.run_directory) in (("success", "of 0"), ("success", "of 1"))
+    places = [json.loads((tmp_path / f"rank-{rank}").read_text()) for rank in range(2)]
+    assert [(each["RANK"], each["LOCAL_RANK"], each["WORLD_SIZE"]) for each in places] == [
+        ("0", "0", "2"),
+        ("1", "1", "2"),
+    ]
+    assert places[0]["MASTER_PORT"] == places[1]["MASTER_PORT"]
+    assert int(places[0]["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 2)
+
+
+def test_the_first_to_fail_knows_why(tmp_path: Path) -> None:
+    report = run_processes(small_settings(tmp_path, name="fails"), 2)
+    assert (report.status, report.error) == ("failed", "the cause")
+
+
+def test_who_waits_for_a_dead_process_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "SECONDS_TO_FOLLOW", 0.2)
+    report = run_processes(small_settings(tmp_path, name="killed"), 2)
+    assert report.status == "failed"
+    assert "SIGKILL" in str(report.error)
+
+
+def test_an_interruption_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(running: Any) -> None:
+        while not all((tmp_path / f"rank-{rank}").exists() for rank in range(2)):
+            assert all(process.poll() is None for process in running)
+        started.extend(running)
+        raise KeyboardInterrupt
+
+    started: list[Any] = []
+    monkeypatch.setattr(launching, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_processes(small_settings(tmp_path, name="waits"), 2)
+    assert [process.returncode for process in started] == [-2, -2]

@@ -1,0 +1,122 @@
+"""The ladder against a literal one from the equations: values, and gradients of every parameter."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from low_precision import autocast_error
+from peftrec.errors import SettingsError
+from peftrec.models.side_networks.ladder_network import Ladder, LadderNetwork
+from peftrec.models.towers.towers import Modality
+
+SHAPES: dict[Modality, tuple[int, int]] = {"image": (3, 8), "text": (5, 12)}
+"""States and width of each tower; text is deeper and wider."""
+REDUCTION, DIM, NUM_ITEMS = 4, 3, 6
+
+
+def randomised(network: torch.nn.Module) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            scale = 0.1 if name.endswith("gates") else 0.5  # a gate of 0.1 opens to 0.73
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+    return network.double()
+
+
+def network_of(*modalities: Modality) -> LadderNetwork:
+    widths = {name: SHAPES[name][1] for name in modalities}
+    num_layers = {name: SHAPES[name][0] - 1 for name in modalities}
+    network = LadderNetwork(widths, num_layers, reduction=REDUCTION, embedding_dim=DIM)
+    assert isinstance(randomised(network), LadderNetwork)
+    return network
+
+
+def states_of(*modalities: Modality, dtype: torch.dtype = torch.float64) -> dict[Modality, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(NUM_ITEMS, *SHAPES[name], generator=generator, dtype=dtype) for name in modalities}
+
+
+def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    centred = x - x.mean()
+    return centred / (centred.square().mean() + 1e-5).sqrt() * weight + bias
+
+
+def gelu(x: Tensor) -> Tensor:
+    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
+
+
+def below(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
+def literal_ladder(of: dict[str, Tensor], states: Tensor) -> Tensor:
+    """Climb for one item, one state after the other."""
+    s = of["first.weight"] @ states[0] + of["first.bias"]
+    for k, h in enumerate(states[1:]):
+        layer = below(f"layers.{k}.", of)
+        mu = 1 / (1 + torch.exp(-of["gates"][k] / 0.1))
+        s = mu * s + (1 - mu) * (of[f"rungs.{k}.weight"] @ h + of[f"rungs.{k}.bias"])
+        inner = layer["inner.weight"] @ norm(s, layer["norm.weight"], layer["norm.bias"]) + layer["inner.bias"]
+        s = s + layer["outer.weight"] @ gelu(inner) + layer["outer.bias"]
+    return of["up.weight"] @ norm(s, of["norm.weight"], of["norm.bias"]) + of["up.bias"]
+
+
+def literal(weights: dict[str, Tensor], states: dict[Modality, Tensor]) -> Tensor:
+    items = []
+    for item in range(NUM_ITEMS):
+        parts = []
+        for name, tensor in states.items():
+            vector = literal_ladder(below(f"ladders.{name}.", weights), tensor[item])
+            parts.append(gelu(weights[f"head.project.{name}.weight"] @ vector + weights[f"head.project.{name}.bias"]))
+        items.append(weights["head.fusion.weight"] @ torch.cat(parts) + weights["head.fusion.bias"])
+    return torch.stack(items)
+
+
+@pytest.mark.parametrize("modalities", [("image", "text"), ("text",), ("image",)], ids="+".join)
+def test_agrees_with_a_literal_ladder(modalities: tuple[Modality, ...]) -> None:
+    network, states = network_of(*modalities), states_of(*modalities)
+    parameters = dict(network.named_parameters())
+    found, expected = network(states), literal(parameters, states)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    gradients = [torch.autograd.grad(out.pow(3).sum(), list(parameters.values())) for out in (found, expected)]
+    for name, one, other in zip(parameters, *gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8, msg=name)
+
+
+def test_gates_start_half_open() -> None:
+    """alpha = 0, as published: the lowest state and the first rung's count alike."""
+    ladder = Ladder(8, num_layers=1, reduction=2)
+    assert ladder.gates.tolist() == [0.0]
+    states = torch.randn(5, 2, 8)
+    with torch.no_grad():
+        for parameter in ladder.layers.parameters():
+            parameter.zero_()
+        mixed = (ladder.first(states[:, 0]) + ladder.rungs[0](states[:, 1])) / 2
+        torch.testing.assert_close(ladder(states), ladder.up(ladder.norm(mixed)))
+
+
+@pytest.mark.parametrize(("hidden", "reduction", "num_layers"), [(768, 8, 6), (768, 8, 12), (384, 4, 3), (16, 16, 1)])
+def test_counts(hidden: int, reduction: int, num_layers: int) -> None:
+    width = hidden // reduction
+    side_layer = 2 * width + (width * 4 * width + 4 * width) + (4 * width * width + width)
+    rungs = (num_layers + 1) * (hidden * width + width)
+    expected = rungs + num_layers * (side_layer + 1) + 2 * width + width * hidden + hidden
+    ladder = Ladder(hidden, num_layers=num_layers, reduction=reduction)
+    assert sum(parameter.numel() for parameter in ladder.parameters()) == expected
+
+
+def test_ladders_are_introduced_and_the_head_recommends() -> None:
+    network = network_of("image", "text")
+    introduced = {id(parameter) for parameter in network.introduced()}
+    names = {name for name, parameter in network.named_parameters() if id(parameter) in introduced}
+    assert names == {name for name, _ in network.named_parameters() if name.startswith("ladders.")}
+
+
+def test_under_autocast_gradients_come_near() -> None:
+    network, states = network_of("image", "text").float(), states_of("image", "text", dtype=torch.float32)
+    assert 0 < autocast_error(network, states) < 0.05
+
+
+def test_a_reduction_that_does_not_fit_is_one_error() -> None:
+    with pytest.raises(SettingsError, match=r"strategy\.reduction: 5 does not divide 12, the width of the text tower"):
+        LadderNetwork({"image": 10, "text": 12}, {"image": 1, "text": 1}, reduction=5, embedding_dim=4)

