@@ -16,23 +16,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.content import ItemContent
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.loading import EpochOrder, TrainingBatches
 from peftrec.data.readers.iisan import IisanFiles
-from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.hidden_states.rows import RowsInMemory
 from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers.towers import Modality
-from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.models.towers.names import Modality
 from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.strategies.iisan import IISAN
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.user_encoders.sasrec import SASRec
 
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"
 NUM_USERS, NUM_ITEMS, MEAN_LENGTH = 12_076, 20_314, 6.77  # Amazon Scientific after the paper's preprocessing
@@ -88,7 +89,7 @@ def build_recommender(reader: StateReader, *, num_items: int, width: int, sequen
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((num_items,), -1.0),
-        schedule=Schedule(
+        loop=LoopSettings(
             learning_rates=dict.fromkeys(("text", "image", "introduced", "recommender"), 1e-4),
             mask_history="all",
             seed=0,

@@ -24,7 +24,7 @@ from peftrec.data.content import ItemContent
 from peftrec.data.loading import TrainingBatches
 from peftrec.data.split import Split
 from peftrec.hidden_states.rows import RowsInMemory
-from peftrec.models.towers.towers import MODALITIES, Modality
+from peftrec.models.towers.names import MODALITIES, Modality
 
 _WIDTH, _NUM_USERS = 64, 4
 

@@ -18,8 +18,9 @@ import torch
 from published.alternating import seconds_of
 from torch import Tensor
 
-from peftrec.models.user_encoders.norms import NormKind, build_norm
-from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.models.user_encoders.choices import NormKind
+from peftrec.models.user_encoders.norms import build_norm
+from peftrec.user_encoders.sasrec import SASRec
 
 KINDS: tuple[NormKind, ...] = get_args(NormKind)
 NUM_WARM = 5

@@ -36,8 +36,9 @@ from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings
-from peftrec.training.building.assembly import assemble, prepare_data
-from peftrec.training.run.session import train_run
+from peftrec.training.building.assembly import assemble
+from peftrec.training.building.reading import prepare_data
+from peftrec.training.run.pipeline import train_run
 
 DEFAULTS = ["trainer.has_progress_bar=false", "trainer.max_epochs=1", "logger=none", "batch_size=256"]
 MEBIBYTE = 2**20

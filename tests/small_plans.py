@@ -12,7 +12,8 @@ from peftrec.data.split import Split
 from peftrec.planning.step import StepPlanner
 from peftrec.planning.workloads import read_workload
 from peftrec.settings.run import Settings, settings_from_config
-from peftrec.training.building.assembly import assemble, prepare_data
+from peftrec.training.building.assembly import assemble
+from peftrec.training.building.reading import prepare_data
 from peftrec.training.module import RecommenderModule
 from small_models import strategy_files
 from small_runs import small_config

@@ -47,7 +47,7 @@ def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict
             },
         },
         "strategy": TARGETS[strategy],
-        "user_encoder": {"_target_": "peftrec.models.user_encoders.sasrec.SASRec"},
+        "user_encoder": {"_target_": "peftrec.user_encoders.sasrec.SASRec"},
         "objective": {
             "_target_": "peftrec.objectives.debiased_cross_entropy.DebiasedCrossEntropy",
         },

@@ -13,7 +13,7 @@ from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.manifest import TowerOrigin
 from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.models.towers.towers import OUTPUT, Modality
+from peftrec.models.towers.names import OUTPUT, Modality
 from small_models import SIDE, SMALL_PAIRS, VOCABULARY
 
 NUM_ITEMS = 23

@@ -2,36 +2,36 @@
 
 import pytest
 
-from peftrec.processes import Processes, processes_of_environment, torchrun_environment
+from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 12])
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_shares_are_neighbours_that_cover_everything_evenly(number: int, count: int) -> None:
-    shares = [Processes(rank=rank, count=count).share(number) for rank in range(count)]
+    shares = [ProcessRank(rank=rank, count=count).share(number) for rank in range(count)]
     assert [each for share in shares for each in range(number)[share]] == list(range(number))
     sizes = [share.stop - share.start for share in shares]
     assert max(sizes) - min(sizes) <= 1
-    assert tuple(shares) == Processes(count=count).shares(number)
+    assert tuple(shares) == ProcessRank(count=count).shares(number)
 
 
 def test_a_process_of_its_own_is_no_part() -> None:
-    assert processes_of_environment({"PATH": "somewhere", "LOCAL_RANK": "0"}) is None
-    assert Processes().is_first
-    assert not Processes().are_several
+    assert rank_of_environment({"PATH": "somewhere", "LOCAL_RANK": "0"}) is None
+    assert ProcessRank().is_first
+    assert not ProcessRank().are_several
 
 
 @pytest.mark.parametrize("rank", range(4))
 def test_torchruns_variables_come_back(rank: int) -> None:
-    place = Processes(rank=rank, count=4, local_rank=rank % 2, num_nodes=2)
+    place = ProcessRank(rank=rank, count=4, local_rank=rank % 2, num_nodes=2)
     environment = torchrun_environment(place, address="here", port=1)
-    assert processes_of_environment(environment) == place
+    assert rank_of_environment(environment) == place
     assert environment["GROUP_RANK"] == str(rank // 2)
 
 
 def test_a_step_of_slurm_is_read_and_a_batch_script_is_not() -> None:
     script = {"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NNODES": "2"}
-    assert processes_of_environment(script) is None
+    assert rank_of_environment(script) is None
     step = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"}
-    assert processes_of_environment(script | step) == Processes(rank=5, count=8, local_rank=1, num_nodes=2)
-    assert processes_of_environment(script | {"SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert rank_of_environment(script | step) == ProcessRank(rank=5, count=8, local_rank=1, num_nodes=2)
+    assert rank_of_environment(script | {"SLURM_STEP_NUM_TASKS": "1"}) is None

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from peftrec.data.batches import SequenceBatch
-from peftrec.objectives.base import ObjectiveInputs
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
+from peftrec.models.objectives.inputs import ObjectiveInputs
 from published import their_models
 from published.alternating import Comparison, Prepared
 from published.bench import Bench, agree
@@ -40,7 +40,7 @@ def loss_alone(bench: Bench) -> Comparison:
         def ours() -> float:
             inputs = _inputs(batch, _leaf(distinct, device), _leaf(states, device), log_popularity, device)
             with bench.autocast(torch.bfloat16):
-                loss = DebiasedCrossEntropy()(inputs)
+                loss = DebiasedCrossEntropyLoss()(inputs)
             loss.backward()
             return loss.item()
 

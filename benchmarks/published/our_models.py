@@ -7,15 +7,17 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.hidden_states.rows import RowsInMemory, StateRows
 from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers.towers import Modality, Towers
-from peftrec.models.user_encoders.sasrec import SASRec
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
 from peftrec.strategies.base import Strategy
 from peftrec.strategies.id import IdEmbedding
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.user_encoders.sasrec import SASRec
 from published.workload import Shape, Workload
 
 DIM = 64
@@ -51,16 +53,16 @@ def assemble(strategy: Strategy, pair: TowerPair, work: Workload) -> Recommender
     recommender = Recommender(encoder, user_encoder)
     return RecommenderModule(
         recommender,
-        DebiasedCrossEntropy(),
+        DebiasedCrossEntropyLoss(),
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.from_numpy(work.split.log_popularity()),
-        schedule=Schedule(
+        loop=LoopSettings(
             learning_rates=dict.fromkeys(("text", "image", "introduced", "recommender"), 1e-4),
             mask_history="all",
             seed=0,
         ),
-        towers_stay_frozen=strategy.reads_frozen_towers,
+        towers_stay_frozen=strategy.keeps_towers_frozen,
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from peftrec.hidden_states.arrays import ArrayRows, create_array
 from peftrec.hidden_states.placement import PlacementChoice, choose_placement, place
 from peftrec.hidden_states.rows import RowsOnDisk
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 from peftrec.strategies.iisan import IISAN
 from published import our_models, their_models
 from published.alternating import Comparison, Prepared

@@ -13,10 +13,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from peftrec.data.batches import ImageBatch, ItemBatch, SequenceBatch
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.content import ItemContent, TokenisedTitles
 from peftrec.data.loading import EpochOrder, TrainingBatches, pad_left
 from peftrec.data.readers.iisan import IisanFiles
-from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 
 NUM_WORDS = 30  # published; titles are padded to it on their side, to the batch's longest on ours

@@ -2,13 +2,20 @@
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Processes:
-    """One of `count` processes that train one model together; alone by default."""
+class ProcessRank:
+    """This process among the `count` that train one model together; alone by default.
+
+    What the methods below say to the others goes through torch's process group (see peftrec.training.joining); alone,
+    each of them does nothing but its own part.
+    """
 
     rank: int = 0
     count: int = 1
@@ -36,8 +43,52 @@ class Processes:
         """Return which of `number` things fall to this process."""
         return self.shares(number)[self.rank]
 
+    def wait_for_all(self) -> None:
+        """Return when every process has come here."""
+        if self.are_several:
+            from torch import distributed
 
-def processes_of_environment(environment: Mapping[str, str] = os.environ) -> Processes | None:
+            distributed.barrier()
+
+    def from_first(self, function: Callable[[], Value]) -> Value:
+        """Run `function` in the first process and return its value in all; what it raises, all raise."""
+        if not self.are_several:
+            return function()
+        from torch import distributed
+
+        outcome: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                outcome[0] = function()
+            except Exception as error:  # raised again below, here and in every other process
+                outcome[1] = error
+        distributed.broadcast_object_list(outcome, src=0)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return cast("Value", outcome[0])
+
+    def first_then_others(self, function: Callable[[], Value]) -> Value:
+        """Run `function` in every process, but in the first one before the others: what it leaves on the disk, they
+        find. What it raises, all raise."""
+        made: list[Value] = []
+        self.from_first(lambda: made.append(function()))
+        return made[0] if made else function()
+
+    def collected(self, value: Value) -> list[Value]:
+        """Return every process's value, in the order of ranks."""
+        if not self.are_several:
+            return [value]
+        from torch import distributed
+
+        values: list[Any] = [None] * self.count
+        distributed.all_gather_object(values, value)
+        return values
+
+
+ALONE = ProcessRank()
+
+
+def rank_of_environment(environment: Mapping[str, str] = os.environ) -> ProcessRank | None:
     """Return this process's place where several were started together, by `peftrec train`, torchrun or srun.
 
     The first two say it in torchrun's variables. Slurm's are those of a job step: a batch script, which srun has not
@@ -45,14 +96,14 @@ def processes_of_environment(environment: Mapping[str, str] = os.environ) -> Pro
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys():
         count = int(environment["WORLD_SIZE"])
-        return Processes(
+        return ProcessRank(
             rank=int(environment["RANK"]),
             count=count,
             local_rank=int(environment["LOCAL_RANK"]),
             num_nodes=count // int(environment.get("LOCAL_WORLD_SIZE", count)),
         )
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return Processes(
+        return ProcessRank(
             rank=int(environment["SLURM_PROCID"]),
             count=int(environment["SLURM_STEP_NUM_TASKS"]),
             local_rank=int(environment["SLURM_LOCALID"]),
@@ -61,15 +112,15 @@ def processes_of_environment(environment: Mapping[str, str] = os.environ) -> Pro
     return None
 
 
-def torchrun_environment(processes: Processes, *, address: str, port: int) -> dict[str, str]:
-    """Return the variables by which `processes_of_environment`, torch and Lightning know a process's place."""
-    per_node = processes.count // processes.num_nodes
+def torchrun_environment(rank: ProcessRank, *, address: str, port: int) -> dict[str, str]:
+    """Return the variables by which `rank_of_environment`, torch and Lightning know a process's place."""
+    per_node = rank.count // rank.num_nodes
     return {
-        "RANK": str(processes.rank),
-        "WORLD_SIZE": str(processes.count),
-        "LOCAL_RANK": str(processes.local_rank),
+        "RANK": str(rank.rank),
+        "WORLD_SIZE": str(rank.count),
+        "LOCAL_RANK": str(rank.local_rank),
         "LOCAL_WORLD_SIZE": str(per_node),
-        "GROUP_RANK": str(processes.rank // per_node),
+        "GROUP_RANK": str(rank.rank // per_node),
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
     }

@@ -7,9 +7,9 @@ import pytest
 import served_latency
 import torch
 
-from peftrec.models.towers.pretrained import PretrainedText
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.strategies.lora import LoRA
+from peftrec.towers.pretrained import PretrainedText
 from small_models import SMALL
 
 SOURCE = PretrainedText(architecture={"model_type": "bert", "vocab_size": 1100, **SMALL}, random_init=True)

@@ -25,8 +25,8 @@ from peftrec.cold_start.cold_items import (
 from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError, RecordError, SettingsError
 from peftrec.progress.quiet import quieten_libraries
+from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
-from peftrec.training.run.session import train_run
 from small_runs import small_settings
 
 SETTINGS = ColdItemsSettings(run="", epochs=2)

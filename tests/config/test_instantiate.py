@@ -1,58 +1,24 @@
 """Strict parts from plain nodes: what is refused, in which words, and the way back."""
 
-from abc import ABC, abstractmethod
-from typing import Any, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from peftrec.code.user_code import open_door
 from peftrec.config.instantiate import build_part, describe_part
-from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
+from small_parts import Frame, Picture, Rectangle
+
+RECTANGLE = {"_target_": "small_parts.Rectangle"}
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Shape(ABC):
-    @abstractmethod
-    def area(self) -> float: ...
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Rectangle(Shape):
-    sides: tuple[int, ...] = Field(default=(1, 2), min_length=2)
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if len(set(self.sides)) == 1:
-            raise ValueError("sides are equal; name it a square")
-
-    def area(self) -> float:
-        return float(self.sides[0] * self.sides[1])
-
-
-class Undecorated(Rectangle):
-    pass
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Frame:
-    width: float = Field(gt=0)
-    style: Literal["plain", "carved"] = "plain"
-    inner: Shape | None = None
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Picture:
-    shape: Shape
-    frame: Frame
-    path: str
-    count: int = 3
-    has_glass: bool = False
-    tags: dict[str, int] = Field(default_factory=dict)
-
-
-RECTANGLE = {"_target_": f"{__name__}.Rectangle"}
+@pytest.fixture(autouse=True)
+def _open_door() -> Iterator[None]:
+    open_door(code=[str(Path(__file__).parents[1])])
+    yield
+    open_door()
 
 
 def picture(**changes: Any) -> dict[str, Any]:
@@ -101,7 +67,7 @@ def refusal(**changes: Any) -> str:
         ({"frame": 5}, "frame: expected a group of keys (frame.width, frame.style, frame.inner), got 5"),
         ({"path": "???"}, "path is required: set path=PATH"),
         ({"frame": {}}, "frame.width is required: set frame.width=VALUE"),
-        ({"shape": {}}, f"shape._target_ is required: name a class derived from {__name__}.Shape"),
+        ({"shape": {}}, "shape._target_ is required: name a class derived from small_parts.Shape"),
     ],
 )
 def test_wrong_values(changes: dict[str, Any], message: str) -> None:
@@ -130,10 +96,11 @@ def test_unknown_keys_name_the_nearest(changes: dict[str, Any], message: str) ->
     ("target", "message"),
     [
         ("peftrec.nowhere.Thing", "shape._target_: cannot import"),
-        (5, "shape._target_: cannot import 5"),
-        ("collections.OrderedDict", f"shape._target_: expected a class derived from {__name__}.Shape, got"),
-        (f"{__name__}.Shape", "is abstract"),
-        (f"{__name__}.Undecorated", "lacks the decorator"),
+        (5, "shape._target_: 5 is no class of peftrec"),
+        ("collections.OrderedDict", "shape._target_: collections.OrderedDict is no class of peftrec"),
+        ("small_runs.small_config", "shape._target_: expected a class derived from small_parts.Shape, got"),
+        ("small_parts.Shape", "is abstract"),
+        ("small_parts.Undecorated", "lacks the decorator"),
     ],
 )
 def test_targets_must_fit_the_field(target: object, message: str) -> None:

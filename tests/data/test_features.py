@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from peftrec.data import features
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.content import ItemContent
 from peftrec.data.feature_screening import attach_features
 from peftrec.data.features import FeatureFile, FeatureRows
@@ -17,7 +18,6 @@ from peftrec.data.fingerprint import content_hashes
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.readers.table import TableFiles
-from peftrec.data.source import Catalogue
 from peftrec.errors import DataError
 
 NUM_ITEMS = 8

@@ -91,12 +91,32 @@ def test_the_cut_of_the_windows_enters(split: Split) -> None:
     elsewhere = [whole[0][:2], whole[0][2:], *whole[1:]]
     exchanged = [whole[0][::-1], *whole[1:]]
     assert whole[0] != whole[0][::-1]
+    names = list(split.windows.users)
+
+    def names_of(windows: list[list[int]]) -> list[str]:
+        return names[:1] * (len(windows) - len(names)) + names  # a window more is the first user's
+
     hashes = [
-        data_hash(replace(split, windows=Interactions.from_lists(["user"] * len(windows), windows)))
+        data_hash(replace(split, windows=Interactions.from_lists(names_of(windows), windows)))
         for windows in (whole, elsewhere, exchanged)
     ]
-    assert hashes[0] == data_hash(split), "users' names do not enter"
+    assert hashes[0] == data_hash(split)
     assert len(set(hashes)) == 3
+
+
+def test_the_names_of_users_enter(split: Split) -> None:
+    """A finished run is asked by them: the same histories of others are another run."""
+    renamed = tuple(f"x{user}" for user in split.windows.users)
+    assert data_hash(replace(split, windows=replace(split.windows, users=renamed))) != data_hash(split)
+    histories = replace(split.test.histories, users=tuple(f"x{user}" for user in split.test.histories.users))
+    assert data_hash(replace(split, test=replace(split.test, histories=histories))) != data_hash(split)
+
+
+def test_times_enter_where_they_are_read(split: Split) -> None:
+    times = np.arange(len(split.windows.items))
+    timed = replace(split, windows=replace(split.windows, times=times))
+    assert data_hash(timed) == data_hash(split)
+    assert data_hash(timed, with_times=True) != data_hash(split, with_times=True)
 
 
 @pytest.mark.parametrize("which", ["validation", "test"])

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.fingerprint import data_hash
 from peftrec.data.global_time import starts_of_periods
 from peftrec.data.interactions import Interactions, offsets_of
 from peftrec.data.items import Items
 from peftrec.data.readers.table import TableFiles
-from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import DataError
 

@@ -12,7 +12,7 @@ from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedT
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import EpochOrder, TrainingBatches, pad_left, training_loader
 from peftrec.data.synthetic.pictures import RenderedPictures
-from peftrec.processes import Processes
+from peftrec.processes import ProcessRank
 
 LENGTH = 6
 NUM_ITEMS = 40
@@ -141,7 +141,7 @@ def test_parts_of_a_batch_make_the_whole(gathers: bool, count: int, num_users: i
     whole = TrainingBatches(windows, content, length=LENGTH)[rows]
     parts = [
         TrainingBatches(
-            windows, content, length=LENGTH, processes=Processes(rank=rank, count=count), gathers_negatives=gathers
+            windows, content, length=LENGTH, processes=ProcessRank(rank=rank, count=count), gathers_negatives=gathers
         )[rows]
         for rank in range(count)
     ]
@@ -174,7 +174,7 @@ def test_parts_of_a_batch_make_the_whole(gathers: bool, count: int, num_users: i
 
 
 def test_pinning_and_moving_reach_every_tensor() -> None:
-    batch = TrainingBatches(random_windows(9), some_content(), length=LENGTH, processes=Processes(count=2))[
+    batch = TrainingBatches(random_windows(9), some_content(), length=LENGTH, processes=ProcessRank(count=2))[
         np.arange(9)
     ]
     moved = batch.to(torch.device("meta"))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.readers.iisan import IisanFiles
-from peftrec.data.source import Catalogue
 from peftrec.data.split import RankingCases, Split, cut_windows, kept_histories, split_catalogue
 from peftrec.errors import DataError
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from peftrec.jobs import launching
-from peftrec.jobs.launching import ProcessesFailedError, launch
+from peftrec.jobs.launching import launch
 from peftrec.results.record import Record, read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.training.checkpoint import LAST, checkpoint_path
-from peftrec.training.run.session import evaluate_run
+from peftrec.training.run.pipeline import evaluate_run
 
 TESTS = Path(__file__).resolve().parents[1]
 SMALL = (

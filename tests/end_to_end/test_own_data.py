@@ -10,7 +10,7 @@ import pytest
 from peftrec.errors import DataError, RecordError, SettingsError
 from peftrec.results.record import Record, read_record
 from peftrec.settings.run import settings_from_config
-from peftrec.training.run.session import evaluate_run, train_run
+from peftrec.training.run.pipeline import evaluate_run, train_run
 from small_runs import small_config
 
 NUM_USERS, NUM_ITEMS = 40, 30
@@ -106,7 +106,7 @@ def features(root: Path, *shape: int) -> dict[str, Any]:
     for name in ("text", "image"):
         np.save(root / f"{name}.npy", random.normal(size=(NUM_ITEMS, *shape)).astype(np.float16))
         towers[name] = {
-            "_target_": "peftrec.models.towers.ready_features.ReadyFeatures",
+            "_target_": "peftrec.towers.ready_features.ReadyFeatures",
             "file": str(root / f"{name}.npy"),
         }
     return towers

@@ -28,7 +28,7 @@ from peftrec.hidden_states.progress import PLAN
 from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import open_store
 from peftrec.hidden_states.verification import find_problems
-from peftrec.processes import Processes
+from peftrec.processes import ProcessRank
 from peftrec.training.building.stored_states import ranks_of
 from small_stores import OPTIONS, build, file_bytes, key_of, small_content, small_source
 
@@ -160,7 +160,7 @@ def build_over_gloo(root: Path) -> dict[str, str]:
         if process_id == 0:
             rendezvous = f"file://{root / 'rendezvous'}"
             torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
-            count_batches_of(root / "shared", f"rank-{rank}", ranks_of(Processes(rank=rank, count=2)))
+            count_batches_of(root / "shared", f"rank-{rank}", ranks_of(ProcessRank(rank=rank, count=2)))
         builders.append(process_id)
     assert [finish(builder) for builder in builders] == [0, 0]
     return {name: str(len((root / f"{name}.count").read_text())) for name in ("rank-0", "rank-1")}

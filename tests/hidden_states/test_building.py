@@ -18,7 +18,7 @@ from peftrec.hidden_states.manifest import MANIFEST
 from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import PLAN, read_finished
 from peftrec.hidden_states.ranks import Ranks
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 from small_models import WIDTH
 from small_stores import INDICES, NUM_ITEMS, OPTIONS, build, file_bytes, key_of, small_content, small_source
 

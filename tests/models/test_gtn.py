@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from peftrec.models.gtn import Gate, Tower, TowerShape, sinusoidal_positions
+from peftrec.models.gtn import Gate, Tower, sinusoidal_positions
+from peftrec.models.gtn_shape import TowerShape
 
 SHAPE = TowerShape(dim=12, num_blocks=2, num_heads=3, head_width=4, hidden=20, dropout=0.0)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.models.item_encoder import FrozenStatesEncoder, FusionHead, TowerItemEncoder
-from peftrec.models.towers.towers import OUTPUT, Modality
+from peftrec.models.towers.names import OUTPUT, Modality
 from small_models import SMALL_PAIRS, WIDTH, item_batch
 
 INDICES: dict[Modality, tuple[int, ...]] = {"image": (0, 2, OUTPUT), "text": (1, 3, 4)}

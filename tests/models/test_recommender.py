@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from peftrec.data.batches import ItemBatch, SequenceBatch
 from peftrec.models.item_encoder import ItemEncoder
 from peftrec.models.recommender import Recommender
-from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, sequence_batch
 
 DIM, NUM_ITEMS = 8, 12
@@ -30,7 +30,7 @@ class Looked(ItemEncoder):
 class Echo(nn.Module):
     """Returns its input, and keeps the mask."""
 
-    def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, mask: Tensor, times: Tensor | None) -> Tensor:
         self.mask = mask
         return embeddings
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import Histories, rank_targets
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
+from peftrec.models.objectives.inputs import ObjectiveInputs
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_network import BlockBuilder, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers.towers import MODALITIES, Modality
-from peftrec.models.user_encoders.sasrec import SASRec
-from peftrec.objectives.base import ObjectiveInputs
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.user_encoders.sasrec import SASRec
 
 TOLERANCE = 1e-5
 
@@ -203,7 +203,7 @@ def check_loss(case: Case) -> None:
     sequences[mask] = inverse
     embeddings = torch.empty(len(distinct), case["input.item_embeddings"].shape[-1])
     embeddings[inverse] = case["input.item_embeddings"].reshape(*item_ids.shape, -1)[mask]
-    loss = DebiasedCrossEntropy()(
+    loss = DebiasedCrossEntropyLoss()(
         ObjectiveInputs(
             states=case["input.sequence_states"],
             embeddings=embeddings,

@@ -10,8 +10,8 @@ from peftrec.data.loading import EpochOrder, TrainingBatches
 from peftrec.planning.batches import BatchShape, ExpectedWorkload, MeasuredWorkload
 from peftrec.planning.request import DataSize
 from peftrec.planning.workloads import read_workload
-from peftrec.training.building.assembly import prepare_data
 from peftrec.training.building.item_side import load_content
+from peftrec.training.building.reading import prepare_data
 from small_plans import settings_of
 
 

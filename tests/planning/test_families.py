@@ -93,9 +93,7 @@ def test_a_planned_step_is_the_measured_one(text: str, image: str, strategy: str
 
 def test_ready_features_are_planned_from_their_file(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.zeros((20, 5, 16), dtype=np.float16))
-    towers = {
-        "text": {"_target_": "peftrec.models.towers.ready_features.ReadyFeatures", "file": str(tmp_path / "text.npy")}
-    }
+    towers = {"text": {"_target_": "peftrec.towers.ready_features.ReadyFeatures", "file": str(tmp_path / "text.npy")}}
     settings = settings_of(tmp_path, "iisan", towers={**towers, "image": None})
     planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
     module = real_module(settings)

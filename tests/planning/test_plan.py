@@ -10,7 +10,7 @@ from peftrec.planning.plan import Plan, plan_run, plan_set
 from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
-from peftrec.training.run.session import train_run
+from peftrec.training.run.pipeline import train_run
 from small_plans import settings_of
 
 SIZE = DataSize(users=500, items=300, interactions=4000)

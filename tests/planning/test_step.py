@@ -18,7 +18,7 @@ from peftrec.settings.run import Settings
 from peftrec.training.measurement.first_step import observe_step, probe_step
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import count_parameters, tensor_bytes
-from peftrec.training.run.session import train_run
+from peftrec.training.run.pipeline import train_run
 from small_models import WIDTH
 from small_plans import STRATEGIES, first_batch, planner_of, real_module, settings_of
 
@@ -161,7 +161,7 @@ def test_checkpointed_activations_are_planned_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize("strategy", ["full", "lora", "iisan", "iisan_cached"])
 def test_the_planned_peak_is_what_cuda_allocates(strategy: str, precision: str, tmp_path: Path) -> None:
     trainer = {"accelerator": "gpu", "precision": precision, "max_epochs": 1}
-    towers = {"_target_": "peftrec.models.towers.pretrained.TowerPair"}
+    towers = {"_target_": "peftrec.towers.pair.TowerPair"}
     for name, kind in (("text", "bert"), ("image", "vit")):
         towers[name] = {"architecture": {"model_type": kind, "num_hidden_layers": 4}, "random_init": True}  # type: ignore[assignment]
     towers["text"]["tokenizer"] = "package:tiny_towers/bert"  # type: ignore[index]

@@ -13,8 +13,8 @@ from peftrec.planning.store import PlannedStore, plan_store
 from peftrec.planning.target import find_target
 from peftrec.planning.workloads import read_workload
 from peftrec.settings.run import Settings
-from peftrec.training.building.assembly import prepare_data
 from peftrec.training.building.item_side import load_content
+from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.first_step import UNCOUNTED_BY_TORCH
 from small_models import WIDTH

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from peftrec.models.gtn import TowerShape
+from peftrec.models.gtn_shape import TowerShape
 from peftrec.series.classifier import GTNClassifier
 
 SMALL = TowerShape(dim=8, num_blocks=1, num_heads=2, head_width=3, hidden=16)

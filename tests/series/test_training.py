@@ -11,7 +11,7 @@ from peftrec.config.composition import compose_part
 from peftrec.config.folder import config_directory
 from peftrec.config.instantiate import describe_part
 from peftrec.errors import RecordError, SettingsError
-from peftrec.models.gtn import TowerShape
+from peftrec.models.gtn_shape import TowerShape
 from peftrec.series import training
 from peftrec.series.data import LabelledSeries, SeriesSplit
 from peftrec.series.results import ClassificationResults, EpochOutcome, SeedOutcome, read_results, results_path

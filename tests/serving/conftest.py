@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
-from peftrec.training.run.session import train_run
 from small_runs import small_settings
 
 NUM_USERS, NUM_ITEMS, SIDE = 24, 40, 16

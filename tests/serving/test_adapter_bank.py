@@ -11,7 +11,7 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from peftrec.errors import CheckpointError, UserError
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.training.parameter_groups import storage_key, tensor_bytes
 from small_exports import adapted, inputs_for, lora, site_paths, trained

@@ -13,15 +13,15 @@ import yaml
 from safetensors.torch import load_file
 
 from peftrec.errors import CheckpointError, RecordError, UserError
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.results.record import read_record, write_record
 from peftrec.serving.exporting import Export, export_run
 from peftrec.serving.peft_folders import read_adapter
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.training.building.assembly import assemble
 from peftrec.training.checkpoint import BEST, checkpoint_path
 from peftrec.training.module import RecommenderModule
+from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
-from peftrec.training.run.session import train_run
 from small_exports import finished_run
 from small_models import strategy_files
 from small_runs import small_settings
@@ -169,7 +169,7 @@ def test_ready_features_in_place_of_a_tower_are_named(tmp_path: Path) -> None:
     features = tmp_path / "text.npy"
     np.save(features, np.random.default_rng(0).normal(size=(100, 12)).astype(np.float32))
     towers = {
-        "text": {"_target_": "peftrec.models.towers.ready_features.ReadyFeatures", "file": str(features)},
+        "text": {"_target_": "peftrec.towers.ready_features.ReadyFeatures", "file": str(features)},
         "image": None,
     }
     export = export_run(finished_run(tmp_path, strategy_file("frozen"), towers=towers))

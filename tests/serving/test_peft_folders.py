@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from peftrec.errors import CheckpointError
-from peftrec.models.towers.pretrained import PretrainedText
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import (
     ADAPTER,
     as_peft_model,
@@ -21,6 +20,7 @@ from peftrec.serving.peft_folders import (
     sharing_tensors,
     write_adapter,
 )
+from peftrec.towers.pretrained import PretrainedText
 from small_exports import adapted, inputs_for, lora, site_paths
 from small_families import NUM_BLOCKS, WIDTH, Saved, save_checkpoint
 

@@ -22,9 +22,9 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from peftrec.errors import CheckpointError
 from peftrec.models.towers import checkpoint_files
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from peftrec.serving.tower_folders import TOLERANCE, TrainedTower
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_exports import adapted, inputs_for, lora, site_paths, trained
 from small_families import CHECKPOINTS, COMMIT, SIDE, WIDTH, WORDS, Saved, put_into, save_checkpoint
 

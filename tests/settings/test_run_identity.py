@@ -6,26 +6,58 @@ from typing import Any
 
 import pytest
 
-from peftrec.settings.run_identity import are_one_run, execution_differences
+from peftrec.config.roles import Role, roles_of
+from peftrec.settings.run import settings_from_config
+from peftrec.settings.run_identity import are_one_run, cost_conditions, cost_differences, deciding_config
 from small_runs import small_config
+
+
+def roles_in(config: dict[str, Any]) -> dict[str, Role]:
+    return roles_of(settings_from_config(config))
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, True),
-        ({"compile": True, "num_workers": 3, "devices": 4, "strategy": "ddp"}, True),
-        ({"compile": True, "max_epochs": 3}, False),
-        ({"negatives": "local"}, False),  # of several devices it decides
+        ({"compile": True, "num_workers": 3, "strategy": "ddp"}, True),
+        ({"devices": 2}, False),  # several processes draw dropout each for itself
     ],
 )
 def test_what_makes_two_runs_one(tmp_path: Path, changes: dict[str, Any], expected: bool) -> None:
     config = small_config(tmp_path, "id")
     other = small_config(tmp_path, "id", trainer=changes)
-    assert are_one_run(config, other) == are_one_run(other, config) == expected
-    assert set(execution_differences(other, config)) == {
-        f"trainer.{key}={json.dumps(value)}" for key, value in changes.items() if key != "max_epochs"
+    roles = roles_in(config)
+    assert are_one_run(config, other, roles) == are_one_run(other, config, roles) == expected
+    assert set(cost_differences(other, config, roles)) == {
+        f"trainer.{key}={json.dumps(value)}" for key, value in changes.items()
     }
-    assert not are_one_run(config, small_config(tmp_path / "elsewhere", "id"))
+    decides = small_config(tmp_path, "id", trainer={**changes, "max_epochs": 3})
+    assert not are_one_run(config, decides, roles)
+    assert not are_one_run(config, small_config(tmp_path / "elsewhere", "id"), roles)
     for change in ({"name": "other"}, {"seed": 2}):
-        assert not are_one_run(config, small_config(tmp_path, "id", **change))
+        assert not are_one_run(config, small_config(tmp_path, "id", **change), roles)
+
+
+def test_a_role_is_said_where_the_key_is_declared(tmp_path: Path) -> None:
+    roles = roles_in(small_config(tmp_path, "iisan"))
+    assert roles["trainer.num_workers"] == roles["hidden_states.placement"] == Role.COST
+    assert roles["runs_dir"] == roles["logger"] == roles["towers.text.checkpoint"] == roles["reuse"] == Role.PLACE
+    assert "strategy.bottleneck" not in roles
+    assert "seed" not in roles
+
+
+def test_a_group_of_keys_is_of_the_role_of_the_whole(tmp_path: Path) -> None:
+    config = small_config(tmp_path, "id", logger={"csv": False, "wandb": "offline"})
+    roles = roles_in(config)
+    assert deciding_config(config, roles) == deciding_config(small_config(tmp_path, "id"), roles)
+    assert "logger" not in deciding_config(config, roles)
+    conditions = cost_conditions(small_config(tmp_path, "id", trainer={"compile": True}), roles)
+    assert conditions["trainer.compile"] is True
+    assert "seed" not in conditions
+
+
+def test_towers_are_a_mapping_of_those_there_are(tmp_path: Path) -> None:
+    config = small_config(tmp_path, "iisan", towers={"image": None})
+    towers = deciding_config(config, roles_in(config))["towers"]
+    assert set(towers) == {"text"}

@@ -6,7 +6,7 @@ Only an exact count catches a strategy that adapts some blocks and not others.
 import pytest
 
 from peftrec.config.folder import config_directory
-from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.user_encoders.sasrec import SASRec
 from small_models import BASE_SHAPE, build_strategy
 
 WIDTH, FFN, BLOCKS, DIM, LENGTH = 768, 3072, 12, 64, 10

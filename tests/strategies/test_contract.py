@@ -9,15 +9,16 @@ import torch
 from peftrec.data.content import ItemContent
 from peftrec.errors import CheckpointError, SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.pretrained import TowerPair
-from peftrec.models.towers.towers import Modality, Towers
-from peftrec.models.user_encoders.sasrec import SASRec
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
 from peftrec.strategies.base import Strategy
+from peftrec.towers.pair import TowerPair
 from peftrec.training.measurement.first_step import probe_step
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, build_strategy, item_batch, sequence_batch, strategy_files
 
 NUM_ITEMS, DIM = 12, 8
@@ -47,16 +48,16 @@ def build_module(strategy: Strategy, pair: TowerPair, *, seed: int = 0) -> Recom
     recommender = Recommender(encoder, SASRec(dropout=0.1).build(dim=DIM, sequence_length=4))
     module = RecommenderModule(
         recommender,
-        DebiasedCrossEntropy(),
+        DebiasedCrossEntropyLoss(),
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((NUM_ITEMS,), -2.0),
-        schedule=Schedule(
+        loop=LoopSettings(
             learning_rates=dict.fromkeys(("text", "image", "introduced", "recommender"), 1e-2),
             mask_history="all",
             seed=0,
         ),
-        towers_stay_frozen=strategy.reads_frozen_towers,
+        towers_stay_frozen=strategy.keeps_towers_frozen,
     )
     module.set_training_modes()
     return module
@@ -114,7 +115,7 @@ def test_every_parameter_has_one_fate(strategy: Strategy, pair: TowerPair) -> No
 
 
 def test_frozen_towers_have_no_trainable_parameter(strategy: Strategy, pair: TowerPair) -> None:
-    if not strategy.reads_frozen_towers:
+    if not strategy.keeps_towers_frozen:
         assert strategy.states == "live"
         return
     module = build_module(strategy, pair)
@@ -193,7 +194,7 @@ def test_stored_and_live_states_train_alike(pair: TowerPair) -> None:
     """Every strategy that reads frozen towers, once over live states and once over stored ones."""
     tested = 0
     for file in strategy_files():
-        if not build_strategy(file).reads_frozen_towers:
+        if not build_strategy(file).keeps_towers_frozen:
             continue
         live, stored = (build_module(build_strategy(file, states=states), pair) for states in ("live", "store"))
         for module in (live, stored):
@@ -207,7 +208,7 @@ def test_stored_and_live_states_train_alike(pair: TowerPair) -> None:
 
 @pytest.mark.parametrize("file", strategy_files(), ids=lambda file: file.stem)
 def test_only_strategies_on_frozen_towers_take_a_store(file: Path) -> None:
-    if build_strategy(file).reads_frozen_towers:
+    if build_strategy(file).keeps_towers_frozen:
         assert build_strategy(file, states="store").states == "store"
     else:
         with pytest.raises(SettingsError, match="frozen"):

@@ -4,8 +4,9 @@ import pytest
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.towers.pretrained import PretrainedImage, TowerPair
 from peftrec.strategies.iisan import IISAN
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage
 from small_models import BASE_SHAPE, SMALL, SMALL_PAIRS, TEXT, WIDTH
 
 PAIR = SMALL_PAIRS["text_and_image"]

@@ -9,10 +9,11 @@ from peftrec.data.batches import ItemBatch
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.side_networks.side_network import SideNetwork, SideTower
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 from peftrec.strategies.iisan import IISAN
 from peftrec.strategies.iisan_versa import IISANVersa
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_models import (
     BASE_SHAPE,
     IMAGE,

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from peftrec.errors import SettingsError
-from peftrec.models.towers.pretrained import TowerPair
-from peftrec.models.towers.towers import Towers
+from peftrec.models.towers.tower import Towers
 from peftrec.strategies.lora import LoRA
+from peftrec.towers.pair import TowerPair
 from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, item_batch
 
 PAIR = SMALL_PAIRS["text_and_image"]

@@ -12,10 +12,11 @@ from peftrec.errors import SettingsError
 from peftrec.hidden_states.key import StoreKey
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.side_networks.ladder_network import Ladder, LadderNetwork
-from peftrec.models.side_networks.side_layers import Layers
-from peftrec.models.towers.pretrained import PretrainedImage, TowerPair
+from peftrec.models.side_networks.options import Layers
 from peftrec.strategies.lst import LST
-from peftrec.training.building.assembly import prepare_data
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage
+from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import store_key
 from small_models import BASE_SHAPE, SIDE, SMALL, SMALL_PAIRS, TEXT, WIDTH, build_strategy, item_batch
 from small_runs import small_settings

@@ -8,12 +8,13 @@ from peft import LoraConfig, get_peft_model
 
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
-from peftrec.models.towers.pretrained import PretrainedText, TowerPair
-from peftrec.models.towers.towers import Towers
+from peftrec.models.towers.tower import Towers
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import settings_from_config, settings_to_config
 from peftrec.strategies.lora import LoRA
 from peftrec.strategies.peft_library import PeftLibrary
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedText
 from small_models import BASE_SHAPE, SMALL_PAIRS, build_strategy, item_batch
 
 WIDTH, FFN, BLOCKS = 768, 3072, 12

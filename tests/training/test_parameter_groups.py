@@ -5,7 +5,6 @@ from torch import nn
 
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.recommender import Recommender
-from peftrec.models.user_encoders.sasrec import SASRec
 from peftrec.training.parameter_groups import (
     PretrainedSnapshot,
     count_parameters,
@@ -13,6 +12,7 @@ from peftrec.training.parameter_groups import (
     parameter_fates,
     tensor_bytes,
 )
+from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS
 
 RATES = {"text": 1.0, "image": 2.0, "introduced": 3.0, "recommender": 4.0}

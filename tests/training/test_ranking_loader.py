@@ -6,7 +6,7 @@ import torch
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.split import RankingCases
-from peftrec.processes import Processes
+from peftrec.processes import ProcessRank
 from peftrec.training.ranking_loader import RankingBatch, RankingBlocks, ranking_loader
 
 USERS, LENGTH = 23, 4
@@ -53,7 +53,7 @@ def test_the_encoder_reads_the_end_and_the_mask_holds_everything(block: int) -> 
 def test_processes_share_the_blocks_and_none_has_nothing(count: int) -> None:
     cases = cases_of()
     parts = [
-        list(ranking_loader(cases, sequence_length=LENGTH, block=5, processes=Processes(rank=rank, count=count)))
+        list(ranking_loader(cases, sequence_length=LENGTH, block=5, processes=ProcessRank(rank=rank, count=count)))
         for rank in range(count)
     ]
     assert all(parts)

@@ -10,14 +10,14 @@ from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
 from peftrec.errors import SettingsError
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.processes import Processes
+from peftrec.processes import ProcessRank
 from peftrec.results.record import read_record
 from peftrec.training import trainer
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
+from peftrec.training.run.pipeline import evaluate_run, train_run
 from peftrec.training.run.restored_run import restore_run
 from peftrec.training.run.scoring import rank_users
-from peftrec.training.run.session import evaluate_run, train_run
 from peftrec.training.trainer import (
     check_strategy,
     checkpoint_activations,
@@ -45,10 +45,10 @@ def test_a_mistyped_strategy_ends_the_run_before_it_starts(tmp_path: Path) -> No
 
 
 def test_one_process_is_joined_with_nobody() -> None:
-    assert lightning_strategy("ddp", Processes()) == "auto"
-    assert isinstance(lightning_strategy("auto", Processes(count=2)), DDPStrategy)
+    assert lightning_strategy("ddp", ProcessRank()) == "auto"
+    assert isinstance(lightning_strategy("auto", ProcessRank(count=2)), DDPStrategy)
     name = "ddp_find_unused_parameters_true"
-    assert lightning_strategy(name, Processes(count=2)) == name
+    assert lightning_strategy(name, ProcessRank(count=2)) == name
 
 
 def test_a_log_has_a_line_an_epoch(

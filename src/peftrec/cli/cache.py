@@ -61,14 +61,14 @@ def build(words: list[str]) -> int:
 
     from peftrec.devices import resolve_device
     from peftrec.hidden_states.disk import is_there
-    from peftrec.processes import Processes, processes_of_environment
-    from peftrec.training.building.assembly import prepare_data
+    from peftrec.processes import ProcessRank, rank_of_environment
+    from peftrec.training.building.reading import prepare_data
     from peftrec.training.building.stored_states import provide_store, store_key
     from peftrec.training.collectives import joined
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    together = nullcontext(Processes()) if processes_of_environment() is None else joined(settings.trainer)
+    together = nullcontext(ProcessRank()) if rank_of_environment() is None else joined(settings.trainer)
     with together as processes:
         items = prepare_data(settings).items
         folder = Path(settings.hidden_states.directory) / store_key(settings, items).folder_name()

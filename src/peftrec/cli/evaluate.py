@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     recorded = read_finished(run_directory).evaluation
     if recorded is None:
         raise RecordError(f"{run_directory}: the run has no test figures; train it again")
-    from peftrec.training.run.session import evaluate_run
+    from peftrec.training.run.pipeline import evaluate_run
 
     measured = evaluate_run(run_directory)
     for metric, value in measured.test.items():

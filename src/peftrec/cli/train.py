@@ -42,10 +42,10 @@ def train(overrides: list[str]) -> int:
 
     settings = compose_settings(overrides)
     from peftrec.jobs.launching import launch
-    from peftrec.processes import Processes, processes_of_environment
+    from peftrec.processes import ProcessRank, rank_of_environment
 
     outcome = launch(settings)
-    if not (processes_of_environment() or Processes()).is_first:
+    if not (rank_of_environment() or ProcessRank()).is_first:
         return 0
     print(describe(outcome.run_directory))
     print(f"{outcome.status}: {outcome.run_directory}")

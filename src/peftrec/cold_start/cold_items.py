@@ -25,9 +25,10 @@ from peftrec.config.strict import STRICT
 from peftrec.data.loading import pad_left
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
+from peftrec.training.building.loaders import evaluation_block
 from peftrec.training.ranking_loader import ranking_loader
 from peftrec.training.run.restored_run import RestoredRun
-from peftrec.training.run.scoring import UserRanks, evaluation_block
+from peftrec.training.run.scoring import UserRanks
 
 _USERS = 1024  # windows whose states are computed at once
 

@@ -59,7 +59,7 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
     decisive = {key: value for key, value in config.items() if key != "run"}
     run = restore_run(directory)
     found = _read(path)
-    if found is not None and (found.config, found.config_hash) == (decisive, run.record.config_hash):
+    if found is not None and (found.config, found.config_hash) == (decisive, run.record.question_hash):
         return found
     num_cold = int((run.split.train_counts == 0).sum())
     if not num_cold:
@@ -68,7 +68,7 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
     completed = complete(run, vectors, settings)
     result = ColdItemsResult(
         config=decisive,
-        config_hash=run.record.config_hash,
+        config_hash=run.record.question_hash,
         version=__version__,
         tower_revisions=run.settings.towers.weights_hashes(seed=run.settings.seed),
         num_warm_items=len(run.split.items) - num_cold,

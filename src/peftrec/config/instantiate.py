@@ -16,6 +16,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from peftrec.code.user_code import require
 from peftrec.config.validation_messages import describe, explain, placeholder
 from peftrec.errors import SettingsError
 
@@ -105,6 +106,7 @@ def _choose_class(classes: tuple[type, ...], node: Node, key: str) -> type:
 
 
 def _import_class(path: object, bases: tuple[type, ...], key: str) -> type:
+    require(str(path), key)
     try:
         found = pkgutil.resolve_name(str(path))
     except (ImportError, AttributeError, ValueError) as error:

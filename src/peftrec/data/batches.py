@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 
@@ -92,7 +92,7 @@ class ItemBatch(TensorBatch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholeBatch(TensorBatch):
+class GlobalBatch(TensorBatch):
     """What a process must know of a batch of which it holds only a part of the users."""
 
     pool: Int[Tensor, " pool"]
@@ -116,7 +116,9 @@ class SequenceBatch(TensorBatch):
     sequences: Int[Tensor, "user next_step"]
     """Row of the batch's distinct items at each place; 0 where `mask` is false."""
     mask: Bool[Tensor, "user next_step"]
-    whole: WholeBatch | None = None
+    times: Shaped[Tensor, "user next_step"] | None = None
+    """When each item was taken, in the unit of the data; null where the user encoder does not read it."""
+    whole: GlobalBatch | None = None
     """Null where this is the whole batch."""
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from peftrec.data.batches import ImageBatch, ItemBatch, StateBatch, TextBatch
+from peftrec.data.choices import Resampling
 from peftrec.data.features import FeatureRows
 from peftrec.data.items import ImageSource
 
@@ -46,10 +47,6 @@ class TokenisedTitles:
         flat = np.minimum(starts[:, None] + places, len(self.token_ids) - 1)
         token_ids = np.where(mask, self.token_ids[flat], self.padding_id)
         return TextBatch(token_ids=torch.from_numpy(token_ids.astype(np.int64)), mask=torch.from_numpy(mask))
-
-
-Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
-"""Pillow's filters."""
 
 
 @dataclass(frozen=True, kw_only=True)

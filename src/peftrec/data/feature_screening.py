@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.features import FeatureFile, FeatureRows
-from peftrec.data.source import Catalogue, DataSource
+from peftrec.data.source import DataSource
 from peftrec.errors import SHOWN, DataError, shortlist
 
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 
 from peftrec.data.batches import FeatureBatch
+from peftrec.data.choices import MissingFeatures
 from peftrec.errors import DataError
 
-MissingFeatures = Literal["error", "zero", "mean", "drop"]
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 BLOCK_BYTES = 2**26

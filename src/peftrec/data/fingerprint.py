@@ -16,10 +16,15 @@ def hash_lines(lines: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(lines), ensure_ascii=False).encode()).hexdigest()
 
 
-def data_hash(split: Split) -> str:
-    """Hash candidates, training windows and both sets of targets; titles and images do not enter."""
+def data_hash(split: Split, *, with_times: bool = False) -> str:
+    """Hash candidates, training windows and both sets of targets, with the names of users and items, by which a
+    finished run is asked; with the times where they are read. Titles and images do not enter."""
     digest = hashlib.sha256(hash_lines(split.items.ids).encode())
     digest.update(str(split.sequence_length).encode())
+    for histories in (split.windows, split.validation.histories, split.test.histories):
+        digest.update(hash_lines(histories.users).encode())
+        if with_times and histories.times is not None:
+            digest.update(np.ascontiguousarray(histories.times).data)
     arrays: list[npt.NDArray[np.integer]] = [split.windows.items, split.windows.offsets]
     for cases in (split.validation, split.test):
         arrays += [cases.histories.items, cases.histories.offsets, cases.targets]

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
-from PIL import Image
 
-from peftrec.data.features import FeatureRows
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from peftrec.data.features import FeatureRows
 
 
 @runtime_checkable
@@ -17,7 +19,7 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, item: int) -> Image.Image:
+    def load(self, item: int) -> "Image.Image":
         """Return the item's image in RGB, in its own size."""
         ...
 
@@ -37,7 +39,7 @@ class Items:
     ids: tuple[str, ...]
     titles: tuple[str, ...] | None
     images: ImageSource | None
-    features: Mapping[str, FeatureRows] = field(default_factory=dict)
+    features: "Mapping[str, FeatureRows]" = field(default_factory=dict)
     """Ready features by modality, in place of its titles or images."""
 
     def __len__(self) -> int:

@@ -2,27 +2,44 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from peftrec.data.batches import SequenceBatch, WholeBatch
+from peftrec.data.batches import GlobalBatch, SequenceBatch
+from peftrec.data.competing import Competition
 from peftrec.data.content import ItemContent
-from peftrec.data.interactions import Interactions
-from peftrec.processes import Processes
+from peftrec.data.interactions import Interactions, Times
+from peftrec.processes import ALONE, ProcessRank
 
 
 def pad_left(
     sequences: Interactions, rows: npt.NDArray[np.integer], length: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
     """Return the last `length` items of the sequences `rows` as [row, length], padded on the left, and the mask."""
+    places, mask = _last_places(sequences, rows, length)
+    return sequences.items[places], mask
+
+
+def padded_times(sequences: Interactions, rows: npt.NDArray[np.integer], length: int) -> Times | None:
+    """Return when what `pad_left` returns was taken, 0 where nothing stands; None where the data does not know."""
+    if sequences.times is None:
+        return None
+    places, mask = _last_places(sequences, rows, length)
+    return np.where(mask, sequences.times[places], 0)
+
+
+def _last_places(
+    sequences: Interactions, rows: npt.NDArray[np.integer], length: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     ends = sequences.offsets[rows + 1]
     starts = np.maximum(sequences.offsets[rows], ends - length)
     places = ends[:, None] - length + np.arange(length)
     mask = places >= starts[:, None]
-    return sequences.items[np.where(mask, places, 0)], mask
+    return np.where(mask, places, 0), mask
 
 
 class TrainingBatches(Dataset[SequenceBatch]):
@@ -39,42 +56,61 @@ class TrainingBatches(Dataset[SequenceBatch]):
         content: ItemContent,
         *,
         length: int,
-        processes: Processes | None = None,
+        processes: ProcessRank = ALONE,
         gathers_negatives: bool = True,
+        competition: Competition | None = None,
+        reads_times: bool = False,
     ) -> None:
+        """Collate windows of at most `length` items; `competition` is what is put beside them."""
         self.windows = windows
         self.content = content
         self.length = length
-        self.processes = processes or Processes()
+        self.processes = processes
         self.gathers_negatives = gathers_negatives
+        self.competition = competition or Competition()
+        self.reads_times = reads_times
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> SequenceBatch:
         items, mask = pad_left(self.windows, rows, self.length)
-        if self.processes.are_several:
-            return self._part(items, mask)
-        distinct, sequences = distinct_items(items, mask)
+        times = padded_times(self.windows, rows, self.length) if self.reads_times else None
+        batch = self._part(items, mask, rows) if self.processes.are_several else self._whole(items, mask, rows)
+        if times is None:
+            return batch
+        return replace(batch, times=torch.from_numpy(times[self._own_users(len(rows))]))
+
+    def _whole(
+        self, items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]
+    ) -> SequenceBatch:
+        pool, sequences = distinct_items(items, mask, self.competition.beside(rows))
         return SequenceBatch(
-            items=self.content.batch(distinct),
+            items=self.content.batch(pool),
             sequences=torch.from_numpy(sequences),
             mask=torch.from_numpy(mask),
         )
 
-    def _part(self, items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_]) -> SequenceBatch:
+    def _own_users(self, num_users: int) -> slice:
+        """Return the users that this process trains on; at least one, because it takes part in every exchange."""
+        own = self.processes.share(num_users)
+        return own if own.start < own.stop else slice(0, 1)
+
+    def _part(
+        self, items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]
+    ) -> SequenceBatch:
         """Return this process's part. Without users of its own it takes the first one's at weight 0, and without
         items the first one: every process must take part in every exchange."""
         own = self.processes.share(len(items))
         num_valid = int(mask[:, :-1].sum())
         num_own = int(mask[own, :-1].sum())
-        users = own if own.start < own.stop else slice(0, 1)
+        users = self._own_users(len(items))
         pooled = slice(None) if self.gathers_negatives else users
-        pool, sequences = distinct_items(items[pooled], mask[pooled])
+        pool, sequences = distinct_items(items[pooled], mask[pooled], self.competition.beside(rows))
         multiplicity = np.bincount(sequences[mask[pooled]], minlength=len(pool))
         encoded = self.processes.share(len(pool)) if self.gathers_negatives else slice(None)
         return SequenceBatch(
             items=self.content.batch(pool[encoded] if len(pool[encoded]) else pool[:1]),
             sequences=torch.from_numpy(sequences[users] if self.gathers_negatives else sequences),
             mask=torch.from_numpy(mask[users]),
-            whole=WholeBatch(
+            whole=GlobalBatch(
                 pool=torch.from_numpy(pool.astype(np.int64)),
                 multiplicity=torch.from_numpy(multiplicity.astype(np.float32)),
                 sizes=(
@@ -89,12 +125,15 @@ class TrainingBatches(Dataset[SequenceBatch]):
 
 
 def distinct_items(
-    items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_]
+    items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_], beside: npt.NDArray[np.int32] | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return the items that stand where `mask` is true, each once, and the row of each place among them."""
-    distinct, inverse = np.unique(items[mask], return_inverse=True)
+    """Return the items that stand where `mask` is true and those `beside` them, each once, and the row of each place
+    among them."""
+    standing = items[mask]
+    everything = standing if beside is None or not len(beside) else np.concatenate([standing, beside])
+    distinct, inverse = np.unique(everything, return_inverse=True)
     sequences = np.zeros(items.shape, dtype=np.int64)
-    sequences[mask] = inverse
+    sequences[mask] = inverse[: len(standing)]
     return distinct, sequences
 
 

@@ -1,17 +1,17 @@
 """The contract of a data source: the base class that every reader and the synthetic catalogue extend."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import field as plain_field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.data.interactions import Interactions
-from peftrec.data.items import Items
+from peftrec.data.choices import LEAST_MINIMUM
+
+if TYPE_CHECKING:
+    from peftrec.data.catalogue import Catalogue
 
 
 def _refuse_date(moment: Any) -> Any:
@@ -33,16 +33,6 @@ Moment = int | float
 _ConfiguredMoment = Annotated[Moment | None, BeforeValidator(_refuse_date)]
 
 
-@plain_dataclass(frozen=True, kw_only=True)
-class Catalogue:
-    """What a source read, before any split: all items of its files and all interactions, indices into `items`."""
-
-    items: Items
-    interactions: Interactions
-    counts: dict[str, int] = plain_field(default_factory=dict)
-    """What policies did, for the record: for example `{"items_dropped_missing_image": 3}`."""
-
-
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataSource(ABC):
     """Where data comes from and how it is cut; the defaults are the paper's (IISAN, section 4.1)."""
@@ -50,7 +40,7 @@ class DataSource(ABC):
     sequence_length: int = Field(default=10, ge=1)
     """Items that the user encoder sees at most; a training window holds one more, the last target."""
 
-    minimum_history: int = Field(default=5, ge=4)
+    minimum_history: int = Field(default=5, ge=LEAST_MINIMUM)
     """Shortest history kept: a training transition takes two items, the validation and test targets one each."""
 
     short_histories: Literal["error", "drop"] = "error"
@@ -91,7 +81,7 @@ class DataSource(ABC):
             raise ValueError("validation_from must be before test_from")
 
     @abstractmethod
-    def read(self, *, text: bool, images: bool) -> Catalogue:
+    def read(self, *, text: bool, images: bool) -> "Catalogue":
         """Read and check the files; `text` and `images` say which modalities the towers need.
 
         Raises DataError that names the file, the line and the remedy.

@@ -11,6 +11,7 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.global_time import (
     first_places_from,
     refuse_empty_period,
@@ -20,7 +21,7 @@ from peftrec.data.global_time import (
 )
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
-from peftrec.data.source import Catalogue, DataSource
+from peftrec.data.source import DataSource
 from peftrec.errors import DataError
 
 HELD_OUT = 2  # validation and test target
@@ -111,7 +112,7 @@ def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
 def kept_histories(catalogue: Catalogue, source: DataSource) -> Interactions:
     """Return all kept interactions of every user, in the numbers of the split's candidates, with the times there are.
 
-    The split drops the times, which nothing that trains or ranks reads; who serves a user needs them.
+    Whole, where the split cuts them: who serves a user reads all of them.
     """
     kept = _parts(catalogue, source).kept
     return replace(kept, items=_numbers(kept.occurring(), len(catalogue.items))[kept.items])
@@ -198,7 +199,7 @@ def _cases(
 
 
 def _renumbered(interactions: Interactions, numbers: npt.NDArray[np.int32]) -> Interactions:
-    return replace(interactions, items=numbers[interactions.items], times=None)
+    return replace(interactions, items=numbers[interactions.items])
 
 
 def _renumbered_cases(cases: RankingCases, numbers: npt.NDArray[np.int32]) -> RankingCases:

@@ -34,9 +34,9 @@ from peftrec.hidden_states.progress import (
     read_plan,
     write_plan,
 )
-from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.writing import ChunkWriter
+from peftrec.processes import ALONE, ProcessRank
 from peftrec.progress.terminal import counting
 
 
@@ -60,7 +60,7 @@ def open_or_build(
     *,
     origins: dict[str, TowerOrigin],
     options: BuildOptions | None = None,
-    ranks: Ranks = ALONE,
+    processes: ProcessRank = ALONE,
 ) -> HiddenStateStore:
     """Open the store of `key` in `directory`; build it first, from what `load` returns, where it does not exist.
 
@@ -75,9 +75,9 @@ def open_or_build(
                     stack.enter_context(builder_lock(lock_path(folder), folder))
                     publish_finished(folder)
 
-        ranks.in_first(take)  # from here on the store is whole, or this job's to build
+        processes.from_first(take)  # from here on the store is whole, or this job's to build
         if not is_there(folder):
-            _Build(folder, key, load(), origins, options or BuildOptions(), ranks).run()
+            _Build(folder, key, load(), origins, options or BuildOptions(), processes).run()
     return open_store(folder, key)
 
 
@@ -101,12 +101,12 @@ class _Build:
         source: StateSource,
         origins: dict[str, TowerOrigin],
         options: BuildOptions,
-        ranks: Ranks,
+        processes: ProcessRank,
     ) -> None:
         self.folder = folder
         self.beside = building_path(folder)
         self.options = options
-        self.ranks = ranks
+        self.processes = processes
         self.encoder = ChunkEncoder(source, key, num_threads=options.num_threads)
         self.order = source.content.encoding_order(key.num_items)
         self.plan = BuildPlan(
@@ -117,15 +117,15 @@ class _Build:
 
     def run(self) -> None:
         """Prepare, compute this rank's chunks, and let the store appear."""
-        self.ranks.in_first(self._prepare)
+        self.processes.from_first(self._prepare)
         if not self.beside.exists():
             raise StoreError(
-                f"{self.beside}: rank {self.ranks.rank} on {os.uname().nodename} does not see what rank 0 made; set "
-                "hidden_states.directory=DIR to a folder that all machines share"
+                f"{self.beside}: rank {self.processes.rank} on {os.uname().nodename} does not see what rank 0 made; "
+                "set hidden_states.directory=DIR to a folder that all machines share"
             )
         self._compute()
-        self.ranks.barrier()
-        self.ranks.in_first(self._finish)
+        self.processes.wait_for_all()
+        self.processes.from_first(self._finish)
 
     def _prepare(self) -> None:
         """Make the arrays at full size, unless an earlier attempt left them."""
@@ -159,20 +159,24 @@ class _Build:
         mine = [
             (chunk, self.order[start : start + self.plan.batch_size])
             for chunk, start in enumerate(starts)
-            if self.ranks.has(chunk) and chunk not in finished
+            if self._has(chunk) and chunk not in finished
         ]
-        progress = Progress(self.beside, self.ranks.rank)
+        progress = Progress(self.beside, self.processes.rank)
         num_items = sum(len(items) for _, items in mine)
         paths = {str(name): array_path(self.beside, name) for name in self.shapes}
         with (
             ChunkWriter(paths, progress, save_seconds=self.options.save_seconds) as writer,
             closing(self.encoder.encode(mine)) as encoded,
-            counting("items encoded", num_items, is_shown=self.ranks.rank == 0) as advance,
+            counting("items encoded", num_items, is_shown=self.processes.rank == 0) as advance,
         ):
             for chunk in encoded:
                 writer.put(chunk.number, chunk.items, chunk.arrays())
                 advance(len(chunk.items))
             writer.finish()
+
+    def _has(self, chunk: int) -> bool:
+        """Say whether a chunk is this process's to compute; that never depends on what is computed already."""
+        return chunk % self.processes.count == self.processes.rank
 
     def _finish(self) -> None:
         finished, seconds = read_finished(self.beside)

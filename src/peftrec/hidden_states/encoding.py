@@ -15,7 +15,8 @@ from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
 from peftrec.hidden_states.key import StoreKey
-from peftrec.models.towers.towers import Modality, Towers
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
 
 Items = npt.NDArray[np.int64]
 _CPU = torch.device("cpu")

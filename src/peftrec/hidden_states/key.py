@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Precision = Literal["float32", "float16"]
 Compute = Literal["float32", "bfloat16"]
@@ -41,6 +41,8 @@ class StoreKey(BaseModel):
     """What the arrays hold."""
     compute: Compute = "float32"
     """What the towers multiply in: strict float32, or bfloat16 under autocast."""
+    code: str = ""
+    """Hash of the code and the libraries that compute it (see peftrec.settings.run_identity)."""
     towers: dict[str, TowerKey]
 
     def folder_name(self) -> str:

@@ -26,7 +26,7 @@ from peftrec.hidden_states.paths import array_path
 from peftrec.hidden_states.placement import Placement, PlacementChoice, choose_placement, place
 from peftrec.hidden_states.rows import RowsOnDisk, StateRows
 from peftrec.hidden_states.verification import find_problems
-from peftrec.models.towers.towers import MODALITIES, Modality
+from peftrec.models.towers.names import MODALITIES, Modality
 
 _CPU = torch.device("cpu")
 

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from peftrec.results.record import Status
 
@@ -33,6 +33,8 @@ class Job(BaseModel):
     overrides: list[str]
     config: dict[str, Any]
     """The checked, plain config."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """Keys of `config` that do not decide the result."""
 
 
 class JobOutcome(BaseModel):

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     job_file, outcome_file = map(Path, arguments)
     from peftrec.files import write_atomically
     from peftrec.jobs.isolation import JobReport
-    from peftrec.training.run import session  # noqa: F401  # what takes longest
+    from peftrec.training.run import pipeline  # noqa: F401  # what takes longest
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

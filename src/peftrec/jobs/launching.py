@@ -25,12 +25,12 @@ from peftrec.jobs.isolation import (
     read_report,
     signal_group,
 )
-from peftrec.processes import Processes, processes_of_environment, torchrun_environment
+from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
 from peftrec.results.record import Status
 from peftrec.settings.run import Settings, TrainerSettings, settings_to_config
 
 if TYPE_CHECKING:
-    from peftrec.training.run.session import RunOutcome
+    from peftrec.training.run.pipeline import RunOutcome
 
 JOB_MODULE = "peftrec.jobs.job"
 PROCESSES_ANYWHERE = 4
@@ -52,7 +52,7 @@ def launch(settings: Settings) -> "RunOutcome":
 
     Raises ProcessesFailedError where one of them fails; what a run in this process raises passes through.
     """
-    from peftrec.training.run.session import RunOutcome, train_run
+    from peftrec.training.run.pipeline import RunOutcome, train_run
 
     number = processes_to_start(settings.trainer)
     if number == 1:
@@ -66,7 +66,7 @@ def launch(settings: Settings) -> "RunOutcome":
 def processes_to_start(trainer: TrainerSettings) -> int:
     """Return how many processes this machine needs: one where only one device is asked for, or where this is already
     one of several. Raises SettingsError where the devices are not there."""
-    if processes_of_environment() is not None:
+    if rank_of_environment() is not None:
         return 1
     if trainer.num_nodes > 1:
         raise SettingsError(
@@ -113,7 +113,7 @@ def run_processes(settings: Settings, number: int) -> JobReport:
         outcome_files = [folder / f"outcome-{rank}.json" for rank in range(number)]
         port = free_port()
         running = [
-            _start(job_file, file, Processes(rank=rank, count=number, local_rank=rank), port)
+            _start(job_file, file, ProcessRank(rank=rank, count=number, local_rank=rank), port)
             for rank, file in enumerate(outcome_files)
         ]
         try:
@@ -130,7 +130,7 @@ def run_processes(settings: Settings, number: int) -> JobReport:
         return _first_to_fail({outcome_files[rank]: running[rank].returncode for rank in ended})
 
 
-def _start(job_file: Path, outcome_file: Path, processes: Processes, port: int) -> "subprocess.Popen[str]":
+def _start(job_file: Path, outcome_file: Path, processes: ProcessRank, port: int) -> "subprocess.Popen[str]":
     place = torchrun_environment(processes, address="127.0.0.1", port=port)
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes.count))}
     return subprocess.Popen(

@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
+from peftrec.config.roles import roles_of
 from peftrec.devices import visible_devices
 from peftrec.errors import SettingsError, UserError
 from peftrec.files import write_atomically
@@ -21,7 +22,7 @@ from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import Settings, TrainerSettings, settings_from_config, settings_to_config
-from peftrec.settings.run_identity import are_one_run, execution_differences
+from peftrec.settings.run_identity import are_one_run, cost_differences
 
 SWEEP_FILE = "sweep.json"
 
@@ -131,6 +132,7 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
                 label=job_label(settings, own),
                 overrides=[text.lstrip("+") for text in overrides],
                 config=settings_to_config(settings),
+                roles=dict(roles_of(settings)),
             )
         )
     for first, second in combinations(jobs, 2):
@@ -140,8 +142,8 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
 
 def _check_apart(first: Job, second: Job) -> None:
     """Refuse two jobs of which the second would find its run finished, or going on, and be taken for measured."""
-    differences = execution_differences(second.config, first.config)
-    if differences and are_one_run(first.config, second.config):
+    differences = cost_differences(second.config, first.config, second.roles)
+    if differences and are_one_run(first.config, second.config, second.roles):
         raise SettingsError(
             f"jobs {first.label!r} and {second.label!r} are one run: {', '.join(differences)} is no part of its name, "
             "because it decides costs and not results; give one command for each, with a name=NAME of its own"

@@ -16,32 +16,16 @@ This is the form of the published code. The paper's text has a tanh after the fi
 tower and gate. Keys have no bias, unlike there: it would add the same to all scores of a query, which softmax forgets.
 """
 
-from dataclasses import dataclass as plain_dataclass
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from peftrec.config.strict import STRICT
+from peftrec.models.gtn_shape import TowerShape
 
 _SLOWEST_WAVE = 10_000.0  # Vaswani et al., arXiv:1706.03762, section 3.5
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TowerShape:
-    """Size of a tower; the published one by default."""
-
-    dim: int = Field(default=512, ge=1)
-    num_blocks: int = Field(default=8, ge=1)
-    num_heads: int = Field(default=8, ge=1)
-    head_width: int = Field(default=8, ge=1)
-    """Width of a query, a key and a value; `num_heads` of them need not make up `dim`."""
-    hidden: int = Field(default=1024, ge=1)
-    """Width inside the feed-forward layers."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
 class Attention(nn.Module):
@@ -117,7 +101,7 @@ class Tower(nn.Module):
         return tokens
 
 
-@plain_dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Gated:
     """What a gate lets through."""
 

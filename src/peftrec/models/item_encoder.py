@@ -1,7 +1,7 @@
 """Item encoders: items in, embeddings out, whatever the strategy did to the towers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from peftrec.data.batches import ItemBatch
 from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.precision import product_dtype
-from peftrec.models.towers.towers import MODALITIES, Modality, Towers
+from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.tower import Towers
 
 _ROWS = 8
 """Numbers of items are rounded up to a multiple of it where every number costs (see `FrozenStatesEncoder.forward`)."""
@@ -52,6 +53,17 @@ class FusionHead(nn.Module):
         return self.fusion(torch.cat(projected, dim=-1))
 
 
+class OutputStateHead(nn.Module):
+    """The fusion head on the one state that is read."""
+
+    def __init__(self, widths: dict[Modality, int], *, embedding_dim: int) -> None:
+        super().__init__()
+        self.head = FusionHead(widths, embedding_dim=embedding_dim)
+
+    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
+        return self.head({name: tensor[:, 0] for name, tensor in states.items()})
+
+
 class TowerItemEncoder(ItemEncoder):
     """Towers whose parameters (some, all or introduced ones) train, and the fusion head."""
 
@@ -82,7 +94,7 @@ class FrozenStatesEncoder(ItemEncoder):
         towers: Towers,
         network: nn.Module,
         *,
-        indices: dict[Modality, tuple[int, ...]],
+        indices: Mapping[Modality, tuple[int, ...]],
         introduced: Iterable[nn.Parameter] = (),
     ) -> None:
         super().__init__()

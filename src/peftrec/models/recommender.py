@@ -1,6 +1,6 @@
 """The model: item encoder and user encoder; scores are dot products."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch, SequenceBatch
@@ -37,4 +37,24 @@ class Recommender(nn.Module):
         """Read the batch's sequences over the embeddings of all its distinct items, wherever they were encoded."""
         # An embedding look-up: unlike fancy indexing its backward pass is deterministic on every device.
         inputs = nn.functional.embedding(batch.sequences[:, :-1], embeddings)
-        return self.user_encoder(inputs, batch.mask[:, :-1])
+        return self.user_encoder(inputs, batch.mask[:, :-1], None if batch.times is None else batch.times[:, :-1])
+
+    def last_states(
+        self,
+        catalogue: Float[Tensor, "candidate dim"],
+        sequences: Int[Tensor, "user step"],
+        mask: Bool[Tensor, "user step"],
+        times: Shaped[Tensor, "user step"] | None = None,
+    ) -> Float[Tensor, "user dim"]:
+        """Return the state of each user after the last step; `sequences` are rows of the catalogue's embeddings."""
+        return self.states(catalogue, sequences, mask, times)[:, -1]
+
+    def states(
+        self,
+        catalogue: Float[Tensor, "candidate dim"],
+        sequences: Int[Tensor, "user step"],
+        mask: Bool[Tensor, "user step"],
+        times: Shaped[Tensor, "user step"] | None = None,
+    ) -> Float[Tensor, "user step dim"]:
+        """Return the state of each user at every step."""
+        return self.user_encoder(catalogue[sequences], mask, times)

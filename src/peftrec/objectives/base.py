@@ -1,37 +1,30 @@
 """The contract of a training objective."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass as plain_dataclass
+from typing import TYPE_CHECKING
 
-from jaxtyping import Bool, Float, Int
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from peftrec.config.strict import STRICT
+from peftrec.data.choices import Competitors
 
-
-@plain_dataclass(frozen=True, kw_only=True)
-class ObjectiveInputs:
-    """What an objective sees of one batch. Sequences hold one more step than states: the last target."""
-
-    states: Float[Tensor, "user step dim"]
-    """User states; the state at a step predicts the item one step later."""
-    embeddings: Float[Tensor, "item dim"]
-    """Embeddings of the batch's distinct items, whoever's they are."""
-    sequences: Int[Tensor, "user next_step"]
-    """Row of `embeddings` at each place; meaningless where `mask` is false."""
-    mask: Bool[Tensor, "user next_step"]
-    """True where an item stands."""
-    log_popularity: Float[Tensor, " item"]
-    """Log of each distinct item's share of the training interactions."""
-    multiplicity: Float[Tensor, " item"] | None = None
-    """How often each item stands in the batch; null where `sequences` is the whole batch and can be counted."""
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Objective(ABC):
-    """Turns user states and item embeddings into a loss."""
+    """Hyper-parameters of a loss; `build` makes the module that computes it, and imports torch only then."""
+
+    def competitors(self) -> Competitors:
+        """Return what a positive competes with; the loader puts it into every batch, and the record says it."""
+        return Competitors()
 
     @abstractmethod
-    def __call__(self, inputs: ObjectiveInputs) -> Float[Tensor, ""]:
-        """Return the mean loss over the batch's valid positions."""
+    def build(self, *, dim: int, num_items: int) -> "nn.Module":
+        """Return a module `(inputs: peftrec.models.objectives.inputs.ObjectiveInputs) -> Float[]`: the mean loss over
+        the batch's valid positions.
+
+        Parameters of the module train with the recommender's, at their learning rate. `num_items` is the size of the
+        catalogue, `dim` the width of item embeddings and user states.
+        """

@@ -20,13 +20,13 @@ from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.towers.pretrained import PretrainedImage
-from peftrec.models.towers.pretrained_encoder import PretrainedEncoder
-from peftrec.models.towers.ready_features import ReadyFeatures
-from peftrec.models.towers.towers import Modality, Towers
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.target import Target
 from peftrec.settings.run import Settings
+from peftrec.towers.pretrained import PretrainedEncoder, PretrainedImage
+from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import build_module
 from peftrec.training.building.item_side import build_encoder, load_towers
 from peftrec.training.module import RecommenderModule

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Self
 
-from peftrec.data.tables.policies import LEAST_MINIMUM
+from peftrec.data.choices import LEAST_MINIMUM
 from peftrec.errors import SettingsError
 
 _UNITS = {

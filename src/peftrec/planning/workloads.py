@@ -5,10 +5,10 @@ import numpy as np
 from peftrec.data.split import split_catalogue
 from peftrec.errors import DataError, SettingsError
 from peftrec.models.towers.families import FAMILIES
-from peftrec.models.towers.pretrained import PretrainedText
 from peftrec.planning.batches import ExpectedWorkload, MeasuredWorkload, Workload
 from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.settings.run import Settings
+from peftrec.towers.pretrained import PretrainedText
 
 _NOT_READ = "images and ready features are not looked at: items that their policies would drop are counted"
 _EXPECTED = (

@@ -24,6 +24,7 @@ from peftrec.results.record import (
     ParameterCounts,
     Provenance,
     Record,
+    Stretch,
     write_record,
 )
 from peftrec.results.significance import per_user
@@ -109,16 +110,23 @@ def made_up_record(invented: Invented, seed: int, ranks: pd.DataFrame) -> Record
         status="success",
         process=Process(process_id=1, host="example", started_at="2026-01-01T00:00:00+00:00"),
         config=_config(invented.strategy, seed),
-        config_hash=f"{invented.strategy}{seed}",
+        roles={},
+        question_hash=f"{invented.strategy}{seed}",
+        code_hash="made-up",
         comparison_hash="made-up",
-        provenance=Provenance(
-            data_hash="made-up",
-            tower_revisions={"text": "made-up", "image": "made-up"},
-            git_commit=None,
-            git_dirty=None,
-            versions={"peftrec": "example"},
-            device=DEVICE,
-        ),
+        provenance=Provenance(data_hash="made-up", tower_revisions={"text": "made-up", "image": "made-up"}),
+        stretches=[
+            Stretch(
+                first_epoch=0,
+                started_at="2026-01-01T00:00:00+00:00",
+                modules={},
+                packages={},
+                versions={"peftrec": "example"},
+                git_commit=None,
+                git_dirty=None,
+                device=DEVICE,
+            )
+        ],
         data=_data(ranks),
         parameters=_parameters(invented),
         epochs=[_epoch(number, invented.seconds, scores) for number in range(1, 4)],

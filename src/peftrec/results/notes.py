@@ -16,7 +16,7 @@ def protocol(records: Sequence[Record], tpme_set: Sequence[str]) -> tuple[str, .
     flat = flatten(first.config)
     experiments = ", ".join(sorted({record.experiment for record in records}))
     lines = [
-        f"Experiment {experiments}; device {first.provenance.devices}; data {first.provenance.data_hash[:12]}; "
+        f"Experiment {experiments}; device {first.latest.devices}; data {first.provenance.data_hash[:12]}; "
         f"seeds {', '.join(str(seed) for seed in sorted({record.seed for record in records}))}.",
         *_ranking(first, flat.get("evaluation.mask_history", "not recorded")),
         "Split: leave one out; each user's last item tests, the last but one validates, the others train.",
@@ -112,18 +112,24 @@ def _seeds(rows: Mapping[str, Sequence[Run]]) -> list[str]:
 
 def _provenance(rows: Mapping[str, Sequence[Run]]) -> list[str]:
     """Return what decided the result outside the configuration and is not the same for all runs."""
-    kept = {"git_commit", "git_dirty", "versions", "tower_revisions"}
+    kept = {"git_commit", "git_dirty", "versions"}
     flats: dict[str, dict[str, str]] = {}
     for name, runs in rows.items():
-        found = {run.name: flatten(run.record.provenance.model_dump(include=kept)) for run in runs}
+        found = {run.name: _of_run(run.record, kept) for run in runs}
         is_same = len({tuple(sorted(flat.items())) for flat in found.values()}) == 1
         flats |= {name: next(iter(found.values()))} if is_same else found
     differences = _differing_where_present(flats)
     notes = [f"Runs differ in {'; '.join(differences)}."] if differences else []
-    dirty = sorted({name for name, runs in rows.items() if any(run.record.provenance.git_dirty for run in runs)})
+    dirty = sorted({name for name, runs in rows.items() if any(run.record.latest.git_dirty for run in runs)})
     if dirty:
         notes.append(f"Made from a work tree with uncommitted changes: {_listed(dirty, rows)}.")
     return notes
+
+
+def _of_run(record: Record, kept: set[str]) -> dict[str, str]:
+    """Return what the run was last trained with, and its towers, by key."""
+    stretch = record.latest.model_dump(include=kept)
+    return flatten({**stretch, "tower_revisions": dict(record.provenance.tower_revisions)})
 
 
 def _differing_where_present(flats: Mapping[str, Mapping[str, str]]) -> list[str]:

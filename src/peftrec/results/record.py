@@ -11,12 +11,13 @@ from pydantic import Field, JsonValue, ValidationError
 
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
+from peftrec.results.first_schema import upgraded
 from peftrec.results.process import Process, is_alive
 from peftrec.results.record_part import RecordPart
 
 RECORD_FILE = "record.json"
 RANKS_FILE = "ranks.parquet"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 Status = Literal["running", "success", "failed", "out_of_memory", "interrupted"]
 Metrics = dict[str, float]
@@ -24,22 +25,41 @@ Metrics = dict[str, float]
 
 
 class Provenance(RecordPart):
-    """What decided the result besides the configuration."""
+    """What decided the result besides configuration and code, as hashes."""
 
     data_hash: str
-    """Hash of candidates, training windows and targets: what is learnt from and ranked, whatever reads it."""
+    """Of candidates, training windows and targets with the names of users and items: what is learnt from and ranked,
+    whatever reads it."""
     content_hashes: dict[str, str] = Field(default_factory=dict)
     """Modality to the hash of the titles or images."""
     tower_revisions: dict[str, str]
     """Modality to the hash of the tower's weights (or of its config and seed where they are random)."""
-    git_commit: str | None
-    git_dirty: bool | None
+
+
+class Stretch(RecordPart):
+    """What a run was trained with, from one start to its end or to the next start."""
+
+    first_epoch: int
+    """The first epoch of the stretch; the first of all is 0."""
+    started_at: str
+    """ISO 8601 in UTC."""
+    modules: dict[str, str]
+    """Modules that decide the result, each with the hash of what it does (see peftrec.code)."""
+    packages: dict[str, str]
+    """Versions of the packages that decide the result, without the local part."""
+    reuse: str = "same_code"
+    """`despite_code` where the user had it go on, or taken as done, under other code than it began with."""
     versions: dict[str, str]
     """Package name to version: peftrec, torch, lightning, transformers, peft, python."""
+    git_commit: str | None
+    git_dirty: bool | None
     device: str
     """Name of the device: `NVIDIA H200`, or the CPU's model name."""
     num_devices: int = 1  # on all nodes; one process each
     num_nodes: int = 1
+    conditions: dict[str, JsonValue] = Field(default_factory=dict)
+    """What costs depend on besides the devices: keys of the configuration whose role is cost, threads, and how threads
+    wait."""
 
     @property
     def devices(self) -> str:
@@ -126,6 +146,8 @@ class Efficiency(RecordPart):
     store_build_seconds: float | None
     """Building the hidden-state store, once; null where none is read."""
     store_bytes: int | None
+    store_name: str | None = None
+    """Folder of the store, below hidden_states.directory."""
     store_placement: str | None = None
     """Where the run kept the store's states: `device`, `host` or `disk`."""
     amortised_seconds_per_epoch: float | None
@@ -148,7 +170,7 @@ class Evaluation(RecordPart):
 class Record(RecordPart):
     """Everything a run leaves, besides checkpoints and ranks."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_id: str
     """`<strategy>-<hash>`, also the name of the run's folder."""
     experiment: str
@@ -158,21 +180,35 @@ class Record(RecordPart):
     status: Status
     error: str | None = None
     process: Process
+    kind: Literal["train"] = "train"
     config: dict[str, JsonValue]
-    config_hash: str
-    """Hash of what decides the result, seed included."""
+    roles: dict[str, str]
+    """Keys of `config` that do not decide the result, each with what it decides: `cost` or `place`."""
+    question_hash: str
+    """Hash of what the run asks: what decides the result but the code. Runs that share it differ in their code."""
+    code_hash: str
+    """Hash of the code and the libraries that decide the result; the run's name is made of both hashes."""
     comparison_hash: str
     """Hash of what must be equal for two records to stand in one table row set: data, split, evaluation."""
     provenance: Provenance
+    stretches: list[Stretch] = Field(min_length=1)
+    """One for each time that the run was started, or went on, and trained."""
     data: DataSummary | None = None
     parameters: ParameterCounts | None = None
     epochs: list[Epoch] = Field(default_factory=list)
     chosen_epoch: int | None = None
     negatives_per_positive: float | None = None
     """Mean number of distinct items, outside its own window, that a position competes with (peftrec.data.negatives)."""
+    competitors: str | None = None
+    """What these are: the items of the `batch`, with `sampled` ones, or the `catalogue`."""
     efficiency: Efficiency | None = None
     evaluation: Evaluation | None = None
     checkpoint_bytes: int | None = None
+
+    @property
+    def latest(self) -> Stretch:
+        """The stretch that the costs are of."""
+        return self.stretches[-1]
 
     def effective_status(self) -> Status:
         """Return the status, `interrupted` where the record says `running` and its process is gone from this host."""
@@ -190,7 +226,7 @@ def read_record(path: Path) -> Record:
     """Read a run folder's record, or a record file; RecordError names the file and the key that is wrong."""
     file = path / RECORD_FILE if path.is_dir() else path
     try:
-        return Record.model_validate_json(file.read_bytes())
+        return Record.model_validate_json(upgraded(file.read_bytes()))
     except FileNotFoundError as error:
         raise RecordError(f"{file}: no such record; is {path} the folder of a run?") from error
     except ValidationError as error:

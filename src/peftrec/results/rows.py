@@ -145,7 +145,7 @@ def _cost(runs: Sequence[Run]) -> Cost:
         seconds_per_epoch=_median(None if block is None else block.seconds_per_epoch for block in blocks),
         trainable_parameters=next(iter(counts), None),
         peak_memory_bytes=None if memory is None else round(memory),
-        device=runs[0].record.provenance.devices,
+        device=runs[0].record.latest.devices,
         comparison_hash=runs[0].record.comparison_hash,
         runs=tuple(run.name for run in runs),
     )

@@ -110,7 +110,7 @@ def _told(identities: Mapping[str, Mapping[str, str]]) -> list[str]:
 def _check_device(successes: Sequence[Run]) -> None:
     groups: dict[str, list[str]] = defaultdict(list)
     for run in successes:
-        groups[run.record.provenance.devices].append(run.name)
+        groups[run.record.latest.devices].append(run.name)
     if len(groups) > 1:
         listed = "; ".join(f"{device}: {', '.join(names)}" for device, names in groups.items())
         raise RecordError(

@@ -13,7 +13,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peftrec.models.gtn import Gate, Tower, TowerShape
+from peftrec.models.gtn import Gate, Tower
+from peftrec.models.gtn_shape import TowerShape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT, FolderName
 from peftrec.errors import SettingsError
-from peftrec.models.gtn import TowerShape
+from peftrec.models.gtn_shape import TowerShape
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from peftrec.data.batches import ImageBatch, TextBatch
 from peftrec.errors import CheckpointError, UserError, shortlist
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import fingerprint, read_adapter
 from peftrec.training.parameter_groups import tensor_bytes
 

@@ -11,9 +11,9 @@ from peftrec.data.batches import ItemBatch, StateBatch
 from peftrec.data.images.checking import corrupt_images
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.items import Items
-from peftrec.data.readers.base import clean_title
 from peftrec.data.readers.delimited import DelimitedFile
-from peftrec.data.readers.table import DIALECTS
+from peftrec.data.readers.formats import DIALECTS
+from peftrec.data.readers.screening import clean_title
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError

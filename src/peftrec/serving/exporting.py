@@ -17,7 +17,7 @@ from torch import Tensor
 
 from peftrec.errors import CheckpointError, UserError, shortlist
 from peftrec.files import folder_written_beside
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 from peftrec.results.record import read_finished
 from peftrec.serving.model_card import CARD, model_card
 from peftrec.serving.tower_folders import ExportedTower, Form, TrainedTower, described

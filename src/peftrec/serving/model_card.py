@@ -21,14 +21,14 @@ def model_card(run: RestoredRun, towers: Sequence[ExportedTower], weights: Seque
         _front_matter(towers),
         f"# {record.strategy} on {type(run.settings.data).__name__}\n\n"
         f"A sequential recommender whose items are encoded from {_contents(towers)}, trained and exported by peftrec "
-        f"{record.provenance.versions['peftrec']}, run `{record.run_id}` of experiment `{record.experiment}`.",
+        f"{record.latest.versions['peftrec']}, run `{record.run_id}` of experiment `{record.experiment}`.",
         "## Files\n\n" + "\n".join(_files(towers, weights)),
         "## Quality\n\n" + _quality(record),
         "## Protocol\n\n" + _protocol(run),
         "## Configuration\n\n```yaml\n" + _configuration(record) + "```",
         "## Versions\n\n"
-        + ", ".join(f"{name} {version}" for name, version in record.provenance.versions.items())
-        + f"; trained on {record.provenance.devices}.",
+        + ", ".join(f"{name} {version}" for name, version in record.latest.versions.items())
+        + f"; trained on {record.latest.devices}.",
     ]
     return "\n\n".join(sections) + "\n"
 

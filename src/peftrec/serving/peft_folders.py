@@ -20,7 +20,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peftrec.errors import CheckpointError, shortlist
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from peftrec.training.parameter_groups import storage_key
 
 _FINGERPRINT = "base_fingerprint"

@@ -22,10 +22,11 @@ from peftrec.models.towers.checkpoint_files import TOKENIZER, WEIGHTS
 from peftrec.models.towers.encoders import save_encoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.image_processing import write_processor
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText
-from peftrec.models.towers.ready_features import ReadyFeatures
-from peftrec.models.towers.towers import Modality, Tower
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, tuner_layers, write_adapter
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
+from peftrec.towers.ready_features import ReadyFeatures
 
 Form = Literal["peft_folder", "checkpoint", "introduced", "untouched"]
 Source = PretrainedText | PretrainedImage

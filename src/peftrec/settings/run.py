@@ -1,6 +1,6 @@
-"""The root schema: every key of the configuration, and the checks that need more than one key.
+"""The root schema: every key of the configuration, what it decides, and the checks that need more than one key.
 
-Entry points compose it (`peftrec.config.composition`); nothing below them reads a DictConfig.
+Entry points compose it (`peftrec.settings.composition`); nothing below them reads a DictConfig.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,17 @@ from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.instantiate import build_part, describe_part
+from peftrec.config.roles import Cost, Place
 from peftrec.config.strict import STRICT, FolderName
 from peftrec.data.source import DataSource
 from peftrec.errors import SettingsError
-from peftrec.models.towers.pretrained import TowerPair
-from peftrec.models.user_encoders.base import UserEncoder
 from peftrec.objectives.base import Objective
-from peftrec.settings.learning_rates import Decay
 from peftrec.strategies.base import Strategy
+from peftrec.towers.pair import TowerPair
+from peftrec.user_encoders.base import UserEncoder
 
+Decay = Literal["none", "inverse_square_root"]
+Reuse = Literal["same_code", "despite_code"]
 Monitor = Literal["hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr@5", "mrr@10", "mrr@20"]
 
 
@@ -53,7 +55,7 @@ class EvaluationSettings:
     """Validation metric that chooses the epoch; the paper uses hr@10."""
     patience: int = Field(default=10, ge=1)
     """Epochs without a better `monitor` before training stops."""
-    max_score_bytes: int = Field(default=16 * 2**20, ge=2**16)
+    max_score_bytes: Place[int] = Field(default=16 * 2**20, ge=2**16)
     """Size of one block of users x candidates scores; bounds memory, and a block that fits the cache is faster."""
 
 
@@ -61,28 +63,29 @@ class EvaluationSettings:
 class TrainerSettings:
     """Where and how long to train."""
 
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    accelerator: Cost[Literal["auto", "cpu", "gpu", "mps"]] = "auto"
+    devices: Cost[Annotated[int, Field(ge=1)] | Literal["auto"]] = 1
     """Devices of each node, one process each; on a CPU, processes. `auto` takes all visible CUDA devices, or one CPU.
-    `batch_size` counts the users of all of them together, so their number does not decide the result."""
-    num_nodes: int = Field(default=1, ge=1)
+    `batch_size` counts the users of all of them together. Each process draws its own dropout, so that the number of
+    processes is part of a run's name where there are several."""
+    num_nodes: Cost[int] = Field(default=1, ge=1)
     """Machines; more than one needs srun or torchrun, which start the processes."""
-    strategy: str = "auto"
+    strategy: Cost[str] = "auto"
     """How Lightning joins the devices, by its name: `auto` and `ddp` are the same and tested; a strategy that divides
     the parameters (fsdp, deepspeed) is refused, because evaluation reads whole towers in every process."""
     negatives: Literal["gathered", "local"] = "gathered"
-    """What several processes score against: the items of the whole batch, whose embeddings travel, or each one's own.
-    Local negatives are fewer, so that the number of processes then decides the result."""
+    """What several processes score against: the items of the whole batch, whose embeddings travel, or each one's own,
+    which are fewer."""
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true"] = "auto"
     """`auto` is bf16-mixed on a CUDA device that computes in bfloat16, and 32-true elsewhere; the record says which.
     bf16-true also keeps weights, optimizer state and loss in bfloat16."""
     accumulate_batches: int = Field(default=1, ge=1)
     """Batches an optimizer step; the step follows the mean of their losses (also the last one of an epoch, which may
     have fewer and then counts less). It saves memory for a larger batch, but does not enlarge the pool of negatives."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Cost[bool] = False
     """Keep only the inputs of the blocks of towers that train, and compute the rest again in the backward pass. It
     changes nothing where no tower trains."""
-    compile: bool = False
+    compile: Cost[bool] = False
     """torch.compile item and user encoder for training; evaluation stays as it is, so its figures do not depend on
     the compiler."""
     max_epochs: int = Field(default=30, ge=1)
@@ -90,15 +93,15 @@ class TrainerSettings:
     """Stop each epoch early; for debugging. Null trains on all batches."""
     overfit_batches: int | None = Field(default=None, ge=1)
     """Train on the same first batches in every epoch; for debugging. Null trains on all, in a new order each epoch."""
-    detect_anomaly: bool = False
-    num_workers: int = Field(default=0, ge=0)
+    detect_anomaly: Cost[bool] = False
+    num_workers: Cost[int] = Field(default=0, ge=0)
     """Loader processes that tokenise and decode; 0 does it in the training process."""
-    decoded_image_bytes: int = Field(default=512 * 2**20, ge=0)
+    decoded_image_bytes: Cost[int] = Field(default=512 * 2**20, ge=0)
     """Images are decoded once and kept where they all fit into this many bytes at the tower's size; 0 always decodes
     them when a batch asks, in the loader's workers."""
     is_deterministic: bool = True
     """Ask torch for deterministic kernels, so that a resumed run ends bit for bit like an uninterrupted one."""
-    has_progress_bar: bool = True
+    has_progress_bar: Place[bool] = True
     """A bar on a terminal; elsewhere, and in CI, a line an epoch on standard error. False shows neither."""
 
 
@@ -106,14 +109,14 @@ class TrainerSettings:
 class StoreSettings:
     """Where hidden states of frozen towers are kept, and how precisely."""
 
-    directory: str
+    directory: Place[str]
     dtype: Literal["float32", "float16"] = "float32"
     """What a store holds; float16 takes half the space and fails where a state is too large for it."""
     compute: Literal["float32", "bfloat16"] = "float32"
     """What the towers multiply in while a store is built; bfloat16 is faster on a GPU and less exact."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: Place[int] = Field(default=64, ge=1)
     """Items encoded at once while the store is built."""
-    placement: Literal["auto", "device", "host", "disk"] = "auto"
+    placement: Cost[Literal["auto", "device", "host", "disk"]] = "auto"
     """Where a run keeps the states that it reads; `auto` takes the device's memory where they leave half of it free,
     else the host's, else the disk (see peftrec.hidden_states.placement)."""
 
@@ -131,11 +134,11 @@ class LoggerSettings:
 class Settings:
     """One run, completely."""
 
-    name: FolderName
+    name: Place[FolderName]
     """Name of the experiment: folder below `runs_dir`, and W&B group."""
     strategy_name: str
     """Name of the strategy's yaml; composition fills it in."""
-    runs_dir: str
+    runs_dir: Place[str]
     seed: int = Field(ge=0, lt=2**32)
     embedding_dim: int = Field(default=64, ge=1)
     batch_size: int = Field(default=64, ge=2)
@@ -149,7 +152,10 @@ class Settings:
     evaluation: EvaluationSettings
     trainer: TrainerSettings
     hidden_states: StoreSettings
-    logger: LoggerSettings
+    logger: Place[LoggerSettings]
+    reuse: Place[Reuse] = "same_code"
+    """Whether a run of the same settings and data may be taken as done, or go on, that other code or other versions of
+    libraries began: no, or because you know better (`despite_code`). The record says which code did what."""
 
     def __post_init__(self) -> None:
         if self.strategy.reads_content and not self.towers.modalities:

@@ -1,84 +1,101 @@
-"""Which keys of a configuration decide a run's result; the others do not enter its name.
+"""What decides a run's result: its settings, the data, the towers' weights, and the code that computes it.
 
-Runs that differ in the others alone are one run: the second is found finished. So what may be measured both ways (a
-compiled model, another device) needs an experiment of its own, by `name=NAME`, and whoever asks is told.
+The first three are the question that a run answers; the code is who answers it. Both are in a run's name, so that
+changed code never finds its old figures, and kept apart, so that the same question answered before can be told from
+another one.
 """
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic import JsonValue
 
-_PLACES = (
-    "data.root",
-    "towers.text.checkpoint",
-    "towers.text.file",
-    "towers.text.revision",
-    "towers.image.checkpoint",
-    "towers.image.file",
-    "towers.image.revision",
+from peftrec.code.fingerprint import Fingerprint, take_fingerprint
+from peftrec.code.user_code import sources
+from peftrec.config.instantiate import TARGET, fields_of
+from peftrec.config.roles import Role, without
+from peftrec.settings.run import Settings
+
+RUN_ROOTS = ("peftrec.training.building.assembly", "peftrec.training.run.fitting", "peftrec.training.run.scoring")
+"""What builds, fits and evaluates; with the parts that the settings name, all of a run's code is reached from here."""
+RUN_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "lightning", "numpy", "Pillow")
+STORE_ROOTS = (
+    *("peftrec.hidden_states.encoding", "peftrec.hidden_states.arrays"),
+    *("peftrec.models.towers.tower", "peftrec.data.content"),
 )
-"""Where something lies; hashes of what lies there stand in."""
-_KEEPING = (
-    "name",
-    "runs_dir",
-    "logger",
-    "hidden_states.directory",
-    "trainer.has_progress_bar",
-    "trainer.detect_anomaly",
-)
-"""Where and how results are kept and shown."""
-_BESIDE_TRAINING = ("hidden_states.batch_size", "evaluation.max_score_bytes")
-"""How the same is computed before and after training."""
-_EXECUTION = (
-    "hidden_states.placement",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-    "trainer.negatives",  # but see `identify`
-    "trainer.gradient_checkpointing",
-    "trainer.compile",
-    "trainer.num_workers",
-    "trainer.decoded_image_bytes",
-)
-"""How the same is trained: what it costs, and not what comes out, but for rounding and, where a model is compiled, the
-draws of dropout."""
+"""What computes and keeps hidden states, besides the towers that the settings name."""
+STORE_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "Pillow")
 
 
-def decisive_config(config: dict[str, JsonValue]) -> dict[str, Any]:
-    """Return the configuration without the keys that do not decide the result."""
-    copy: dict[str, Any] = json.loads(json.dumps(config))
-    for key in (*_PLACES, *_KEEPING, *_BESIDE_TRAINING, *_EXECUTION):
-        *parents, last = key.split(".")
-        node: Any = copy
-        for parent in parents:
-            node = node.get(parent) or {}
-        node.pop(last, None)
-    return copy
+def question_hash(config: Mapping[str, JsonValue], roles: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+    """Hash what a run asks: its kind and what of the settings decides the result, and `facts` about data and towers."""
+    return digest({"config": deciding_config(config, roles), **facts})
 
 
-def training_conditions(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run's costs depend on besides the devices, by its keys."""
-    return {key: _at(config, key) for key in _EXECUTION}
+def deciding_config(config: Mapping[str, JsonValue], roles: Mapping[str, str]) -> dict[str, Any]:
+    """Return what of a configuration decides the result. Towers are a mapping of those there are by their names."""
+    deciding = without(config, roles)
+    towers = deciding.get("towers")
+    if isinstance(towers, dict):
+        deciding["towers"] = {name: tower for name, tower in towers.items() if tower is not None and name != TARGET}
+    return deciding
 
 
-def execution_differences(config: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Return `key=value` of `config` for what `other` computes in another way."""
-    keys = (*_BESIDE_TRAINING, *_EXECUTION)
-    return [f"{key}={json.dumps(own)}" for key in keys if (own := _at(config, key)) != _at(other, key)]
+def run_code(settings: Settings) -> Fingerprint:
+    """Fingerprint the code and libraries that decide the result of a run of these settings."""
+    return take_fingerprint([*RUN_ROOTS, *part_modules(settings)], RUN_PACKAGES, sources())
 
 
-def are_one_run(config: dict[str, Any], other: dict[str, Any]) -> bool:
+def store_code(settings: Settings) -> Fingerprint:
+    """Fingerprint what decides the content of the store that these settings describe."""
+    return take_fingerprint([*STORE_ROOTS, *part_modules(settings.towers)], STORE_PACKAGES, sources())
+
+
+def part_modules(part: Any) -> Iterator[str]:
+    """Yield the modules of the classes that a part is made of."""
+    yield type(part).__module__
+    for name in fields_of(type(part)):
+        value = getattr(part, name)
+        if is_dataclass(value) and fields_of(type(value)):
+            yield from part_modules(value)
+
+
+def cost_conditions(config: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    """Return what of a configuration decides costs and nothing else, by its keys."""
+    flat = _flat(config)
+    return {
+        key: value
+        for key, value in flat.items()
+        if any(role == Role.COST and (key == group or key.startswith(f"{group}.")) for group, role in roles.items())
+    }
+
+
+def cost_differences(config: Mapping[str, Any], other: Mapping[str, Any], roles: Mapping[str, str]) -> list[str]:
+    """Return `key=value` of `config` for what `other` executes in another way."""
+    own, others = cost_conditions(config, roles), cost_conditions(other, roles)
+    return [f"{key}={json.dumps(value)}" for key, value in own.items() if value != others.get(key)]
+
+
+def are_one_run(config: Mapping[str, Any], other: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
     """Say whether two configurations lead to one run's folder, whatever lies in the places that they name."""
-    shared = (*_PLACES, "name", "runs_dir", "trainer.negatives")
-    return decisive_config(config) == decisive_config(other) and all(
-        _at(config, key) == _at(other, key) for key in shared
-    )
+    processes = ("trainer.devices", "trainer.num_nodes")  # several are part of the name
+    costs = [key for key, role in roles.items() if role == Role.COST and key not in processes]
+    return without(config, costs) == without(other, costs)
 
 
-def _at(config: dict[str, Any], key: str) -> Any:
-    node: Any = config
-    for name in key.split("."):
-        node = (node or {}).get(name)
-    return node
+def digest(content: Any) -> str:
+    """Hash plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -4,28 +4,17 @@ adapter(x) = x + W_up relu(W_down x + b_down) + b_up, after the dense layer of t
 feed-forward output, before residual and norm.
 """
 
-from jaxtyping import Float
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
 
 from peftrec.config.strict import STRICT
-from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.side_networks.side_network import SideBlock
-from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
 
-
-class AdaptedLinear(nn.Module):
-    """A pretrained layer followed by an adapter."""
-
-    def __init__(self, layer: nn.Module, adapter: SideBlock) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
-
-    def forward(self, states: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch out"]:
-        return self.adapter(self.layer(states))
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.tower import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -36,7 +25,11 @@ class Adapter(Strategy):
     sites: tuple[str, ...] = Field(default=("attention_output", "ffn_output"), min_length=1)
     """Generic names of the layers that an adapter follows."""
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.adapters import AdaptedLinear
+        from peftrec.models.item_encoder import TowerItemEncoder
+        from peftrec.models.side_networks.side_network import SideBlock
+
         towers.requires_grad_(False)
         for tower in towers.present().values():
             for path in tower.paths_of(self.sites):

@@ -1,14 +1,16 @@
 """BitFit (Ben Zaken et al., ACL 2022, arXiv:2106.10199): only the towers' bias vectors train."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.tower import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -17,7 +19,9 @@ class BitFit(Strategy):
 
     identity_at_start: ClassVar[bool] = True
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import TowerItemEncoder
+
         for modality, tower in towers.present().items():
             is_bias = {name: name.endswith(".bias") for name, _ in tower.named_parameters()}
             if not any(is_bias.values()):

@@ -1,13 +1,15 @@
 """Full fine-tuning: every parameter of every tower trains."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.tower import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -16,5 +18,7 @@ class Full(Strategy):
 
     identity_at_start: ClassVar[bool] = True
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import TowerItemEncoder
+
         return TowerItemEncoder(towers.requires_grad_(True), embedding_dim=embedding_dim)

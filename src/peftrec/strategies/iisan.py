@@ -3,27 +3,32 @@
 With `states=store` this is the paper's cached variant: the same network over states computed once.
 """
 
+from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.side_networks.side_blocks import BlockOptions
-from peftrec.models.side_networks.side_layers import Branches, Layers, branches_over, checked_layers
-from peftrec.models.side_networks.side_network import Activation, Mixing, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers.towers import Modality, Towers
-from peftrec.strategies.base import Strategy
+from peftrec.models.side_networks.options import Activation, BlockOptions, Branches, Layers, Mixing
+from peftrec.models.side_networks.side_layers import branches_over, checked_layers
+from peftrec.models.towers.names import Modality
+from peftrec.strategies.base import ReadKind, Reads, Strategy
+
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.side_networks.side_network import SideNetwork
+    from peftrec.models.towers.tower import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class IISAN(Strategy, BlockOptions):
     """The paper's setting by default: every second state, three branches, gates, dense blocks of bottleneck 64."""
 
-    reads_frozen_towers: ClassVar[bool] = True
+    keeps_towers_frozen: ClassVar[bool] = True
+    read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
 
     layers: Layers | None = None
@@ -38,12 +43,17 @@ class IISAN(Strategy, BlockOptions):
     """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
     activation: Activation = "relu"
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
-        indices = {name: self._indices(name, tower.num_blocks) for name, tower in towers.present().items()}
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import FrozenStatesEncoder
+
+        indices = self.reads(towers.depths()).layers
         network = self._network(towers.widths(), indices, embedding_dim)
         return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
 
-    def _indices(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
+    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+        return Reads(kind=self.read_kind, layers={name: self._layers(name, depth) for name, depth in depths.items()})
+
+    def _layers(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
         return checked_layers(
             "strategy.layers",
             "every_second" if self.layers is None else self.layers,
@@ -53,8 +63,11 @@ class IISAN(Strategy, BlockOptions):
         )
 
     def _network(
-        self, widths: dict[Modality, int], indices: dict[Modality, tuple[int, ...]], embedding_dim: int
-    ) -> SideNetwork:
+        self, widths: dict[Modality, int], indices: Mapping[Modality, tuple[int, ...]], embedding_dim: int
+    ) -> "SideNetwork":
+        from peftrec.models.side_networks.side_blocks import layer_builder
+        from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
+
         if len(set(widths.values())) > 1 or len({len(chosen) for chosen in indices.values()}) > 1:
             raise SettingsError(
                 f"towers: this side network needs towers of one width and depth, these have widths {widths} and "
@@ -63,7 +76,7 @@ class IISAN(Strategy, BlockOptions):
             )
         hidden = next(iter(widths.values()))
         num_states = len(next(iter(indices.values())))
-        block = partial(SideBlock, bottleneck=self.bottleneck, activation=self.activation, layer=self.layer_builder())
+        block = partial(SideBlock, bottleneck=self.bottleneck, activation=self.activation, layer=layer_builder(self))
         towers = {
             branch: SideTower(
                 hidden,

@@ -4,34 +4,32 @@ Group layer-dropping brings towers of any depth to one block a group; the inter 
 the narrower tower's width. With `states=store` the states are computed once, as in all of the paper's runs.
 """
 
+from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.side_networks.side_alignment import StateAlignment
-from peftrec.models.side_networks.side_blocks import BlockOptions
-from peftrec.models.side_networks.side_layers import (
-    Branches,
-    Layers,
-    branches_over,
-    checked_layers,
-    last_layers_of_groups,
-)
-from peftrec.models.side_networks.side_network import Activation, Branch, Mixing, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers.towers import Modality, Towers
-from peftrec.strategies.base import Strategy
+from peftrec.models.side_networks.options import Activation, BlockOptions, Branch, Branches, Layers, Mixing
+from peftrec.models.side_networks.side_layers import branches_over, checked_layers, last_layers_of_groups
+from peftrec.models.towers.names import Modality
+from peftrec.strategies.base import ReadKind, Reads, Strategy
+
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.side_networks.side_network import SideNetwork, SideTower
+    from peftrec.models.towers.tower import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class IISANVersa(Strategy, BlockOptions):
     """The published setting by default: six groups, three branches, gates, dense blocks of bottleneck 64."""
 
-    reads_frozen_towers: ClassVar[bool] = True
+    keeps_towers_frozen: ClassVar[bool] = True
+    read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
 
     num_groups: int = Field(default=6, ge=1)
@@ -54,13 +52,14 @@ class IISANVersa(Strategy, BlockOptions):
     """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
     activation: Activation = "relu"
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
-        depths = {name: tower.num_blocks for name, tower in towers.present().items()}
-        indices = self._indices(depths)
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import FrozenStatesEncoder
+
+        indices = self.reads(towers.depths()).layers
         network = self._network(towers.widths(), indices, embedding_dim)
         return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
 
-    def _indices(self, depths: dict[Modality, int]) -> dict[Modality, tuple[int, ...]]:
+    def reads(self, depths: Mapping[Modality, int]) -> Reads:
         chosen: dict[Modality, Layers | None] = {"image": self.image_layers, "text": self.text_layers}
         for name, layers in chosen.items():
             if layers is not None and name not in depths:
@@ -75,11 +74,14 @@ class IISANVersa(Strategy, BlockOptions):
                 num_blocks=num_blocks,
                 starts_from_embedding=self.starts_from_embedding,
             )
-        return indices
+        return Reads(kind=self.read_kind, layers=indices)
 
     def _network(
-        self, widths: dict[Modality, int], indices: dict[Modality, tuple[int, ...]], embedding_dim: int
-    ) -> SideNetwork:
+        self, widths: dict[Modality, int], indices: Mapping[Modality, tuple[int, ...]], embedding_dim: int
+    ) -> "SideNetwork":
+        from peftrec.models.side_networks.side_alignment import StateAlignment
+        from peftrec.models.side_networks.side_network import SideNetwork
+
         num_blocks = {name: len(states) - int(self.starts_from_embedding) for name, states in indices.items()}
         branches = self._branches(widths, num_blocks, embedding_dim)
         is_unequal = len(set(widths.values())) > 1
@@ -96,11 +98,14 @@ class IISANVersa(Strategy, BlockOptions):
 
     def _branches(
         self, widths: dict[Modality, int], num_blocks: dict[Modality, int], embedding_dim: int
-    ) -> dict[Branch, SideTower]:
+    ) -> "dict[Branch, SideTower]":
         """Build the branches; intra ones narrow in their first output layer, inter in its second (published code)."""
+        from peftrec.models.side_networks.side_blocks import layer_builder
+        from peftrec.models.side_networks.side_network import SideBlock, SideTower
+
         bottlenecks: dict[Modality, int] = {"image": self.image_bottleneck, "text": self.text_bottleneck}
         build = partial(SideTower, embedding_dim=embedding_dim, mixing=self.mixing)
-        block = partial(SideBlock, activation=self.activation, layer=self.layer_builder())
+        block = partial(SideBlock, activation=self.activation, layer=layer_builder(self))
         towers: dict[Branch, SideTower] = {}
         for branch in branches_over(list(widths), self.branches):
             if branch == "inter":

@@ -4,17 +4,19 @@ The weights come from peft, one tower at a time and on the pretrained layers. (T
 query and value by fresh random layers instead, so its LoRA figures are not comparable.)
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from peft import LoraConfig
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.peft.injection import inject
-from peftrec.models.towers.towers import Tower, Towers
 from peftrec.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.tower import Tower, Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -30,12 +32,17 @@ class LoRA(Strategy):
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
     """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import TowerItemEncoder
+        from peftrec.models.peft.injection import inject
+
         for tower in towers.present().values():
             inject(tower, self._config(tower))
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)
 
-    def _config(self, tower: Tower) -> LoraConfig:
+    def _config(self, tower: "Tower") -> "LoraConfig":
+        from peft import LoraConfig
+
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]  # a fraction works, peft's annotation is narrower

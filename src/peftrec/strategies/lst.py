@@ -4,24 +4,29 @@ A second decoupled strategy beside IISAN. With the same layers both read the sam
 How the ladder differs from the published one is in `peftrec.models.side_networks.ladder_network`.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
-from peftrec.models.side_networks.ladder_network import LadderNetwork
-from peftrec.models.side_networks.side_layers import Layers, checked_layers
-from peftrec.models.towers.towers import Towers
-from peftrec.strategies.base import Strategy
+from peftrec.models.side_networks.options import Layers
+from peftrec.models.side_networks.side_layers import checked_layers
+from peftrec.models.towers.names import Modality
+from peftrec.strategies.base import ReadKind, Reads, Strategy
+
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.tower import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LST(Strategy):
     """The paper's reduction by default, over the states that IISAN reads by default."""
 
-    reads_frozen_towers: ClassVar[bool] = True
+    keeps_towers_frozen: ClassVar[bool] = True
+    read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
 
     layers: Layers = "every_second"
@@ -31,17 +36,20 @@ class LST(Strategy):
     reduction: int = Field(default=8, ge=1)
     """r: the ladder is as wide as a tower divided by it."""
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
-        indices = {
+    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+        layers = {
             name: checked_layers(
-                "strategy.layers",
-                self.layers,
-                modality=name,
-                num_blocks=tower.num_blocks,
-                starts_from_embedding=True,
+                "strategy.layers", self.layers, modality=name, num_blocks=depth, starts_from_embedding=True
             )
-            for name, tower in towers.present().items()
+            for name, depth in depths.items()
         }
+        return Reads(kind=self.read_kind, layers=layers)
+
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import FrozenStatesEncoder
+        from peftrec.models.side_networks.ladder_network import LadderNetwork
+
+        indices = self.reads(towers.depths()).layers
         network = LadderNetwork(
             towers.widths(),
             {name: len(states) - 1 for name, states in indices.items()},

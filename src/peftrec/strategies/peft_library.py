@@ -4,17 +4,19 @@ peft's layers go into one tower at a time, at the paths of generic sites, so tha
 tower or nowhere. Ready settings of single methods, each with its paper, are yaml files beside `peft.yaml`.
 """
 
-from peft import AdaLoraModel, PeftConfig
+from typing import TYPE_CHECKING
+
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.peft.adalora import RankAllocation
-from peftrec.models.peft.injection import inject
-from peftrec.models.peft.methods import build_config, starts_at_pretrained
-from peftrec.models.towers.towers import Tower, Towers
 from peftrec.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.tower import Tower, Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,17 +41,27 @@ class PeftLibrary(Strategy):
 
     @property
     def identity_at_start(self) -> bool:  # type: ignore[override]  # here it depends on the method
+        from peftrec.models.peft.methods import starts_at_pretrained
+
         return starts_at_pretrained(self._config(self.sites, self.feedforward_sites))
 
-    def adapt(self, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peft import AdaLoraModel
+
+        from peftrec.models.item_encoder import TowerItemEncoder
+        from peftrec.models.peft.adalora import RankAllocation
+        from peftrec.models.peft.injection import inject
+
         tuners = {name: inject(tower, self._config_for(tower)) for name, tower in towers.present().items()}
         allocating = {name: tuner for name, tuner in tuners.items() if isinstance(tuner, AdaLoraModel)}
         return TowerItemEncoder(
             towers, embedding_dim=embedding_dim, schedule=RankAllocation(allocating) if allocating else None
         )
 
-    def _config_for(self, tower: Tower) -> PeftConfig:
+    def _config_for(self, tower: "Tower") -> "PeftConfig":
         return self._config(tower.paths_of(self.sites), tower.paths_of(self.feedforward_sites))
 
-    def _config(self, targets: tuple[str, ...] | list[str], feedforward: tuple[str, ...] | list[str]) -> PeftConfig:
+    def _config(self, targets: tuple[str, ...] | list[str], feedforward: tuple[str, ...] | list[str]) -> "PeftConfig":
+        from peftrec.models.peft.methods import build_config
+
         return build_config(self.method, self.arguments, targets=targets, feedforward=feedforward)

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
 
+from peftrec.errors import CheckpointError
 from peftrec.files import write_stream_atomically
 
 BEST = "best"
@@ -67,3 +69,16 @@ def checkpoint_bytes(run_directory: Path) -> int | None:
     """Return the size of the best checkpoint."""
     path = checkpoint_path(run_directory, BEST)
     return path.stat().st_size if path.exists() else None
+
+
+def load_best(module: nn.Module, run_directory: Path) -> int:
+    """Load the chosen checkpoint and return its epoch. Raises CheckpointError."""
+    path = checkpoint_path(run_directory, BEST)
+    if not path.exists():
+        raise CheckpointError(f"{path}: missing; finish the run with the command that started it")
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return int(checkpoint["epoch"])

@@ -1,10 +1,10 @@
-"""What processes that train together tell each other; alone, each of these does nothing but its own part."""
+"""Processes that train together: how they join, and rows that they exchange with their gradients."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,22 +12,20 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import Tensor, distributed
 
 from peftrec.errors import SettingsError
-from peftrec.processes import Processes, processes_of_environment, torchrun_environment
+from peftrec.processes import ALONE, ProcessRank, rank_of_environment, torchrun_environment
 from peftrec.settings.run import TrainerSettings
 
 _LONGEST_WAIT = timedelta(days=1)  # the others wait while the first builds a store; torch's default is ten minutes
 _FIRST_PORT, _NUM_PORTS = 12000, 16000  # below those that systems give to whoever asks for any
 
-Value = TypeVar("Value")
-
 
 @contextmanager
-def joined(trainer: TrainerSettings) -> Iterator[Processes]:
+def joined(trainer: TrainerSettings) -> Iterator[ProcessRank]:
     """Join the processes that were started together, and yield this one's place among them.
 
     Raises SettingsError where their number is not what the settings ask for.
     """
-    processes = processes_of_environment() or Processes()
+    processes = rank_of_environment() or ALONE
     _check_number(trainer, processes)
     if not processes.are_several or distributed.is_initialized():
         yield processes
@@ -43,7 +41,7 @@ def joined(trainer: TrainerSettings) -> Iterator[Processes]:
     distributed.destroy_process_group()  # not after a failure: the others may be waiting where this one never comes
 
 
-def _check_number(trainer: TrainerSettings, processes: Processes) -> None:
+def _check_number(trainer: TrainerSettings, processes: ProcessRank) -> None:
     asked = processes.count // processes.num_nodes if trainer.devices == "auto" else trainer.devices
     if processes.count != asked * trainer.num_nodes:
         raise SettingsError(
@@ -53,59 +51,20 @@ def _check_number(trainer: TrainerSettings, processes: Processes) -> None:
         )
 
 
-def _slurms_meeting_point(processes: Processes) -> dict[str, str]:
+def _slurms_meeting_point(processes: ProcessRank) -> dict[str, str]:
     """Return where the processes of a Slurm step meet without a word: its first node, a port made of its number."""
     address = SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
     number = 7 * int(os.environ["SLURM_JOB_ID"]) + int(os.environ["SLURM_STEP_ID"])
     return torchrun_environment(processes, address=address, port=_FIRST_PORT + number % _NUM_PORTS)
 
 
-def _choose_device(processes: Processes) -> None:
+def _choose_device(processes: ProcessRank) -> None:
     if processes.local_rank >= torch.cuda.device_count():
         raise SettingsError(
             f"trainer.devices: process {processes.local_rank} of this node sees only {torch.cuda.device_count()} CUDA "
             "devices; ask for them per node and not per task (srun --gpus-per-node)"
         )
     torch.cuda.set_device(processes.local_rank)
-
-
-def wait_for_all(processes: Processes) -> None:
-    """Return when every process has come here."""
-    if processes.are_several:
-        distributed.barrier()
-
-
-def from_first(processes: Processes, function: Callable[[], Value]) -> Value:
-    """Run `function` in the first process and return its value in all; what it raises, all raise."""
-    if not processes.are_several:
-        return function()
-    outcome: list[Any] = [None, None]
-    if processes.is_first:
-        try:
-            outcome[0] = function()
-        except Exception as error:  # raised again below, here and in every other process
-            outcome[1] = error
-    distributed.broadcast_object_list(outcome, src=0)
-    if outcome[1] is not None:
-        raise outcome[1]
-    return cast("Value", outcome[0])
-
-
-def first_then_others(processes: Processes, function: Callable[[], Value]) -> Value:
-    """Run `function` in every process, but in the first one before the others: what it leaves on the disk, they find.
-    What it raises, all raise."""
-    made: list[Value] = []
-    from_first(processes, lambda: made.append(function()))
-    return made[0] if made else function()
-
-
-def collected(processes: Processes, value: Value) -> list[Value]:
-    """Return every process's value, in the order of ranks."""
-    if not processes.are_several:
-        return [value]
-    values: list[Any] = [None] * processes.count
-    distributed.all_gather_object(values, value)
-    return values
 
 
 def gather_rows(rows: Float[Tensor, "own dim"], sizes: tuple[int, ...], rank: int) -> Float[Tensor, "all dim"]:

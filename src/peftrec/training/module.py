@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
@@ -17,20 +17,21 @@ from peftrec.errors import CheckpointError
 from peftrec.evaluation.metrics import RankCollector, ranking_metrics
 from peftrec.evaluation.ranking import HistoryMask, rank_by_embedding
 from peftrec.models.adaptation_schedule import AdaptationSchedule
+from peftrec.models.objectives.inputs import ObjectiveInputs
 from peftrec.models.recommender import Recommender
-from peftrec.objectives.base import Objective, ObjectiveInputs
-from peftrec.processes import Processes
-from peftrec.settings.learning_rates import Decay, rate_factor
+from peftrec.processes import ALONE, ProcessRank
+from peftrec.settings.run import Decay
 from peftrec.training.collectives import gather_rows
+from peftrec.training.encoding import encode_items
+from peftrec.training.learning_rates import rate_factor
 from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
 
 _ADAPTATION = "adaptation"  # key in a checkpoint
-_CATALOGUE_BATCH = 256  # items encoded at once for evaluation; bounds memory of live towers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class LoopSettings:
     """What the loop needs to know besides the model."""
 
     learning_rates: Mapping[str, float]
@@ -41,6 +42,8 @@ class Schedule:
     decay: Decay = "none"
     accumulate_batches: int = 1
     compiles: bool = False
+    processes: ProcessRank = ALONE
+    """This process among those that train the module together."""
 
 
 class RecommenderModule(LightningModule):
@@ -49,12 +52,12 @@ class RecommenderModule(LightningModule):
     def __init__(
         self,
         recommender: Recommender,
-        objective: Objective,
+        objective: nn.Module,
         *,
         fates: list[ParameterFate],
         content: ItemContent,
         log_popularity: Float[Tensor, " candidate"],
-        schedule: Schedule,
+        loop: LoopSettings,
         towers_stay_frozen: bool,
     ) -> None:
         super().__init__()
@@ -62,10 +65,9 @@ class RecommenderModule(LightningModule):
         self.objective = objective
         self.fates = fates
         self.content = content
-        self.schedule = schedule
+        self.loop = loop
         self.towers_stay_frozen = towers_stay_frozen
-        self.processes = Processes()
-        """Alone, until a session that has joined others says otherwise."""
+        self.processes = loop.processes
         self.register_buffer("log_popularity", log_popularity, persistent=False)
         self.ranks = RankCollector()
         self._catalogue: Tensor | None = None
@@ -92,7 +94,7 @@ class RecommenderModule(LightningModule):
 
     def on_train_start(self) -> None:
         # Here, after the meter has observed a step: what a compiler fused cannot be observed.
-        if self.schedule.compiles:
+        if self.loop.compiles:
             if self.processes.are_several:
                 # It cuts graphs at DDP's buckets, which hand-written autograd steps may not be cut at.
                 torch._dynamo.config.optimize_ddp = False
@@ -106,8 +108,8 @@ class RecommenderModule(LightningModule):
     def on_train_batch_start(self, batch: SequenceBatch, batch_idx: int) -> None:
         # Randomness is a function of (seed, step, process, batch of the step): a resumed run draws what the
         # uninterrupted one drew. Zeros at the end change nothing.
-        place = [self.global_step, self.processes.rank, batch_idx % self.schedule.accumulate_batches]
-        mixed = np.random.SeedSequence([self.schedule.seed, *place]).generate_state(1, dtype=np.uint64)[0]
+        place = [self.global_step, self.processes.rank, batch_idx % self.loop.accumulate_batches]
+        mixed = np.random.SeedSequence([self.loop.seed, *place]).generate_state(1, dtype=np.uint64)[0]
         torch.manual_seed(int(mixed) % 2**63)
 
     def loss(self, batch: SequenceBatch) -> Float[Tensor, ""]:
@@ -150,15 +152,15 @@ class RecommenderModule(LightningModule):
             self.adaptation.after_step(self.global_step + 1)  # Lightning counts a step when this has returned
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = optimizer_groups(self.fates, cast("Any", self.schedule.learning_rates))
+        groups = optimizer_groups(self.fates, cast("Any", self.loop.learning_rates))
         is_fused = self.device.type in ("cpu", "cuda")
         return torch.optim.Adam(groups, fused=is_fused)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # A function of the step alone, and not of what a scheduler has counted: a resumed run takes the same rates.
-        factor = rate_factor(self.global_step, warmup_steps=self.schedule.warmup_steps, decay=self.schedule.decay)
+        factor = rate_factor(self.global_step, warmup_steps=self.loop.warmup_steps, decay=self.loop.decay)
         for group in optimizer.param_groups:
-            group["lr"] = factor * self.schedule.learning_rates[group["name"]]
+            group["lr"] = factor * self.loop.learning_rates[group["name"]]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device)
@@ -166,34 +168,28 @@ class RecommenderModule(LightningModule):
     # -- evaluation ----------------------------------------------------------------------------------------------
 
     def encode_catalogue(self) -> Float[Tensor, "candidate dim"]:
-        """Embed every candidate with the current parameters; each of several processes embeds its part.
-
-        Parts are whole chunks, the same ones that a process alone would encode, so that the numbers are the same.
-        """
-        order = self.content.encoding_order(len(cast("Tensor", self.log_popularity)))
-        chunks = np.array_split(order, range(_CATALOGUE_BATCH, len(order), _CATALOGUE_BATCH))
-        own = chunks[self.processes.share(len(chunks))] or chunks[:1]  # who has none still takes part, with no rows
+        """Embed every candidate with the current parameters; each of several processes embeds its part."""
         with self._as_for_scoring():
-            rows = torch.cat([self.recommender.embed(self.content.batch(items).to(self.device)) for items in own])
-        if self.processes.are_several:
-            sizes = tuple(sum(map(len, chunks[part])) for part in self.processes.shares(len(chunks)))
-            rows = gather_rows(rows[: sizes[self.processes.rank]], sizes, self.processes.rank)
-        catalogue = torch.empty_like(rows)
-        catalogue[torch.from_numpy(order).to(self.device)] = rows
-        return catalogue
+            return encode_items(
+                self.recommender.embed,
+                self.content,
+                len(cast("Tensor", self.log_popularity)),
+                device=self.device,
+                processes=self.processes,
+            )
 
     def rank_block(self, catalogue: Float[Tensor, "candidate dim"], batch: RankingBatch) -> None:
         """Rank a block of users and keep the outcome in `ranks`."""
         with self._as_for_scoring():
-            states = self.recommender.user_encoder(catalogue[batch.sequences], batch.mask)[:, -1]
-            ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.schedule.mask_history)
+            states = self.recommender.last_states(catalogue, batch.sequences, batch.mask, batch.times)
+            ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.loop.mask_history)
         self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
 
     @contextmanager
     def _as_for_scoring(self) -> Iterator[None]:
         """Leave the compiler out, and autocast, under which Lightning runs validation steps: scores of eight bits tie,
         and the epoch would be chosen by other ranks than the test's."""
-        eager = torch.compiler.set_stance("force_eager") if self.schedule.compiles else nullcontext()
+        eager = torch.compiler.set_stance("force_eager") if self.loop.compiles else nullcontext()
         with eager, torch.autocast(self.device.type, enabled=False):
             yield
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers.towers import Modality, Towers
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
 
 Origin = Literal["pretrained", "introduced", "recommender"]
 Group = Literal["text", "image", "introduced", "recommender"]
@@ -46,11 +47,14 @@ class ParameterFate:
     """Null where it is frozen."""
 
 
-def parameter_fates(model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot) -> list[ParameterFate]:
-    """Return each unique parameter of the model with its origin and group."""
+def parameter_fates(
+    model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot, *, objective: nn.Module | None = None
+) -> list[ParameterFate]:
+    """Return each unique parameter of the model, and of the objective, with its origin and group."""
     introduced = {id(parameter) for parameter in (*item_encoder.towers.parameters(), *item_encoder.introduced())}
     fates = []
-    for name, parameter in model.named_parameters():  # unique tensors: shared ones are listed once
+    of_objective = [] if objective is None else objective.named_parameters(prefix="objective")
+    for name, parameter in (*model.named_parameters(), *of_objective):  # unique tensors: shared ones are listed once
         modality = snapshot.modality_of.get(id(parameter))
         origin: Origin = "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
         group: Group = modality or ("introduced" if origin == "introduced" else "recommender")

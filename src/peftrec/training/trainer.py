@@ -19,8 +19,8 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
 
 from peftrec.errors import SettingsError
-from peftrec.models.towers.towers import Towers
-from peftrec.processes import Processes
+from peftrec.models.towers.tower import Towers
+from peftrec.processes import ProcessRank
 from peftrec.progress.epochs import EpochLines
 from peftrec.progress.terminal import shows_progress
 from peftrec.settings.run import Settings
@@ -37,7 +37,7 @@ _OWN_PROCESSES = ("spawn", "fork", "notebook")  # strategies that start processe
 def build_trainer(
     settings: Settings,
     run_directory: Path,
-    processes: Processes,
+    processes: ProcessRank,
     *,
     measuring: Sequence[Callback],
     loggers: Sequence[Logger],
@@ -89,7 +89,7 @@ class WholeBfloat16(HalfPrecision):
         return data
 
 
-def lightning_strategy(name: str, processes: Processes) -> str | Strategy:
+def lightning_strategy(name: str, processes: ProcessRank) -> str | Strategy:
     """Return what joins the processes. Raises SettingsError for a name that cannot work here."""
     check_strategy(name)
     if not processes.are_several:
@@ -125,10 +125,10 @@ def with_precision(settings: Settings, device: torch.device) -> Settings:
     return replace(settings, trainer=replace(settings.trainer, precision=precision))
 
 
-def explain_slow_precision(settings: Settings, device: torch.device) -> None:
+def explain_slow_precision(settings: Settings, device: torch.device, *, is_told: bool = True) -> None:
     """Say so where a CPU must emulate the chosen arithmetic: a step of cached IISAN took 12 to 16 times as long."""
     precision = settings.trainer.precision
-    if device.type == "cpu" and precision.startswith("bf16") and not has_bfloat16_products():
+    if is_told and device.type == "cpu" and precision.startswith("bf16") and not has_bfloat16_products():
         print(
             f"trainer.precision={precision}: this CPU has no bfloat16 products and emulates them, many times slower "
             "than float32; trainer.precision=32-true is the fast one here",

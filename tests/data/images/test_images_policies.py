@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.images.decoding import BLANK_COLOUR
 from peftrec.data.readers.iisan import IisanFiles
-from peftrec.data.source import Catalogue
 from peftrec.errors import DataError
 from small_images import encoded, pack, replace_value, write_folder, write_published, write_zip
 

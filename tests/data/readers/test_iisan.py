@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.images.decoding import BLANK_COLOUR
 from peftrec.data.readers.iisan import IisanFiles
-from peftrec.data.source import Catalogue
 from peftrec.errors import DataError
 
 ITEMS = ["i1\tFirst", "i2\tSecond", "i3\tThird", "i4\tFourth", "i5\tFifth", "i6\tNever bought"]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.readers.recbole import RecBoleFiles
-from peftrec.data.source import Catalogue
 from peftrec.errors import DataError
 
 ITEMS = [

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.images.decoding import BLANK_COLOUR
 from peftrec.data.readers.table import TableFiles
-from peftrec.data.source import Catalogue
 from peftrec.errors import DataError
 
 ITEMS = pd.DataFrame(

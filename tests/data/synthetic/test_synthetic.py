@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from peftrec.data.source import Catalogue
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.synthetic.attributes import NUM_VALUES, Attributes
 from peftrec.data.synthetic.catalogue import SyntheticCatalogue
 from peftrec.data.synthetic.pictures import COLOURS, PATTERNS, SILHOUETTES, RenderedPictures, render_pictures

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peftrec.errors import SettingsError
 from peftrec.models.peft.injection import inject
 from peftrec.models.peft.methods import build_config
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 from small_models import NUM_BLOCKS, SMALL_PAIRS
 
 PAIR = SMALL_PAIRS["text_and_image"]

@@ -7,7 +7,7 @@ from torch import Tensor
 from low_precision import autocast_error
 from peftrec.errors import SettingsError
 from peftrec.models.side_networks.ladder_network import Ladder, LadderNetwork
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 SHAPES: dict[Modality, tuple[int, int]] = {"image": (3, 8), "text": (5, 12)}
 """States and width of each tower; text is deeper and wider."""

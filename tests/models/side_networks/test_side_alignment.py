@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from peftrec.models.side_networks.side_alignment import StateAlignment
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 
 @pytest.mark.parametrize(("wider", "narrower"), [("text", "image"), ("image", "text")])

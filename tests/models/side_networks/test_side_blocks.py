@@ -11,9 +11,10 @@ from torch.func import functional_call
 from low_precision import autocast_error
 from peftrec.config.instantiate import build_part
 from peftrec.errors import SettingsError
-from peftrec.models.side_networks.side_blocks import PHM, BlockLayer, BlockOptions, Dense, LowRank
-from peftrec.models.side_networks.side_network import Branch, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers.towers import Modality
+from peftrec.models.side_networks.options import BlockOptions, Branch
+from peftrec.models.side_networks.side_blocks import PHM, BlockLayer, Dense, LowRank, layer_builder
+from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
+from peftrec.models.towers.names import Modality
 
 HIDDEN, BOTTLENECK, DIM, NUM_STATES, NUM_ITEMS = 12, 8, 4, 3, 6
 OPTIONS = {
@@ -49,7 +50,7 @@ EXPLICIT: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
 
 @pytest.mark.parametrize("name", EXPLICIT)
 def test_a_layer_is_its_explicit_matrix(name: str) -> None:
-    layer = filled(OPTIONS[name].layer_builder()(HIDDEN, BOTTLENECK))
+    layer = filled(layer_builder(OPTIONS[name])(HIDDEN, BOTTLENECK))
     states = torch.randn(5, HIDDEN, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     parameters = dict(layer.named_parameters())
     weight = EXPLICIT[name](parameters)
@@ -98,7 +99,7 @@ def test_counts(inputs: int, outputs: int) -> None:
 @pytest.mark.parametrize("width", [128, 384, 768, 1024])
 def test_both_small_blocks_have_equal_parameters_by_default(width: int) -> None:
     """At the published bottleneck of 64: 8 (d + 64) = 8^3 + 64 d / 8."""
-    low_rank, phm = (BlockOptions(block=block).layer_builder() for block in ("low_rank", "phm"))
+    low_rank, phm = (layer_builder(BlockOptions(block=block)) for block in ("low_rank", "phm"))
     assert count(low_rank(width, 64)) == count(phm(width, 64)) == 8 * (width + 64) + 64
 
 
@@ -106,7 +107,7 @@ def test_both_small_blocks_have_equal_parameters_by_default(width: int) -> None:
 def test_a_layer_starts_as_the_published_one(options: BlockOptions) -> None:
     """Entries of the matrix have mean 0 and deviation 0.01, whatever it is made of."""
     torch.manual_seed(0)
-    layer = options.layer_builder()(768, 64)
+    layer = layer_builder(options)(768, 64)
     layer.start(0.01)
     assert not layer.bias.any()
     weight = layer.weight.detach()
@@ -128,7 +129,7 @@ def test_the_default_block_draws_its_numbers_in_the_order_of_plain_layers() -> N
 
 @pytest.mark.parametrize(("hidden", "bottleneck"), [(20, 64), (768, 60)])
 def test_a_division_that_does_not_fit_is_one_error(hidden: int, bottleneck: int) -> None:
-    builder = BlockOptions(block="phm").layer_builder()
+    builder = layer_builder(BlockOptions(block="phm"))
     with pytest.raises(SettingsError, match=rf"phm_division: 8 does not divide both.*{bottleneck}.*take a divisor of"):
         SideBlock(hidden, bottleneck, layer=builder)
 
@@ -148,7 +149,7 @@ def test_an_option_of_another_block_is_refused(options: dict[str, object], messa
 
 
 def network_of(name: str, mixing: str, activation: str) -> SideNetwork:
-    block = partial(SideBlock, bottleneck=BOTTLENECK, activation=activation, layer=OPTIONS[name].layer_builder())  # type: ignore[arg-type]
+    block = partial(SideBlock, bottleneck=BOTTLENECK, activation=activation, layer=layer_builder(OPTIONS[name]))  # type: ignore[arg-type]
     branches: tuple[Branch, ...] = ("image", "text", "inter")
     towers = {
         branch: SideTower(HIDDEN, num_blocks=NUM_STATES, block=block, embedding_dim=DIM, mixing=mixing)  # type: ignore[arg-type]

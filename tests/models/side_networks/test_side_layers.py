@@ -5,9 +5,8 @@ import itertools
 import pytest
 
 from peftrec.errors import SettingsError
+from peftrec.models.side_networks.options import LayerRule, Layers
 from peftrec.models.side_networks.side_layers import (
-    LayerRule,
-    Layers,
     branches_over,
     checked_layers,
     every_second_layer,

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from peftrec.models.side_networks.options import Branch
 from peftrec.models.side_networks.side_alignment import StateAlignment
-from peftrec.models.side_networks.side_network import Branch, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers.towers import Modality
+from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
+from peftrec.models.towers.names import Modality
 
 HIDDEN, BOTTLENECK, DIM, NUM_STATES, NUM_ITEMS = 7, 5, 4, 4, 6
 BRANCHES: dict[str, tuple[Branch, ...]] = {

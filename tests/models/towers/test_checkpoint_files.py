@@ -13,7 +13,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from peftrec.errors import SettingsError
 from peftrec.models.towers import checkpoint_files
 from peftrec.models.towers.checkpoint_files import CONFIG, PROCESSOR, TOKENIZER, WEIGHTS, Checkpoint, Part
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_families import COMMIT, Saved, put_into, save_checkpoint
 
 

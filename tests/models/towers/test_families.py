@@ -16,9 +16,11 @@ from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
 from peftrec.models.towers.families import FAMILIES
-from peftrec.models.towers.pretrained import PretrainedText, TowerPair
-from peftrec.models.towers.towers import Modality, Towers
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
 from peftrec.strategies.base import Strategy
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedText
 from small_families import CHECKPOINTS, NUM_BLOCKS, SIDE, WIDTH, Saved, load_towers, save_checkpoint
 from small_models import build_strategy, strategy_files
 

@@ -9,9 +9,11 @@ import torch
 from peftrec.config.instantiate import build_part, describe_part
 from peftrec.data.batches import FeatureBatch, ItemBatch
 from peftrec.errors import DataError, SettingsError
-from peftrec.models.towers.pretrained import PretrainedImage, TowerPair
-from peftrec.models.towers.ready_features import ReadyFeatures
-from peftrec.models.towers.towers import OUTPUT, Towers
+from peftrec.models.towers.names import OUTPUT
+from peftrec.models.towers.tower import Towers
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedImage
+from peftrec.towers.ready_features import ReadyFeatures
 from small_models import IMAGE, build_strategy, strategy_files
 
 NUM_ITEMS, NUM_STATES, WIDTH = 6, 5, 16
@@ -108,7 +110,7 @@ def test_a_file_that_is_not_there_is_named_before_data_is_read(tmp_path: Path) -
 def test_a_part_without_a_class_is_a_pretrained_tower() -> None:
     node = {
         "text": {
-            "_target_": "peftrec.models.towers.ready_features.ReadyFeatures",
+            "_target_": "peftrec.towers.ready_features.ReadyFeatures",
             "file": "text.npy",
             "missing": "mean",
         },

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
 from peftrec.errors import SettingsError
-from peftrec.models.towers.families import FAMILIES, PAIRS, Pooling
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText
-from peftrec.models.towers.towers import OUTPUT, Towers
+from peftrec.models.towers.families import FAMILIES, PAIRS
+from peftrec.models.towers.names import OUTPUT, Pooling
+from peftrec.models.towers.tower import Towers
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_families import CHECKPOINTS, FFN, NUM_BLOCKS, PATCHES, SIDE, VOCABULARY, WIDTH, Saved, save_checkpoint
 
 LENGTHS = [9, 2, 5, 7]

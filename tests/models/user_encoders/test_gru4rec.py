@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from peftrec.models.user_encoders.gru4rec import GRU4Rec
+from peftrec.user_encoders.gru4rec import GRU4Rec
 
 DIM, LENGTH = 6, 5
 

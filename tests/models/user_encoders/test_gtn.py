@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from peftrec.errors import SettingsError
-from peftrec.models.user_encoders.gtn import GTN, histories_until
+from peftrec.models.user_encoders.gtn import histories_until
+from peftrec.user_encoders.gtn import GTN
 
 DIM, LENGTH, USERS = 6, 7, 5
 

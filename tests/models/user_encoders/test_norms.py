@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 import torch
 
-from peftrec.models.user_encoders.norms import NormKind, ScaleNorm, build_norm
+from peftrec.models.user_encoders.choices import NormKind
+from peftrec.models.user_encoders.norms import ScaleNorm, build_norm
 
 DIM = 6
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from peftrec.errors import SettingsError
 from peftrec.models.user_encoders.norms import ScaleNorm
-from peftrec.models.user_encoders.sasrec import SASRec
+from peftrec.user_encoders.sasrec import SASRec
 
 DIM, LENGTH, USERS = 12, 7, 5
 

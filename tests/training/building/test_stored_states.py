@@ -9,7 +9,8 @@ import torch
 
 from peftrec.errors import SettingsError, StoreError
 from peftrec.hidden_states.manifest import read_manifest
-from peftrec.training.building.assembly import assemble, prepare_data
+from peftrec.training.building.assembly import assemble
+from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import provide_store, store_key
 from small_runs import small_settings
 

@@ -7,12 +7,12 @@ from torch import nn
 from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.models.item_encoder import TowerItemEncoder
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
-from peftrec.models.user_encoders.sasrec import SASRec
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.measurement.first_step import AdaptationError, check_gradients, check_modes, probe_step
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, sequence_batch
 
 PAIR = SMALL_PAIRS["text_only"]
@@ -25,11 +25,11 @@ def build() -> RecommenderModule:
     recommender = Recommender(encoder, SASRec().build(dim=8, sequence_length=4))
     module = RecommenderModule(
         recommender,
-        DebiasedCrossEntropy(),
+        DebiasedCrossEntropyLoss(),
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.zeros(12),
-        schedule=Schedule(learning_rates={"text": 1.0, "recommender": 1.0}, mask_history="all", seed=0),
+        loop=LoopSettings(learning_rates={"text": 1.0, "recommender": 1.0}, mask_history="all", seed=0),
         towers_stay_frozen=False,
     )
     module.set_training_modes()

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.readers.iisan import IisanFiles
-from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.training.run.scoring import UserRanks, floors_of, training_matrix

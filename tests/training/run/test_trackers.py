@@ -7,7 +7,7 @@ import pytest
 
 from peftrec.results.record import read_record
 from peftrec.training.module import RecommenderModule
-from peftrec.training.run.session import train_run
+from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.trackers import summary
 from small_runs import small_settings
 

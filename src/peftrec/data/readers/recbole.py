@@ -6,16 +6,19 @@ https://recbole.io/docs/user_guide/data/atomic_files.html; `.user` and the other
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.data.readers.delimited import DelimitedFile, Dialect
-from peftrec.data.readers.rows import OLDEST, RowSource, RowTables
-from peftrec.data.tables.columns import Wanted, require_columns
-from peftrec.data.tables.locations import require_file
+from peftrec.data.readers.rows import OLDEST, RowSource
 from peftrec.errors import DataError
+
+if TYPE_CHECKING:
+    from peftrec.data.readers.delimited import DelimitedFile
+    from peftrec.data.readers.row_tables import RowTables
+    from peftrec.data.tables.columns import Wanted
 
 TOKEN, NUMBER = ("token",), ("float",)
 ANY = ("token", "token_seq", "float", "float_seq")
@@ -35,8 +38,13 @@ class RecBoleFiles(RowSource):
     """Fields of `.item`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text."""
     field_separator: str = Field(default="\t", min_length=1, max_length=1)
 
-    def read_rows(self, root: Path) -> RowTables:
+    def read_rows(self, root: Path) -> "RowTables":
         """Read the fields that the configuration names; sequences of tokens are text as they stand."""
+        from peftrec.data.readers.delimited import DelimitedFile, Dialect
+        from peftrec.data.readers.row_tables import RowTables
+        from peftrec.data.tables.columns import Wanted
+        from peftrec.data.tables.locations import require_file
+
         items_file = require_file(root, f"{self.dataset}.item", key="data.dataset")
         events_file = require_file(root, f"{self.dataset}.inter", key="data.dataset")
         dialect = Dialect(delimiter=self.field_separator, has_quotes=False)
@@ -57,11 +65,13 @@ class RecBoleFiles(RowSource):
         )
 
 
-def typed_column(table: DelimitedFile, wanted: Wanted, types: Sequence[str]) -> Wanted:
+def typed_column(table: "DelimitedFile", wanted: "Wanted", types: Sequence[str]) -> "Wanted":
     """Return the column of a field by its whole name, `<field>:<type>`.
 
     Raises DataError where a field of the header has no type, or the wanted one has another than `types`.
     """
+    from peftrec.data.tables.columns import require_columns
+
     names = table.header()
     typed = [name.rpartition(":") for name in names]
     for name, (field, _, kind) in zip(names, typed, strict=True):

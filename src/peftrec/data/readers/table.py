@@ -1,20 +1,16 @@
 """Your own tables: one of interactions, one of items, each CSV, TSV (`.gz` too) or Parquet with named columns."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
-from peftrec.data.readers.delimited import CSV, TSV, DelimitedFile
-from peftrec.data.readers.parquet import read_parquet
-from peftrec.data.readers.rows import OLDEST, RowSource, RowTables
-from peftrec.data.tables.columns import Columns, Wanted
-from peftrec.data.tables.locations import require_file
-from peftrec.errors import DataError
+from peftrec.data.readers.rows import OLDEST, RowSource
 
-DIALECTS = {".csv": CSV, ".tsv": TSV}
-COMPRESSIONS = (".gz", ".bz2", ".zst")
+if TYPE_CHECKING:
+    from peftrec.data.readers.row_tables import RowTables
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -22,9 +18,9 @@ class TableFiles(RowSource):
     """Two files whose formats their suffixes tell: `.csv` (quoted as RFC 4180 says), `.tsv` (never quoted),
     `.parquet`."""
 
-    interactions: str = "interactions.csv"
+    interactions: Place[str] = "interactions.csv"
     """File below `root` with one row an interaction."""
-    items: str = "items.csv"
+    items: Place[str] = "items.csv"
     """File below `root` with one row an item."""
     user_column: str = "user"
     """Column of `interactions`."""
@@ -49,8 +45,13 @@ class TableFiles(RowSource):
         """Say whether the configuration names images."""
         return super().has_images or self.image_column is not None
 
-    def read_rows(self, root: Path) -> RowTables:
+    def read_rows(self, root: Path) -> "RowTables":
         """Read the columns that the configuration names."""
+        from peftrec.data.readers.formats import read_table
+        from peftrec.data.readers.row_tables import RowTables
+        from peftrec.data.tables.columns import Wanted
+        from peftrec.data.tables.locations import require_file
+
         items_file = require_file(root, self.items, key="data.items")
         interactions_file = require_file(root, self.interactions, key="data.interactions")
         image = [] if self.image_column is None else [Wanted("data.image_column", self.image_column)]
@@ -68,18 +69,3 @@ class TableFiles(RowSource):
             item=self.item_column,
             time=self.timestamp_column,
         )
-
-
-def read_table(file: Path, wanted: Sequence[Wanted]) -> Columns:
-    """Read the wanted columns in the format that the suffix tells."""
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] == ".parquet":
-        return read_parquet(file, wanted)
-    if suffixes and suffixes[-1] in COMPRESSIONS:
-        suffixes.pop()
-    if not suffixes or suffixes[-1] not in DIALECTS:
-        raise DataError(
-            f"{file}: the suffix tells no format: name it .csv, .tsv (either may be followed by "
-            f"{', '.join(COMPRESSIONS)}) or .parquet"
-        )
-    return DelimitedFile.open(file, DIALECTS[suffixes[-1]]).read(wanted)

@@ -5,17 +5,19 @@ Colour and pattern are in the pictures only, material and use in the titles only
 weigh both (see `synthetic_histories`), and everything follows from `catalogue_seed`, byte for byte.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.data.items import Items
-from peftrec.data.source import Catalogue, DataSource
-from peftrec.data.synthetic.attributes import Attributes
-from peftrec.data.synthetic.histories import Habits, draw_histories
-from peftrec.data.synthetic.pictures import RenderedPictures, render_pictures
-from peftrec.data.synthetic.titles import compose_titles
+from peftrec.data.source import DataSource
+
+if TYPE_CHECKING:
+    from peftrec.data.catalogue import Catalogue
+    from peftrec.data.synthetic.attributes import Attributes
+    from peftrec.data.synthetic.histories import Habits
 
 # One stream of random numbers per part: leaving out a modality changes nothing of the others.
 ATTRIBUTE_STREAM, TITLE_STREAM, PICTURE_STREAM, HISTORY_STREAM = range(4)
@@ -48,8 +50,14 @@ class SyntheticCatalogue(DataSource):
         if self.shortest_history > self.longest_history:
             raise ValueError("shortest_history is longer than longest_history; lower it")
 
-    def read(self, *, text: bool, images: bool) -> Catalogue:
+    def read(self, *, text: bool, images: bool) -> "Catalogue":
         """Make the catalogue; a modality that no tower needs is not made."""
+        from peftrec.data.catalogue import Catalogue
+        from peftrec.data.items import Items
+        from peftrec.data.synthetic.histories import draw_histories
+        from peftrec.data.synthetic.pictures import RenderedPictures, render_pictures
+        from peftrec.data.synthetic.titles import compose_titles
+
         attributes = self.attributes()
         pictures = render_pictures(self._stream(PICTURE_STREAM), attributes, self.image_size) if images else None
         items = Items(
@@ -60,15 +68,19 @@ class SyntheticCatalogue(DataSource):
         histories = draw_histories(self._stream(HISTORY_STREAM), attributes, self.num_users, self._habits())
         return Catalogue(items=items, interactions=histories, counts={"items_made_cold": self._num_cold})
 
-    def attributes(self) -> Attributes:
+    def attributes(self) -> "Attributes":
         """Return the latent attributes of all items: for oracles and probes, never for models."""
+        from peftrec.data.synthetic.attributes import Attributes
+
         return Attributes.draw(self._stream(ATTRIBUTE_STREAM), self.num_items)
 
     @property
     def _num_cold(self) -> int:
         return round(self.cold_share * self.num_items)
 
-    def _habits(self) -> Habits:
+    def _habits(self) -> "Habits":
+        from peftrec.data.synthetic.histories import Habits
+
         return Habits(
             shortest=self.shortest_history,
             longest=self.longest_history,

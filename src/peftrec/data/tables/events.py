@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from peftrec.data.choices import RepeatedInteractions, UnknownItems
 from peftrec.data.interactions import Interactions, Times, offsets_of
 from peftrec.data.tables.columns import Encoded
 from peftrec.data.tables.tables import HistoryTable, ItemTable, item_numbers, unknown_items
 from peftrec.errors import SHOWN, DataError
-
-UnknownItems = Literal["error", "drop"]
-RepeatedInteractions = Literal["error", "drop", "keep"]
 
 
 @dataclass(frozen=True, kw_only=True)

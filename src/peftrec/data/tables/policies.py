@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
+from peftrec.data.choices import LEAST_MINIMUM, Policy
 from peftrec.data.source import DataSource
 from peftrec.data.tables.tables import HistoryTable
 from peftrec.errors import SHOWN, DataError, shortlist
-
-Policy = Literal["error", "drop", "blank"]
-
-LEAST_MINIMUM = 4
-"""What `DataSource.minimum_history` may be at least."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from peftrec.errors import SettingsError
 from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.peft.injection import ADAPTER
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 _SMOOTHED = ("exp_avg_ipt", "exp_avg_unc")  # the allocator's memory, by parameter; `ipt` is computed anew in each step
 _PATTERN = "rank_pattern"

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import PeftType
 
 from peftrec.errors import SettingsError
-from peftrec.models.towers.towers import Tower
+from peftrec.models.towers.tower import Tower
 
 ADAPTER = "default"
 """peft's name for the only adapter there is."""

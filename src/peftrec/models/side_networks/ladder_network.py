@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FusionHead
 from peftrec.models.side_networks.side_network import GATE_TEMPERATURE
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 _EXPANSION = 4  # of BERT's, ViT's and T5-base's feed-forward layers
 

@@ -5,7 +5,7 @@ h~_k = W_k h_k + b_k        one linear layer a fused step, on the wider modality
 
 from torch import Tensor, nn
 
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 
 class StateAlignment(nn.Module):

@@ -13,21 +13,17 @@ code declares flags for it (n = 8, the default here) that none of its code reads
 from collections.abc import Callable
 from functools import partial
 from math import gcd
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
+from peftrec.models.side_networks.options import Block, BlockOptions
 
 _RANK = 8  # at the published bottleneck of 64, as many parameters as phm with n = 8 at any width
 _PHM_DIVISION = 8  # hypercomplex_division of the published code
-
-Block = Literal["bottleneck", "low_rank", "phm"]
 
 
 class Dense(nn.Linear):
@@ -112,34 +108,14 @@ LayerBuilder = Callable[[int, int], BlockLayer]
 """Builds a layer from its number of inputs and outputs."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BlockOptions:
-    """Fields of the strategies whose blocks may vary. An option that the chosen block does not have is refused."""
-
-    block: Block = "bottleneck"
-    """What a block's two matrices are: dense (bottleneck), of low rank, or sums of Kronecker products (phm)."""
-    rank: int | None = Field(default=None, ge=1)
-    """Of both matrices of a low_rank block; null is 8, as many parameters as phm has at the default bottleneck."""
-    phm_division: int | None = Field(default=None, ge=1)
-    """Kronecker products in a sum of a phm block, n; it divides widths and bottlenecks. Null is 8 (published flag)."""
-
-    @model_validator(mode="after")
-    def _check_options(self) -> "BlockOptions":
-        for option, block in (("rank", "low_rank"), ("phm_division", "phm")):
-            if getattr(self, option) is not None and self.block != block:
-                raise ValueError(
-                    f"{option} belongs to block={block} and block is {self.block}; set {option}=null or block={block}"
-                )
-        return self
-
-    def layer_builder(self) -> LayerBuilder:
-        """Return what builds a block's layers."""
-        builders: dict[Block, LayerBuilder] = {
-            "bottleneck": Dense,
-            "low_rank": partial(LowRank, rank=self.rank or _RANK),
-            "phm": partial(PHM, division=self.phm_division or _PHM_DIVISION),
-        }
-        return builders[self.block]
+def layer_builder(options: BlockOptions) -> LayerBuilder:
+    """Return what builds a block's layers."""
+    builders: dict[Block, LayerBuilder] = {
+        "bottleneck": Dense,
+        "low_rank": partial(LowRank, rank=options.rank or _RANK),
+        "phm": partial(PHM, division=options.phm_division or _PHM_DIVISION),
+    }
+    return builders[options.block]
 
 
 def _start_factors(first: Tensor, second: Tensor, *, num_terms: int, std: float) -> None:

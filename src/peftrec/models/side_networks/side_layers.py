@@ -5,17 +5,10 @@ the k-th block's, whose id in the published lists, counted from 0, is k - 1.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 from peftrec.errors import SettingsError
-from peftrec.models.side_networks.side_network import Branch
-from peftrec.models.towers.towers import Modality
-
-Branches = Literal["intra_inter", "intra", "inter"]
-LayerRule = Literal["every_second", "all", "top_half"]
-Layers = tuple[int, ...] | LayerRule
-"""Hidden states to read: listed, or by a rule. With 12 blocks the rules are the lists that IISAN's scripts name: ids
-1,3,..,11 (every_second), 0..11 (all) and 6..11 (top_half), each with the embedding layer's state."""
+from peftrec.models.side_networks.options import Branch, Branches, LayerRule, Layers
+from peftrec.models.towers.names import Modality
 
 
 def every_second_layer(num_blocks: int) -> tuple[int, ...]:

@@ -14,23 +14,19 @@ inter branch pairs the states from the top. Where widths differ, the wider modal
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from peftrec.models.side_networks.options import Activation, Branch, Mixing
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_blocks import BlockLayer, Dense, LayerBuilder
 from peftrec.models.side_networks.side_recurrences import InterRecurrence, IntraRecurrence
-from peftrec.models.towers.towers import Modality
+from peftrec.models.towers.names import Modality
 
 GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 _BLOCK_STD = 0.01  # published initialisation
-
-Branch = Literal["image", "text", "inter"]
-Mixing = Literal["gated", "add"]
-Activation = Literal["relu", "gelu"]
 
 
 class SideBlock(nn.Module):

@@ -14,10 +14,9 @@ from transformers.utils.constants import (
     OPENAI_CLIP_STD,
 )
 
-from peftrec.data.content import Resampling
+from peftrec.data.choices import Resampling
 from peftrec.errors import SettingsError
-
-Pooling = Literal["cls", "mean", "last"]
+from peftrec.models.towers.names import Pooling
 
 
 @dataclass(frozen=True, kw_only=True)

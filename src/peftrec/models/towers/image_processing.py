@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from PIL import Image
 
-from peftrec.data.content import ImageTransform, Resampling
+from peftrec.data.choices import Resampling
+from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import PixelDefaults
 

@@ -8,32 +8,30 @@ et al. propose (DLRS 2016, arXiv:1606.08117).
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
-from pydantic import Field
-from pydantic.dataclasses import dataclass
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
-
-from peftrec.config.strict import STRICT
-from peftrec.models.user_encoders.base import UserEncoder
 
 
 class GRU4RecEncoder(nn.Module):
-    """The module; see GRU4Rec for its hyper-parameters."""
+    """The module; see peftrec.user_encoders.gru4rec for its hyper-parameters."""
 
-    def __init__(self, settings: "GRU4Rec", *, dim: int) -> None:
+    def __init__(self, *, dim: int, hidden_dim: int, num_layers: int, dropout: float) -> None:
         super().__init__()
-        self.input_dropout = nn.Dropout(settings.dropout)
+        self.input_dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(
             dim,
-            settings.hidden_dim,
-            num_layers=settings.num_layers,
+            hidden_dim,
+            num_layers=num_layers,
             batch_first=True,
-            dropout=settings.dropout if settings.num_layers > 1 else 0.0,  # torch: between layers, and warns at one
+            dropout=dropout if num_layers > 1 else 0.0,  # torch: between layers, and warns at one
         )
-        self.project = nn.Linear(settings.hidden_dim, dim)
+        self.project = nn.Linear(hidden_dim, dim)
 
     def forward(
-        self, embeddings: Float[Tensor, "user step dim"], mask: Bool[Tensor, "user step"]
+        self,
+        embeddings: Float[Tensor, "user step dim"],
+        mask: Bool[Tensor, "user step"],
+        times: Shaped[Tensor, "user step"] | None = None,
     ) -> Float[Tensor, "user step dim"]:
         # Padding goes behind the items, where no item's state can see it, and back before them afterwards.
         num_padded = (~mask).sum(dim=1)
@@ -49,17 +47,3 @@ def rotated(states: Float[Tensor, "user step dim"], by: Int[Tensor, " user"]) ->
     num_steps = states.shape[1]
     places = (torch.arange(num_steps, device=states.device) + by[:, None]) % num_steps
     return states.gather(1, places[:, :, None].expand_as(states))
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class GRU4Rec(UserEncoder):
-    """One layer of twice the default embedding's width; dropout as in the other user encoders."""
-
-    hidden_dim: int = Field(default=128, ge=1)
-    """Width of the recurrent state."""
-    num_layers: int = Field(default=1, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Of the inputs, and between layers."""
-
-    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
-        return GRU4RecEncoder(self, dim=dim)

@@ -14,32 +14,32 @@ attention in it costs grows with the square of the embedding dimension.
 """
 
 from einops import rearrange
-from jaxtyping import Bool, Float
-from pydantic import Field
-from pydantic.dataclasses import dataclass
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from peftrec.config.strict import STRICT
-from peftrec.errors import SettingsError
-from peftrec.models.gtn import Gate, Tower, TowerShape
-from peftrec.models.user_encoders.base import UserEncoder
+from peftrec.models.gtn import Gate, Tower
+from peftrec.models.gtn_shape import TowerShape
 from peftrec.models.user_encoders.visibility import visible_steps
 
 
 class GTNEncoder(nn.Module):
-    """The module; see GTN for its hyper-parameters."""
+    """The module; see peftrec.user_encoders.gtn for its hyper-parameters."""
 
-    def __init__(self, settings: "GTN", *, dim: int, sequence_length: int) -> None:
+    def __init__(self, *, steps: TowerShape, channels: TowerShape, sequence_length: int) -> None:
         super().__init__()
         self.sequence_length = sequence_length
-        num_channel_features = dim * settings.channel_width
-        self.step_tower = Tower(dim, settings.tower_shape(dim), num_positions=sequence_length)
-        self.channel_tower = Tower(sequence_length, settings.tower_shape(settings.channel_width))
+        dim = steps.dim  # that of the embeddings, whose dimensions are the channels
+        num_channel_features = dim * channels.dim
+        self.step_tower = Tower(dim, steps, num_positions=sequence_length)
+        self.channel_tower = Tower(sequence_length, channels)
         self.gate = Gate(dim, num_channel_features)
         self.out = nn.Linear(dim + num_channel_features, dim)
 
     def forward(
-        self, embeddings: Float[Tensor, "user step dim"], mask: Bool[Tensor, "user step"]
+        self,
+        embeddings: Float[Tensor, "user step dim"],
+        mask: Bool[Tensor, "user step"],
+        times: Shaped[Tensor, "user step"] | None = None,
     ) -> Float[Tensor, "user step dim"]:
         series = embeddings.masked_fill(~mask[..., None], 0.0)
         steps = self.step_tower(series, visible_steps(mask))
@@ -53,45 +53,3 @@ class GTNEncoder(nn.Module):
 def histories_until(series: Float[Tensor, "user step channel"], length: int) -> Float[Tensor, "user step channel past"]:
     """Return for each step the last `length` values of every channel up to it, zeros where there are fewer."""
     return nn.functional.pad(series, (0, 0, length - 1, 0)).unfold(1, length, 1)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class GTN(UserEncoder):
-    """Towers of the depth of the SASRec that they are compared with, not of the paper's classifier."""
-
-    num_blocks: int = Field(default=2, ge=1)
-    """Of each tower."""
-    num_heads: int = Field(default=2, ge=1)
-    """Must divide `embedding_dim` and `channel_width`."""
-    widening: int = Field(default=4, ge=1)
-    """Width of a tower's feed-forward layers over the tower's."""
-    channel_width: int = Field(default=16, ge=1)
-    """Width of the channel tower; the step tower has the embedding's."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-
-    def __post_init__(self) -> None:
-        if self.channel_width % self.num_heads:
-            raise SettingsError(
-                f"user_encoder.num_heads: {self.num_heads} heads do not divide channel_width={self.channel_width}"
-            )
-
-    def tower_shape(self, dim: int) -> TowerShape:
-        """Return the shape of a tower of that width."""
-        return TowerShape(
-            dim=dim,
-            num_blocks=self.num_blocks,
-            num_heads=self.num_heads,
-            head_width=dim // self.num_heads,
-            hidden=self.widening * dim,
-            dropout=self.dropout,
-        )
-
-    def check(self, *, dim: int) -> None:
-        if dim % self.num_heads:
-            raise SettingsError(
-                f"user_encoder.num_heads: {self.num_heads} heads do not divide embedding_dim={dim}; change one of them"
-            )
-
-    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
-        self.check(dim=dim)
-        return GTNEncoder(self, dim=dim, sequence_length=sequence_length)

@@ -8,13 +8,11 @@ With all gains equal to c, RMSNorm is ScaleNorm with g = c sqrt(dim). FixNorm (N
 of the embeddings themselves: item w scores g <w, x> / ||w|| for a user in state x.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-NormKind = Literal["layer", "rms", "scale"]
+from peftrec.models.user_encoders.choices import NormKind
 
 _EPS = 1e-6  # the published IISAN code's for LayerNorm
 _SHORTEST = 1e-5  # of a vector, in the published code of ScaleNorm

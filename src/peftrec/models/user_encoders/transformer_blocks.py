@@ -5,37 +5,26 @@ pre    x = x + dropout(layer(norm(x)))        gradients reach every layer throug
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
 
 from einops import rearrange
 from jaxtyping import Bool, Float
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from peftrec.config.strict import STRICT
-from peftrec.models.user_encoders.norms import NormKind, build_norm
-
-Placement = Literal["post", "pre"]
-Initialisation = Literal["xavier", "small"]
+from peftrec.models.user_encoders.choices import Initialisation, NormKind, Placement
+from peftrec.models.user_encoders.norms import build_norm
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BlockSettings:
-    """Hyper-parameters of a block; those of the published IISAN code by default."""
+@dataclass(frozen=True, kw_only=True)
+class BlockShape:
+    """Size and order of a block's layers."""
 
-    num_heads: int = Field(default=2, ge=1)
-    """Must divide `embedding_dim`."""
-    widening: int = Field(default=4, ge=1)
+    num_heads: int
+    widening: int
     """Width of the feed-forward layer over the embedding's."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    norm: NormKind = "layer"
-    """LayerNorm, RMSNorm or ScaleNorm (see peftrec.models.user_encoders.norms)."""
-    placement: Placement = "post"
-    """`pre` norms what a layer reads, and once more what leaves the last block; `post` norms every sum."""
-    initialisation: Initialisation = "xavier"
-    """`small` draws attention weights from N(0, 2 / (dim + 4 dim)), as those of the feed-forward layer, instead of
-    N(0, 2 / (dim + dim))."""
+    dropout: float
+    norm: NormKind
+    placement: Placement
 
 
 class Sublayer(nn.Module):
@@ -45,9 +34,9 @@ class Sublayer(nn.Module):
     layer_norm: nn.Module
     """Of whatever kind: the name is that of published weights."""
 
-    def __init__(self, settings: BlockSettings) -> None:
+    def __init__(self, shape: BlockShape) -> None:
         super().__init__()
-        self.is_pre = settings.placement == "pre"
+        self.is_pre = shape.placement == "pre"
 
     def read(self, states: Float[Tensor, "user step dim"]) -> Float[Tensor, "user step dim"]:
         """Return what the layer reads."""
@@ -64,15 +53,15 @@ class Sublayer(nn.Module):
 class SelfAttention(Sublayer):
     """Multi-head self-attention without biases, scaled by 1 / sqrt(dim / heads); dropout also on the weights."""
 
-    def __init__(self, settings: BlockSettings, dim: int) -> None:
-        super().__init__(settings)
-        self.num_heads = settings.num_heads
+    def __init__(self, shape: BlockShape, dim: int) -> None:
+        super().__init__(shape)
+        self.num_heads = shape.num_heads
         self.query = nn.Linear(dim, dim, bias=False)
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.layer_norm = build_norm(settings.norm, dim)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.layer_norm = build_norm(shape.norm, dim)
 
     def forward(
         self, states: Float[Tensor, "user step dim"], visible: Bool[Tensor, "user 1 step step"]
@@ -96,12 +85,12 @@ class SelfAttention(Sublayer):
 class FeedForward(Sublayer):
     """Two layers, ReLU between."""
 
-    def __init__(self, settings: BlockSettings, dim: int) -> None:
-        super().__init__(settings)
-        self.up = nn.Linear(dim, settings.widening * dim)
-        self.down = nn.Linear(settings.widening * dim, dim)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.layer_norm = build_norm(settings.norm, dim)
+    def __init__(self, shape: BlockShape, dim: int) -> None:
+        super().__init__(shape)
+        self.up = nn.Linear(dim, shape.widening * dim)
+        self.down = nn.Linear(shape.widening * dim, dim)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.layer_norm = build_norm(shape.norm, dim)
 
     def forward(self, states: Float[Tensor, "user step dim"]) -> Float[Tensor, "user step dim"]:
         return self.add(states, self.down(nn.functional.relu(self.up(self.read(states)))))
@@ -110,10 +99,10 @@ class FeedForward(Sublayer):
 class Block(nn.Module):
     """Attention, then feed-forward."""
 
-    def __init__(self, settings: BlockSettings, dim: int) -> None:
+    def __init__(self, shape: BlockShape, dim: int) -> None:
         super().__init__()
-        self.attention = SelfAttention(settings, dim)
-        self.feed_forward = FeedForward(settings, dim)
+        self.attention = SelfAttention(shape, dim)
+        self.feed_forward = FeedForward(shape, dim)
 
     def forward(
         self, states: Float[Tensor, "user step dim"], visible: Bool[Tensor, "user 1 step step"]

@@ -7,19 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from peftrec.data.content import ItemContent
-from peftrec.data.feature_screening import attach_features
-from peftrec.data.source import Catalogue
-from peftrec.data.split import Split, split_catalogue
+from peftrec.data.split import Split
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.towers import Towers
-from peftrec.processes import Processes
+from peftrec.models.towers.tower import Towers
+from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import build_encoder, load_content, load_towers
 from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.memory import resident_bytes
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
 from peftrec.training.trainer import checkpoint_activations
 
@@ -29,26 +27,14 @@ class Assembled:
     """A model ready to train, and what building it cost."""
 
     module: RecommenderModule
+    device: torch.device
+    """Where the run trains and scores."""
     store: HiddenStateStore | None
     resident_before_model: int | None
 
 
-def prepare_data(settings: Settings) -> Split:
-    """Read and split the data."""
-    return split_catalogue(read_catalogue(settings), settings.data)
-
-
-def read_catalogue(settings: Settings) -> Catalogue:
-    """Read the data. All strategies read the modalities of the towers, so that policies drop the same items for each
-    and all rank the same candidates."""
-    towers = settings.towers
-    features = towers.feature_files()
-    catalogue = settings.data.read(text=towers.text_encoder is not None, images=towers.image_encoder is not None)
-    return attach_features(catalogue, settings.data, features)
-
-
-def assemble(settings: Settings, split: Split, device: torch.device, processes: Processes | None = None) -> Assembled:
-    """Build everything that a run trains; initialisation is a function of the seed. Processes that train together
+def assemble(settings: Settings, split: Split, device: torch.device, processes: ProcessRank = ALONE) -> Assembled:
+    """Build everything that a run trains; initialisation is a function of the seed. ProcessRank that train together
     build a store together."""
     strategy = settings.strategy
     store: HiddenStateStore | None = None
@@ -57,7 +43,6 @@ def assemble(settings: Settings, split: Split, device: torch.device, processes: 
     if reads_live:
         content = load_content(settings, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
     if strategy.states == "store":
-        processes = processes or Processes()
         store = provide_store(settings, split.items, device, processes).placed(
             settings.hidden_states.placement, device, sharing=processes.count // processes.num_nodes
         )
@@ -70,8 +55,9 @@ def assemble(settings: Settings, split: Split, device: torch.device, processes: 
         log_popularity=torch.from_numpy(split.log_popularity()),
         sequence_length=split.sequence_length,
         states=store,
+        processes=processes,
     )
-    return Assembled(module=module, store=store, resident_before_model=resident_before_model)
+    return Assembled(module=module, device=device, store=store, resident_before_model=resident_before_model)
 
 
 def build_module(
@@ -82,6 +68,7 @@ def build_module(
     log_popularity: Float[Tensor, " candidate"],
     sequence_length: int,
     states: StateReader | None,
+    processes: ProcessRank = ALONE,
 ) -> RecommenderModule:
     """Put together what trains on `towers`, or on `states` where the strategy reads a store."""
     snapshot = PretrainedSnapshot.of(towers)
@@ -95,13 +82,14 @@ def build_module(
         settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length),
         item_norm=settings.user_encoder.item_norm(),
     )
+    objective = settings.objective.build(dim=settings.embedding_dim, num_items=len(log_popularity))
     return RecommenderModule(
         recommender,
-        settings.objective,
-        fates=parameter_fates(recommender, item_encoder, snapshot),
+        objective,
+        fates=parameter_fates(recommender, item_encoder, snapshot, objective=objective),
         content=content,
         log_popularity=log_popularity,
-        schedule=Schedule(
+        loop=LoopSettings(
             learning_rates={
                 "text": settings.learning_rates.text,
                 "image": settings.learning_rates.image,
@@ -114,6 +102,7 @@ def build_module(
             seed=settings.seed,
             accumulate_batches=settings.trainer.accumulate_batches,
             compiles=settings.trainer.compile,
+            processes=processes,
         ),
-        towers_stay_frozen=settings.strategy.reads_frozen_towers,
+        towers_stay_frozen=settings.strategy.keeps_towers_frozen,
     )

@@ -9,7 +9,7 @@ from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.items import Items
 from peftrec.errors import DataError
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers.towers import Towers
+from peftrec.models.towers.tower import Towers
 from peftrec.settings.run import Settings
 
 

@@ -1,6 +1,5 @@
 """The hidden-state store of a run: which one its settings describe, and how it is provided."""
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,17 +11,16 @@ from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.manifest import TowerOrigin
-from peftrec.hidden_states.ranks import Ranks
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.processes import Processes
+from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
-from peftrec.training.building.item_side import build_encoder, load_content, load_towers
-from peftrec.training.collectives import from_first, wait_for_all
+from peftrec.settings.run_identity import store_code
+from peftrec.strategies.base import STORED_KINDS
+from peftrec.training.building.item_side import load_content, load_towers
 
 
 def provide_store(
-    settings: Settings, items: Items, device: torch.device, processes: Processes | None = None
+    settings: Settings, items: Items, device: torch.device, processes: ProcessRank = ALONE
 ) -> HiddenStateStore:
     """Open the store that the settings describe, and build it first where it does not exist; processes that train
     together share the work. Its states are still on the disk (see `HiddenStateStore.placed`).
@@ -44,15 +42,17 @@ def provide_store(
         load,
         origins=tower_origins(settings),
         options=BuildOptions(batch_size=settings.hidden_states.batch_size),
-        ranks=ranks_of(processes or Processes()),
+        processes=processes,
     )
 
 
 def store_key(settings: Settings, items: Items) -> StoreKey:
     """Describe the store of all that the strategy reads; loads no weights."""
-    encoder = build_encoder(settings, load_towers(settings, with_weights=False), num_items=len(items))
-    if not isinstance(encoder, FrozenStatesEncoder):
+    strategy = settings.strategy
+    if not (strategy.keeps_towers_frozen and strategy.read_kind in STORED_KINDS):
         raise SettingsError(f"strategy.states: {settings.strategy_name} reads no hidden states; use states=live")
+    depths = {name: part.num_blocks(name) for name, part in settings.towers.parts.items()}
+    layers = strategy.reads(depths).layers
     weights = settings.towers.weights_hashes(seed=settings.seed)
     contents = content_hashes(items)
     preprocessing = settings.towers.preprocessing()
@@ -61,15 +61,16 @@ def store_key(settings: Settings, items: Items) -> StoreKey:
         num_items=len(items),
         dtype=settings.hidden_states.dtype,
         compute=settings.hidden_states.compute,
+        code=store_code(settings).digest,
         towers={
             name: TowerKey(
                 weights=weights[name],
                 content=contents[name],
                 preprocessing=preprocessing[name],
-                pooling=tower.pooling,
-                states=encoder.indices[name],
+                pooling=part.pooling_of(name),
+                states=layers[name],
             )
-            for name, tower in encoder.towers.present().items()
+            for name, part in settings.towers.parts.items()
         },
     )
 
@@ -80,13 +81,3 @@ def tower_origins(settings: Settings) -> dict[str, TowerOrigin]:
         name: TowerOrigin(checkpoint=part.origin(), revision=part.commit(name))
         for name, part in settings.towers.parts.items()
     }
-
-
-def ranks_of(processes: Processes) -> Ranks:
-    """Return the builders that processes are which train together."""
-    return Ranks(
-        rank=processes.rank,
-        world_size=processes.count,
-        barrier=partial(wait_for_all, processes),
-        in_first=partial(from_first, processes),
-    )

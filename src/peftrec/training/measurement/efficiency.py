@@ -3,7 +3,7 @@
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader
 from peftrec.data.batches import SequenceBatch
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.record import Efficiency, Epoch, ExactBytes
-from peftrec.training.collectives import collected, wait_for_all
-from peftrec.training.measurement.first_step import StepCost, check_modes, probe_step
+from peftrec.training.measurement.first_step import FirstStepCheck, check_modes
 from peftrec.training.measurement.memory import PeakMemory, read_peak, release_cached, reset_peak
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import tensor_bytes
@@ -52,21 +51,27 @@ class EfficiencyMeter(Callback):
     """Measures epochs without validation, and memory of training alone; its state travels in checkpoints, so that a
     run resumed under the same conditions keeps what it measured. Costs of other conditions are left behind.
 
-    Of several processes, time is the first one's until all have come to the same place, memory the largest of any,
-    and operations those of all.
+    Of several processes, time is the first one's until all have come to the same place, and memory the largest of any.
     """
 
-    def __init__(self, loader: TimedLoader, *, conditions: dict[str, Any], resident_before_model: int | None) -> None:
+    def __init__(
+        self,
+        loader: TimedLoader,
+        first_step: FirstStepCheck,
+        *,
+        conditions: Mapping[str, Any],
+        resident_before_model: int | None,
+    ) -> None:
         """Measure what `loader` feeds; `conditions` is plain data that says under what the run trains now: devices,
-        and how it is executed on them."""
+        and how it is executed on them. `first_step` counts the exact costs of a step, and is listed before this."""
         self.loader = loader
-        self.conditions = conditions
+        self.first_step = first_step
+        self.conditions = dict(conditions)
         self.resident_before_model = resident_before_model
         self.epochs: list[dict[str, Any]] = []
         self.first_counted = 0
         """The first epoch of these conditions; costs are those from here on."""
         self.peak = PeakMemory()
-        self.step_cost: StepCost | None = None
         self.optimizer_state_bytes: int | None = None
         self._started = 0.0
         self._last_batch_end = 0.0
@@ -74,13 +79,6 @@ class EfficiencyMeter(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RecommenderModule)
-        if self.step_cost is None:
-            sampler = self.loader.sampler
-            sampler.set_epoch(0)
-            first = self.loader.loader.dataset[next(iter(sampler))]
-            precision = trainer.precision_plugin.forward_context()
-            cost = probe_step(pl_module, first.to(pl_module.device), precision)
-            self.step_cost = StepCost.of_all(collected(pl_module.processes, cost))
         if self.first_counted and self.first_counted == len(self.epochs) and pl_module.processes.is_first:
             print(f"resumed under other conditions: costs are those from epoch {len(self.epochs)} on", file=sys.stderr)
         # Once: what building a store and observing a step left is no part of training, and epochs keep their own.
@@ -103,7 +101,7 @@ class EfficiencyMeter(Callback):
         if batch_idx + 1 == len(self.loader):  # validation follows inside Lightning's epoch: stop the clock here
             _synchronise(pl_module)
             self._last_batch_end = time.perf_counter()
-            for peak in collected(pl_module.processes, read_peak(pl_module.device)):
+            for peak in pl_module.processes.collected(read_peak(pl_module.device)):
                 self.peak = self.peak.maximum(peak)
             self.optimizer_state_bytes = _optimizer_bytes(trainer)
 
@@ -128,7 +126,6 @@ class EfficiencyMeter(Callback):
             "conditions": self.conditions,
             "first_counted": self.first_counted,
             "peak": asdict(self.peak),
-            "step_cost": None if self.step_cost is None else asdict(self.step_cost),
             "optimizer_state_bytes": self.optimizer_state_bytes,
         }
 
@@ -139,7 +136,6 @@ class EfficiencyMeter(Callback):
             return
         self.first_counted = state_dict["first_counted"]
         self.peak = PeakMemory(**state_dict["peak"])
-        self.step_cost = None if state_dict["step_cost"] is None else StepCost(**state_dict["step_cost"])
         self.optimizer_state_bytes = state_dict["optimizer_state_bytes"]
 
     def history(self) -> list[Epoch]:
@@ -152,7 +148,7 @@ class EfficiencyMeter(Callback):
         epochs = self.history()
         measured = epochs[self.first_counted + 1 :]  # the first pays for caches, compilation and worker start
         seconds = statistics.median(epoch.training_seconds for epoch in measured) if measured else None
-        exact = self._exact_bytes()
+        cost, exact = self.first_step.cost, self._exact_bytes()
         on_cuda = self.peak.cuda_allocated
         resident = self.peak.resident
         return Efficiency(
@@ -173,9 +169,10 @@ class EfficiencyMeter(Callback):
                 if resident is None or self.resident_before_model is None
                 else resident - self.resident_before_model
             ),
-            step_operations=None if self.step_cost is None else self.step_cost.operations,
+            step_operations=None if cost is None else cost.operations,
             store_build_seconds=store_seconds,
             store_bytes=None if store is None else store.num_bytes,
+            store_name=None if store is None else store.manifest.key.folder_name(),
             store_placement=None if store is None else store.placement,
             amortised_seconds_per_epoch=(
                 None if seconds is None or store_seconds is None else seconds + store_seconds / len(epochs)
@@ -184,13 +181,14 @@ class EfficiencyMeter(Callback):
         )
 
     def _exact_bytes(self) -> ExactBytes | None:
-        if self.step_cost is None or self.optimizer_state_bytes is None:
+        cost = self.first_step.cost
+        if cost is None or self.optimizer_state_bytes is None:
             return None
         return ExactBytes(
-            parameters=self.step_cost.parameter_bytes,
-            gradients=self.step_cost.gradient_bytes,
+            parameters=cost.parameter_bytes,
+            gradients=cost.gradient_bytes,
             optimizer_state=self.optimizer_state_bytes,
-            saved_for_backward=self.step_cost.saved_bytes,
+            saved_for_backward=cost.saved_bytes,
         )
 
 
@@ -204,4 +202,4 @@ def _synchronise(module: RecommenderModule) -> None:
         torch.cuda.synchronize(module.device)
     elif module.device.type == "mps":
         torch.mps.synchronize()
-    wait_for_all(module.processes)
+    module.processes.wait_for_all()

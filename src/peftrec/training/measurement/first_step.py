@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -72,14 +75,14 @@ def probe_step(
     """
     devices = [module.device] if module.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(module.schedule.seed)
+        torch.manual_seed(module.loop.seed)
         return observe_step(module, batch, precision)
 
 
 def observe_step(
     module: RecommenderModule, batch: SequenceBatch, precision: AbstractContextManager[object] | None = None
 ) -> StepCost:
-    """Do what `probe_step` does, but for the random state."""
+    """Like `probe_step`, without saving and restoring the random state."""
     check_modes(module)
     kept: weakref.WeakSet[_Kept] = weakref.WeakSet()
     inputs: list[_Kept] = []
@@ -108,6 +111,26 @@ def observe_step(
     )
     module.zero_grad(set_to_none=True)
     return cost
+
+
+class FirstStepCheck(Callback):
+    """Observes one step before training starts or goes on, and keeps what it costs; nothing is changed by it.
+
+    Of several processes' costs, memory is the largest of any, and operations are those of all.
+    """
+
+    def __init__(self, loader: DataLoader[SequenceBatch]) -> None:
+        self.loader = loader
+        self.cost: StepCost | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, RecommenderModule)
+        sampler: Any = self.loader.sampler
+        sampler.set_epoch(0)
+        first = self.loader.dataset[next(iter(sampler))]
+        precision = trainer.precision_plugin.forward_context()
+        cost = probe_step(pl_module, first.to(pl_module.device), precision)
+        self.cost = StepCost.of_all(pl_module.processes.collected(cost))
 
 
 class _NoModules:

@@ -1,89 +1,95 @@
-"""Training itself: loaders, meter and Trainer, from an assembled model to its last epoch."""
+"""The training itself: from an assembled model to its last epoch, and back to the parameters of its best."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
-from torch.utils.data import DataLoader
 
-from peftrec.data.batches import SequenceBatch
-from peftrec.data.loading import EpochOrder, TrainingBatches, training_loader
-from peftrec.data.negatives import negatives_per_positive
-from peftrec.data.split import Split
-from peftrec.devices import resolve_device
-from peftrec.results.record import Record
+from peftrec.results.record import Efficiency, Epoch
 from peftrec.settings.run import Settings
-from peftrec.settings.run_identity import training_conditions
 from peftrec.training.building.assembly import Assembled
-from peftrec.training.checkpoint import LAST, checkpoint_path
+from peftrec.training.building.loaders import Loaders
+from peftrec.training.checkpoint import LAST, checkpoint_path, load_best
 from peftrec.training.measurement.efficiency import EfficiencyMeter, TimedLoader
-from peftrec.training.module import RecommenderModule
-from peftrec.training.ranking_loader import ranking_loader
+from peftrec.training.measurement.first_step import FirstStepCheck
 from peftrec.training.run.exit_status import interruption
-from peftrec.training.run.run_record import RecordKeeper
-from peftrec.training.run.scoring import evaluation_block
 from peftrec.training.trainer import build_trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watcher:
+    """Who is told how far training is, in every process alike."""
+
+    loggers: Sequence[Logger]
+
+    on_start: Callable[[int], None]
+    """Gets the first epoch that is trained now; 0 unless the run goes on from a checkpoint."""
+    on_epoch: Callable[[list[Epoch]], None]
+    """Gets all epochs trained so far, after each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What training ended with; the module has the parameters of the chosen epoch."""
+
+    epochs: list[Epoch]
+    chosen_epoch: int
+    efficiency: Efficiency
 
 
 def fit(
     settings: Settings,
-    split: Split,
     assembled: Assembled,
-    record: Record,
+    loaders: Loaders,
     run_directory: Path,
-    loggers: list[Logger],
-) -> EfficiencyMeter:
-    """Train the assembled model to the end, or on from its last checkpoint; return what was measured."""
-    module = assembled.module
-    loader = TimedLoader(_training_loader(settings, split, module, record))
+    *,
+    conditions: Mapping[str, Any],
+    watcher: Watcher,
+    is_isolated: bool,
+) -> Fitted:
+    """Train the assembled model to the end, or on from its last checkpoint; `conditions` say what costs depend on."""
+    module, trainer_settings = assembled.module, settings.trainer
+    loader = TimedLoader(loaders.training)
     if module.adaptation is not None:
-        steps_an_epoch = math.ceil(len(loader) / settings.trainer.accumulate_batches)
-        module.adaptation.begin(num_steps=settings.trainer.max_epochs * steps_an_epoch)
+        steps_an_epoch = math.ceil(len(loader) / trainer_settings.accumulate_batches)
+        module.adaptation.begin(num_steps=trainer_settings.max_epochs * steps_an_epoch)
+    first_step = FirstStepCheck(loaders.training)
     meter = EfficiencyMeter(
-        loader,
-        conditions={"devices": record.provenance.devices, **training_conditions(record.config)},
-        resident_before_model=assembled.resident_before_model,
+        loader, first_step, conditions=conditions, resident_before_model=assembled.resident_before_model
     )
-    keeper = RecordKeeper(record, run_directory, meter, writes_csv=settings.logger.csv)
-    trainer = build_trainer(settings, run_directory, module.processes, measuring=[meter, keeper], loggers=loggers)
+    measuring = [first_step, meter, _Watching(watcher, meter)]
+    trainer = build_trainer(settings, run_directory, module.processes, measuring=measuring, loggers=watcher.loggers)
     last = checkpoint_path(run_directory, LAST)
     with interruption():
         trainer.fit(
             module,
             train_dataloaders=loader,
-            val_dataloaders=ranking_loader(
-                split.validation,
-                sequence_length=split.sequence_length,
-                block=evaluation_block(settings, split),
-                processes=module.processes,
-            ),
+            val_dataloaders=loaders.validation,
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
-    return meter
+    module.to(assembled.device)  # Lightning takes it back to the host
+    chosen_epoch = load_best(module, run_directory)
+    return Fitted(
+        epochs=meter.history(),
+        chosen_epoch=chosen_epoch,
+        efficiency=meter.efficiency(chosen_epoch=chosen_epoch, store=assembled.store, is_isolated=is_isolated),
+    )
 
 
-def _training_loader(
-    settings: Settings, split: Split, module: RecommenderModule, record: Record
-) -> DataLoader[SequenceBatch]:
-    order = EpochOrder(
-        len(split.windows),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        max_batches=settings.trainer.max_steps_per_epoch,
-        overfit_batches=settings.trainer.overfit_batches,
-    )
-    length = split.sequence_length + 1  # the last place is a target only
-    gathers = settings.trainer.negatives == "gathered"
-    record.negatives_per_positive = negatives_per_positive(
-        split.windows, order, length=length, num_pools=1 if gathers else module.processes.count
-    )
-    dataset = TrainingBatches(
-        split.windows, module.content, length=length, processes=module.processes, gathers_negatives=gathers
-    )
-    return training_loader(
-        dataset,
-        order,
-        num_workers=settings.trainer.num_workers,
-        pins_memory=resolve_device(settings.trainer.accelerator).type == "cuda",
-    )
+class _Watching(Callback):
+    """Tells the watcher; listed after the meter, whose history it passes on."""
+
+    def __init__(self, watcher: Watcher, meter: EfficiencyMeter) -> None:
+        self.watcher = watcher
+        self.meter = meter
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.watcher.on_start(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.watcher.on_epoch(self.meter.history())

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import torch
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.readers.base import FileSource
-from peftrec.data.source import Catalogue
 from peftrec.data.split import Split, split_catalogue
 from peftrec.devices import resolve_device
-from peftrec.errors import CheckpointError, RecordError
-from peftrec.models.towers.ready_features import ReadyFeatures
+from peftrec.errors import RecordError
 from peftrec.results.record import Provenance, Record, read_finished
 from peftrec.settings.run import Settings, settings_from_config
-from peftrec.training.building.assembly import assemble, read_catalogue
-from peftrec.training.checkpoint import BEST, AtomicCheckpointIO, checkpoint_path
+from peftrec.towers.ready_features import ReadyFeatures
+from peftrec.training.building.assembly import assemble
+from peftrec.training.building.reading import read_catalogue
+from peftrec.training.checkpoint import load_best
 from peftrec.training.determinism import fix_kernels
 from peftrec.training.module import RecommenderModule
-from peftrec.training.run.provenance import identify
+from peftrec.training.run.identity import provenance_of
 from peftrec.training.trainer import parameter_dtype
 
 
@@ -49,8 +50,7 @@ def restore_run(run_directory: Path) -> RestoredRun:
     catalogue = read_catalogue(settings)
     split = split_catalogue(catalogue, settings.data)
     device = resolve_device(settings.trainer.accelerator)
-    identity = identify(settings, split, device)
-    if changes := list(_changes(settings, record.provenance, identity.provenance)):
+    if changes := list(_changes(settings, record.provenance, provenance_of(settings, split))):
         raise RecordError(
             f"{run_directory}: not what this run was trained on any more: {'; '.join(changes)}. Put back what it was "
             "trained on, or train again: the same command then starts a new run"
@@ -81,16 +81,3 @@ def _changes(settings: Settings, recorded: Provenance, found: Provenance) -> Ite
             yield f"{content} (content_hashes.{name} differs)"
         if found.tower_revisions.get(name) != recorded.tower_revisions.get(name):
             yield f"the weights of the {name} tower, {part.origin()} (tower_revisions.{name} differs)"
-
-
-def load_best(module: RecommenderModule, run_directory: Path) -> int:
-    """Load the chosen checkpoint and return its epoch. Raises CheckpointError."""
-    path = checkpoint_path(run_directory, BEST)
-    if not path.exists():
-        raise CheckpointError(f"{path}: missing; finish the run with the command that started it")
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
-    try:
-        module.load_state_dict(checkpoint["state_dict"])
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return int(checkpoint["epoch"])

@@ -1,4 +1,7 @@
-"""The record and the files beside it while a run goes on: begun, kept up to date, ended."""
+"""The record of a run while it goes on, put together from what each stage returns: begun, kept up to date, ended.
+
+Every process of a run keeps one; the first alone writes.
+"""
 
 import csv
 import io
@@ -8,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lightning import Callback, LightningModule, Trainer
 
 from peftrec.data.split import Split
 from peftrec.errors import UserError
@@ -17,23 +19,94 @@ from peftrec.results.process import this_process
 from peftrec.results.record import (
     RANKS_FILE,
     RECORD_FILE,
+    DataSummary,
     Epoch,
+    Evaluation,
     ParameterCounts,
     Record,
-    Status,
+    Stretch,
     read_record,
     write_record,
 )
 from peftrec.settings.run import Settings
-from peftrec.settings.run_identity import execution_differences
-from peftrec.training.measurement.efficiency import EfficiencyMeter
-from peftrec.training.module import RecommenderModule
-from peftrec.training.parameter_groups import count_parameters, optimizer_groups
+from peftrec.training.checkpoint import checkpoint_bytes
+from peftrec.training.parameter_groups import ParameterFate, count_parameters, optimizer_groups
 from peftrec.training.run.exit_status import status_of
-from peftrec.training.run.provenance import Identity
-from peftrec.training.run.scoring import UserRanks, summarise_data
+from peftrec.training.run.fitting import Fitted
+from peftrec.training.run.identity import KIND, Identity
+from peftrec.training.run.scoring import UserRanks
 
 EPOCHS_FILE = "epochs.csv"
+
+
+class RunRecord:
+    """One run's record and the files beside it."""
+
+    def __init__(self, record: Record, folder: Path, earlier: Record | None, *, writes: bool, writes_csv: bool) -> None:
+        """Keep `record`; `earlier` is what stood there before the run began or went on."""
+        self.record = record
+        self.folder = folder
+        self.earlier = earlier
+        self.writes = writes
+        self.writes_csv = writes_csv
+
+    def describe(self, parameters: ParameterCounts, *, negatives_per_positive: float, competitors: str) -> None:
+        """Note what was built."""
+        self.record.parameters = parameters
+        self.record.negatives_per_positive = negatives_per_positive
+        self.record.competitors = competitors
+
+    def start(self, first_epoch: int) -> None:
+        """Note with which epoch this stretch begins; earlier stretches that trained nothing up to it are none."""
+        *earlier, own = self.record.stretches
+        own = own.model_copy(update={"first_epoch": first_epoch})
+        self.record.stretches = [*(each for each in earlier if each.first_epoch < first_epoch), own]
+        if self.writes and first_epoch:
+            total = self.record.config["trainer"]["max_epochs"]  # type: ignore[index, call-overload]
+            print(f"{self.folder}: resumes where it was: {first_epoch} of {total} epochs are done", file=sys.stderr)
+
+    def after_epoch(self, epochs: list[Epoch]) -> None:
+        """Write the epochs trained so far."""
+        self.record.epochs = epochs
+        if not self.writes:
+            return
+        write_record(self.record, self.folder)
+        if self.writes_csv:
+            write_atomically(self.folder / EPOCHS_FILE, epochs_csv(epochs).encode())
+
+    def finish(self, fitted: Fitted, evaluation: Evaluation, ranked: UserRanks, split: Split) -> None:
+        """Write what the run ended with."""
+        record = self.record
+        record.epochs, record.chosen_epoch = fitted.epochs, fitted.chosen_epoch
+        record.efficiency, record.evaluation = fitted.efficiency, evaluation
+        record.checkpoint_bytes = checkpoint_bytes(self.folder)
+        record.status, record.error = "success", None
+        if self.writes:
+            write_ranks(ranked, split, self.folder)
+            write_record(record, self.folder)
+
+    def fail(self, error: BaseException) -> None:
+        """Write that the run failed, unless it was written already: of several processes the first to fail knows why,
+        and the others only that they lost it."""
+        written = earlier_record(self.folder)
+        if written is None:
+            return  # withdrawn by another process
+        if written.status != "running":
+            self.record.status, self.record.error = written.status, written.error
+            return
+        self.record.status, self.record.error = status_of(error), f"{type(error).__name__}: {error}"
+        write_record(self.record, self.folder)
+
+    def withdraw(self) -> None:
+        """Undo the beginning: a configuration error is not a failed run."""
+        if not self.writes:
+            return
+        if self.earlier is not None:
+            write_record(self.earlier, self.folder)
+            return
+        (self.folder / RECORD_FILE).unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
 
 def earlier_record(run_directory: Path) -> Record | None:
@@ -41,52 +114,48 @@ def earlier_record(run_directory: Path) -> Record | None:
     return read_record(run_directory) if (run_directory / RECORD_FILE).exists() else None
 
 
-def begin_record(
-    settings: Settings, split: Split, identity: Identity, run_directory: Path, earlier: Record | None
-) -> Record:
-    """Return the record of this run: a finished one as it is, else one that says `running` and is written.
+def refuse_running(record: Record, run_directory: Path) -> None:
+    """Raise UserError where another process runs it now."""
+    if record.effective_status() == "running" and record.process != this_process():
+        raise UserError(
+            f"{run_directory}: process {record.process.process_id} on {record.process.host} runs this already; "
+            "wait for it or stop it, then give the same command again (if it died with its host, remove "
+            f"{run_directory / RECORD_FILE} first; the run still resumes)"
+        )
 
-    Raises UserError where another process runs it now.
-    """
-    if earlier is not None:
-        if earlier.status == "success":
-            return earlier
-        if earlier.effective_status() == "running" and earlier.process != this_process():
-            raise UserError(
-                f"{run_directory}: process {earlier.process.process_id} on {earlier.process.host} runs this already; "
-                "wait for it or stop it, then give the same command again (if it died with its host, remove "
-                f"{run_directory / RECORD_FILE} first; the run still resumes)"
-            )
-    record = Record(
-        run_id=identity.run_id,
+
+def new_record(
+    settings: Settings,
+    identity: Identity,
+    data: DataSummary,
+    *,
+    run_id: str,
+    stretches: list[Stretch],
+) -> Record:
+    """Return the record of a run that begins, or goes on, now."""
+    return Record(
+        run_id=run_id,
         experiment=settings.name,
         strategy=settings.strategy_name,
         seed=settings.seed,
         status="running",
         process=this_process(),
+        kind=KIND,
         config=identity.config,
-        config_hash=identity.config_hash,
+        roles=dict(identity.roles),
+        question_hash=identity.question_hash,
+        code_hash=identity.code.digest,
         comparison_hash=identity.comparison_hash,
         provenance=identity.provenance,
-        data=summarise_data(split, settings),
+        stretches=stretches,
+        data=data,
     )
-    write_record(record, run_directory)
-    return record
 
 
-def explain_reuse(record: Record, config: dict[str, Any], run_directory: Path) -> None:
-    """Say that a run was finished already, and what its costs do not speak of."""
-    differences = execution_differences(config, record.config)
-    advice = (
-        f"; it was not trained with {', '.join(differences)}: to measure that, set name=NAME" if differences else ""
-    )
-    print(f"finished already: {run_directory}{advice}", file=sys.stderr)
-
-
-def describe_parameters(module: RecommenderModule, learning_rates: dict[str, float]) -> ParameterCounts:
+def describe_parameters(fates: list[ParameterFate], learning_rates: dict[str, float]) -> ParameterCounts:
     """Return the table of every parameter's fate."""
-    by_origin = count_parameters(module.fates)
-    groups = optimizer_groups(module.fates, learning_rates)  # type: ignore[arg-type]
+    by_origin = count_parameters(fates)
+    groups = optimizer_groups(fates, learning_rates)  # type: ignore[arg-type]
     return ParameterCounts(
         trainable=sum(counts["trainable"] for counts in by_origin.values()),
         total=sum(counts["trainable"] + counts["frozen"] for counts in by_origin.values()),
@@ -98,32 +167,8 @@ def describe_parameters(module: RecommenderModule, learning_rates: dict[str, flo
             }
             for group in groups
         },
-        fate={fate.name: f"{fate.origin}/{fate.group or 'frozen'}" for fate in module.fates},
+        fate={fate.name: f"{fate.origin}/{fate.group or 'frozen'}" for fate in fates},
     )
-
-
-class RecordKeeper(Callback):
-    """Keeps the record up to date after every epoch, and in the first process writes it, and the epochs as CSV; listed
-    after the meter whose history it copies."""
-
-    def __init__(self, record: Record, run_directory: Path, meter: EfficiencyMeter, *, writes_csv: bool) -> None:
-        self.record = record
-        self.run_directory = run_directory
-        self.meter = meter
-        self.writes_csv = writes_csv
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and (done := trainer.current_epoch):
-            told = f"{done} of {trainer.max_epochs} epochs are done"
-            print(f"{self.run_directory}: resumes where it was: {told}", file=sys.stderr)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.record.epochs = self.meter.history()
-        if not trainer.is_global_zero:
-            return
-        write_record(self.record, self.run_directory)
-        if self.writes_csv:
-            write_atomically(self.run_directory / EPOCHS_FILE, epochs_csv(self.record.epochs).encode())
 
 
 def epochs_csv(epochs: list[Epoch]) -> str:
@@ -152,32 +197,3 @@ def write_ranks(ranked: UserRanks, split: Split, run_directory: Path) -> None:
         }
     )
     write_stream_atomically(run_directory / RANKS_FILE, lambda stream: table.to_parquet(stream, index=False))
-
-
-def end_record(record: Record, run_directory: Path, status: Status, error: BaseException | None = None) -> None:
-    """Write how the run ended."""
-    record.status = status
-    record.error = None if error is None else f"{type(error).__name__}: {error}"
-    write_record(record, run_directory)
-
-
-def record_failure(record: Record, run_directory: Path, error: BaseException) -> None:
-    """Write that the run failed, unless it was written already: of several processes the first to fail knows why, and
-    the others only that they lost it."""
-    written = earlier_record(run_directory)
-    if written is None:
-        return  # withdrawn by another process
-    if written.status == "running":
-        end_record(record, run_directory, status_of(error), error)
-    else:
-        record.status, record.error = written.status, written.error
-
-
-def withdraw_record(run_directory: Path, earlier: Record | None) -> None:
-    """Leave of a run that could not begin what was there before: a mistake of the configuration is no result."""
-    if earlier is not None:
-        write_record(earlier, run_directory)
-        return
-    (run_directory / RECORD_FILE).unlink(missing_ok=True)
-    if not any(run_directory.iterdir()):
-        run_directory.rmdir()

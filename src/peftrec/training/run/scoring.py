@@ -10,10 +10,10 @@ from peftrec.data.split import RankingCases, Split
 from peftrec.evaluation.baselines import FloorCases, item_knn_floor, popularity_floor, random_floor
 from peftrec.evaluation.item_knn import UserItemMatrix, user_item_matrix
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.evaluation.ranking import users_per_block
 from peftrec.evaluation.segments import segment_masks, segment_metrics
-from peftrec.results.record import DataSummary, Evaluation, Metrics
+from peftrec.results.record import Evaluation, Metrics
 from peftrec.settings.run import Settings
+from peftrec.training.building.loaders import evaluation_block
 from peftrec.training.module import RecommenderModule
 from peftrec.training.ranking_loader import ranking_loader
 
@@ -27,14 +27,18 @@ class UserRanks:
 
 
 @torch.inference_mode()
-def rank_users(module: RecommenderModule, cases: RankingCases, *, sequence_length: int, block: int) -> UserRanks:
+def rank_users(
+    module: RecommenderModule, cases: RankingCases, *, sequence_length: int, block: int, reads_times: bool = False
+) -> UserRanks:
     """Rank every user's target with the module's current parameters, in evaluation mode.
 
     Several processes share the blocks of users, and each gets the ranks of all.
     """
     module.eval()
     catalogue = module.encode_catalogue()
-    for batch in ranking_loader(cases, sequence_length=sequence_length, block=block, processes=module.processes):
+    for batch in ranking_loader(
+        cases, sequence_length=sequence_length, block=block, processes=module.processes, reads_times=reads_times
+    ):
         module.rank_block(catalogue, batch.to(module.device))
     ranks, is_unreachable = module.ranks.take()
     return UserRanks(ranks=ranks, is_unreachable=is_unreachable)
@@ -45,7 +49,13 @@ def evaluate_test(
 ) -> tuple[Evaluation, UserRanks]:
     """Score the test set with the module's current parameters, and the floors beside it."""
     cases = split.test
-    ranked = rank_users(module, cases, sequence_length=split.sequence_length, block=evaluation_block(settings, split))
+    ranked = rank_users(
+        module,
+        cases,
+        sequence_length=split.sequence_length,
+        block=evaluation_block(settings, split),
+        reads_times=settings.user_encoder.reads_times,
+    )
     masks = segment_masks(split.train_counts, cases.targets, np.diff(cases.histories.offsets))
     evaluation = Evaluation(
         test=ranking_metrics(ranked.ranks, ranked.is_unreachable),
@@ -80,24 +90,3 @@ def training_matrix(split: Split) -> UserItemMatrix:
     users = np.cumsum(np.append(False, names[1:] != names[:-1]))  # the windows of a user stand together
     owners = users[split.windows.owners()]
     return user_item_matrix(owners, split.windows.items, num_users=len(split.windows), num_items=len(split.items))
-
-
-def summarise_data(split: Split, settings: Settings) -> DataSummary:
-    """Count what stands beside every figure."""
-    masks_targets = settings.evaluation.mask_history == "all"
-    return DataSummary(
-        num_users=len(split.test),
-        num_items=len(split.items),
-        num_candidates=len(split.items),
-        num_interactions=split.num_interactions,
-        num_training_sequences=len(split.windows),
-        num_unreachable_validation=int(split.validation.is_target_in_history().sum()) if masks_targets else 0,
-        num_unreachable_test=int(split.test.is_target_in_history().sum()) if masks_targets else 0,
-        num_cold_test=int((split.train_counts[split.test.targets] == 0).sum()),
-        counts=split.counts,
-    )
-
-
-def evaluation_block(settings: Settings, split: Split) -> int:
-    """Return how many users are ranked at once."""
-    return int(np.clip(users_per_block(len(split.items), settings.evaluation.max_score_bytes), 1, 4096))

@@ -11,9 +11,12 @@ from peftrec.settings.run import LoggerSettings
 
 
 @contextmanager
-def trackers(settings: LoggerSettings, record: Record, run_directory: Path) -> Iterator[list[Logger]]:
-    """Yield Lightning loggers; on the way out the record's figures go into the W&B summary and the run is finished."""
-    if settings.wandb == "disabled":
+def trackers(
+    settings: LoggerSettings, record: Record, run_directory: Path, *, is_first: bool = True
+) -> Iterator[list[Logger]]:
+    """Yield Lightning loggers; on the way out the record's figures go into the W&B summary and the run is finished.
+    Of several processes the first alone has them."""
+    if settings.wandb == "disabled" or not is_first:
         yield []
         return
     import wandb
@@ -28,7 +31,7 @@ def trackers(settings: LoggerSettings, record: Record, run_directory: Path) -> I
         resume="allow",
         mode=settings.wandb,
         dir=str(run_directory),
-        config={"config": record.config, "config_hash": record.config_hash},
+        config={"config": record.config, "question_hash": record.question_hash, "code_hash": record.code_hash},
         tags=[record.strategy],
     )
     exit_code = 1

@@ -22,7 +22,7 @@ from peftrec.results.record import Record, find_records, read_record, write_reco
 from peftrec.settings.run import settings_from_config
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
-from peftrec.training.run.session import evaluate_run, train_run
+from peftrec.training.run.pipeline import evaluate_run, train_run
 from small_runs import small_config, small_settings
 
 STRATEGIES = ("full", "iisan", "iisan_cached", "id")
@@ -46,11 +46,16 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_the_record_is_complete(finished: tuple[Path, Record]) -> None:
     run_directory, record = finished
     assert record.status == "success"
-    assert run_directory.name == record.run_id == f"{record.strategy}-{record.config_hash[:12]}"
+    assert run_directory.name == record.run_id
+    assert record.run_id.rpartition("-")[0] == record.strategy
+    (stretch,) = record.stretches
+    assert stretch.first_epoch == 0
+    assert f"peftrec.strategies.{record.config['strategy']['_target_'].split('.')[-2]}" in stretch.modules  # type: ignore[call-overload, index, union-attr]
+    assert stretch.conditions["threads"] == torch.get_num_threads()
     assert [epoch.epoch for epoch in record.epochs] == [0, 1, 2, 3]
     assert record.negatives_per_positive is not None
     assert 0 < record.negatives_per_positive < 100
-    assert (record.provenance.num_devices, record.provenance.num_nodes) == (1, 1)
+    assert (stretch.num_devices, stretch.num_nodes) == (1, 1)
     assert record.config["trainer"]["precision"] == "32-true"  # type: ignore[call-overload, index]
     assert record.efficiency is not None
     optional = {
@@ -59,6 +64,7 @@ def test_the_record_is_complete(finished: tuple[Path, Record]) -> None:
         "store_build_seconds",
         "store_bytes",
         "store_placement",
+        "store_name",
         "amortised_seconds_per_epoch",
     }
     measured = {name for name, value in record.efficiency.model_dump().items() if value is not None}
@@ -245,7 +251,7 @@ def test_a_crash_after_the_last_epoch_trains_no_further(
         raise MemoryError("for the test")
 
     with monkeypatch.context() as patched:
-        patched.setattr("peftrec.training.run.session.evaluate_test", crash)
+        patched.setattr("peftrec.training.run.pipeline.evaluate_test", crash)
         with pytest.raises(MemoryError):
             train_run(small_settings(tmp_path / "crashed", "id", **changes))
         patched.undo()
@@ -259,7 +265,7 @@ def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path
     base, _ = train(tmp_path / "a", trainer={"max_epochs": 1})
     same, _ = train(tmp_path / "b", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False})
     assert same.name == base.name
-    without_effect = {"strategy": "ddp", "negatives": "local", "gradient_checkpointing": True, "accumulate_batches": 1}
+    without_effect = {"strategy": "ddp", "gradient_checkpointing": True, "accumulate_batches": 1}
     again, _ = train(tmp_path / "a", trainer={"max_epochs": 1, "precision": "32-true", **without_effect})
     assert again == base, "a finished run is found again"
     assert ranks(same).equals(ranks(base))
@@ -420,7 +426,7 @@ def test_such_a_mistake_leaves_an_interrupted_run_as_it_was(tmp_path: Path, monk
     def refuse(*arguments: Any) -> None:
         raise SettingsError("for the test")
 
-    monkeypatch.setattr("peftrec.training.run.session.assemble", refuse)
+    monkeypatch.setattr("peftrec.training.run.pipeline.assemble", refuse)
     with pytest.raises(SettingsError, match="for the test"):
         train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
     assert {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()} == before

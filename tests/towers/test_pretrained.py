@@ -22,9 +22,9 @@ from transformers import (
 
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import FAMILIES
-from peftrec.models.towers.pretrained import PretrainedImage, PretrainedText, TowerPair
-from peftrec.models.towers.pretrained_encoder import PretrainedEncoder
 from peftrec.tiny_towers.vocabulary import build_tokenizer
+from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedEncoder, PretrainedImage, PretrainedText
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 BERT: dict[str, Any] = {"model_type": "bert", "vocab_size": 600, "max_position_embeddings": 40, **SIZES}

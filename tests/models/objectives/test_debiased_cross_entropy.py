@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from peftrec.objectives.base import ObjectiveInputs
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
+from peftrec.models.objectives.inputs import ObjectiveInputs
 
 DIM, STEPS = 5, 4
 
@@ -59,7 +59,7 @@ def literal(batch: ObjectiveInputs) -> Tensor:
 def test_agrees_with_the_occurrence_based_loss_and_its_gradients(seed: int) -> None:
     batch = inputs(seed)
     learnt = [batch.states, batch.embeddings]
-    expected, found = literal(batch), DebiasedCrossEntropy()(batch)
+    expected, found = literal(batch), DebiasedCrossEntropyLoss()(batch)
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)  # multiplicities are float32
     for one, other in zip(torch.autograd.grad(found, learnt), torch.autograd.grad(expected, learnt), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
@@ -88,7 +88,7 @@ def test_the_random_batches_hold_what_is_hard() -> None:
 def by_hand(sequences: list[list[int]], mask: list[list[bool]], logits: list[float], shares: list[float]) -> float:
     """One-dimensional states of one: an item's embedding is its logit."""
     places = torch.tensor(mask)
-    return DebiasedCrossEntropy()(
+    return DebiasedCrossEntropyLoss()(
         ObjectiveInputs(
             states=torch.ones(len(sequences), len(sequences[0]) - 1, 1),
             embeddings=torch.tensor(logits)[:, None],
@@ -118,7 +118,7 @@ def test_without_negatives_there_is_nothing_to_lose() -> None:
 
 def test_the_scale_of_the_popularity_does_not_matter_but_its_shape_does() -> None:
     batch = inputs(7)
-    loss = DebiasedCrossEntropy()
+    loss = DebiasedCrossEntropyLoss()
     shifted = replace(batch, log_popularity=batch.log_popularity + math.log(1000))
     torch.testing.assert_close(loss(shifted), loss(batch), rtol=1e-10, atol=1e-12)
     raised = batch.log_popularity.clone()
@@ -131,14 +131,14 @@ def test_popularity_is_an_offset_of_the_logits() -> None:
     batch = inputs(8)
     states = torch.cat([batch.states, torch.ones_like(batch.states[..., :1])], dim=2)
     embeddings = torch.cat([batch.embeddings, -batch.log_popularity[:, None]], dim=1)
-    loss = DebiasedCrossEntropy()
+    loss = DebiasedCrossEntropyLoss()
     even = replace(batch, states=states, embeddings=embeddings, log_popularity=torch.zeros_like(batch.log_popularity))
     torch.testing.assert_close(loss(even), loss(batch), rtol=1e-10, atol=1e-12)
 
 
 def test_neither_numbering_nor_the_order_of_users_matters() -> None:
     batch = inputs(9)
-    loss = DebiasedCrossEntropy()
+    loss = DebiasedCrossEntropyLoss()
     generator = torch.Generator().manual_seed(0)
     items = torch.randperm(len(batch.embeddings), generator=generator)
     renumbered = replace(
@@ -157,7 +157,7 @@ def test_padding_has_no_share() -> None:
     batch = inputs(10)
     padding = ~batch.mask
     assert padding[:, 0].any()
-    loss = DebiasedCrossEntropy()
+    loss = DebiasedCrossEntropyLoss()
     filled = batch.sequences.masked_fill(padding, 3)
     states = torch.where(padding[:, :-1, None], 50.0, batch.states)
     noisy = loss(replace(batch, sequences=filled, states=states))
@@ -175,7 +175,7 @@ def test_an_item_beside_the_batch_changes_nothing() -> None:
         embeddings=torch.cat([batch.embeddings, torch.full((1, DIM), 9.0, dtype=torch.float64)]),
         log_popularity=torch.cat([batch.log_popularity, torch.zeros(1, dtype=torch.float64)]),
     )
-    loss = DebiasedCrossEntropy()
+    loss = DebiasedCrossEntropyLoss()
     torch.testing.assert_close(loss(more), loss(batch), rtol=1e-12, atol=1e-12)
     (gradient,) = torch.autograd.grad(loss(more), batch.embeddings)
     assert gradient.isfinite().all()
@@ -192,7 +192,7 @@ def test_own_items_are_those_of_the_window() -> None:
         log_popularity=torch.zeros(5, dtype=torch.float64),
         multiplicity=torch.ones(5),
     )
-    (gradient,) = torch.autograd.grad(DebiasedCrossEntropy()(batch), states)
+    (gradient,) = torch.autograd.grad(DebiasedCrossEntropyLoss()(batch), states)
     competes = (gradient != 0).tolist()
     assert competes[0][0] == [False] * 5, "padding"
     assert competes[0][1] == [True, True, False, True, True], "1 is the target, 2 its own, 0 stands at padding"

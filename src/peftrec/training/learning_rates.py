@@ -1,8 +1,6 @@
 """Learning rates over the steps of training: linear warm-up, then constant or falling."""
 
-from typing import Literal
-
-Decay = Literal["none", "inverse_square_root"]
+from peftrec.settings.run import Decay
 
 
 def rate_factor(num_steps: int, *, warmup_steps: int, decay: Decay) -> float:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from peftrec.results.record import read_record
-from peftrec.settings.learning_rates import rate_factor
-from peftrec.training.run.session import train_run
+from peftrec.training.learning_rates import rate_factor
+from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
 

@@ -1,9 +1,9 @@
 """Pretrained encoders as towers: pooled vectors, hidden states, and the sites a strategy may adapt."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,15 +12,8 @@ from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
 from peftrec.errors import SettingsError
-from peftrec.models.towers.families import Family, Pooling
-
-OUTPUT = -1
-"""Index of a tower's output vector: the last state after the tower's final norm, where it has one (a ViT's and a CLIP's
-last hidden state is taken before it, a BERT's after)."""
-
-Modality = Literal["text", "image"]
-MODALITIES: tuple[Modality, ...] = ("image", "text")
-"""In the order of the published fusion layer: image first."""
+from peftrec.models.towers.families import Family
+from peftrec.models.towers.names import MODALITIES, OUTPUT, Modality, Pooling
 
 
 class Tower(nn.Module):
@@ -157,6 +150,10 @@ class Towers(nn.Module):
         """Return each tower's width."""
         return {name: tower.width for name, tower in self.present().items()}
 
+    def depths(self) -> dict[Modality, int]:
+        """Return each tower's number of blocks."""
+        return {name: tower.num_blocks for name, tower in self.present().items()}
+
     @property
     def device(self) -> torch.device:
         """Where the towers are; a tower may have no parameters."""
@@ -166,6 +163,6 @@ class Towers(nn.Module):
         """Encode a batch of items to one output vector per tower."""
         return {name: tower(batch.content(name)) for name, tower in self.present().items()}
 
-    def states(self, batch: ItemBatch, indices: dict[Modality, tuple[int, ...]]) -> dict[Modality, Tensor]:
+    def states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, Tensor]:
         """Encode a batch of items to the chosen hidden states of each tower."""
         return {name: tower.states(batch.content(name), indices[name]) for name, tower in self.present().items()}

@@ -13,12 +13,12 @@ from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import TowerItemEncoder
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
-from peftrec.models.user_encoders.base import UserEncoder
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.training.measurement.first_step import probe_step
-from peftrec.training.module import RecommenderModule, Schedule
+from peftrec.training.module import LoopSettings, RecommenderModule
 from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.user_encoders.base import UserEncoder
 from small_models import SMALL_PAIRS, sequence_batch
 
 FOLDER = config_directory() / "user_encoder"
@@ -128,11 +128,11 @@ def build_module(settings: UserEncoder, *, seed: int = 0) -> RecommenderModule:
     recommender = Recommender(encoder, settings.build(dim=DIM, sequence_length=4), item_norm=settings.item_norm())
     module = RecommenderModule(
         recommender,
-        DebiasedCrossEntropy(),
+        DebiasedCrossEntropyLoss(),
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((12,), -2.0),
-        schedule=Schedule(learning_rates={"text": 1e-2, "recommender": 1e-2}, mask_history="all", seed=0),
+        loop=LoopSettings(learning_rates={"text": 1e-2, "recommender": 1e-2}, mask_history="all", seed=0),
         towers_stay_frozen=False,
     )
     module.set_training_modes()

@@ -1,0 +1,28 @@
+"""What keys of the configuration let a user choose, apart from the code that does it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Policy = Literal["error", "drop", "blank"]
+"""For an item without usable content: refuse it, take it out of all histories, or give it an empty one."""
+
+UnknownItems = Literal["error", "drop"]
+RepeatedInteractions = Literal["error", "drop", "keep"]
+MissingFeatures = Literal["error", "zero", "mean", "drop"]
+Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+"""Filters by which Pillow resizes a picture."""
+
+LEAST_MINIMUM = 4
+"""What `minimum_history` may be at least: a training transition takes two items, validation and test one each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Competitors:
+    """The items that a training position is scored against: those of its batch, and what is put beside them."""
+
+    kind: Literal["batch", "sampled", "catalogue"] = "batch"
+    """`sampled` adds items that are drawn for every batch anew, `catalogue` all there are."""
+    number: int = 0
+    """How many items are drawn for a batch."""
+    by_popularity: bool = False
+    """Whether they are drawn by their share of the training interactions, and not evenly."""

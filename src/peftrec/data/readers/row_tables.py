@@ -1,0 +1,67 @@
+"""Two tables with one row an item and one row an interaction, and how they become items and histories."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peftrec.data.choices import RepeatedInteractions, UnknownItems
+from peftrec.data.tables.columns import Columns
+from peftrec.data.tables.events import EventLinking, Events
+from peftrec.data.tables.tables import HistoryTable, ItemTable
+
+TEXT_SEPARATOR = ". "
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowTables:
+    """Two tables as read, and which of their columns is which."""
+
+    items: Columns
+    item_id: str
+    texts: Sequence[tuple[str, str]]
+    """Label and column of each text field."""
+    interactions: Columns
+    user: str
+    item: str
+    time: str | None
+    image_path: str | None = None
+
+
+def link_rows(
+    tables: RowTables, *, unknown_items: UnknownItems, repeated: RepeatedInteractions
+) -> tuple[ItemTable, HistoryTable]:
+    """Gather each user's rows and sort them by time; rows of one time stay as the file has them."""
+    columns = tables.items
+    items = ItemTable(
+        file=columns.file,
+        ids=columns.ids(tables.item_id).rows(),
+        titles=join_texts({label: columns.texts(name) for label, name in tables.texts}),
+        lines=columns.lines,
+        image_paths=None if tables.image_path is None else tuple(columns.texts(tables.image_path)),
+    )
+    rows = tables.interactions
+    events = Events(
+        file=rows.file,
+        users=rows.ids(tables.user),
+        items=rows.ids(tables.item),
+        times=None if tables.time is None else rows.times(tables.time),
+        lines=rows.lines,
+    )
+    linking = EventLinking(events=events, items=items, unknown_items=unknown_items, repeated=repeated)
+    return items, linking.link()
+
+
+def join_texts(fields: dict[str, list[str]]) -> tuple[str, ...] | None:
+    """Return one text an item: the first field as it stands, each further one as `label: value`, joined by `. `.
+
+    An empty field is left out with its label. None where there is no field.
+    """
+    if not fields:
+        return None
+    (_, first), *further = fields.items()
+    joined = list(first)
+    for label, values in further:
+        joined = [
+            TEXT_SEPARATOR.join(part for part in (text.strip(), value.strip() and f"{label}: {value.strip()}") if part)
+            for text, value in zip(joined, values, strict=True)
+        ]
+    return tuple(joined)

@@ -1,0 +1,24 @@
+"""What an objective sees of one batch."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveInputs:
+    """What an objective sees of one batch. Sequences hold one more step than states: the last target."""
+
+    states: Float[Tensor, "user step dim"]
+    """User states; the state at a step predicts the item one step later."""
+    embeddings: Float[Tensor, "item dim"]
+    """Embeddings of the batch's distinct items, whoever's they are."""
+    sequences: Int[Tensor, "user next_step"]
+    """Row of `embeddings` at each place; meaningless where `mask` is false."""
+    mask: Bool[Tensor, "user next_step"]
+    """True where an item stands."""
+    log_popularity: Float[Tensor, " item"]
+    """Log of each distinct item's share of the training interactions."""
+    multiplicity: Float[Tensor, " item"] | None = None
+    """How often each item stands in the batch; null where `sequences` is the whole batch and can be counted."""

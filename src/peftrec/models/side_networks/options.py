@@ -1,0 +1,39 @@
+"""What strategies let a user choose of a side network, apart from the modules that do it."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from peftrec.config.strict import STRICT
+
+Branch = Literal["image", "text", "inter"]
+Branches = Literal["intra_inter", "intra", "inter"]
+Mixing = Literal["gated", "add"]
+Activation = Literal["relu", "gelu"]
+Block = Literal["bottleneck", "low_rank", "phm"]
+LayerRule = Literal["every_second", "all", "top_half"]
+Layers = tuple[int, ...] | LayerRule
+"""Hidden states to read: listed, or by a rule. With 12 blocks the rules are the lists that IISAN's scripts name: ids
+1,3,..,11 (every_second), 0..11 (all) and 6..11 (top_half), each with the embedding layer's state."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BlockOptions:
+    """Fields of the strategies whose blocks may vary. An option that the chosen block does not have is refused."""
+
+    block: Block = "bottleneck"
+    """What a block's two matrices are: dense (bottleneck), of low rank, or sums of Kronecker products (phm)."""
+    rank: int | None = Field(default=None, ge=1)
+    """Of both matrices of a low_rank block; null is 8, as many parameters as phm has at the default bottleneck."""
+    phm_division: int | None = Field(default=None, ge=1)
+    """Kronecker products in a sum of a phm block, n; it divides widths and bottlenecks. Null is 8 (published flag)."""
+
+    @model_validator(mode="after")
+    def _check_options(self) -> "BlockOptions":
+        for option, block in (("rank", "low_rank"), ("phm_division", "phm")):
+            if getattr(self, option) is not None and self.block != block:
+                raise ValueError(
+                    f"{option} belongs to block={block} and block is {self.block}; set {option}=null or block={block}"
+                )
+        return self

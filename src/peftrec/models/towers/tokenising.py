@@ -1,0 +1,59 @@
+"""Titles to tokens, by the tokenizer that belongs to a text encoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import transformers
+from transformers import PretrainedConfig
+
+from peftrec.data.content import TokenisedTitles
+from peftrec.errors import SettingsError
+from peftrec.models.towers.checkpoint_files import TOKENIZER, Checkpoint
+from peftrec.models.towers.families import FAMILIES, Family
+
+
+def tokenise(
+    titles: Sequence[str], *, config: PretrainedConfig, files: Checkpoint | None, max_tokens: int, lower_case: bool
+) -> TokenisedTitles:
+    """Tokenise all titles for the encoder of `config`, with the tokenizer that `files` hold.
+
+    For an encoder that was trained so (SigLIP) they are padded to its full length, and padding counts as text.
+    Raises SettingsError where there is no tokenizer, or one that does not belong to the encoder.
+    """
+    family = FAMILIES[config.model_type]
+    num_positions = int(config.max_position_embeddings) - family.num_reserved_positions
+    if max_tokens > num_positions:
+        raise SettingsError(
+            f"towers.text.max_tokens: {max_tokens} is more than the {num_positions} positions of the encoder"
+        )
+    tokenizer = _load_tokenizer(files, family)
+    texts = [title.lower() if lower_case else title for title in titles]
+    encoded = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
+    _check_tokens(encoded, vocabulary=int(config.vocab_size))
+    padding_id = tokenizer.pad_token_id
+    if family.attends_to_padding:
+        if padding_id is None:
+            raise SettingsError("towers.text.tokenizer: it names no padding token, which this encoder reads")
+        encoded = [ids + [padding_id] * (num_positions - len(ids)) for ids in encoded]
+    return TokenisedTitles.from_lists(encoded, padding_id=padding_id or 0)
+
+
+def _load_tokenizer(files: Checkpoint | None, family: Family) -> Any:
+    if files is None:
+        raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
+    folder = files.folder(TOKENIZER)
+    try:
+        return getattr(transformers, family.tokenizer).from_pretrained(folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{files.key}: cannot read the tokenizer in {folder}: {error}") from error
+
+
+def _check_tokens(encoded: list[list[int]], *, vocabulary: int) -> None:
+    empty = next((place for place, ids in enumerate(encoded) if not ids), None)
+    if empty is not None:
+        raise SettingsError(f"towers.text.tokenizer: it gives title {empty} no token; use one that adds [CLS] or such")
+    highest = max((max(ids) for ids in encoded), default=0)
+    if highest >= vocabulary:
+        raise SettingsError(
+            f"towers.text.tokenizer: it gives token {highest} and the encoder knows {vocabulary}; take another"
+        )

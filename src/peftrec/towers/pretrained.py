@@ -1,0 +1,271 @@
+"""Pretrained encoders as towers: by hub name at a revision, by local path, or from a config with random weights.
+
+Only what a configuration says is here, and which code does it; transformers is imported when a tower is asked for
+something.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, JsonValue
+from pydantic.dataclasses import dataclass
+
+from peftrec.config.roles import Place
+from peftrec.config.strict import STRICT
+from peftrec.data.choices import Resampling
+from peftrec.errors import SettingsError
+from peftrec.models.towers.names import Modality, Pooling
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from peftrec.data.content import ImageTransform, TokenisedTitles
+    from peftrec.models.towers.checkpoint_files import Checkpoint
+    from peftrec.models.towers.families import Family
+    from peftrec.models.towers.tower import Tower
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainedEncoder:
+    """What both modalities share."""
+
+    checkpoint: Place[str | None] = None
+    """Hub name, local folder in Hugging Face format, or `package:` and a folder inside this package."""
+    revision: Place[str | None] = None
+    """Branch, tag or commit of the hub repository; null is its main branch. A branch moves, a commit of 40 digits does
+    not, and is read from the cache without asking the hub."""
+    architecture: dict[str, JsonValue] | None = None
+    """In place of a checkpoint: a transformers config (`model_type` and what differs from its defaults)."""
+    random_init: bool = False
+    """Random weights from the config: for measurements of cost and for tests, never for quality."""
+    pooling: Pooling | None = None
+    """`cls` takes the first token's state, `last` the last token's, `mean` averages (text: over the mask; image: over
+    the patches). Null takes the family's own."""
+
+    def __post_init__(self) -> None:
+        if (self.checkpoint is None) == (self.architecture is None):
+            raise ValueError("give either checkpoint or architecture")
+        if self.architecture is not None and not self.random_init:
+            raise ValueError("architecture has no weights; set random_init=true or give a checkpoint")
+
+    def origin(self) -> str:
+        """Say where the weights come from."""
+        return self.checkpoint or f"random {(self.architecture or {}).get('model_type')}"
+
+    def commit(self, modality: Modality) -> str | None:
+        """Return the commit on the hub that the weights are of; null for local folders and random weights."""
+        return None if self.checkpoint is None else self.files(modality).commit()
+
+    def files(self, modality: Modality) -> "Checkpoint":
+        """Return where the checkpoint's files are."""
+        from peftrec.models.towers.checkpoint_files import Checkpoint
+
+        assert self.checkpoint is not None
+        return Checkpoint(key=f"towers.{modality}.checkpoint", name=self.checkpoint, revision=self.revision)
+
+    def config(self, modality: Modality) -> "PretrainedConfig":
+        """Load or build the encoder's config; SettingsError where it is of no supported family."""
+        from huggingface_hub.errors import StrictDataclassError
+
+        from peftrec.models.towers.families import encoder_config
+
+        try:
+            read = self._config_of_files if self.architecture is None else self._config_of_architecture
+            config = read(modality)
+        except (OSError, ValueError, TypeError, StrictDataclassError) as error:
+            place = "architecture" if self.checkpoint is None else "checkpoint"
+            reason = " ".join(str(error).split())
+            raise SettingsError(f"towers.{modality}.{place}: its config cannot be read: {reason}") from error
+        return encoder_config(config, modality)
+
+    def _config_of_files(self, modality: Modality) -> "PretrainedConfig":
+        from transformers import AutoConfig
+
+        from peftrec.models.towers.checkpoint_files import CONFIG
+        from peftrec.models.towers.families import check_model_type
+
+        folder = self.files(modality).folder(CONFIG)
+        content = json.loads((folder / "config.json").read_text())
+        check_model_type(str(content.get("model_type")), modality)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+    def _config_of_architecture(self, modality: Modality) -> "PretrainedConfig":
+        """Build a config; SettingsError for a key that its class lacks, which transformers would keep unread."""
+        from transformers import AutoConfig
+
+        from peftrec.models.towers.families import check_model_type
+
+        architecture: dict[str, Any] = dict(self.architecture or {})
+        model_type = str(architecture.pop("model_type", None))
+        check_model_type(model_type, modality)
+        config = AutoConfig.for_model(model_type, **architecture)
+        known = {field.name for field in fields(config)} | set(config.attribute_map)
+        if unknown := sorted(set(architecture) - known):
+            raise SettingsError(
+                f"towers.{modality}.architecture: {', '.join(unknown)} is no key of {type(config).__name__}; correct it"
+            )
+        return config
+
+    def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
+        """Build the tower in eval mode and float32; without weights it has shapes only (meta device)."""
+        from peftrec.models.towers.checkpoint_files import WEIGHTS
+        from peftrec.models.towers.encoders import pretrained_encoder, random_encoder, shaped_encoder
+        from peftrec.models.towers.families import FAMILIES
+        from peftrec.models.towers.tower import Tower
+
+        config = self.config(modality)
+        family = FAMILIES[config.model_type]
+        pooling = self._pooling(family)
+        if not with_weights:
+            encoder = shaped_encoder(config, family)
+        elif self.random_init:
+            encoder = random_encoder(config, family, seed=seed)
+        else:
+            files = self.files(modality)
+            encoder = pretrained_encoder(files.folder(WEIGHTS), config, family, key=files.key)
+        return Tower(encoder, family=family, pooling=pooling).eval()
+
+    def weights_hash(self, modality: Modality, *, seed: int) -> str:
+        """Hash config and weights without loading them: the files' bytes, or the seed where they are random."""
+        config = self.config(modality).to_diff_dict()
+        for key in ("_name_or_path", "transformers_version"):  # where it lies and who wrote it change nothing
+            config.pop(key, None)
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+        if self.random_init:
+            digest.update(str(seed).encode())
+            return digest.hexdigest()
+        for file in self.files(modality).weight_files():
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+    def num_blocks(self, modality: Modality) -> int:
+        """Return how many blocks the encoder has, from its config alone."""
+        return int(self.config(modality).num_hidden_layers)
+
+    def pooling_of(self, modality: Modality) -> Pooling:
+        """Return how states become one vector: as configured, or the family's own way."""
+        from peftrec.models.towers.families import FAMILIES
+
+        return self._pooling(FAMILIES[self.config(modality).model_type])
+
+    def _pooling(self, family: "Family") -> Pooling:
+        if self.pooling is None:
+            return family.poolings[0]
+        if self.pooling not in family.poolings:
+            raise SettingsError(
+                f"towers.{family.modality}.pooling: a {family.model} has no {self.pooling}; it has "
+                f"{', '.join(family.poolings)}"
+            )
+        return self.pooling
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainedText(PretrainedEncoder):
+    """A text encoder and how titles become tokens."""
+
+    tokenizer: Place[str | None] = None
+    """Where the tokenizer is, if not at the checkpoint (same forms)."""
+    tokenizer_revision: Place[str | None] = None
+    """Commit of the tokenizer's own repository, where `tokenizer` names one."""
+    max_tokens: int = Field(default=30, ge=2)
+    """Longer titles are cut; the paper uses 30."""
+    lower_case: bool = True
+    """Titles are lower-cased first, as in the paper."""
+
+    def preprocessing(self) -> str:
+        """Spell out what happens to a title, for the key of a hidden-state store."""
+        source = self.tokenizer_files()
+        tokenizer = "none" if source is None else source.tokenizer_hash()
+        return f"tokenizer={tokenizer} max_tokens={self.max_tokens} lower_case={self.lower_case}"
+
+    def tokenise(self, titles: Sequence[str]) -> "TokenisedTitles":
+        """Tokenise all titles.
+
+        For an encoder that was trained so (SigLIP) they are padded to its full length, and padding counts as text.
+        Raises SettingsError where there is no tokenizer, or one that does not belong to the encoder.
+        """
+        from peftrec.models.towers.tokenising import tokenise
+
+        return tokenise(
+            titles,
+            config=self.config("text"),
+            files=self.tokenizer_files(),
+            max_tokens=self.max_tokens,
+            lower_case=self.lower_case,
+        )
+
+    def tokenizer_files(self) -> "Checkpoint | None":
+        """Return where the tokenizer's files are; null where nothing names one."""
+        from peftrec.models.towers.checkpoint_files import Checkpoint
+
+        if self.tokenizer is not None:
+            return Checkpoint(key="towers.text.tokenizer", name=self.tokenizer, revision=self.tokenizer_revision)
+        return None if self.checkpoint is None else self.files("text")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainedImage(PretrainedEncoder):
+    """An image encoder; size, filter and normalisation come from the checkpoint's processor unless given here."""
+
+    image_size: int | None = Field(default=None, ge=1)
+    """Sides of the square that images are resized to straight; null does what the processor says."""
+    fit: Literal["processor", "whole"] = "processor"
+    """`whole` never crops: both sides are resized at once to the size that the processor ends with. A processor that
+    crops (CLIP, DINOv2, DeiT) sees the middle of a poster alone."""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    resampling: Resampling | None = None
+
+    def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
+        from peftrec.models.towers.encoders import fit_positions
+
+        tower = super().load(modality, seed=seed, with_weights=with_weights)
+        if tower.family.fits_any_size:
+            transform = self.transform()
+            fit_positions(tower.encoder, height=transform.height, width=transform.width)
+        return tower
+
+    def transform(self) -> "ImageTransform":
+        """Return how images become pixels.
+
+        Raises SettingsError where the encoder takes another size.
+        """
+        from peftrec.models.towers.families import FAMILIES
+        from peftrec.models.towers.image_processing import sides, transform_of
+
+        config = self.config("image")
+        family = FAMILIES[config.model_type]
+        described = transform_of(
+            self._processor(),
+            family.pixels,
+            size=None if self.image_size is None else (self.image_size, self.image_size),
+            config_size=config.image_size,
+            crops=self.fit == "processor",
+        )
+        size, taken = (described.height, described.width), sides(config.image_size)
+        if size != taken and not family.fits_any_size:
+            raise SettingsError(
+                f"towers.image.image_size: images come at {size[0]} x {size[1]} and the encoder takes {taken[0]} x "
+                f"{taken[1]}; set towers.image.image_size={taken[0]}"
+            )
+        return replace(
+            described,
+            mean=self.mean or described.mean,
+            std=self.std or described.std,
+            resampling=self.resampling or described.resampling,
+        )
+
+    def preprocessing(self) -> str:
+        """Spell out what happens to an image, for the key of a hidden-state store."""
+        return repr(self.transform())
+
+    def _processor(self) -> dict[str, Any]:
+        from peftrec.models.towers.checkpoint_files import PROCESSOR
+        from peftrec.models.towers.image_processing import read_processor
+
+        is_given = self.image_size is not None and self.mean is not None and self.std is not None
+        return {} if self.checkpoint is None or is_given else read_processor(self.files("image").folder(PROCESSOR))

@@ -1,0 +1,77 @@
+"""What a run iterates over: training batches in their order, and the users to rank for validation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from peftrec.data.batches import SequenceBatch
+from peftrec.data.competing import Competition
+from peftrec.data.loading import EpochOrder, TrainingBatches, training_loader
+from peftrec.data.negatives import negatives_per_positive
+from peftrec.data.split import Split
+from peftrec.evaluation.ranking import users_per_block
+from peftrec.settings.run import Settings
+from peftrec.training.module import RecommenderModule
+from peftrec.training.ranking_loader import RankingBatch, ranking_loader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaders:
+    """Batches of this process."""
+
+    training: DataLoader[SequenceBatch]
+    validation: DataLoader[RankingBatch]
+    negatives_per_positive: float
+    competitors: str
+    """What a position competes with, in words."""
+
+
+def build_loaders(settings: Settings, split: Split, module: RecommenderModule, device: torch.device) -> Loaders:
+    """Build the loaders of a module's process; the order of users is a function of (seed, epoch)."""
+    trainer, processes = settings.trainer, module.processes
+    order = EpochOrder(
+        len(split.windows),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        max_batches=trainer.max_steps_per_epoch,
+        overfit_batches=trainer.overfit_batches,
+    )
+    competition = Competition(
+        competitors=settings.objective.competitors(), train_counts=split.train_counts, seed=settings.seed
+    )
+    length = split.sequence_length + 1  # the last place is a target only
+    gathers = trainer.negatives == "gathered"
+    dataset = TrainingBatches(
+        split.windows,
+        module.content,
+        length=length,
+        processes=processes,
+        gathers_negatives=gathers,
+        competition=competition,
+        reads_times=settings.user_encoder.reads_times,
+    )
+    return Loaders(
+        training=training_loader(dataset, order, num_workers=trainer.num_workers, pins_memory=device.type == "cuda"),
+        validation=ranking_loader(
+            split.validation,
+            sequence_length=split.sequence_length,
+            block=evaluation_block(settings, split),
+            processes=processes,
+            reads_times=settings.user_encoder.reads_times,
+        ),
+        negatives_per_positive=negatives_per_positive(
+            split.windows,
+            order,
+            length=length,
+            num_pools=1 if gathers else processes.count,
+            competition=competition,
+        ),
+        competitors=competition.describe(),
+    )
+
+
+def evaluation_block(settings: Settings, split: Split) -> int:
+    """Return how many users are ranked at once."""
+    return int(np.clip(users_per_block(len(split.items), settings.evaluation.max_score_bytes), 1, 4096))

@@ -1,0 +1,27 @@
+"""What a run reads: the data, for the modalities that its towers take."""
+
+from peftrec.data.catalogue import Catalogue
+from peftrec.data.feature_screening import attach_features
+from peftrec.data.split import Split, split_catalogue
+from peftrec.errors import SettingsError
+from peftrec.settings.run import Settings
+
+
+def prepare_data(settings: Settings) -> Split:
+    """Read and split the data. Raises SettingsError where the user encoder reads times that the data does not have."""
+    split = split_catalogue(read_catalogue(settings), settings.data)
+    if settings.user_encoder.reads_times and split.windows.times is None:
+        raise SettingsError(
+            "user_encoder: it reads when items were taken, and this data holds no times; name their column, or choose "
+            "another user encoder"
+        )
+    return split
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """Read the data. All strategies read the modalities of the towers, ids too, so that policies on missing content
+    drop the same items for each and all rank the same candidates."""
+    towers = settings.towers
+    features = towers.feature_files()
+    catalogue = settings.data.read(text=towers.text_encoder is not None, images=towers.image_encoder is not None)
+    return attach_features(catalogue, settings.data, features)

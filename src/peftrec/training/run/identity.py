@@ -1,0 +1,76 @@
+"""Which run this is: the question that it answers, the code that answers it, and the name that both give."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from peftrec.code.fingerprint import Fingerprint
+from peftrec.config.roles import roles_of
+from peftrec.data.fingerprint import content_hashes, data_hash
+from peftrec.data.split import Split
+from peftrec.processes import ProcessRank
+from peftrec.results.record import Provenance
+from peftrec.settings.run import Settings, settings_to_config
+from peftrec.settings.run_identity import digest, question_hash, run_code
+
+KIND: Literal["train"] = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Name and hashes of a run."""
+
+    run_id: str
+    config: dict[str, JsonValue]
+    roles: Mapping[str, str]
+    """Keys of `config` that do not decide the result."""
+    question_hash: str
+    code: Fingerprint
+    comparison_hash: str
+    provenance: Provenance
+
+
+def identify(settings: Settings, split: Split, processes: ProcessRank) -> Identity:
+    """Hash what the run asks, fingerprint the code that will answer; loads no weights.
+
+    Several processes draw dropout each for itself, so that their number is part of the question. The names of users and
+    items are as well: a finished run is asked by them.
+    """
+    config, roles = settings_to_config(settings), roles_of(settings)
+    provenance = provenance_of(settings, split)
+    facts: dict[str, Any] = {
+        "kind": KIND,
+        "data": provenance.data_hash,
+        "content": provenance.content_hashes,
+        "towers": provenance.tower_revisions,
+        "preprocessing": settings.towers.preprocessing() if settings.strategy.reads_content else {},
+    }
+    if processes.are_several:
+        facts["processes"] = processes.count
+    question, code = question_hash(config, roles, facts), run_code(settings)
+    return Identity(
+        run_id=run_id(settings.strategy_name, question, code),
+        config=config,
+        roles=dict(roles),
+        question_hash=question,
+        code=code,
+        comparison_hash=digest({"data": provenance.data_hash, "mask_history": settings.evaluation.mask_history}),
+        provenance=provenance,
+    )
+
+
+def provenance_of(settings: Settings, split: Split) -> Provenance:
+    """Hash the data and the towers' weights."""
+    reads_content = settings.strategy.reads_content
+    return Provenance(
+        data_hash=data_hash(split, with_times=settings.user_encoder.reads_times),
+        content_hashes=content_hashes(split.items) if reads_content else {},
+        tower_revisions=settings.towers.weights_hashes(seed=settings.seed) if reads_content else {},
+    )
+
+
+def run_id(strategy: str, question: str, code: Fingerprint) -> str:
+    """Return the name of the run's folder."""
+    return f"{strategy}-{digest([question, code.digest])[:12]}"

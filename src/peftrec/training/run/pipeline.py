@@ -1,0 +1,145 @@
+"""A run from settings to record: prepare, identify, begin, build, fit, evaluate, record."""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from peftrec.data.split import Split
+from peftrec.devices import resolve_device
+from peftrec.errors import SettingsError, UserError
+from peftrec.files import FULL, UNUSABLE
+from peftrec.processes import ProcessRank
+from peftrec.progress.quiet import quieten_libraries
+from peftrec.results.record import Evaluation, Status
+from peftrec.settings.run import Settings
+from peftrec.settings.run_identity import cost_differences
+from peftrec.training.building.assembly import assemble
+from peftrec.training.building.loaders import build_loaders
+from peftrec.training.building.reading import prepare_data
+from peftrec.training.collectives import joined
+from peftrec.training.determinism import fix_kernels
+from peftrec.training.run.beginning import begin, run_folder
+from peftrec.training.run.fitting import Watcher, fit
+from peftrec.training.run.identity import Identity, identify
+from peftrec.training.run.restored_run import restore_run
+from peftrec.training.run.run_record import RunRecord, describe_parameters
+from peftrec.training.run.scoring import evaluate_test
+from peftrec.training.run.trackers import trackers
+from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
+
+_runs_of_this_process = itertools.count()
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Where a run's record lies and how the run ended."""
+
+    run_directory: Path
+    status: Status
+
+
+def train_run(settings: Settings) -> RunOutcome:
+    """Train and evaluate one configuration; a finished run is not run again, an unfinished one resumes.
+
+    Where several processes train together, each of them calls this. Whatever ends the run early is recorded and
+    raised again, but for a mistake of the configuration, which leaves no run.
+    """
+    quieten_libraries()
+    check_strategy(settings.trainer.strategy)
+    fix_kernels(is_deterministic=settings.trainer.is_deterministic)
+    with joined(settings.trainer) as processes:
+        # The check of all images is remembered on the disk, and hashing reads all that there is: once is enough.
+        split = processes.first_then_others(partial(prepare_data, settings))
+        device = resolve_device(settings.trainer.accelerator)
+        settings = with_precision(settings, device)
+        identity = processes.from_first(partial(identify, settings, split, processes))
+        folder = processes.from_first(partial(run_folder, settings, identity))
+        with _explaining_unwritable(folder):
+            run = begin(settings, split, identity, folder, device, processes)
+            if run.record.status == "success":
+                _explain_reuse(run, identity)
+            else:
+                explain_slow_precision(settings, device, is_told=processes.is_first)
+                with _recording_failure(run):
+                    _run(settings, split, device, run, processes)
+                processes.wait_for_all()
+    return RunOutcome(folder, run.record.status)
+
+
+def evaluate_run(run_directory: Path) -> Evaluation:
+    """Score a finished run's checkpoint again, from the run's own recorded config.
+
+    Raises RecordError where the data is no longer what the run saw, CheckpointError where the checkpoint is missing or
+    another configuration's.
+    """
+    quieten_libraries()
+    run = restore_run(run_directory)
+    validation = run.record.evaluation.validation if run.record.evaluation else {}
+    return evaluate_test(run.module, run.settings, run.split, validation=validation)[0]
+
+
+def _run(settings: Settings, split: Split, device: torch.device, run: RunRecord, processes: ProcessRank) -> None:
+    is_isolated = next(_runs_of_this_process) == 0
+    assembled = assemble(settings, split, device, processes)
+    module = assembled.module
+    loaders = build_loaders(settings, split, module, device)
+    run.describe(
+        describe_parameters(module.fates, dict(module.loop.learning_rates)),
+        negatives_per_positive=loaders.negatives_per_positive,
+        competitors=loaders.competitors,
+    )
+    with trackers(settings.logger, run.record, run.folder, is_first=processes.is_first) as loggers:
+        fitted = fit(
+            settings,
+            assembled,
+            loaders,
+            run.folder,
+            conditions={"devices": run.record.latest.devices, **run.record.latest.conditions},
+            watcher=Watcher(on_start=run.start, on_epoch=run.after_epoch, loggers=loggers),
+            is_isolated=is_isolated,
+        )
+        validation = fitted.epochs[fitted.chosen_epoch].validation
+        evaluation, ranked = evaluate_test(module, settings, split, validation=validation)
+        run.finish(fitted, evaluation, ranked, split)
+
+
+def _explain_reuse(run: RunRecord, identity: Identity) -> None:
+    """Say that a run was finished already, and what its costs do not speak of."""
+    if not run.writes:
+        return
+    differences = cost_differences(identity.config, run.record.config, identity.roles)
+    advice = (
+        f"; it was not trained with {', '.join(differences)}: to measure that, set name=NAME" if differences else ""
+    )
+    print(f"finished already: {run.folder}{advice}", file=sys.stderr)
+
+
+@contextmanager
+def _recording_failure(run: RunRecord) -> Iterator[None]:
+    try:
+        yield
+    except SettingsError:  # found while the model was built, by all processes alike
+        run.withdraw()
+        raise
+    except BaseException as error:
+        run.fail(error)
+        raise
+
+
+@contextmanager
+def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL | UNUSABLE:
+            raise
+        raise UserError(
+            f"{error.filename or run_directory}: {error.strerror}; free space or set runs_dir=DIR to a folder that can "
+            "be written, then give the same command again: finished runs are kept and this one resumes"
+        ) from error
