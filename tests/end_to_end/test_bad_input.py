@@ -111,7 +111,7 @@ def test_the_data_set_is_valid_without_the_mistakes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["drop", "blank"])
 def test_policies_mend_images_and_count_them(policy: str, tmp_path: Path) -> None:
-    from peftrec.results.record import find_records
+    from peftrec.results.runs import find_runs
 
     write_data(tmp_path)
     remove("pictures/i3.jpg")(tmp_path)
@@ -129,11 +129,11 @@ def test_policies_mend_images_and_count_them(policy: str, tmp_path: Path) -> Non
         "trainer.accelerator=cpu",
     ]
     assert main(["train", *arguments]) == 0
-    (record,) = find_records(tmp_path / "runs")
-    assert record.data is not None
-    counted = {name: count for name, count in record.data.counts.items() if count}
+    (run,) = find_runs(tmp_path / "runs")
+    assert run.record.data is not None
+    counted = {name: count for name, count in run.record.data.counts.items() if count}
     assert sum(counted.values()) >= 2
-    assert record.data.num_candidates == (8 if policy == "drop" else 10)
+    assert run.record.data.num_candidates == (8 if policy == "drop" else 10)
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

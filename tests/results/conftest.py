@@ -1,27 +1,41 @@
 """Synthetic runs for the tests of results: a handful of records that keep the schema."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from peftrec.results.example import STRATEGIES, made_up_ranks, made_up_record, write_example_records, write_run
+from made_up_records import STRATEGIES, made_up_ranks, made_up_record, write_example_records, write_run
 from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.report import Report, write_report
 from peftrec.results.runs import Run, find_runs
 
 NUM_USERS = 60
 
 
-@pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    """An experiment of seven strategies with two seeds."""
-    return write_example_records(tmp_path, seeds=2, num_users=NUM_USERS)
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment of seven strategies with two seeds, which tests read and leave as it is."""
+    return write_example_records(tmp_path_factory.mktemp("example"), seeds=2, num_users=NUM_USERS)
+
+
+@pytest.fixture(scope="session")
+def written(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report of the example in a folder of its own, which tests read and leave as it is."""
+    return write_report(shutil.copytree(example, tmp_path_factory.mktemp("written") / example.name))
 
 
 @pytest.fixture
-def runs(experiment: Path) -> list[Run]:
-    return find_runs(experiment)
+def experiment(example: Path, tmp_path: Path) -> Path:
+    """The example, for a test to change."""
+    return shutil.copytree(example, tmp_path / example.name)
+
+
+@pytest.fixture
+def runs(example: Path) -> list[Run]:
+    return find_runs(example)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from peftrec.cli.report import main
 from peftrec.errors import UserError
 from peftrec.results.comparison import compare
 from peftrec.results.published import Published, beside, read_published
-from peftrec.results.report import write_report
+from peftrec.results.report import Report
 from peftrec.results.runs import Run
 
 FIGURES = Published(
@@ -62,8 +62,15 @@ def test_an_unknown_paper_lists_those_there_are() -> None:
 
 
 def test_the_report_says_where_the_figures_are_from(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(experiment), "--published", "iisan"]) == 0
+    run = experiment / "adapter-example1"
+    assert main([str(run), "--published", "iisan"]) == 0
     assert "arXiv:2404.02059" in capsys.readouterr().out
-    assert "443" not in (experiment / "report" / "table.md").read_text()
-    assert "arXiv:2404.02059" in (experiment / "report" / "published.md").read_text()
-    assert write_report(experiment).beside_published == ""
+    text = (run / "report" / "published.md").read_text()
+    assert "arXiv:2404.02059" in text
+    assert "350 to 380" in text
+    assert "350 to 380" not in (run / "report" / "table.md").read_text()
+
+
+def test_a_report_without_a_paper_holds_none(written: Report) -> None:
+    assert written.beside_published == ""
+    assert "published.md" not in written.contents

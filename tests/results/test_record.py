@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from peftrec.errors import RecordError
 from peftrec.files import write_stream_atomically
 from peftrec.results.process import this_process
-from peftrec.results.record import Record, find_records, json_schema, read_record, write_record
+from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.runs import find_runs
 
 
 def test_round_trip(tmp_path: Path, record: Record) -> None:
     write_record(record, tmp_path)
     assert read_record(tmp_path) == record == read_record(tmp_path / "record.json")
-    assert find_records(tmp_path) == [record]
+    assert [run.record for run in find_runs(tmp_path)] == [record]
 
 
 def test_missing_is_null(tmp_path: Path, record: Record) -> None:
@@ -51,7 +52,7 @@ def test_absent_record_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no such record"):
         read_record(tmp_path)
     with pytest.raises(RecordError, match="train first"):
-        find_records(tmp_path)
+        find_runs(tmp_path)
 
 
 def test_not_a_number_is_refused_because_json_has_none(record: Record) -> None:
@@ -115,6 +116,6 @@ def test_a_crash_while_writing_leaves_the_old_record(tmp_path: Path, record: Rec
 
 
 def test_schema_describes_every_key(record: Record) -> None:
-    schema = json_schema()
+    schema = Record.model_json_schema()
     assert set(schema["properties"]) == set(json.loads(record.model_dump_json()))
     assert schema["additionalProperties"] is False

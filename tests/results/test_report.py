@@ -1,5 +1,9 @@
 """`peftrec report`: its files, the page, and that records alone decide them."""
 
+import contextlib
+import copy
+import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,26 +11,33 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
 from peftrec.cli import main as cli
 from peftrec.cli.report import main
 from peftrec.errors import RecordError
-from peftrec.results.example import write_example_records
-from peftrec.results.report import Report, build_report, write_report
+from peftrec.results.comparison import compare
+from peftrec.results.page import page
+from peftrec.results.report import FOLDER, Report, write_report
+from peftrec.results.runs import find_runs
+from peftrec.results.significance import COLUMNS
 
 FILES = {
     *("table.csv", "table.md", "table.tex", "segments.csv", "segments.md", "significance.csv", "index.html"),
     *("quality_vs_tpme.png", "quality_vs_tpme.svg", "quality_vs_costs.png", "quality_vs_costs.svg"),
 }
-REPOSITORY = Path(__file__).parents[2]
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare_strategies.ipynb"
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The report of the example, which tests read and leave as it is."""
-    return write_report(write_example_records(tmp_path_factory.mktemp("written"), seeds=2, num_users=60))
+def by_the_verb(example: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder that the verb wrote for the example, and what it printed."""
+    experiment = shutil.copytree(example, tmp_path_factory.mktemp("verb") / example.name)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([str(experiment)]) == 0
+    return experiment / FOLDER, printed.getvalue()
 
 
 class Links(HTMLParser):
@@ -45,28 +56,30 @@ class Links(HTMLParser):
                 self.ids.append(value)
 
 
-def test_the_verb_writes_every_file_and_prints_the_table(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(experiment)]) == 0
-    assert {file.name for file in (experiment / "report").iterdir()} == FILES
-    printed = capsys.readouterr().out
+def test_the_verb_writes_every_file_and_prints_the_table(by_the_verb: tuple[Path, str]) -> None:
+    directory, printed = by_the_verb
+    assert {file.name for file in directory.iterdir()} == FILES
     assert "seconds_per_epoch" in printed
-    assert str(experiment / "report") in printed
+    assert str(directory) in printed
 
 
 def test_a_folder_that_cannot_be_written_costs_the_files_and_not_the_table(
     experiment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (experiment / "report").write_text("in the way")
-    assert cli.main(["report", str(experiment)]) == cli.MISTAKE
+    run = experiment / "lora-example1"
+    (run / "report").write_text("in the way")
+    assert cli.main(["report", str(run)]) == cli.MISTAKE
     printed = capsys.readouterr()
     assert "seconds_per_epoch" in printed.out
     assert "report:" not in printed.out
-    assert printed.err.startswith(f"error: {experiment / 'report'}: cannot be written (")
+    assert printed.err.startswith(f"error: {run / 'report'}: cannot be written (")
     assert printed.err.count("\n") == 1
 
 
-def test_the_same_records_give_the_same_bytes(written: Report) -> None:
-    assert dict(build_report(written.directory.parent).contents) == dict(written.contents)
+def test_the_same_records_give_the_same_bytes(written: Report, by_the_verb: tuple[Path, str]) -> None:
+    """Whatever folder they lie in."""
+    directory, _ = by_the_verb
+    assert {file.name: file.read_bytes() for file in directory.iterdir()} == dict(written.contents)
     assert {file.name: file.read_bytes() for file in written.files} == dict(written.contents)
 
 
@@ -83,16 +96,18 @@ def test_the_page_needs_nothing_else_and_links_every_record(written: Report) -> 
     assert len(set(page.ids)) == len(page.ids)
 
 
-def test_the_page_escapes_what_records_say(experiment: Path, change: Callable[..., None]) -> None:
+def test_the_page_escapes_what_records_say(experiment: Path, change: Callable[..., None], written: Report) -> None:
     change(experiment / "lora-example1", status="failed", error="<script>alert(1)</script>", evaluation=None)
-    text = (write_report(experiment).directory / "index.html").read_text()
+    tests = pd.DataFrame(columns=list(COLUMNS))
+    text = page(compare(find_runs(experiment)), written.contents, tests, None, experiment / FOLDER)
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
 
 
 def test_records_without_ranks_give_a_report_that_says_so(experiment: Path) -> None:
-    (experiment / "lora-example1" / "ranks.parquet").unlink()
-    report = write_report(experiment)
+    run = experiment / "lora-example1"
+    (run / "ranks.parquet").unlink()
+    report = write_report(run)
     assert "No per-user tests" in report.to_terminal()
     assert (report.directory / "significance.csv").read_text().startswith("metric,strategy_a")
     assert "No per-user tests" in (report.directory / "index.html").read_text()
@@ -115,22 +130,30 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
-def test_the_verb_does_not_import_torch() -> None:
-    code = "import sys, peftrec.results.report; sys.exit('torch' in sys.modules)"
+def test_the_verb_imports_nothing_that_is_slow_to_import() -> None:
+    """Neither what trains, nor all of scipy's statistics, for whose sake it would take half as long again."""
+    slow = {"torch", "lightning", "transformers", "scipy.stats"}
+    code = f"import sys, peftrec.cli.report; sys.exit(', '.join({slow} & set(sys.modules)) or None)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("has_records", [True, False])
-def test_the_notebook_runs(
-    experiment: Path, tmp_path: Path, has_records: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PEFTREC_RUNS", str(experiment if has_records else tmp_path / "nothing"))
-    notebook = nbformat.read(REPOSITORY / "notebooks" / "compare_strategies.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert any(cell.get("outputs") for cell in notebook.cells)  # a cell that fails raises
+def test_the_notebook_runs_with_records_and_without(example: Path, tmp_path: Path) -> None:
+    """One after the other in one kernel, which takes a while to start. A cell that fails raises."""
+    for name in ("iisan-example1", "lora-example1"):
+        shutil.copytree(example / name, tmp_path / "few" / name)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    halves = []
+    for runs in (tmp_path / "few", tmp_path / "nothing"):
+        choice = nbformat.v4.new_code_cell(f"import os\nos.environ['PEFTREC_RUNS'] = {str(runs)!r}")
+        halves.append([choice, *copy.deepcopy(notebook.cells)])
+    notebook.cells = [cell for half in halves for cell in half]
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    outputs = [str([cell.outputs for cell in half if cell.cell_type == "code"]) for half in halves]
+    assert ["made up for demonstration" in text for text in outputs] == [False, True]
+    assert all("quality_vs_costs.svg" in text for text in outputs)
 
 
 def test_the_notebook_is_stripped() -> None:
-    text = (REPOSITORY / "notebooks" / "compare_strategies.ipynb").read_text()
+    text = NOTEBOOK.read_text()
     assert '"output_type"' not in text
     assert '"execution_count": null' in text

@@ -55,9 +55,11 @@ def test_few_users_are_enumerated() -> None:
     assert permutation_p_value(differences, np.random.default_rng(0)) == pytest.approx(expected)
 
 
-def test_many_users_agree_with_scipy() -> None:
+@pytest.mark.parametrize("num_users", [120, 600])
+def test_many_users_agree_with_scipy(num_users: int) -> None:
+    """Few that differ are drawn as users, many by the values of their differences."""
     drawn = np.random.default_rng(3)
-    differences = drawn.choice([-1.0, 0.0, 0.0, 0.0, 0.5, 1.0], size=120)
+    differences = drawn.choice([-1.0, 0.0, 0.0, 0.0, 0.5, 1.0], size=num_users)
     theirs = stats.permutation_test(
         (differences,), np.mean, permutation_type="samples", n_resamples=4999, random_state=np.random.default_rng(1)
     )
@@ -66,6 +68,27 @@ def test_many_users_agree_with_scipy() -> None:
         (differences,), np.mean, method="percentile", n_resamples=4999, random_state=np.random.default_rng(1)
     ).confidence_interval
     assert bootstrap_interval(differences, drawn) == pytest.approx((interval.low, interval.high), abs=0.02)
+
+
+@pytest.mark.parametrize(("num_users", "num_lost"), [(20, 6), (64, 24), (130, 54), (400, 190)])
+def test_equal_differences_are_a_sign_test(num_users: int, num_lost: int) -> None:
+    differences = np.where(np.arange(num_users) < num_lost, -0.5, 0.5)
+    expected = stats.binomtest(num_lost, num_users).pvalue
+    assert 0.01 < expected < 0.5
+    assert permutation_p_value(differences, np.random.default_rng(0)) == pytest.approx(expected, abs=0.015)
+
+
+@pytest.mark.parametrize("num_users", [1, 3, 20, 301])
+def test_the_interval_of_equal_differences_is_a_point(num_users: int) -> None:
+    assert bootstrap_interval(np.ones(num_users), np.random.default_rng(0)) == (1.0, 1.0)
+
+
+def test_the_interval_where_one_user_differs() -> None:
+    """A resample holds that user a binomial number of times, often not at all."""
+    differences = np.array([1.0] + [0.0] * 99)
+    low, high = stats.binom(100, 0.01).ppf([0.025, 0.975]) / 100
+    assert bootstrap_interval(differences, np.random.default_rng(0)) == pytest.approx((low, high))
+    assert (low, high) == (0.0, 0.03)
 
 
 def test_no_difference_is_no_evidence() -> None:

@@ -1,4 +1,4 @@
-"""How each strategy is marked, and the list of marks under the plots."""
+"""How each strategy is marked, and the numbered list of marks under the plots."""
 
 from typing import Any
 
@@ -10,38 +10,42 @@ from peftrec.results.comparison import Comparison
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito, Color Universal Design (2008), without yellow, which paper loses."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+LIST_SIZE = 7.5
+CAPTION_SIZE = 6.5
+BESIDE_NAME = 6 * LIST_SIZE
+"""Points of a column that the mark and the space around it take."""
 
 
-LONGEST_NAME = 28
-"""Characters of a name that may stand beside its point."""
-
-
-def names_of_points(comparison: Comparison) -> dict[str, str]:
-    """Return what stands beside each strategy's point: its name, or where one is too long for that, its number in the
-    list under the plots."""
-    names = [row.strategy for row in comparison.strategies]
-    is_short = all(len(name) <= LONGEST_NAME for name in names)
-    return {name: name if is_short else str(number) for number, name in enumerate(names, start=1)}
-
-
-def write_beneath(figure: Figure, comparison: Comparison, caption: str, *, columns: int) -> None:
-    """List the set compared under the plots, so that marks stay readable where points crowd; then the caption."""
-    names = names_of_points(comparison)
-    labels = [name if short == name else f"{short}  {name}" for name, short in names.items()]
+def write_beneath(figure: Figure, comparison: Comparison, caption: str) -> None:
+    """List number, mark and name of every strategy under the plots, in as many columns as fit; then the caption."""
+    labels = [f"{number_of(place)}  {row.strategy}" for place, row in enumerate(comparison.strategies)]
     handles = [
         Line2D([], [], label=label, linestyle="none", markersize=6, **mark(place)) for place, label in enumerate(labels)
     ]
-    for number in range(columns, 0, -1):  # as many columns as fit
-        legend = figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=number, frameon=False, fontsize=7.5
-        )
-        legend.set_in_layout(False)  # it stands below the figure, where the plots give up no room for it
-        figure.canvas.draw()
-        if number == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            break
-        legend.remove()
+    legend = figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        ncols=_columns(figure, labels),
+        frameon=False,
+        handlelength=1,
+        fontsize=LIST_SIZE,
+    )
     lowest = legend.get_window_extent().y0 / figure.bbox.height
-    figure.text(0.01, lowest, caption, fontsize=6.5, color="0.35", va="top")
+    figure.text(0.01, lowest, caption, fontsize=CAPTION_SIZE, color="0.35", va="top")
+
+
+def _columns(figure: Figure, labels: list[str]) -> int:
+    """Return how many columns of the longest label's width the figure has room for."""
+    lines = figure.text(0, 0, "\n".join(labels), fontsize=LIST_SIZE)
+    width = lines.get_window_extent().width + BESIDE_NAME * figure.dpi / 72
+    lines.remove()
+    return min(len(labels), max(1, int(figure.bbox.width / width)))
+
+
+def number_of(place: int) -> str:
+    """Return what stands beside the point and before the name of the strategy at a place of the table."""
+    return str(place + 1)
 
 
 def mark(place: int) -> dict[str, Any]:

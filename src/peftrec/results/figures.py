@@ -1,14 +1,13 @@
-"""Quality against cost, to be read on paper: markers differ, names stand beside their points, nothing needs colour.
+"""Quality against cost, to be read on paper: markers differ, points have numbers, nothing needs colour.
 
 The same comparison draws the same bytes: no date, no random ids.
 """
 
 import io
-import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -16,25 +15,29 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from peftrec.results.comparison import Comparison
-from peftrec.results.figure_legend import mark, names_of_points, write_beneath
-from peftrec.results.labels import Point, Stroke, place_labels
+from peftrec.results.figure_legend import write_beneath
+from peftrec.results.figure_points import Point, draw_points, write_numbers
 from peftrec.results.rows import Row
 from peftrec.results.tables import MEBIBYTE
-from peftrec.results.tpme import pareto_front
 
 METRIC = "hr@10"
 LOG_FROM = 10.0
 """An axis is logarithmic where its largest value is at least this many times its smallest."""
 CAPTION_WIDTH = {"quality_vs_tpme": 130, "quality_vs_costs": 240}
-COLUMNS = {"quality_vs_tpme": 5, "quality_vs_costs": 10}
 MANY_TICKS_BELOW = 100.0
 LONG_NUMBERS_FROM = 10_000
 _MOST_TICKS = 4
 """Of long numbers, which are written over each other where they are more."""
 LINE_HEIGHT = 12.0
 """Points that one line of text takes of the figure's height, with air for what the axes do not fill."""
+MARGINS = {"left": 0.7, "right": 0.9, "bottom": 0.5, "top": 0.1}
+"""Inches around the plots. They fit the texts that are usual there; longer ones make the picture larger."""
+BETWEEN_PLOTS = 0.06
+"""Of a plot's width."""
+PADDING = 0.08
 FLOOR_STYLES = ((0, (6, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "peftrec",
@@ -93,22 +96,37 @@ def _draw(name: str, comparison: Comparison, panels: Sequence[Panel], size: tupl
         key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")
     }
     with mpl.rc_context(defaults | STYLE):
-        figure = Figure(figsize=size, layout="constrained", dpi=160)
+        figure = Figure(figsize=size, dpi=160)
         FigureCanvasAgg(figure)
-        every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        every = figure.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw=_places(*size))[0]
         for axes, panel in zip(every, panels, strict=True):
             _fill(axes, panel, comparison)
             _draw_floors(axes, comparison)
         every[0].set_ylim(bottom=0)
         _name_floors(every[-1], comparison, apart=LINE_HEIGHT / (size[1] * 72))
         every[0].set_ylabel(f"test {METRIC}")
-        write_beneath(figure, comparison, _caption(name, comparison), columns=COLUMNS[name])
+        write_beneath(figure, comparison, _caption(name, comparison))
         for axes, panel in zip(every, panels, strict=True):
-            _name_points(axes, panel, comparison)
+            write_numbers(axes, _points(panel, comparison))
+        shown = figure.get_tightbbox().padded(PADDING)
         return {
-            f"{name}.png": _bytes(figure, "png", {"Software": None}),
-            f"{name}.svg": _bytes(figure, "svg", {"Date": None, "Creator": None}),
+            f"{name}.png": _bytes(figure, "png", shown, {"Software": None}),
+            f"{name}.svg": _bytes(figure, "svg", shown, {"Date": None, "Creator": None}),
         }
+
+
+def _places(width: float, height: float) -> dict[str, float]:
+    """Return where the plots lie in a figure of this size, in fractions of it.
+
+    Fixed places take no drawing to find out, which a layout that measures texts does several times.
+    """
+    return {
+        "left": MARGINS["left"] / width,
+        "right": 1 - MARGINS["right"] / width,
+        "bottom": MARGINS["bottom"] / height,
+        "top": 1 - MARGINS["top"] / height,
+        "wspace": BETWEEN_PLOTS,
+    }
 
 
 def _caption(name: str, comparison: Comparison) -> str:
@@ -128,12 +146,7 @@ def _fill(axes: Axes, panel: Panel, comparison: Comparison) -> None:
         axes.set_xticks([])
         return
     _scale(axes, panel, [point.x for point in points])
-    corners = _front_corners(points)
-    axes.plot(*zip(*corners, strict=True), color="0.6", linewidth=1.2, zorder=1)
-    shown = _shown(panel, comparison)
-    for place, row in enumerate(comparison.strategies):
-        if row in shown:
-            _draw_strategy(axes, row, panel, place)
+    draw_points(axes, points)
     axes.margins(x=0.14, y=0.1)
 
 
@@ -152,62 +165,13 @@ def _scale(axes: Axes, panel: Panel, values: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _shown(panel: Panel, comparison: Comparison) -> list[Row]:
-    return [row for row in comparison.strategies if METRIC in row.quality and panel.value(row) is not None]
-
-
 def _points(panel: Panel, comparison: Comparison) -> list[Point]:
-    return [
-        Point(row.strategy, float(panel.value(row) or 0.0), row.quality[METRIC].mean)
-        for row in _shown(panel, comparison)
-    ]
-
-
-def _draw_strategy(axes: Axes, row: Row, panel: Panel, place: int) -> None:
-    value = float(panel.value(row) or 0.0)
-    quality = row.quality[METRIC]
-    band = panel.band(row)
-    across = None if band is None else [[max(0.0, value - band[0])], [max(0.0, band[1] - value)]]
-    axes.errorbar(
-        [value],
-        [quality.mean],
-        yerr=None if quality.std is None else [quality.std],
-        xerr=across,
-        **mark(place),
-        markersize=7,
-        ecolor="0.45",
-        elinewidth=0.8,
-        capsize=2,
-        linestyle="none",
-        zorder=3,
-    )
-
-
-def _front_corners(points: Sequence[Point]) -> list[tuple[float, float]]:
-    """Return the front as steps: between two of its points nothing better is known than the cheaper one's quality."""
-    names = pareto_front({point.name: (point.y, point.x) for point in points})
-    front = sorted((point.x, point.y) for point in points if point.name in names)
-    corners = front[:1]
-    for x, y in front[1:]:
-        corners += [(x, corners[-1][1]), (x, y)]
-    return corners
-
-
-def _name_points(axes: Axes, panel: Panel, comparison: Comparison) -> None:
-    """Write the names clear of points, spreads, front and floors."""
-    points = _points(panel, comparison)
-    names = names_of_points(comparison)
-    corners = _front_corners(points)
-    strokes = [Stroke(start, end) for start, end in itertools.pairwise(corners)]
-    left, right = axes.get_xlim()
-    strokes += [Stroke((left, level), (right, level)) for level in _floors(comparison).values()]
-    for row, point in zip(_shown(panel, comparison), points, strict=True):
-        std, band = row.quality[METRIC].std, panel.band(row)
-        if std is not None:
-            strokes.append(Stroke((point.x, point.y - std), (point.x, point.y + std)))
-        if band is not None:
-            strokes.append(Stroke((band[0], point.y), (band[1], point.y)))
-    place_labels(axes, [replace(point, name=names[point.name]) for point in points], strokes)
+    points = []
+    for place, row in enumerate(comparison.strategies):
+        value, quality = panel.value(row), row.quality.get(METRIC)
+        if value is not None and quality is not None:
+            points.append(Point(place, row.strategy, float(value), quality.mean, quality.std, panel.band(row)))
+    return points
 
 
 def _floors(comparison: Comparison) -> dict[str, float]:
@@ -229,7 +193,7 @@ def _name_floors(axes: Axes, comparison: Comparison, *, apart: float) -> None:
         axes.text(1.01, height, name, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
 
 
-def _bytes(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
+def _bytes(figure: Figure, kind: str, shown: Bbox, metadata: dict[str, str | None]) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
+    figure.savefig(stream, format=kind, metadata=metadata, bbox_inches=shown)
     return stream.getvalue()

@@ -3,9 +3,8 @@
 Missing is null, never a sentinel; quality is a fraction (0.06, not 6.0); sizes are bytes and times seconds.
 """
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -248,16 +247,3 @@ def read_finished(run_directory: Path) -> Record:
             f"{run_directory}: the run is not finished ({status}); give again the command that started it"
         )
     return record
-
-
-def find_records(runs: Path) -> list[Record]:
-    """Read every record below `runs`, sorted by strategy and seed; RecordError where there is none."""
-    records = [read_record(path) for path in sorted(runs.rglob(RECORD_FILE))]
-    if not records:
-        raise RecordError(f"{runs}: no {RECORD_FILE} below this folder; train first, or name another folder")
-    return sorted(records, key=lambda record: (record.strategy, record.seed, record.run_id))
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a record, for readers outside this package."""
-    return json.loads(json.dumps(Record.model_json_schema()))

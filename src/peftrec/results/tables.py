@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 from rich.console import Console
 from rich.table import Table
 
@@ -199,26 +198,21 @@ def segments_markdown(comparison: Comparison) -> str:
 
 def to_latex(comparison: Comparison) -> str:
     """Return `table.tex`, a float that needs the package booktabs and nothing else."""
-    cells = readable(comparison).map(escape_latex).set_axis([escape_latex(name) for name in SHOWN], axis=1)
-    marks = best_cells(comparison).set_axis(cells.columns, axis=1).map(lambda is_best: "font-weight: bold;" * is_best)
-    text = str(
-        Styler(cells)
-        .hide(axis="index")
-        .apply(lambda _: marks, axis=None)
-        .to_latex(
-            hrules=True,
-            convert_css=True,
-            column_format="l" + "r" * (len(cells.columns) - 1),
-            position="htbp",
-            position_float="centering",
-            label="tab:comparison",
-            caption=escape_latex(f"Adaptation strategies compared: {', '.join(comparison.experiments)}."),
-        )
-    )
-    lines = "\n\n".join(escape_latex(line) for line in (*comparison.protocol, *comparison.notes))
-    beneath = f"\\begin{{flushleft}}\n\\scriptsize\n{lines}\n\\end{{flushleft}}\n\\end{{table}}"
-    small = "\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
-    return text.replace("\\centering\n", small, 1).replace("\\end{table}", beneath, 1)
+    cells, best = readable(comparison).map(escape_latex), best_cells(comparison)
+    cells = cells.where(~best, "\\bfseries " + cells)
+    grid = [[escape_latex(name) for name in SHOWN], *cells.to_numpy().tolist()]
+    head, *rows = (" & ".join(line) + " \\\\" for line in grid)
+    lines = [
+        "\\begin{table}[htbp]\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}",
+        f"\\caption{{Adaptation strategies compared: {escape_latex(', '.join(comparison.experiments))}.}}",
+        "\\label{tab:comparison}",
+        f"\\begin{{tabular}}{{l{'r' * (len(SHOWN) - 1)}}}",
+        *("\\toprule", head, "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"),
+        "\\begin{flushleft}\n\\scriptsize",
+        "\n\n".join(escape_latex(line) for line in (*comparison.protocol, *comparison.notes)),
+        "\\end{flushleft}\n\\end{table}\n",
+    ]
+    return "\n".join(lines)
 
 
 def escape_latex(text: str) -> str:

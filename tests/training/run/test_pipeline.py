@@ -18,7 +18,8 @@ from peftrec.errors import CheckpointError, RecordError, SettingsError, StoreErr
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import NonFiniteScoresError
 from peftrec.progress.quiet import quieten_libraries
-from peftrec.results.record import Record, find_records, read_record, write_record
+from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.runs import find_runs
 from peftrec.settings.run import settings_from_config
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
@@ -289,8 +290,8 @@ def test_ctrl_c_is_an_interruption_and_leaving_is_none(tmp_path: Path, monkeypat
         monkeypatch.setattr(RecommenderModule, "training_step", stop)
         with pytest.raises(error):
             train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
-        (record,) = find_records(tmp_path)
-        assert (record.status, record.error) == ("interrupted", f"{error.__name__}: ")
+        (run,) = find_runs(tmp_path)
+        assert (run.record.status, run.record.error) == ("interrupted", f"{error.__name__}: ")
 
 
 def test_a_folder_that_a_dangling_link_stands_for_is_named(tmp_path: Path) -> None:

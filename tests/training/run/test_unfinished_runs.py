@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from made_up_records import STRATEGIES, made_up_ranks, made_up_record
 from peftrec.cli.main import MISTAKE, main
-from peftrec.results.example import STRATEGIES, made_up_ranks, made_up_record
 from peftrec.results.record import RECORD_FILE, write_record
 
 VERBS = {

@@ -1,4 +1,4 @@
-"""Made-up records, so that tables, figures and the notebook can be seen and tested before anything was trained.
+"""Made-up records, so that tables, figures and the notebook can be tested before anything was trained.
 
 Every figure here is invented for demonstration; none was measured and none is from a publication.
 """
@@ -63,7 +63,7 @@ STRATEGIES = (
 )
 
 
-def write_example_records(directory: Path, *, seeds: int = 3, num_users: int = 400) -> Path:
+def write_example_records(directory: Path, *, seeds: int = 2, num_users: int = 200) -> Path:
     """Write runs of made-up numbers below `directory`; return the experiment's folder, to be reported."""
     folder = directory / EXPERIMENT
     for invented in STRATEGIES:
