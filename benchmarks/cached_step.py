@@ -25,9 +25,9 @@ from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.split import Split, split_catalogue
 from peftrec.hidden_states.rows import RowsInMemory
 from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
+from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
-from peftrec.objectives.debiased_cross_entropy import DebiasedCrossEntropy
 from peftrec.strategies.iisan import IISAN
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
@@ -85,7 +85,7 @@ def build_recommender(reader: StateReader, *, num_items: int, width: int, sequen
     recommender = Recommender(encoder, SASRec().build(dim=EMBEDDING_DIM, sequence_length=sequence_length))
     module = RecommenderModule(
         recommender,
-        DebiasedCrossEntropy(),
+        DebiasedCrossEntropyLoss(),
         fates=parameter_fates(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((num_items,), -1.0),

@@ -11,9 +11,9 @@ from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.manifest import TowerOrigin
-from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.models.towers.names import OUTPUT, Modality
+from peftrec.processes import ALONE, ProcessRank
 from small_models import SIDE, SMALL_PAIRS, VOCABULARY
 
 NUM_ITEMS = 23
@@ -64,7 +64,7 @@ def build(
     source: StateSource | None = None,
     *,
     options: BuildOptions = OPTIONS,
-    ranks: Ranks = ALONE,
+    processes: ProcessRank = ALONE,
 ) -> HiddenStateStore:
     """Open or build a store of that catalogue."""
     key = key or key_of()
@@ -74,7 +74,7 @@ def build(
         lambda: source or small_source(num_items=key.num_items),
         origins={name: TowerOrigin(checkpoint=f"small {name}", revision=None) for name in key.towers},
         options=options,
-        ranks=ranks,
+        processes=processes,
     )
 
 

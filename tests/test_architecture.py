@@ -14,7 +14,7 @@ from peftrec.config.folder import config_directory
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "src" / "peftrec"
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
-LONGEST_FILE = 250
+LONGEST_FILE = 300
 
 GROUND = {"errors", "files", "processes", "devices"}
 """Modules at the package's root, and what each of them may import is in the plan as well."""
@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "processes": set(),
     "devices": {"errors"},
-    "config": set(),
+    "code": set(),
+    "config": {"code"},
     "progress": set(),
     "evaluation": set(),
     "data": {"config"},
@@ -32,23 +33,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data/images": {"data", "data/tables"},
     "data/readers": {"config", "data", "data/tables", "data/images"},
     "data/synthetic": {"config", "data"},
-    "models/towers": {"config", "data"},
+    "models/towers": {"data"},
     "models": {"config", "data", "models/towers"},
     "models/side_networks": {"config", "models", "models/towers"},
     "models/peft": {"config", "models", "models/towers"},
-    "models/user_encoders": {"config", "models"},
-    "strategies": {"config", "data", "models", "models/towers", "models/side_networks", "models/peft"},
-    "objectives": {"config"},
+    "models/user_encoders": {"models"},
+    "models/objectives": set(),
+    "towers": {"config", "data", "models/towers"},
+    "strategies": {"config", "models", "models/towers", "models/side_networks", "models/peft"},
+    "user_encoders": {"config", "models", "models/user_encoders"},
+    "objectives": {"config", "data", "models/objectives"},
     "hidden_states": {"data", "models/towers", "progress"},
-    "settings": {"config", "data", "models/towers", "models/user_encoders", "objectives", "strategies"},
+    "settings": {"code", "config", "data", "towers", "strategies", "user_encoders", "objectives"},
     "results": set(),
-    "training": {"data", "models", "models/towers", "objectives", "evaluation", "settings", "progress"},
+    "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
     "training/measurement": {"data", "hidden_states", "results", "training"},
     "training/building": {
-        *("data", "models", "models/towers", "hidden_states", "settings", "training", "training/measurement"),
+        *("code", "data", "models", "models/towers", "strategies", "hidden_states", "evaluation", "settings"),
+        *("training", "training/measurement"),
     },
     "training/run": {
-        *("data", "data/readers", "models/towers", "evaluation", "results", "settings", "progress"),
+        *("code", "config", "data", "data/readers", "towers", "evaluation", "results", "settings", "progress"),
         *("training", "training/building", "training/measurement"),
     },
     "profiles": {"config"},
@@ -58,15 +63,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("training", "training/building", "training/run"),
     },
     "planning": {
-        *("data", "data/tables", "models", "models/towers", "hidden_states", "results", "settings"),
+        *("data", "models", "models/towers", "towers", "hidden_states", "results", "settings"),
         *("training", "training/building", "training/measurement"),
     },
     "serving": {
-        *("data", "data/images", "data/readers", "data/tables", "models", "models/towers", "profiles", "results"),
-        *("settings", "progress", "training", "training/building", "training/run"),
+        *("data", "data/images", "data/readers", "data/tables", "models", "models/towers", "towers", "profiles"),
+        *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
-    "jobs": {"config", "results", "settings", "training/run"},
+    "jobs": {"code", "config", "results", "settings", "training/run"},
 }
 """Room to the rooms that it may import besides itself and GROUND; the command line above them all may import any."""
 
@@ -184,14 +189,14 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
 
 def test_no_strategy_imports_another() -> None:
     for path in strategy_files():
-        others = {name[1] for name in own_imports(path) if name[0] == "strategies" and len(name) > 1}
+        others = {name[1] for name in own_imports(path) if name[:1] == ("strategies",) and len(name) > 1}
         assert others <= {"base"}, path
 
 
 def test_no_other_file_imports_a_strategy() -> None:
     modules = {path.stem for path in strategy_files()}
     for path in SOURCES:
-        imported = {name[1] for name in own_imports(path) if name[0] == "strategies" and len(name) > 1}
+        imported = {name[1] for name in own_imports(path) if name[:1] == ("strategies",) and len(name) > 1}
         assert not imported & modules, path
 
 

@@ -25,11 +25,9 @@ from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
 from peftrec.hidden_states.paths import building_path, is_store
 from peftrec.hidden_states.progress import PLAN
-from peftrec.hidden_states.ranks import ALONE, Ranks
 from peftrec.hidden_states.store import open_store
 from peftrec.hidden_states.verification import find_problems
-from peftrec.processes import ProcessRank
-from peftrec.training.building.stored_states import ranks_of
+from peftrec.processes import ALONE, ProcessRank
 from small_stores import OPTIONS, build, file_bytes, key_of, small_content, small_source
 
 NUM_ITEMS, NUM_CHUNKS, NUM_KILLS = 72, 24, 10
@@ -68,12 +66,12 @@ def start_builder(directory: Path, name: str, gate: Path | None = None) -> int:
     return count_batches_of(directory, name, gate=gate)
 
 
-def count_batches_of(directory: Path, name: str, ranks: Ranks = ALONE, gate: Path | None = None) -> NoReturn:
+def count_batches_of(directory: Path, name: str, processes: ProcessRank = ALONE, gate: Path | None = None) -> NoReturn:
     """Build slowly, and end the process."""
     plain = small_content(num_items=NUM_ITEMS)
     counter = directory.with_name(f"{name}.count")
     content = SlowContent(titles=plain.titles, pixels=plain.pixels, counter=counter, gate=gate)
-    build(directory, KEY, small_source(content=content, num_items=NUM_ITEMS), options=SLOW, ranks=ranks)
+    build(directory, KEY, small_source(content=content, num_items=NUM_ITEMS), options=SLOW, processes=processes)
     os._exit(0)
 
 
@@ -160,7 +158,7 @@ def build_over_gloo(root: Path) -> dict[str, str]:
         if process_id == 0:
             rendezvous = f"file://{root / 'rendezvous'}"
             torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
-            count_batches_of(root / "shared", f"rank-{rank}", ranks_of(ProcessRank(rank=rank, count=2)))
+            count_batches_of(root / "shared", f"rank-{rank}", ProcessRank(rank=rank, count=2))
         builders.append(process_id)
     assert [finish(builder) for builder in builders] == [0, 0]
     return {name: str(len((root / f"{name}.count").read_text())) for name in ("rank-0", "rank-1")}

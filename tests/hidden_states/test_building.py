@@ -17,8 +17,8 @@ from peftrec.errors import StoreError
 from peftrec.hidden_states.manifest import MANIFEST
 from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import PLAN, read_finished
-from peftrec.hidden_states.ranks import Ranks
 from peftrec.models.towers.names import Modality
+from peftrec.processes import ProcessRank
 from small_models import WIDTH
 from small_stores import INDICES, NUM_ITEMS, OPTIONS, build, file_bytes, key_of, small_content, small_source
 
@@ -230,48 +230,52 @@ def test_a_build_that_was_killed_before_its_last_step_is_only_renamed(tmp_path: 
     assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == ["image.npy", MANIFEST, "text.npy"]
 
 
-class ThreadRanks:
-    """Ranks of a job that are threads: the first one's actions reach all, also its errors."""
+class Exchange:
+    """Where ranks that are threads meet: the first one's actions reach all, also its errors."""
 
     def __init__(self, count: int) -> None:
         self.barrier = threading.Barrier(count, timeout=60)
-        self.count = count
         self.error: BaseException | None = None
 
-    def of(self, rank: int) -> Ranks:
-        def in_first(action: Callable[[], None]) -> None:
-            if rank == 0:
-                try:
-                    action()
-                except BaseException as error:
-                    self.error = error
-            self.barrier.wait()
-            found = self.error
-            self.barrier.wait()  # nobody goes on to another action before all have seen how this one ended
-            if found is not None:
-                raise found
 
-        return Ranks(rank=rank, world_size=self.count, barrier=lambda: void(self.barrier.wait()), in_first=in_first)
+@dataclass(frozen=True, kw_only=True)
+class ThreadRank(ProcessRank):
+    """A thread in a process's place."""
 
-    def run(self, work: Callable[[Ranks], Any]) -> list[BaseException]:
-        errors: list[BaseException] = []
+    exchange: Exchange
 
-        def guarded(rank: int) -> None:
+    def wait_for_all(self) -> None:
+        self.exchange.barrier.wait()
+
+    def from_first(self, function: Callable[[], Any]) -> Any:
+        if self.is_first:
             try:
-                work(self.of(rank))
+                function()
             except BaseException as error:
-                errors.append(error)
-
-        threads = [threading.Thread(target=guarded, args=(rank,)) for rank in range(self.count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return errors
+                self.exchange.error = error
+        self.exchange.barrier.wait()
+        found = self.exchange.error
+        self.exchange.barrier.wait()  # nobody goes on to another action before all have seen how this one ended
+        if found is not None:
+            raise found
 
 
-def void(_: object) -> None:
-    """Drop a value."""
+def in_threads(count: int, work: Callable[[ProcessRank], Any]) -> list[BaseException]:
+    """Do the work of several ranks and return what they raised."""
+    exchange, errors = Exchange(count), list[BaseException]()
+
+    def guarded(rank: int) -> None:
+        try:
+            work(ThreadRank(rank=rank, count=count, exchange=exchange))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -280,16 +284,16 @@ def test_ranks_share_the_work_and_give_the_bytes_of_one(tmp_path: Path, count: i
     contents = [counted() for _ in range(count)]
     sources = [small_source(content=content) for content in contents]
 
-    def work(ranks: Ranks) -> None:
-        store = build(tmp_path / "several", source=sources[ranks.rank], ranks=ranks)
+    def work(rank: ProcessRank) -> None:
+        store = build(tmp_path / "several", source=sources[rank.rank], processes=rank)
         assert store.read(torch.tensor([1]))["text"].isfinite().all()
 
-    assert not ThreadRanks(count).run(work)
+    assert not in_threads(count, work)
     assert file_bytes(tmp_path / "several" / FOLDER) == file_bytes(tmp_path / "one" / FOLDER)
     sizes = [len(content.asked) for content in contents]
     assert sum(sizes) == NUM_CHUNKS
     assert max(sizes) - min(sizes) <= 1
-    assert not ThreadRanks(count).run(work)  # and now that it is there, all open it
+    assert not in_threads(count, work)  # and now that it is there, all open it
     assert [len(content.asked) for content in contents] == sizes
 
 
@@ -299,7 +303,7 @@ def test_ranks_resume_what_one_process_began(tmp_path: Path) -> None:
     finished, _ = read_finished(building_path(tmp_path / FOLDER))
     contents = [counted(), counted()]
     sources = [small_source(content=content) for content in contents]
-    assert not ThreadRanks(2).run(lambda ranks: build(tmp_path, source=sources[ranks.rank], ranks=ranks))
+    assert not in_threads(2, lambda rank: build(tmp_path, source=sources[rank.rank], processes=rank))
     assert sum(len(content.asked) for content in contents) == NUM_CHUNKS - len(finished)
     assert file_bytes(tmp_path / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
 
@@ -307,11 +311,15 @@ def test_ranks_resume_what_one_process_began(tmp_path: Path) -> None:
 def test_an_error_of_the_first_rank_is_everyones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
     source = small_source()
-    errors = ThreadRanks(2).run(lambda ranks: build(tmp_path, source=source, ranks=ranks))
+    errors = in_threads(2, lambda rank: build(tmp_path, source=source, processes=rank))
     assert len(errors) == 2
     assert all(isinstance(error, StoreError) for error in errors)
 
 
 def test_a_rank_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
+    class Unseen(ProcessRank):
+        def from_first(self, function: Callable[[], Any]) -> Any:
+            """What the first did, was done on a disk that is not shared."""
+
     with pytest.raises(StoreError, match=r"rank 1 on .* does not see what rank 0 made; .*hidden_states\.directory"):
-        build(tmp_path, ranks=Ranks(rank=1, world_size=2, in_first=lambda action: None))
+        build(tmp_path, processes=Unseen(rank=1, count=2))

@@ -23,6 +23,7 @@ OTHERS = {
     "dtype": "float16",
     "compute": "bfloat16",
     "format_version": 99,
+    "code": "other",
     "towers": {"text": tower_key()},
 }
 

@@ -24,7 +24,14 @@ def changed_key(part: str) -> StoreKey:
     if part == "towers":
         towers = key_of().towers
         return key_of().model_copy(update={"towers": towers | {"text": towers["image"]}})
-    changes = {"items": "other", "dtype": "float16", "compute": "bfloat16", "num_items": 24, "format_version": 99}
+    changes = {
+        "items": "other",
+        "dtype": "float16",
+        "compute": "bfloat16",
+        "num_items": 24,
+        "format_version": 99,
+        "code": "other",
+    }
     return key_of().model_copy(update={part: changes[part]})
 
 

@@ -122,15 +122,15 @@ def test_groups_of_runs_are_told_apart_by_what_tells_and_not_by_all_that_differs
 
 def test_other_device_is_refused(experiment: Path, change: Change) -> None:
     run = find_runs(experiment / "lora-example1")[0]
-    change(run.folder, provenance=run.record.provenance.model_copy(update={"device": "another device"}))
-    with pytest.raises(RecordError, match=r"provenance\.device differs.*another device: lora-example1\); run all"):
+    change(run.folder, stretches=[run.record.latest.model_copy(update={"device": "another device"})])
+    with pytest.raises(RecordError, match=r"the devices differ.*another device: lora-example1\); run all"):
         compare(find_runs(experiment))
 
 
 def test_other_numbers_of_devices_are_refused(experiment: Path, change: Change) -> None:
     run = find_runs(experiment / "lora-example1")[0]
     changes = {"num_devices": 8, "num_nodes": 2}
-    change(run.folder, provenance=run.record.provenance.model_copy(update=changes))
+    change(run.folder, stretches=[run.record.latest.model_copy(update=changes)])
     with pytest.raises(RecordError, match=r"8 x .* on 2 nodes: lora-example1\); run all strategies on the same"):
         compare(find_runs(experiment))
 
@@ -221,11 +221,11 @@ def test_differing_settings_are_listed_and_harmless_ones_not(experiment: Path, c
 
 def test_provenance_and_measurement_notes(experiment: Path, change: Change) -> None:
     run = find_runs(experiment / "lora-example1")[0]
-    provenance = run.record.provenance.model_copy(update={"git_commit": "abc", "git_dirty": True})
+    stretch = run.record.latest.model_copy(update={"git_commit": "abc", "git_dirty": True})
     assert run.record.efficiency is not None
     shared = run.record.efficiency.model_copy(update={"is_isolated": False})
     towers = {"towers": {"text": {"random_init": True}}}
-    change(run.folder, provenance=provenance, efficiency=shared, chosen_epoch=3)
+    change(run.folder, stretches=[stretch], efficiency=shared, chosen_epoch=3)
     for seed in (1, 2):
         folder = experiment / f"lora-example{seed}"
         change(folder, config={**find_runs(folder)[0].record.config, **towers})

@@ -2,7 +2,7 @@
 
 import torch
 
-from peftrec.models.adapters import AdaptedLinear
+from peftrec.models.side_networks.adapters import AdaptedLinear
 from peftrec.models.side_networks.side_network import SideBlock
 from peftrec.strategies.adapter import Adapter
 from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch

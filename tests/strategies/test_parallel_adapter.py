@@ -2,7 +2,7 @@
 
 import torch
 
-from peftrec.models.adapters import BesideSublayer, EndOfSublayer
+from peftrec.models.side_networks.adapters import BesideSublayer, EndOfSublayer
 from peftrec.models.towers.tower import Towers
 from peftrec.strategies.parallel_adapter import ParallelAdapter
 from peftrec.training.trainer import checkpoint_activations

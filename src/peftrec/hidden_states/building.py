@@ -23,7 +23,7 @@ from peftrec.hidden_states.disk import check_space, explaining_disk, is_there
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.locking import builder_lock
-from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, TowerOrigin
+from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, StoreCode, TowerOrigin
 from peftrec.hidden_states.paths import array_path, building_path, lock_path
 from peftrec.hidden_states.progress import (
     BuildPlan,
@@ -49,6 +49,8 @@ class BuildOptions:
     """How much work a kill may cost."""
     block_bytes: int = BLOCK_BYTES
     """What one checksum covers."""
+    code: StoreCode = field(default_factory=StoreCode)
+    """What `key.code` is the hash of, for the manifest."""
     num_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Threads that decode and pad ahead of the towers."""
 
@@ -189,6 +191,7 @@ class _Build:
         manifest = Manifest(
             key=self.plan.key,
             origins=self.plan.origins,
+            code=self.options.code,
             arrays=arrays,
             build_seconds=seconds + time.perf_counter() - started,
             batch_size=self.plan.batch_size,

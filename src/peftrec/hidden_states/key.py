@@ -45,6 +45,10 @@ class StoreKey(BaseModel):
     """Hash of the code and the libraries that compute it (see peftrec.settings.run_identity)."""
     towers: dict[str, TowerKey]
 
+    def without_code(self) -> "StoreKey":
+        """Return the key of the same states, whatever code computes them."""
+        return self.model_copy(update={"code": ""})
+
     def folder_name(self) -> str:
         """Return the store's name: the hash of the key."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)

@@ -11,7 +11,7 @@ from peftrec.files import partial_name, remove_abandoned
 from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.locking import builder_lock, describe_holder, is_locked
-from peftrec.hidden_states.manifest import TowerOrigin, read_manifest
+from peftrec.hidden_states.manifest import StoreCode, TowerOrigin, read_manifest
 from peftrec.hidden_states.paths import finished_path, is_growing, is_store, lock_path
 from peftrec.hidden_states.progress import read_finished, read_plan
 from peftrec.hidden_states.verification import find_problems
@@ -32,6 +32,7 @@ class FoundStore:
     """Who builds it and how far, or what is wrong."""
     key: StoreKey | None = None
     origins: dict[str, TowerOrigin] | None = None
+    code: StoreCode | None = None
 
 
 def find_stores(place: Path) -> list[FoundStore]:
@@ -80,6 +81,7 @@ def _finished(folder: Path) -> FoundStore:
         note=problem or "",
         key=manifest.key,
         origins=manifest.origins,
+        code=manifest.code,
     )
 
 

@@ -4,7 +4,7 @@ import json
 import zlib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from peftrec.errors import StoreError
 from peftrec.hidden_states.checksums import BLOCK_BYTES, block_checksums
@@ -42,6 +42,17 @@ class TowerOrigin(BaseModel):
     revision: str | None
 
 
+class StoreCode(BaseModel):
+    """The code that computed a store; information, for its hash is in the key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modules: dict[str, str] = Field(default_factory=dict)
+    """Module to the hash of what it does."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Package to version, without the local part."""
+
+
 class Manifest(BaseModel):
     """Everything about a store but its numbers."""
 
@@ -57,6 +68,8 @@ class Manifest(BaseModel):
     """Type of the device that computed it."""
     versions: dict[str, str]
     """Package to version: peftrec, torch, transformers."""
+    code: StoreCode
+    """What `key.code` is the hash of."""
     crc32: int = 0
     """Checksum of this text with 0 in this place."""
 

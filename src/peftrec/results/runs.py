@@ -114,6 +114,6 @@ def _check_device(successes: Sequence[Run]) -> None:
     if len(groups) > 1:
         listed = "; ".join(f"{device}: {', '.join(names)}" for device, names in groups.items())
         raise RecordError(
-            f"provenance.device differs, and costs of different devices cannot be compared ({listed}); "
+            f"the devices differ, and costs of different devices cannot be compared ({listed}); "
             "run all strategies on the same devices, or move the runs of each kind into a folder of their own"
         )

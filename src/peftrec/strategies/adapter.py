@@ -26,8 +26,8 @@ class Adapter(Strategy):
     """Generic names of the layers that an adapter follows."""
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
-        from peftrec.models.adapters import AdaptedLinear
         from peftrec.models.item_encoder import TowerItemEncoder
+        from peftrec.models.side_networks.adapters import AdaptedLinear
         from peftrec.models.side_networks.side_network import SideBlock
 
         towers.requires_grad_(False)

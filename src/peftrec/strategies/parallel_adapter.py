@@ -47,7 +47,7 @@ class ParallelAdapter(Strategy):
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)
 
     def _put_beside(self, tower: "Tower", start: str, end: str) -> None:
-        from peftrec.models.adapters import BesideSublayer, EndOfSublayer
+        from peftrec.models.side_networks.adapters import BesideSublayer, EndOfSublayer
 
         beside = BesideSublayer(
             tower.encoder.get_submodule(start), width=tower.width, bottleneck=self.bottleneck, scale=self.scale

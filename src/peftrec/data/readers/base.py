@@ -11,6 +11,7 @@ from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.data.choices import Policy
 from peftrec.data.source import DataSource
+from peftrec.errors import DataError
 
 if TYPE_CHECKING:
     from peftrec.data.catalogue import Catalogue
@@ -59,7 +60,26 @@ class FileSource(DataSource):
         return self.images is not None or self.rendered_images is not None
 
     def read(self, *, text: bool, images: bool) -> "Catalogue":
-        """Read the tables, then check cheap things before expensive ones: histories, titles, image names, pixels."""
-        from peftrec.data.readers.screening import read_catalogue
+        """Read the tables, and check the content of their items."""
+        from peftrec.data.readers.screening import FileContent
+        from peftrec.data.tables.locations import require_folder
 
-        return read_catalogue(self, text=text, images=images)
+        root = require_folder(self.root, key="data.root")
+        if images and not self.has_images:
+            raise DataError(
+                f"{root}: the image tower needs images and the data names none: set data.images=<folder, zip or LMDB "
+                "below data.root>, or towers.image=null; to measure cost, data.rendered_images=224"
+            )
+        items, histories = self.read_tables(root)
+        content = FileContent(
+            source=self,
+            root=root,
+            items=items,
+            histories=histories,
+            images=self.images,
+            rendered_images=self.rendered_images,
+            missing_images=self.missing_images,
+            corrupt_images=self.corrupt_images,
+            empty_titles=self.empty_titles,
+        )
+        return content.catalogue(text=text, images=images)

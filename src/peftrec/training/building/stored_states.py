@@ -1,17 +1,20 @@
 """The hidden-state store of a run: which one its settings describe, and how it is provided."""
 
+import sys
 from pathlib import Path
 
 import torch
 
+from peftrec.code.fingerprint import Fingerprint
 from peftrec.data.fingerprint import content_hashes, hash_lines
 from peftrec.data.items import Items
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
-from peftrec.hidden_states.manifest import TowerOrigin
-from peftrec.hidden_states.store import HiddenStateStore
+from peftrec.hidden_states.listing import FoundStore, find_stores
+from peftrec.hidden_states.manifest import StoreCode, TowerOrigin
+from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import store_code
@@ -28,7 +31,15 @@ def provide_store(
     Raises SettingsError where the strategy reads no hidden states, StoreError where the store is damaged or cannot be
     built.
     """
+    code = store_code(settings)
     key = store_key(settings, items)
+    directory = Path(settings.hidden_states.directory)
+    if (same := processes.from_first(lambda: _same_states(directory, key))) is not None:
+        if settings.reuse == "despite_code":
+            assert same.key is not None
+            return open_store(same.folder, same.key)
+        if processes.is_first:
+            _explain_new_code(same, code)
 
     def load() -> StateSource:
         towers = load_towers(settings, with_weights=True).to(device)
@@ -37,12 +48,37 @@ def provide_store(
         return StateSource(towers=towers, content=content, item_ids=items.ids, device=device)
 
     return open_or_build(
-        Path(settings.hidden_states.directory),
+        directory,
         key,
         load,
         origins=tower_origins(settings),
-        options=BuildOptions(batch_size=settings.hidden_states.batch_size),
+        options=BuildOptions(
+            batch_size=settings.hidden_states.batch_size,
+            code=StoreCode(modules=dict(code.modules), packages=dict(code.versions)),
+        ),
         processes=processes,
+    )
+
+
+def _same_states(directory: Path, key: StoreKey) -> FoundStore | None:
+    """Return a whole store of the same states that other code computed, the latest used, where the own is not there."""
+    if not directory.is_dir() or (directory / key.folder_name()).exists():
+        return None
+    found = [
+        store
+        for store in find_stores(directory)
+        if store.state == "whole" and store.key is not None and store.key.without_code() == key.without_code()
+    ]
+    return max(found, key=lambda store: store.used_at, default=None)
+
+
+def _explain_new_code(store: FoundStore, code: Fingerprint) -> None:
+    assert store.code is not None
+    former = Fingerprint(modules=store.code.modules, versions=store.code.packages)
+    print(
+        f"{store.folder}: a store of these states, computed by other code ({code.differences(former)}), so they are "
+        "computed anew; to take it all the same, say reuse=despite_code",
+        file=sys.stderr,
     )
 
 
