@@ -10,6 +10,7 @@ from peftrec.data.fingerprint import content_hashes, hash_lines
 from peftrec.data.items import Items
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.building import BuildOptions, open_or_build
+from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.listing import FoundStore, find_stores
@@ -62,8 +63,9 @@ def provide_store(
 
 def _same_states(directory: Path, key: StoreKey) -> FoundStore | None:
     """Return a whole store of the same states that other code computed, the latest used, where the own is not there."""
-    if not directory.is_dir() or (directory / key.folder_name()).exists():
-        return None
+    with explaining_disk(directory):
+        if not directory.is_dir() or (directory / key.folder_name()).exists():
+            return None
     found = [
         store
         for store in find_stores(directory)
