@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from servers import job_server
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY / ".." / "shared"
 """Real data and outputs of the published code, beside the checkout where they are at hand."""
@@ -39,3 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.parity_dir is None:
         usual = (SHARED / name for name in ("parity", "parity_versa"))
         config.option.parity_dir = [str(folder) for folder in usual if folder.is_dir()]
+
+
+__all__ = ["job_server"]  # a fixture for all tests

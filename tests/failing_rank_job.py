@@ -3,7 +3,8 @@
 import sys
 from typing import Any
 
-from peftrec.jobs.job import die_with_parent, main
+from peftrec.jobs.job import main
+from peftrec.jobs.starting import attach
 from peftrec.training.module import RecommenderModule
 
 original = RecommenderModule.training_step
@@ -16,6 +17,6 @@ def fail_in_second_epoch(self: RecommenderModule, batch: Any, batch_idx: int) ->
 
 
 if __name__ == "__main__":
-    die_with_parent()
+    attach()
     RecommenderModule.training_step = fail_in_second_epoch  # type: ignore[method-assign]
     sys.exit(main(sys.argv[1:]))

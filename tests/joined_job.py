@@ -13,7 +13,8 @@ from peftrec.data.interactions import Interactions
 from peftrec.data.loading import TrainingBatches
 from peftrec.evaluation.metrics import RankCollector
 from peftrec.jobs.isolation import JobReport
-from peftrec.jobs.job import die_with_parent, train
+from peftrec.jobs.job import train
+from peftrec.jobs.starting import attach
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
@@ -34,7 +35,7 @@ NUM_ITEMS = 10
 
 def main() -> int:
     job_file, outcome_file = map(Path, sys.argv[1:])
-    config = json.loads(job_file.read_text())
+    config = json.loads(job_file.read_text())["config"]
     with joined(settings_from_config(config).trainer) as processes:
         check_exchange(processes)
         check_collector(processes)
@@ -149,5 +150,5 @@ def gradients(module: RecommenderModule, batch: Any) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    die_with_parent()
+    attach()
     sys.exit(main())

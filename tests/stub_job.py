@@ -12,7 +12,7 @@ SUCCESS, FAILURE, OUT_OF_MEMORY, KILLED, SILENT, SLEEPING = 1, 2, 3, 4, 5, 6
 
 def main() -> int:
     job_file, outcome_file = map(Path, sys.argv[1:])
-    config = json.loads(job_file.read_text())
+    config = json.loads(job_file.read_text())["config"]
     print(f"seed {config['seed']} on {os.environ.get('CUDA_VISIBLE_DEVICES', 'no device')}", flush=True)
     Path(config["runs_dir"], f"pid-{config['seed']}").write_text(str(os.getpid()))
     report = {"status": "success", "run_directory": "somewhere", "error": None}
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from peftrec.jobs.job import die_with_parent
+    from peftrec.jobs.starting import attach
 
-    die_with_parent()
+    attach()
     sys.exit(main())

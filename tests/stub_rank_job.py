@@ -6,12 +6,17 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def main() -> int:
     job_file, outcome_file = map(Path, sys.argv[1:])
-    config = json.loads(job_file.read_text())
-    place = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "OMP_NUM_THREADS")}
+    config = json.loads(job_file.read_text())["config"]
+    place: dict[str, Any] = {
+        name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "OMP_NUM_THREADS")
+    }
+    # Only a forked process has torch already; a fresh one would read the variable when it imports it.
+    place["threads"] = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else place["OMP_NUM_THREADS"]
     Path(config["runs_dir"], f"rank-{place['RANK']}").write_text(json.dumps(place))
     report = {"status": "success", "run_directory": f"of {place['RANK']}", "error": None}
     is_second = place["RANK"] == "1"
@@ -28,7 +33,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from peftrec.jobs.job import die_with_parent
+    from peftrec.jobs.starting import attach
 
-    die_with_parent()
+    attach()
     sys.exit(main())

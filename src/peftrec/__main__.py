@@ -2,6 +2,9 @@
 
 import sys
 
+if not sys.flags.safe_path:
+    del sys.path[0]  # the folder that this was started in: a `lightning.py` there is none of ours
+
 from peftrec.cli.main import main
 
 sys.exit(main())

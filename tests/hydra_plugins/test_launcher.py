@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from peftrec.errors import SettingsError, UserError
+from peftrec.jobs.starting import ForkServer
 from peftrec.jobs.sweep import run_sweep
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -22,7 +23,7 @@ SECONDS_TO_END = 30.0
 
 
 @pytest.fixture(autouse=True)
-def _stub_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _stub_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_server: ForkServer) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

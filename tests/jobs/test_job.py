@@ -1,6 +1,5 @@
 """How a job ends: as a report, but for a process that is told to leave."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from peftrec.jobs import job, launching
-from peftrec.jobs.isolation import JobReport
+from peftrec.jobs.isolation import JobFile, JobReport
 from small_runs import small_config
 
 
@@ -28,7 +27,7 @@ def test_what_leaves_the_process_is_no_outcome(tmp_path: Path, monkeypatch: pyte
 
 def test_a_job_of_a_sweep_here_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "launch", leave)
-    (tmp_path / "job.json").write_text(json.dumps(small_config(tmp_path, "id")))
+    (tmp_path / "job.json").write_text(JobFile(config=small_config(tmp_path, "id")).model_dump_json())
     assert job.main([str(tmp_path / "job.json"), str(tmp_path / "outcome.json")]) == 1
     report = JobReport.model_validate_json((tmp_path / "outcome.json").read_bytes())
     assert (report.status, report.error) == ("interrupted", "SystemExit: -1")

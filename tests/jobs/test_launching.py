@@ -1,7 +1,7 @@
 """How many processes a run needs, and that they end together, with the cause of the first that failed."""
 
 import json
-import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,16 @@ from peftrec.errors import SettingsError
 from peftrec.jobs import launching
 from peftrec.jobs.isolation import Job
 from peftrec.jobs.launching import num_devices, processes_to_start, run_processes
+from peftrec.jobs.starting import ForkServer
+from peftrec.jobs.supervisor import Supervisor
 from peftrec.jobs.sweep import device_groups
 from peftrec.settings.run import TrainerSettings
 from small_runs import small_config, small_settings
 
-TESTS = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(autouse=True)
-def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
+def _stub(monkeypatch: pytest.MonkeyPatch, job_server: ForkServer) -> None:
     monkeypatch.setattr(launching, "JOB_MODULE", "stub_rank_job")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(launching, "usable_processors", lambda: 8)
@@ -99,7 +98,7 @@ def test_processes_know_their_places(tmp_path: Path) -> None:
         ("1", "1", "2"),
     ]
     assert places[0]["MASTER_PORT"] == places[1]["MASTER_PORT"]
-    assert int(places[0]["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 2)
+    assert {each["threads"] for each in places} == {4}
 
 
 def test_the_first_to_fail_knows_why(tmp_path: Path) -> None:
@@ -115,14 +114,16 @@ def test_who_waits_for_a_dead_process_is_ended(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_interruption_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(running: Any) -> None:
+    """It ends processes that do nothing about it, however short they have run."""
+    started: list[Any] = []
+
+    def interrupt(self: Supervisor, running: Any, **_: Any) -> None:
         while not all((tmp_path / f"rank-{rank}").exists() for rank in range(2)):
-            assert all(process.poll() is None for process in running)
+            assert all(each.process.poll() is None for each in running)
         started.extend(running)
         raise KeyboardInterrupt
 
-    started: list[Any] = []
-    monkeypatch.setattr(launching, "_wait", interrupt)
+    monkeypatch.setattr(Supervisor, "wait_for_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_processes(small_settings(tmp_path, name="waits"), 2)
-    assert [process.returncode for process in started] == [-2, -2]
+    assert [each.process.wait() for each in started] == [-signal.SIGINT] * 2

@@ -1,11 +1,13 @@
 """The command line: `peftrec VERB [arguments]`. A verb's module is imported only when it runs."""
 
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
 from peftrec import __version__
+from peftrec.devices import settle_threads
 from peftrec.errors import UserError
 
 VERBS = {
@@ -30,6 +32,7 @@ OK, MISTAKE, INTERRUPTED = 0, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    settle_threads(os.environ)  # before anything imports torch
     verb = words[0] if words else "--help"
     if verb in ("-h", "--help", "help"):
         print(usage())

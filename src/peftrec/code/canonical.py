@@ -7,12 +7,14 @@ one version has and another lacks while they are empty.
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 
 _SAYS_NOTHING = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 """Fields of a node that follow from where it stands, or that the interpreter does not read."""
 _DIGITS = 16
 
 
+@cache
 def source_digest(source: bytes) -> str:
     """Return a hash of what a module does, equal on Python 3.11 to 3.14. Raises SyntaxError."""
     digest = hashlib.sha256()

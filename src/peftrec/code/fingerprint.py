@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 
 from peftrec.code.canonical import source_digest
@@ -59,6 +59,8 @@ def take_fingerprint(roots: Iterable[str], packages: Iterable[str], sources: Sou
     return Fingerprint(modules=modules, versions={name: public_version(name) for name in packages})
 
 
+@cache
 def public_version(package: str) -> str:
-    """Return a package's version without the local part, which names a build and not a release."""
+    """Return a package's version without the local part, which names a build and not a release; of a process that runs
+    on, the one that it began with."""
     return version(package).partition("+")[0]

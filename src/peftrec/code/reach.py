@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from peftrec.code.places import PACKAGE, SourceFile, Sources
 from peftrec.errors import SettingsError
@@ -34,18 +35,20 @@ def _room(module: str) -> str:
     return parts[1] if parts[0] == PACKAGE and len(parts) > 1 else ""
 
 
-def _imported(name: str, source: SourceFile) -> Iterator[str]:
+@cache
+def _imported(name: str, source: SourceFile) -> tuple[str, ...]:
     try:
         tree = ast.parse(source.content)
     except SyntaxError as error:
         raise SettingsError(f"{source.path}:{error.lineno}: {error.msg}; Python cannot read it") from error
+    found: list[str] = []
     for node in _running(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, name, is_package=source.is_package)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)  # a name may be a module
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]  # a name may be a module
+    return tuple(found)
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:

@@ -6,7 +6,7 @@ text that was read when the run was named, whatever has been written into the fi
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -14,7 +14,7 @@ from types import ModuleType
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from peftrec.code.places import PACKAGE, SourceFile, Sources
+from peftrec.code.places import PACKAGE, PACKAGE_FOLDER, SourceFile, Sources
 from peftrec.errors import SettingsError
 
 
@@ -67,6 +67,34 @@ def config_folders() -> tuple[Path, ...]:
     return _door.config_folders
 
 
+def remember_package() -> None:
+    """Read all modules of this package now, so that what is fingerprinted later is what is loaded from here on."""
+    for module in package_modules():
+        _door.sources.find(module)
+
+
+def package_modules(*, without: Collection[str] = ()) -> list[str]:
+    """Return the names of this package's modules but those of some rooms and scripts."""
+    found = []
+    for path in sorted(PACKAGE_FOLDER.rglob("*.py")):
+        parts = path.relative_to(PACKAGE_FOLDER.parent).with_suffix("").parts
+        if parts[-1] != "__main__" and not set(parts[1:2]) & set(without):
+            found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return found
+
+
+def check_package_unchanged() -> None:
+    """Raise SettingsError where a module is no longer what was remembered."""
+    for module, file in _door.sources.read.items():
+        if file.path.is_file() and file.path.read_bytes() != file.content:
+            raise SettingsError(f"{file.path}: {module} changed while it was loaded; give the command again")
+
+
+def loaded() -> set[str]:
+    """Return the modules of the user's that this process has imported."""
+    return {name for name, module in sys.modules.items() if isinstance(getattr(module, "__loader__", None), _Loader)}
+
+
 def hand_over() -> UserCode:
     """Return what another process needs to import the same text."""
     found = _door.sources
@@ -82,12 +110,13 @@ def hand_over() -> UserCode:
 
 def take_over(code: UserCode) -> None:
     """Import what `hand_over` returned in the process that started this one."""
-    read = {
+    of_package = {name: file for name, file in _door.sources.read.items() if name.partition(".")[0] == PACKAGE}
+    of_user = {
         name: SourceFile(path=Path(path), content=text.encode("utf-8", "surrogateescape"), is_package=is_package)
         for name, (path, is_package, text) in code.read.items()
     }
     folders = tuple(Path(folder) for folder in code.code_folders)
-    _install(Sources(folders=folders, read=read), tuple(Path(folder) for folder in code.config_folders))
+    _install(Sources(folders=folders, read=of_package | of_user), tuple(Path(folder) for folder in code.config_folders))
 
 
 def require(target: str, key: str) -> None:
@@ -105,9 +134,8 @@ def require(target: str, key: str) -> None:
 
 
 def _install(found: Sources, folders: tuple[Path, ...]) -> None:
-    for name, module in list(sys.modules.items()):  # of other folders than now
-        if isinstance(getattr(module, "__loader__", None), _Loader):
-            del sys.modules[name]
+    for name in loaded():  # of other folders than now
+        del sys.modules[name]
     _door.sources, _door.config_folders = found, folders
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

@@ -1,15 +1,10 @@
-"""One operating-system process a job, on a device slot of its own: start, stream, stop, and tell how it ended."""
+"""One operating-system process a job, on a device slot of its own, and how each ended."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -17,10 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from peftrec.code.user_code import UserCode
+from peftrec.devices import usable_processors
+from peftrec.jobs.starting import Program
+from peftrec.jobs.supervisor import StoppingError, Supervisor
 from peftrec.results.record import Status
 
-SECONDS_TO_RECORD_AN_INTERRUPTION = 20.0
-SECONDS_TO_DRAIN_OUTPUT = 5.0
+JOB_FOLDER = "peftrec-sweep-"
+"""How the temporary folders of sweeps begin."""
 
 
 class Job(BaseModel):
@@ -35,6 +34,20 @@ class Job(BaseModel):
     """The checked, plain config."""
     roles: dict[str, str] = Field(default_factory=dict)
     """Keys of `config` that do not decide the result."""
+    code: UserCode = Field(default_factory=UserCode)
+    """The user's code as it was when the sweep started."""
+    code_hash: str | None = None
+    """Of the code that the job runs, the package's too, when the sweep started."""
+
+
+class JobFile(BaseModel):
+    """What a job's process reads; see Job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: dict[str, Any]
+    code: UserCode = Field(default_factory=UserCode)
+    code_hash: str | None = None
 
 
 class JobOutcome(BaseModel):
@@ -67,21 +80,25 @@ class JobRunner:
     def __init__(self, *, slots: int, devices: Sequence[str], module: str) -> None:
         self.slots = slots
         self.module = module
+        # Jobs side by side on the processors of one machine share them; on devices of their own each has all.
+        self._threads = max(1, usable_processors() // slots) if slots > 1 and not devices else None
         self._free_devices: SimpleQueue[str | None] = SimpleQueue()
         for slot in range(slots):
             self._free_devices.put(devices[slot % len(devices)] if devices else None)
-        self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._starting = threading.Lock()
-        self._is_stopping = False
 
     def run(self, jobs: Sequence[Job], on_outcome: Callable[[int, JobOutcome], None]) -> None:
         """Run all jobs; `on_outcome` gets each job's place and outcome as it ends.
 
         Ctrl-C lets the running jobs record their interruption, ends them, and is raised again.
         """
-        with TemporaryDirectory(prefix="peftrec-sweep-") as folder, ThreadPoolExecutor(self.slots) as pool:
+        with (
+            TemporaryDirectory(prefix=JOB_FOLDER) as folder,
+            ThreadPoolExecutor(self.slots) as pool,
+            Supervisor() as supervisor,
+        ):
+            supervisor.server.start()
             futures = {
-                pool.submit(self._run_one, number, len(jobs), job, Path(folder)): number
+                pool.submit(self._run_one, supervisor, f"{number + 1}/{len(jobs)}", job, Path(folder)): number
                 for number, job in enumerate(jobs)
             }
             try:
@@ -89,73 +106,31 @@ class JobRunner:
                     on_outcome(futures[future], future.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                self._stop()
                 raise
 
-    def _run_one(self, number: int, total: int, job: Job, folder: Path) -> JobOutcome:
+    def _run_one(self, supervisor: Supervisor, place: str, job: Job, folder: Path) -> JobOutcome:
         device = self._free_devices.get()
-        job_file, outcome_file = folder / f"job-{number}.json", folder / f"outcome-{number}.json"
-        job_file.write_text(json.dumps(job.config))
-        prefix = f"[{number + 1}/{total} {job.label}]"
-        start = time.monotonic()
+        name = place.replace("/", "-")
+        job_file, outcome_file = folder / f"job-{name}.json", folder / f"outcome-{name}.json"
+        job_file.write_text(JobFile(config=job.config, code=job.code, code_hash=job.code_hash).model_dump_json())
+        prefix = f"[{place} {job.label}]"
+        program = Program(
+            module=self.module,
+            arguments=(str(job_file), str(outcome_file)),
+            environment=job_environment(device),
+            threads=self._threads,
+        )
+        began = time.monotonic()
         try:
-            exit_status = self._run_process(number, [str(job_file), str(outcome_file)], device, prefix)
+            exit_status = supervisor.finish(supervisor.start(program, prefix=prefix))
+        except StoppingError:
+            exit_status = -signal.SIGINT
         finally:
             self._free_devices.put(device)
         report = read_report(outcome_file, exit_status)
-        seconds = round(time.monotonic() - start, 3)
+        seconds = round(time.monotonic() - began, 3)
         print(f"{prefix} {report.status} after {seconds:.0f} s" + (f": {report.error}" if report.error else ""))
         return JobOutcome(label=job.label, overrides=job.overrides, seconds=seconds, **report.model_dump())
-
-    def _run_process(self, number: int, arguments: list[str], device: str | None, prefix: str) -> int:
-        with self._starting:
-            if self._is_stopping:
-                return -signal.SIGINT
-            process = start_process(self.module, arguments, device)
-            self._processes[number] = process
-        stream = threading.Thread(target=_print_lines, args=(process, prefix), daemon=True)
-        stream.start()
-        status = process.wait()
-        signal_group(process, signal.SIGKILL)  # loader processes that outlived it
-        stream.join(SECONDS_TO_DRAIN_OUTPUT)
-        close_pipes(process, is_drained=not stream.is_alive())
-        return status
-
-    def _stop(self) -> None:
-        with self._starting:
-            self._is_stopping = True
-        running = [process for process in self._processes.values() if process.poll() is None]
-        for process in running:
-            signal_group(process, signal.SIGINT)
-        deadline = time.monotonic() + SECONDS_TO_RECORD_AN_INTERRUPTION
-        try:
-            while any(process.poll() is None for process in running) and time.monotonic() < deadline:
-                time.sleep(0.05)
-        finally:
-            for process in running:
-                signal_group(process, signal.SIGKILL)
-
-
-def start_process(module: str, arguments: list[str], device: str | None) -> "subprocess.Popen[str]":
-    """Start a job's process in a session of its own: Ctrl-C reaches this process alone, which passes it on once."""
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,  # never written to: its end tells the job that this process is gone
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=job_environment(device),
-        start_new_session=True,
-    )
-
-
-def close_pipes(process: "subprocess.Popen[str]", *, is_drained: bool) -> None:
-    """Close both ends; output that a stray process still holds open is left to the thread that reads it."""
-    if process.stdin is not None:
-        process.stdin.close()
-    if process.stdout is not None and is_drained:
-        process.stdout.close()
 
 
 def read_report(outcome_file: Path, exit_status: int) -> JobReport:
@@ -173,19 +148,7 @@ def read_report(outcome_file: Path, exit_status: int) -> JobReport:
 
 def job_environment(device: str | None) -> dict[str, str]:
     """Return this process's environment, narrowed to its slot's CUDA devices where there are some."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = dict(os.environ)
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
     return environment
-
-
-def _print_lines(process: "subprocess.Popen[str]", prefix: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(f"{prefix} {line}", end="" if line.endswith("\n") else "\n", flush=True)
-
-
-def signal_group(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    """Signal a process and what it started, as long as anything of it is left."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)

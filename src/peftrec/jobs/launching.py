@@ -4,27 +4,18 @@ Each process trains the same settings (`python -m peftrec.jobs.job`) and learns 
 several machines srun or torchrun does the same.
 """
 
-import json
 import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from peftrec.devices import usable_processors, visible_devices
+from peftrec.code.user_code import hand_over
+from peftrec.devices import THREADS, usable_processors, visible_devices
 from peftrec.errors import SettingsError, UserError
-from peftrec.jobs.isolation import (
-    SECONDS_TO_RECORD_AN_INTERRUPTION,
-    JobReport,
-    close_pipes,
-    job_environment,
-    read_report,
-    signal_group,
-)
+from peftrec.jobs.isolation import JobFile, JobReport, job_environment, read_report
+from peftrec.jobs.starting import Program
+from peftrec.jobs.supervisor import Supervisor
 from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
 from peftrec.results.record import Status
 from peftrec.settings.run import Settings, TrainerSettings, settings_to_config
@@ -33,6 +24,8 @@ if TYPE_CHECKING:
     from peftrec.training.run.pipeline import RunOutcome
 
 JOB_MODULE = "peftrec.jobs.job"
+RANK_FOLDER = "peftrec-processes-"
+"""How the temporary folders of several processes begin."""
 PROCESSES_ANYWHERE = 4
 """So many may share even one processor: to try several processes out, on a laptop or in a test."""
 SECONDS_TO_FOLLOW = 15.0
@@ -106,64 +99,30 @@ def run_processes(settings: Settings, number: int) -> JobReport:
 
     What interrupts this process is passed on to them, so that the run records it.
     """
-    with TemporaryDirectory(prefix="peftrec-processes-") as name:
+    with TemporaryDirectory(prefix=RANK_FOLDER) as name, Supervisor() as supervisor:
+        supervisor.server.start()
         folder = Path(name)
         job_file = folder / "job.json"
-        job_file.write_text(json.dumps(settings_to_config(settings)))
+        job_file.write_text(JobFile(config=settings_to_config(settings), code=hand_over()).model_dump_json())
         outcome_files = [folder / f"outcome-{rank}.json" for rank in range(number)]
         port = free_port()
         running = [
-            _start(job_file, file, ProcessRank(rank=rank, count=number, local_rank=rank), port)
+            supervisor.start(_program(job_file, file, ProcessRank(rank=rank, count=number, local_rank=rank), port))
             for rank, file in enumerate(outcome_files)
         ]
-        try:
-            killed = _wait(running)
-        except BaseException:  # whatever ends this process: the run still records its interruption
-            _interrupt(running)
-            raise
-        finally:
-            for process in running:
-                signal_group(process, signal.SIGKILL)
-                process.wait()
-                close_pipes(process, is_drained=True)
-        ended = [rank for rank in range(number) if rank not in killed]
-        return _first_to_fail({outcome_files[rank]: running[rank].returncode for rank in ended})
+        killed = supervisor.wait_for_all(running, seconds_to_follow=SECONDS_TO_FOLLOW)
+        statuses = {rank: supervisor.finish(each) for rank, each in enumerate(running)}
+        return _first_to_fail({outcome_files[rank]: statuses[rank] for rank in statuses if rank not in killed})
 
 
-def _start(job_file: Path, outcome_file: Path, processes: ProcessRank, port: int) -> "subprocess.Popen[str]":
-    place = torchrun_environment(processes, address="127.0.0.1", port=port)
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes.count))}
-    return subprocess.Popen(
-        [sys.executable, "-m", JOB_MODULE, str(job_file), str(outcome_file)],
-        stdin=subprocess.PIPE,  # never written to: its end tells the process that this one is gone
-        text=True,
-        env={**threads, **job_environment(None), **place},
-        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
+def _program(job_file: Path, outcome_file: Path, rank: ProcessRank, port: int) -> Program:
+    place = torchrun_environment(rank, address="127.0.0.1", port=port)
+    return Program(
+        module=JOB_MODULE,
+        arguments=(str(job_file), str(outcome_file)),
+        environment={**job_environment(None), **place},
+        threads=None if THREADS in os.environ else max(1, usable_processors() // rank.count),
     )
-
-
-def _wait(running: "list[subprocess.Popen[str]]") -> set[int]:
-    """Wait for all; once one has failed, the others have a while to follow. Return the ranks that had to be killed."""
-    deadline: float | None = None
-    while None in (statuses := [process.poll() for process in running]):
-        if deadline is None and any(statuses):
-            deadline = time.monotonic() + SECONDS_TO_FOLLOW
-        if deadline is not None and time.monotonic() > deadline:
-            late = {rank for rank, status in enumerate(statuses) if status is None}
-            for rank in late:
-                signal_group(running[rank], signal.SIGKILL)
-                running[rank].wait()
-            return late
-        time.sleep(0.05)
-    return set()
-
-
-def _interrupt(running: "list[subprocess.Popen[str]]") -> None:
-    for process in running:
-        signal_group(process, signal.SIGINT)
-    deadline = time.monotonic() + SECONDS_TO_RECORD_AN_INTERRUPTION
-    while any(process.poll() is None for process in running) and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def _first_to_fail(statuses: dict[Path, int]) -> JobReport:

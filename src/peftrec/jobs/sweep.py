@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from peftrec.code.user_code import hand_over, take_over
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.roles import roles_of
 from peftrec.devices import visible_devices
@@ -22,7 +23,7 @@ from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import Settings, TrainerSettings, settings_from_config, settings_to_config
-from peftrec.settings.run_identity import are_one_run, cost_differences
+from peftrec.settings.run_identity import are_one_run, cost_differences, run_code
 
 SWEEP_FILE = "sweep.json"
 
@@ -44,7 +45,8 @@ class Sweep:
         from peftrec.jobs.job import train
 
         started = time.monotonic()
-        report = train(job.config)
+        take_over(job.code)
+        report = train(job.config, code_hash=job.code_hash)
         seconds = round(time.monotonic() - started, 3)
         return JobOutcome(label=job.label, overrides=job.overrides, seconds=seconds, **report.model_dump())
 
@@ -133,11 +135,13 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
                 overrides=[text.lstrip("+") for text in overrides],
                 config=settings_to_config(settings),
                 roles=dict(roles_of(settings)),
+                code_hash=run_code(settings).digest,
             )
         )
     for first, second in combinations(jobs, 2):
         _check_apart(first, second)
-    return jobs
+    code = hand_over()  # now that all modules of all jobs have been read
+    return [job.model_copy(update={"code": code}) for job in jobs]
 
 
 def _check_apart(first: Job, second: Job) -> None:

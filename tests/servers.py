@@ -1,0 +1,37 @@
+"""One server of processes for all tests of a worker: a process is there in a fraction of a second."""
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+
+from peftrec.jobs.starting import SERVER, ForkServer, Program, Running, start
+
+
+@cache
+def running_server() -> ForkServer:
+    """Return this worker's server, started when first asked for."""
+    server = ForkServer()
+    server.start()
+    atexit.register(server.stop)
+    return server
+
+
+@pytest.fixture
+def job_server(monkeypatch: pytest.MonkeyPatch) -> ForkServer:
+    """Let whatever starts processes in a test fork them from the worker's server."""
+    server = running_server()
+    monkeypatch.setenv(SERVER, server.address)
+    return server
+
+
+def start_command(arguments: list[str], environment: Mapping[str, str] | None = None) -> Running:
+    """Start `peftrec ARGUMENTS` in a process of its own; its output is read here."""
+    program = Program(
+        module="peftrec.__main__", arguments=tuple(arguments), environment={**os.environ, **(environment or {})}
+    )
+    sys.stdout.flush()
+    return start(program, running_server(), reads_output=True)
