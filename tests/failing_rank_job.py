@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
+from peftrec.jobs.attaching import attach
 from peftrec.jobs.job import main
-from peftrec.jobs.starting import attach
 from peftrec.training.module import RecommenderModule
 
 original = RecommenderModule.training_step

@@ -12,9 +12,9 @@ from peftrec.data.content import ItemContent, TokenisedTitles
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import TrainingBatches
 from peftrec.evaluation.metrics import RankCollector
+from peftrec.jobs.attaching import attach
 from peftrec.jobs.isolation import JobReport
 from peftrec.jobs.job import train
-from peftrec.jobs.starting import attach
 from peftrec.models.item_encoder import TowerItemEncoder
 from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender

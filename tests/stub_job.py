@@ -32,7 +32,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from peftrec.jobs.starting import attach
+    from peftrec.jobs.attaching import attach
 
     attach()
     sys.exit(main())

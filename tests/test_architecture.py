@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
-    "jobs": {"code", "config", "results", "settings", "training/run"},
+    "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
 }
 """Room to the rooms that it may import besides itself and GROUND; the command line above them all may import any."""
 

@@ -1,6 +1,7 @@
 """Errors that a user can mend: each message names the place (file and line, or key) and the remedy."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 SHOWN = 3
 """How many of many things a message lists."""
@@ -36,3 +37,12 @@ def shortlist(things: Iterable[object], total: int | None = None) -> str:
     count = len(listed) if total is None else total
     shown = ", ".join(listed[:SHOWN])
     return shown if count <= SHOWN else f"{shown} and {count - SHOWN} more"
+
+
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+    """Return the end of a message about an unknown name: the nearest known one, or else all there are."""
+    names = list(known)
+    nearest = get_close_matches(name, names, n=1)
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    return otherwise if otherwise is not None else f"choose one of {', '.join(names)}"

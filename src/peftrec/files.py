@@ -85,16 +85,25 @@ def partial_name(name: str) -> str:
 def remove_abandoned(directory: Path, name: str | None = None) -> None:
     """Remove what killed processes of this machine were writing in `directory`, only as `name` if that is given."""
     for partial in directory.glob(f".{'*' if name is None else escape(name)}.*.partial"):
-        writer = partial.name.split(".")[-2]
-        if not writer.isdecimal():  # another program's
-            continue
-        process_id = int(writer)
-        if process_id != os.getpid() and psutil.pid_exists(process_id):
+        if not _is_abandoned(partial):
             continue
         if partial.is_dir():
             shutil.rmtree(partial)
         else:
             partial.unlink()
+
+
+def abandoned_partials(directory: Path) -> list[Path]:
+    """Return what killed processes of this machine were writing below `directory`."""
+    return [path for path in sorted(directory.rglob(".*.partial")) if _is_abandoned(path)]
+
+
+def _is_abandoned(partial: Path) -> bool:
+    writer = partial.name.split(".")[-2]
+    if not writer.isdecimal():  # another program's
+        return False
+    process_id = int(writer)
+    return process_id == os.getpid() or not psutil.pid_exists(process_id)
 
 
 def sync_directory(directory: Path) -> None:

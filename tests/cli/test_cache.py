@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy() -> None:
     ("words", "message"),
     [
         (("bild",), "cache bild: did you mean build?"),
-        (("xyz",), "say one of build, verify, list, prune"),
+        (("xyz",), "choose one of build, verify, list, prune"),
         (("list", "a", "b"), "give one folder of stores"),
         (("list", "nowhere"), "nowhere: no such folder of stores"),
         (("prune", ".", "older_than=3"), "older_than=3: give hours, days or weeks: older_than=5h, 30d or 8w"),

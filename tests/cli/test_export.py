@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.cli.export import main, parse
+from peftrec.cli.export import main
 from peftrec.cli.main import main as command_line
 from peftrec.errors import UserError
 from small_exports import finished_run
@@ -16,16 +16,17 @@ RANK = 8  # of conf/strategy/lora.yaml
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say which run: run=RUN_DIR"),
-        (["run=x", "merged=true"], "unknown option merged=true; did you mean merge="),
-        (["run=x", "zzz"], "unknown option zzz; there are run=, to=, merge=, overwrite="),
+        ([], "run is required: set run=RUN_DIR"),
+        (["run=x", "merged=true"], "merged=true: unknown to peftrec export; did you mean merge"),
+        (["run=x", "zzz"], "zzz: unknown to peftrec export; see peftrec export --help"),
+        (["run=x", "merge=yes"], "merge=yes: expected true or false"),
         (["run="], "run=: give run a value"),
         (["run=x", "run=y"], "run=y: run is given twice"),
     ],
 )
 def test_words_that_are_not_understood(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        parse(arguments)
+        main(arguments)
 
 
 def test_a_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,9 +89,9 @@ def test_train_refuses_unknown_flags(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected run=RUN_DIR, got nothing"),
-        (["rum=x"], "expected run=RUN_DIR, got rum=x"),
-        (["run=a", "b"], "expected run=RUN_DIR alone, got also b"),
+        ([], "run is required: set run=RUN_DIR"),
+        (["rum=x"], "rum=x: unknown to peftrec evaluate; did you mean run?"),
+        (["run=a", "b"], "b: unknown to peftrec evaluate; see peftrec evaluate --help"),
         (["run="], "run=: give run a value"),
         (["run=a", "run=b"], "run=b: run is given twice"),
     ],

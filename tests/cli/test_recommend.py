@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.cli.arguments import take_json_flag
-from peftrec.cli.recommend import read_request
 from peftrec.errors import SettingsError
 from peftrec.serving.recommend_request import RecommendRequest
+from recommend_requests import read_request
 
 
 def test_words_are_sorted() -> None:
@@ -52,7 +51,7 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
         (["run=r", "user=1", "k=0"], "k=0: expected a whole number from 1"),
         (["run=r", "user=1", "k=ten"], "k=ten: expected a whole number"),
         (["run=r", "user=1", "seen=yes"], "seen=yes: expected true or false"),
-        (["run=r", "usr=1"], "usr=1: did you mean user=?"),
+        (["run=r", "usr=1"], "usr=1: did you mean user?"),
         (["run=r", "user=1", "profile.alpha=2"], "describes a profile: choose one, for example profile=pinnersage"),
         (["run=r", "user=1", "zzz"], "zzz: unknown; see peftrec recommend --help"),
     ],
@@ -60,10 +59,3 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
 def test_mistakes_name_the_word_and_the_remedy(words: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
         read_request(words)
-
-
-def test_flags_are_json_or_a_mistake() -> None:
-    assert take_json_flag(["run=r", "--json"], verb="recommend") == (["run=r"], True)
-    assert take_json_flag(["run=r"], verb="recommend") == (["run=r"], False)
-    with pytest.raises(SettingsError, match="unknown flag --yaml; see peftrec recommend --help"):
-        take_json_flag(["--yaml"], verb="recommend")

@@ -2,13 +2,22 @@
 
 import pytest
 
+from peftrec.cli.arguments import Grammar, read_arguments
 from peftrec.errors import SettingsError
-from peftrec.planning.request import DataSize, PlanRequest, read_size
+from peftrec.planning.request import KEYS, DataSize, PlanRequest, read_size
+
+PLAN = Grammar(verb="plan", help="", keys=KEYS, leaves_others=True)
+
+
+def split(words: list[str]) -> tuple[PlanRequest, list[str]]:
+    given = read_arguments(PLAN, words)
+    assert given is not None
+    return PlanRequest.of(given.own, given.others), given.others
 
 
 def test_own_words_are_taken_and_others_left() -> None:
     words = ["strategy=lora", "memory=24GiB", "rate=0.5", "users=10", "items=20", "interactions=50", "name=a=b"]
-    request, others = PlanRequest.split(words)
+    request, others = split(words)
     assert request.memory == 24 * 2**30
     assert request.rate == 5e11
     assert request.size == DataSize(users=10, items=20, interactions=50)
@@ -16,7 +25,7 @@ def test_own_words_are_taken_and_others_left() -> None:
 
 
 def test_no_own_words() -> None:
-    assert PlanRequest.split(["data.items=x.tsv", "seed"]) == (PlanRequest(), ["data.items=x.tsv", "seed"])
+    assert split(["data.items=x.tsv", "seed"]) == (PlanRequest(), ["data.items=x.tsv", "seed"])
 
 
 @pytest.mark.parametrize(
@@ -47,5 +56,5 @@ def test_sizes(text: str, size: int) -> None:
 )
 def test_a_word_that_cannot_be_read_is_one_error(words: list[str], message: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        PlanRequest.split(words)
+        split(words)
     assert message in str(raised.value)

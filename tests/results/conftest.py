@@ -1,5 +1,6 @@
 """Synthetic runs for the tests of results: a handful of records that keep the schema."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -43,12 +44,17 @@ def record() -> Record:
     return made_up_record(STRATEGIES[0], 1, made_up_ranks(0.3, 1, NUM_USERS))
 
 
+def asked(values: dict[str, Any]) -> dict[str, str]:
+    """Return what a run's question is known by where its configuration is another one."""
+    return {"question_hash": json.dumps(values["config"], sort_keys=True)} if "config" in values else {}
+
+
 @pytest.fixture
 def change() -> Callable[..., None]:
     """Rewrite a run's record with other values, and check them against the schema as a reader would."""
 
     def rewrite(folder: Path, **values: Any) -> None:
-        write_record(read_record(folder).model_copy(update=values), folder)
+        write_record(read_record(folder).model_copy(update={**asked(values), **values}), folder)
         read_record(folder)
 
     return rewrite
@@ -61,7 +67,7 @@ def add_run(experiment: Path) -> Callable[..., Path]:
     def write(strategy: str, seed: int, run_id: str, **values: Any) -> Path:
         invented = next(one for one in STRATEGIES if one.strategy == strategy)
         ranks = made_up_ranks(invented.skill, seed, NUM_USERS)
-        made = made_up_record(invented, seed, ranks).model_copy(update={"run_id": run_id, **values})
+        made = made_up_record(invented, seed, ranks).model_copy(update={"run_id": run_id, **asked(values), **values})
         write_run(experiment / run_id, made, ranks)
         return experiment / run_id
 

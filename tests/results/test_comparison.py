@@ -108,7 +108,7 @@ def test_groups_of_runs_are_told_apart_by_what_tells_and_not_by_all_that_differs
     }
     other = {**config, "data": data, "batch_size": 7, "trainer": {"max_epochs": 99}}
     for number in range(20):
-        add_run("lora", number, f"lora-other{number}", comparison_hash="another", config=other)
+        add_run("lora", number, f"lora-other{number}", comparison_hash="another", config={**other, "seed": number})
     with pytest.raises(RecordError) as caught:
         compare(find_runs(experiment))
     text = str(caught.value)
@@ -136,7 +136,7 @@ def test_other_numbers_of_devices_are_refused(experiment: Path, change: Change) 
 
 
 def test_twins_are_refused(experiment: Path, add_run: Callable[..., Path]) -> None:
-    add_run("lora", 1, "lora-again")
+    add_run("lora", 1, "lora-again", question_hash="another")
     with pytest.raises(RecordError, match="lora-again and lora-example1 are the same settings with the same seed 1"):
         compare(find_runs(experiment))
     (experiment / "lora-again").rename(experiment / "copy")
@@ -210,7 +210,8 @@ def test_differing_settings_are_listed_and_harmless_ones_not(experiment: Path, c
         config = find_runs(folder)[0].record.config
         data = {"root": f"elsewhere-{seed}"}
         changes = {"batch_size": 32, "data": data, "runs_dir": "elsewhere", "logger": {"csv": False}}
-        change(folder, config={**config, **changes})
+        roles = dict.fromkeys(("data.root", "runs_dir", "logger"), "place")
+        change(folder, config={**config, **changes}, roles=roles)
     text = notes(experiment)
     assert "batch_size (64: adapter, bitfit, fft, frozen, id, lora; 32: iisan)" in text
     assert "runs_dir" not in text

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peftrec.cli.recommend import read_request
 from peftrec.errors import DataError, SettingsError
 from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
 from peftrec.serving.recommending import recommend
 from peftrec.training.run.restored_run import RestoredRun
+from recommend_requests import read_request
 
 RUNS = [("full", None), ("iisan", None), ("iisan_cached", None), ("iisan_cached", "image"), ("full", "text")]
 Restore = Callable[..., RestoredRun]

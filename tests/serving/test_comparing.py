@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from peftrec.cli import main as cli
-from peftrec.cli.retrieval_request import RetrievalRequest
+from peftrec.cli import retrieval
 from peftrec.errors import SettingsError
 from peftrec.profiles.base import unit_rows
 from peftrec.profiles.evaluation import Protocol, evaluate
@@ -95,7 +95,7 @@ def test_days_need_timestamps(train: Callable[..., Path], capsys: pytest.Capture
 
 def test_a_run_is_required() -> None:
     with pytest.raises(SettingsError, match="run is required"):
-        RetrievalRequest.split(["profile=pinnersage"], ("budget",))
+        retrieval.main(["profile=pinnersage"])
 
 
 def test_times_are_counted_in_days_of_the_given_length(restored: Callable[..., RestoredRun]) -> None:

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from peftrec.cli import main as cli
-from peftrec.cli.recommend import read_request
 from peftrec.config.composition import compose_part
 from peftrec.errors import SettingsError
 from peftrec.profiles.base import unit_rows
@@ -21,6 +20,7 @@ from peftrec.serving.recommendations import Recommendations
 from peftrec.serving.recommending import NUM_REASONS, recommend
 from peftrec.serving.user_histories import UserHistories
 from peftrec.training.run.restored_run import RestoredRun
+from recommend_requests import read_request
 
 RUNS = [("full", None), ("iisan_cached", None), ("id", None), ("full", "image"), ("iisan_cached", "text")]
 Restore = Callable[..., RestoredRun]

@@ -1,27 +1,128 @@
-"""Words of a command line that no configuration composes: `--json`, and `KEY=VALUE` of keys that a verb has itself."""
+"""The words of a command line, read in one way for all verbs.
 
-from collections.abc import Collection, Mapping, Sequence
+    flags        `--json`, `-m`
+    options      `--published PAPER` or `--published=PAPER`
+    own keys     `run=DIR`: what a verb has itself
+    others       `strategy=lora`, `strategy.rank=4`, for a verb that composes a configuration; places, for one that
+                 names some
 
-from peftrec.errors import SettingsError
+Whatever a verb does not know is one message with the nearest word that it does.
+"""
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from peftrec.errors import SettingsError, did_you_mean
+
+HELP = frozenset({"-h", "--help"})
+SWEEP = frozenset({"-m", "--multirun"})
 JSON = "--json"
+CODE = "code"
+CONFIG_FOLDER = "--config-dir"
 
 
-def take_json_flag(arguments: Sequence[str], *, verb: str) -> tuple[list[str], bool]:
-    """Return the words without flags, and whether JSON is asked for. Raises SettingsError for another flag."""
-    flags = {word for word in arguments if word.startswith("-")}
-    if unknown := flags - {JSON}:
-        raise SettingsError(f"unknown flag {min(unknown)}; see peftrec {verb} --help")
-    return [word for word in arguments if word not in flags], bool(flags)
+@dataclass(frozen=True, kw_only=True)
+class Grammar:
+    """What the command line of a verb may hold."""
+
+    verb: str
+    help: str | Callable[[], str]
+    flags: frozenset[str] = frozenset()
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Option to what it takes, in capitals."""
+    keys: tuple[str, ...] = ()
+    """Keys that the verb reads itself."""
+    required: Mapping[str, str] = field(default_factory=dict)
+    """Keys that must be there, each with what it takes."""
+    leaves_others: bool = False
+    """Whether other words are somebody else's to read: those of a configuration, or places."""
+    runs_user_code: bool = False
+    """Whether folders of the user's own code, and of its configuration, may be named."""
+    needs_words: bool = False
+    """Whether nothing at all asks for the help."""
 
 
-def take_words(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the values of these keys, and the other words. Raises SettingsError for a key given twice or emptily."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """A command line, sorted."""
+
+    flags: frozenset[str]
+    options: Mapping[str, str]
+    own: Mapping[str, str]
+    others: list[str]
+
+    @property
+    def is_sweep(self) -> bool:
+        return bool(self.flags & SWEEP)
+
+    @property
+    def wants_json(self) -> bool:
+        return JSON in self.flags
+
+    def switch(self, key: str) -> bool:
+        """Return a switch, which is off where it is not given. Raises SettingsError for anything but true and false."""
+        value = self.own.get(key, "false")
+        if value not in ("true", "false"):
+            raise SettingsError(f"{key}={value}: expected true or false")
+        return value == "true"
+
+
+def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
+    """Sort the words of a verb, and let the user's folders be used that they name; None where the help was asked for,
+    and is printed.
+
+    Raises SettingsError for a word that is unknown, given twice, or lacks its value, and for one that is missing.
+    """
+    if HELP & set(words) or (grammar.needs_words and not words):
+        print((grammar.help if isinstance(grammar.help, str) else grammar.help()).rstrip())
+        return None
+    flags, options, rest = _take_flags(grammar, words)
+    keys = (*grammar.keys, CODE) if grammar.runs_user_code else grammar.keys
+    own, others = _take_keys(rest, keys)
+    if others and not grammar.leaves_others:
+        raise SettingsError(_unknown_word(grammar, others[0], keys))
+    for key, kind in grammar.required.items():
+        if key not in own:
+            raise SettingsError(f"{key} is required: set {key}={kind}")
+    if grammar.runs_user_code:
+        _open_door(own.pop(CODE, None), options.pop(CONFIG_FOLDER, None))
+    return Arguments(flags=frozenset(flags), options=options, own=own, others=others)
+
+
+def _take_flags(grammar: Grammar, words: Sequence[str]) -> tuple[set[str], dict[str, str], list[str]]:
+    known_options = dict(grammar.options)
+    if grammar.runs_user_code:
+        known_options[CONFIG_FOLDER] = "DIR"
+    flags: set[str] = set()
+    options: dict[str, str] = {}
+    rest: list[str] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.partition("=")
+        if name in known_options:
+            if not equals:
+                value = waiting.pop(0) if waiting else ""
+            if not value or name in options:
+                raise SettingsError(f"{name}: give it one {known_options[name]}: {name} {known_options[name]}")
+            options[name] = value
+        elif word in grammar.flags:
+            flags.add(word)
+        elif word.startswith("-"):
+            known = [*grammar.flags, *known_options]
+            hint = did_you_mean(word, known, otherwise=f"see peftrec {grammar.verb} --help")
+            raise SettingsError(f"unknown flag {word}; {hint}")
+        else:
+            rest.append(word)
+    return flags, options, rest
+
+
+def _take_keys(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, str], list[str]]:
     own: dict[str, str] = {}
     others: list[str] = []
     for word in words:
-        key, _, value = word.partition("=")
-        if key not in keys:
+        key, equals, value = word.partition("=")
+        if not equals or key not in keys:
             others.append(word)
         elif key in own or not value:
             raise SettingsError(f"{word}: {key} is given twice" if key in own else f"{word}: give {key} a value")
@@ -30,9 +131,12 @@ def take_words(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, s
     return own, others
 
 
-def is_true(own: Mapping[str, str], key: str) -> bool:
-    """Return a switch, which is off where it is not given. Raises SettingsError for anything but true and false."""
-    value = own.get(key, "false")
-    if value not in ("true", "false"):
-        raise SettingsError(f"{key}={value}: expected true or false")
-    return value == "true"
+def _unknown_word(grammar: Grammar, word: str, keys: Collection[str]) -> str:
+    hint = did_you_mean(word.partition("=")[0], keys, otherwise=f"see peftrec {grammar.verb} --help")
+    return f"{word}: unknown to peftrec {grammar.verb}; {hint}"
+
+
+def _open_door(code: str | None, config: str | None) -> None:
+    from peftrec.code.user_code import open_door
+
+    open_door(code=[code] if code else [], config=[config] if config else [])

@@ -5,12 +5,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import is_true, take_words
-from peftrec.errors import SettingsError, StoreError, UserError
+from peftrec.cli.arguments import Arguments, Grammar, read_arguments
+from peftrec.errors import SettingsError, StoreError, UserError, did_you_mean
 from peftrec.progress.terminal import aligned
 
 if TYPE_CHECKING:
@@ -40,22 +39,25 @@ SECONDS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 def main(arguments: list[str]) -> int:
     """Do what the first word says."""
-    if set(arguments) & {"-h", "--help"} or not arguments:
-        print(HELP)
+    grammar = Grammar(
+        verb="cache", help=HELP, keys=("older_than", "yes"), leaves_others=True, runs_user_code=True, needs_words=True
+    )
+    given = read_arguments(grammar, arguments)
+    if given is None:
         return 0
-    action, words = arguments[0], arguments[1:]
+    action = given.others[0] if given.others else ""
     if action not in ACTIONS:
-        nearest = get_close_matches(action, ACTIONS, n=1)
-        advice = f"did you mean {nearest[0]}?" if nearest else f"say one of {', '.join(ACTIONS)}"
-        raise UserError(f"cache {action}: {advice}")
-    return ACTIONS[action](words)
+        raise UserError(f"cache {action}: {did_you_mean(action, ACTIONS)}")
+    if given.own and action != "prune":
+        raise UserError(f"{next(iter(given.own))}: belongs to cache prune")
+    return ACTIONS[action](given)
 
 
-def build(words: list[str]) -> int:
+def build(given: Arguments) -> int:
     """Build the store of a configuration, or say that it is there."""
     from peftrec.settings.composition import compose_settings
 
-    settings = compose_settings(words)
+    settings = compose_settings(given.others[1:])
     refuse_several_devices(settings)
     from transformers.utils import logging
 
@@ -96,13 +98,13 @@ def refuse_several_devices(settings: "Settings") -> None:
         )
 
 
-def verify(words: list[str]) -> int:
+def verify(given: Arguments) -> int:
     """Compare every checksum; 1 where a store is not what was built."""
     from peftrec.hidden_states.listing import find_stores
     from peftrec.hidden_states.verification import find_problems
 
     status = 0
-    place = place_of(words)
+    place = place_of(given.others[1:])
     stores = find_stores(place)
     if not stores:
         raise StoreError(f"{place}: no store here; give a folder of stores, or one, named by 16 hexadecimal digits")
@@ -122,11 +124,11 @@ def verify(words: list[str]) -> int:
     return status
 
 
-def show(words: list[str]) -> int:
+def show(given: Arguments) -> int:
     """Print a line a store."""
     from peftrec.hidden_states.listing import find_stores
 
-    place = place_of(words)
+    place = place_of(given.others[1:])
     stores = find_stores(place)
     print_table(stores)
     number = "1 store" if len(stores) == 1 else f"{len(stores)} stores"
@@ -134,15 +136,14 @@ def show(words: list[str]) -> int:
     return 0
 
 
-def prune(words: list[str]) -> int:
+def prune(given: Arguments) -> int:
     """Name what may go, and remove it where the words say yes."""
     from peftrec.hidden_states.listing import find_stores, removable, remove
     from peftrec.hidden_states.paths import is_store
 
-    own, others = take_words(words, ("older_than", "yes"))
-    is_sure = is_true(own, "yes")
-    unused_seconds = seconds_of(own["older_than"]) if "older_than" in own else None
-    place = place_of(others)
+    is_sure = given.switch("yes")
+    unused_seconds = seconds_of(given.own["older_than"]) if "older_than" in given.own else None
+    place = place_of(given.others[1:])
     stores = find_stores(place)
     if is_store(place):
         chosen = [store for store in stores if store.state != "building"]
@@ -217,4 +218,4 @@ def megabytes(number: int) -> str:
     return f"{number / 1e6:,.1f} MB"
 
 
-ACTIONS: dict[str, Callable[[list[str]], int]] = {"build": build, "verify": verify, "list": show, "prune": prune}
+ACTIONS: dict[str, Callable[[Arguments], int]] = {"build": build, "verify": verify, "list": show, "prune": prune}

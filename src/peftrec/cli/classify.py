@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from peftrec.errors import UserError
+from peftrec.cli.arguments import Grammar, read_arguments
 
 if TYPE_CHECKING:
     from peftrec.series.settings import ClassifySettings
@@ -26,17 +26,17 @@ FOLDER = "series"
 
 def main(arguments: list[str]) -> int:
     """Train what is missing, and print the table."""
-    flags = {word for word in arguments if word.startswith("-")}
-    if flags & {"-h", "--help"}:
-        print(HELP + list_recipes())
+    grammar = Grammar(
+        verb="classify", help=lambda: HELP + list_recipes(), flags=frozenset({"--cfg"}), leaves_others=True
+    )
+    given = read_arguments(grammar, arguments)
+    if given is None:
         return 0
-    if unknown := flags - {"--cfg"}:
-        raise UserError(f"unknown flag {min(unknown)}; see peftrec classify --help")
     from peftrec.config.composition import compose_part
     from peftrec.series.settings import ClassifySettings
 
-    settings = compose_part(ClassifySettings, [word for word in arguments if word not in flags], folder=FOLDER)
-    return show(settings) if "--cfg" in flags else classify(settings)
+    settings = compose_part(ClassifySettings, given.others, folder=FOLDER)
+    return show(settings) if "--cfg" in given.flags else classify(settings)
 
 
 def show(settings: "ClassifySettings") -> int:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 
-from peftrec.errors import UserError
+from peftrec.cli.arguments import SWEEP, Grammar, read_arguments
 
 HELP = """usage: peftrec coldstart [-m] pairs=citeulike|lastfm pairs.root=DIR [model=NAME] [KEY=VALUE ...]
        peftrec coldstart run=RUN_DIR [KEY=VALUE ...]
@@ -21,22 +21,18 @@ The second form learns from the warm items of a finished sequential run how thei
 gives the cold items embeddings that way, ranks the run's test users again, and writes cold_items.json beside its
 record. Keys are those of conf/cold_items/config.yaml.
 """
-SWEEP_FLAGS = {"-m", "--multirun"}
 RUN = "run="
+GRAMMAR = Grammar(verb="coldstart", help=HELP, flags=SWEEP, leaves_others=True, needs_words=True, runs_user_code=True)
 
 
 def main(arguments: list[str]) -> int:
     """Do what the words say."""
-    flags = {word for word in arguments if word.startswith("-")}
-    words = [word for word in arguments if word not in flags]
-    if flags & {"-h", "--help"} or not arguments:
-        print(HELP, end="")
+    given = read_arguments(GRAMMAR, arguments)
+    if given is None:
         return 0
-    if unknown := flags - SWEEP_FLAGS:
-        raise UserError(f"unknown flag {min(unknown)}; see peftrec coldstart --help")
-    if any(word.startswith(RUN) for word in words):
-        return complete(words)
-    return compare(words, is_sweep=bool(flags & SWEEP_FLAGS))
+    if any(word.startswith(RUN) for word in given.others):
+        return complete(given.others)
+    return compare(given.others, is_sweep=given.is_sweep)
 
 
 def compare(words: Sequence[str], *, is_sweep: bool) -> int:

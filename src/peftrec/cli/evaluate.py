@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
-from peftrec.cli.arguments import take_words
-from peftrec.errors import RecordError, UserError
+from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.errors import RecordError
 
-HELP = """usage: peftrec evaluate run=RUN_DIR
+HELP = """usage: peftrec evaluate run=RUN_DIR [code=DIR]
 
 Rebuilds the run from its own record and checkpoint, scores the test set, and exits with 1 where the figures differ
 from the recorded ones."""
 
 
+GRAMMAR = Grammar(verb="evaluate", help=HELP, keys=("run",), required={"run": "RUN_DIR"}, runs_user_code=True)
+
+
 def main(arguments: list[str]) -> int:
     """Print the test figures; 0 where they equal the recorded ones."""
-    if set(arguments) & {"-h", "--help"}:
-        print(HELP)
+    given = read_arguments(GRAMMAR, arguments)
+    if given is None:
         return 0
-    run_directory = parse(arguments)
+    run_directory = Path(given.own["run"])
     from peftrec.results.record import read_finished
 
     recorded = read_finished(run_directory).evaluation
@@ -31,13 +34,3 @@ def main(arguments: list[str]) -> int:
     is_equal = measured.test == recorded.test and measured.test_segments == recorded.test_segments
     print("equal to the recorded figures" if is_equal else "differs from the recorded figures")
     return 0 if is_equal else 1
-
-
-def parse(arguments: list[str]) -> Path:
-    """Return the run's folder. Raises UserError where something else than one `run=` is given."""
-    own, others = take_words(arguments, ("run",))
-    if not own:
-        raise UserError(f"expected run=RUN_DIR, got {' '.join(others) or 'nothing'}")
-    if others:
-        raise UserError(f"expected run=RUN_DIR alone, got also {' '.join(others)}")
-    return Path(own["run"])

@@ -1,16 +1,14 @@
 """`peftrec export run=RUN_DIR`: a finished run as files that transformers, peft and numpy load."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import is_true, take_words
-from peftrec.errors import UserError
+from peftrec.cli.arguments import Grammar, read_arguments
 
 if TYPE_CHECKING:
     from peftrec.serving.exporting import Export
 
-HELP = """usage: peftrec export run=RUN_DIR [to=DIR] [merge=true] [overwrite=true]
+HELP = """usage: peftrec export run=RUN_DIR [to=DIR] [merge=true] [overwrite=true] [code=DIR]
 
 Writes RUN_DIR/export, or DIR:
 
@@ -24,39 +22,33 @@ Writes RUN_DIR/export, or DIR:
 
 Towers are read back and must give the run's vectors. The folder appears when it is whole."""
 
-OPTIONS = ("run", "to", "merge", "overwrite")
+GRAMMAR = Grammar(
+    verb="export",
+    help=HELP,
+    keys=("run", "to", "merge", "overwrite"),
+    required={"run": "RUN_DIR"},
+    runs_user_code=True,
+)
 
 
 def main(arguments: list[str]) -> int:
     """Write the export and say what is in it."""
-    if set(arguments) & {"-h", "--help"}:
-        print(HELP)
+    given = read_arguments(GRAMMAR, arguments)
+    if given is None:
         return 0
-    options = parse(arguments)
+    merges, overwrites = given.switch("merge"), given.switch("overwrite")
     from peftrec.progress.quiet import quieten_libraries
     from peftrec.serving.exporting import export_run
 
     quieten_libraries()
     export = export_run(
-        Path(options["run"]),
-        to=Path(options["to"]) if "to" in options else None,
-        merges=is_true(options, "merge"),
-        overwrites=is_true(options, "overwrite"),
+        Path(given.own["run"]),
+        to=Path(given.own["to"]) if "to" in given.own else None,
+        merges=merges,
+        overwrites=overwrites,
     )
     print(summary(export))
     return 0
-
-
-def parse(arguments: list[str]) -> dict[str, str]:
-    """Return the options by name. Raises UserError for an unknown one, one without a value, or a missing run."""
-    options, others = take_words(arguments, OPTIONS)
-    for word in others:
-        near = get_close_matches(word.partition("=")[0], OPTIONS, n=1)
-        advice = f"did you mean {near[0]}=?" if near else f"there are {', '.join(f'{each}=' for each in OPTIONS)}"
-        raise UserError(f"export: unknown option {word}; {advice}")
-    if "run" not in options:
-        raise UserError("export: say which run: run=RUN_DIR")
-    return options
 
 
 def summary(export: "Export") -> str:

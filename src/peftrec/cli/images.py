@@ -1,10 +1,10 @@
 """`peftrec images pack SOURCE TARGET`: copy all images of a folder, zip or LMDB into one stored zip or LMDB."""
 
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from peftrec.errors import UserError
+from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.errors import UserError, did_you_mean
 from peftrec.progress.terminal import counting
 
 HELP = """usage: peftrec images pack SOURCE TARGET [size=PIXELS] [quality=90] [corrupt=skip] [overwrite=true]
@@ -30,12 +30,16 @@ ALLOWED: dict[str, Sequence[int] | tuple[str, ...]] = {
 }
 
 
+GRAMMAR = Grammar(verb="images", help=HELP, keys=tuple(ALLOWED), leaves_others=True)
+
+
 def main(arguments: list[str]) -> int:
     """Pack, and print what was written and left out."""
-    if set(arguments) & {"-h", "--help"}:
-        print(HELP)
+    given = read_arguments(GRAMMAR, arguments)
+    if given is None:
         return 0
-    source, target, options = parse(arguments)
+    options = checked(given.own)
+    source, target = places(given.others, options)
     from peftrec.data.images.opening import open_images
     from peftrec.data.images.packing import Conversion, pack_images
 
@@ -55,41 +59,36 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def parse(arguments: Sequence[str]) -> tuple[Path, Path, dict[str, str]]:
-    """Return source, target and options. Raises UserError."""
-    if not arguments or arguments[0] != "pack":
-        raise UserError(f"expected pack SOURCE TARGET, got {' '.join(arguments) or 'nothing'}")
-    places = [word for word in arguments[1:] if not is_option(word)]
-    if len(places) != len(("SOURCE", "TARGET")):
-        raise UserError(f"expected pack SOURCE TARGET, got {len(places)} paths: {' '.join(places) or 'none'}")
-    options = dict(option(word) for word in arguments[1:] if is_option(word))
-    if "quality" in options and "size" not in options:
-        raise UserError("quality belongs to size=PIXELS, which makes JPEGs; without it, files are copied as they are")
-    source, target = map(Path, places)
+def places(words: Sequence[str], options: Mapping[str, str]) -> tuple[Path, Path]:
+    """Return source and target. Raises UserError where they are not two, or the target cannot be made."""
+    if not words or words[0] != "pack":
+        raise UserError(f"expected pack SOURCE TARGET, got {' '.join(words) or 'nothing'}")
+    for word in words[1:]:
+        name, equals, _ = word.partition("=")
+        if equals and name.isidentifier():
+            raise UserError(f"unknown option {name}; {did_you_mean(name, ALLOWED)}")
+    if len(words) != len(("pack", "SOURCE", "TARGET")):
+        raise UserError(f"expected pack SOURCE TARGET, got {len(words) - 1} paths: {' '.join(words[1:]) or 'none'}")
+    source, target = map(Path, words[1:])
     if target.suffix not in SUFFIXES:
         raise UserError(f"{target}: a target ends in {' or '.join(SUFFIXES)}")
     if target.is_dir():
         raise UserError(f"{target}: is a folder; choose another target")
     if target.exists() and options.get("overwrite") != "true":
         raise UserError(f"{target}: exists; choose another target, or set overwrite=true")
-    return source, target, options
+    return source, target
 
 
-def is_option(word: str) -> bool:
-    """Say whether a word is NAME=VALUE and no path."""
-    return word.partition("=")[0].isidentifier() and "=" in word
-
-
-def option(word: str) -> tuple[str, str]:
-    """Return name and value of an option. Raises UserError that says what is allowed."""
-    name, _, value = word.partition("=")
-    if name not in ALLOWED:
-        nearest = get_close_matches(name, ALLOWED, n=1)
-        suggestion = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(ALLOWED)}"
-        raise UserError(f"unknown option {name}; {suggestion}")
-    allowed = ALLOWED[name]
-    if value not in map(str, allowed):
-        numbers = isinstance(allowed, range)
-        expected = f"a whole number from {allowed[0]} to {allowed[-1]}" if numbers else " or ".join(map(str, allowed))
-        raise UserError(f"{word}: expected {expected}")
-    return name, value
+def checked(options: Mapping[str, str]) -> Mapping[str, str]:
+    """Return options whose values are allowed. Raises UserError that says which are."""
+    for name, value in options.items():
+        allowed = ALLOWED[name]
+        if value not in map(str, allowed):
+            numbers = isinstance(allowed, range)
+            expected = (
+                f"a whole number from {allowed[0]} to {allowed[-1]}" if numbers else " or ".join(map(str, allowed))
+            )
+            raise UserError(f"{name}={value}: expected {expected}")
+    if "quality" in options and "size" not in options:
+        raise UserError("quality belongs to size=PIXELS, which makes JPEGs; without it, files are copied as they are")
+    return options

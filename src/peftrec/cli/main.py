@@ -3,12 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 from peftrec import __version__
 from peftrec.devices import settle_threads
-from peftrec.errors import UserError
+from peftrec.errors import UserError, did_you_mean
 
 VERBS = {
     "train": "train one strategy, or a sweep of them (-m)",
@@ -21,6 +20,7 @@ VERBS = {
     "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
     "coldstart": "rank for items or users without history: Heater and what it must beat",
     "classify": "train Gated Transformer Networks on labelled series, over several seeds",
+    "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
 """Verb to its line in the help; the verb is also the name of its module beside this one, which has
@@ -53,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(verb: str, arguments: list[str]) -> int:
     """Import the verb's module and run it. Raises UserError for an unknown verb, naming the nearest one."""
     if verb not in VERBS:
-        nearest = get_close_matches(verb, VERBS, n=1)
-        suggestion = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(VERBS)}"
-        raise UserError(f"unknown verb {verb}; {suggestion}")
+        raise UserError(f"unknown verb {verb}; {did_you_mean(verb, VERBS)}")
     status: int = import_module(f"peftrec.cli.{verb}").main(arguments)
     return status
 

@@ -1,6 +1,6 @@
 """`peftrec plan`: what a run, or a set of runs, will cost, before anything is downloaded or trained."""
 
-from peftrec.errors import UserError
+from peftrec.cli.arguments import JSON, SWEEP, Grammar, read_arguments
 
 HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N items=N interactions=N]
                     [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -21,32 +21,28 @@ opened. Towers need their config.json at hand, or towers=bert_vit_base_random. t
 A plan is for one device: of several, give it one's share of batch_size. Methods of the peft library that read the
 weights which they adapt (ADAMSS, FROD) cannot be planned.
 """
-SWEEP_FLAGS = {"-m", "--multirun"}
 
 
 def main(arguments: list[str]) -> int:
     """Print the plan."""
-    flags = {word for word in arguments if word.startswith("-")}
-    words = [word for word in arguments if word not in flags]
-    if flags & {"-h", "--help"}:
-        print(HELP, end="")
-        return 0
-    if unknown := flags - SWEEP_FLAGS - {"--json"}:
-        raise UserError(f"unknown flag {min(unknown)}; see peftrec plan --help")
-    from peftrec.planning.request import PlanRequest
+    from peftrec.planning.request import KEYS, PlanRequest
 
-    request, overrides = PlanRequest.split(words)
+    grammar = Grammar(verb="plan", help=HELP, flags=SWEEP | {JSON}, keys=KEYS, leaves_others=True, runs_user_code=True)
+    given = read_arguments(grammar, arguments)
+    if given is None:
+        return 0
+    request = PlanRequest.of(given.own, given.others)
     from peftrec.jobs.sweep import expand_sweep
     from peftrec.settings.composition import compose_settings
 
-    if flags & SWEEP_FLAGS:
-        jobs = expand_sweep(overrides)
+    if given.is_sweep:
+        jobs = expand_sweep(given.others)
     else:
-        settings = compose_settings(overrides)
+        settings = compose_settings(given.others)
         jobs = {settings.strategy_name: settings}
     from peftrec.planning.plan import plan_set
     from peftrec.planning.tables import to_json, to_text
 
     planned = plan_set(jobs, request)
-    print(to_json(planned) if "--json" in flags else to_text(planned), end="")
+    print(to_json(planned) if given.wants_json else to_text(planned), end="")
     return 0

@@ -2,13 +2,11 @@
 
 import csv
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 
-from peftrec.cli.arguments import is_true, take_json_flag, take_words
-from peftrec.errors import SettingsError
+from peftrec.cli.arguments import JSON, Arguments, Grammar, read_arguments
+from peftrec.errors import SettingsError, did_you_mean
 from peftrec.serving.recommend_request import RecommendRequest
 
 KEYS = ("run", "user", "items", "k", "candidates", "seen")
@@ -37,11 +35,13 @@ own. With a profile all vectors have length one and scores are cosines with the 
 
 def main(arguments: list[str]) -> int:
     """Print the recommendations."""
-    if set(arguments) & {"-h", "--help"}:
-        print(HELP)
+    grammar = Grammar(
+        verb="recommend", help=HELP, flags=frozenset({JSON}), keys=KEYS, leaves_others=True, runs_user_code=True
+    )
+    given = read_arguments(grammar, arguments)
+    if given is None:
         return 0
-    own, wants_json = take_json_flag(arguments, verb="recommend")
-    request = read_request(own)
+    request = request_of(given)
     from peftrec.config.composition import compose_part
     from peftrec.profiles.settings import ProfileSettings
 
@@ -52,16 +52,16 @@ def main(arguments: list[str]) -> int:
 
     quieten_libraries()
     answer = recommend(request, settings)
-    if wants_json:
+    if given.wants_json:
         print(json.dumps(asdict(answer), indent=2, ensure_ascii=False))
     else:
         print(answer.to_text(), end="")
     return 0
 
 
-def read_request(words: Sequence[str]) -> RecommendRequest:
-    """Read the words. Raises SettingsError for one that is unknown, given twice, or has no such value."""
-    own, others = take_words(words, KEYS)
+def request_of(given: Arguments) -> RecommendRequest:
+    """Read the words. Raises SettingsError for one that is missing, unknown, or has no such value."""
+    own, others = given.own, given.others
     for word in others:
         _check_profile_word(word)
     if others and not any(word.startswith("profile=") for word in others):
@@ -76,7 +76,7 @@ def read_request(words: Sequence[str]) -> RecommendRequest:
         items=_ids(own["items"]) if "items" in own else (),
         k=_count(own.get("k", "10")),
         candidates=Path(own["candidates"]) if "candidates" in own else None,
-        keeps_seen=is_true(own, "seen"),
+        keeps_seen=given.switch("seen"),
         profile_words=tuple(others),
     )
 
@@ -86,10 +86,8 @@ def _check_profile_word(word: str) -> None:
     key = word.partition("=")[0]
     if key.partition(".")[0] in _PROFILE_KEYS:
         return
-    near = get_close_matches(key, [*KEYS, *_PROFILE_KEYS], n=1)
-    raise SettingsError(
-        f"{word}: did you mean {near[0]}=?" if near else f"{word}: unknown; see peftrec recommend --help"
-    )
+    known = (*KEYS, *_PROFILE_KEYS)
+    raise SettingsError(f"{word}: {did_you_mean(key, known, otherwise='unknown; see peftrec recommend --help')}")
 
 
 def _ids(text: str) -> tuple[str, ...]:

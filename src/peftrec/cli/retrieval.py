@@ -1,6 +1,11 @@
 """`peftrec retrieval`: PinnerSage and its baselines on a finished run, by the paper's offline protocol."""
 
 import json
+from pathlib import Path
+from typing import Any
+
+from peftrec.cli.arguments import JSON, Grammar, read_arguments
+from peftrec.errors import SettingsError
 
 HELP = """usage: peftrec retrieval run=RUN_DIR [profile=NAME,NAME,...] [budget=400] [threshold=0.8] [past_days=90]
                          [first_day=DAY] [num_draws=5] [excludes_seen=false] [KEY=VALUE ...] [--json]
@@ -20,33 +25,52 @@ cosine with a candidate reaches the threshold, recall the share that are candida
 
 def main(arguments: list[str]) -> int:
     """Print the table."""
-    if set(arguments) & {"-h", "--help"}:
-        print(HELP)
+    from peftrec.config.instantiate import fields_of
+    from peftrec.profiles.evaluation import Protocol
+
+    grammar = Grammar(
+        verb="retrieval",
+        help=HELP,
+        flags=frozenset({JSON}),
+        keys=("run", "profile", *fields_of(Protocol)),
+        required={"run": "RUN_DIR"},
+        leaves_others=True,
+        runs_user_code=True,
+    )
+    given = read_arguments(grammar, arguments)
+    if given is None:
         return 0
-    from peftrec.cli.arguments import take_json_flag
-    from peftrec.cli.retrieval_request import RetrievalRequest
     from peftrec.config.composition import compose_part
     from peftrec.config.folder import config_directory
-    from peftrec.config.instantiate import build_part, fields_of
-    from peftrec.profiles.evaluation import Protocol
+    from peftrec.config.instantiate import build_part
     from peftrec.profiles.settings import ProfileSettings
     from peftrec.serving.comparing import BASELINE, compare_profiles
 
-    words, wants_json = take_json_flag(arguments, verb="retrieval")
-    request = RetrievalRequest.split(words, tuple(fields_of(Protocol)))
-    protocol = build_part(Protocol, request.protocol)
+    own = dict(given.own)
+    run, chosen = Path(own.pop("run")), own.pop("profile", None)
+    protocol = build_part(Protocol, {key: read_value(key, text) for key, text in own.items()})
     folder = config_directory() / "profiles" / "profile"
-    names = request.profiles or sorted(path.stem for path in folder.glob("*.yaml"))
+    names = chosen.split(",") if chosen else sorted(path.stem for path in folder.glob("*.yaml"))
     settings = {
-        name: compose_part(ProfileSettings, [f"profile={name}", *request.overrides], folder="profiles")
+        name: compose_part(ProfileSettings, [f"profile={name}", *given.others], folder="profiles")
         for name in dict.fromkeys([BASELINE, *names])
     }
     from peftrec.progress.quiet import quieten_libraries
 
     quieten_libraries()
-    table = compare_profiles(request.run, settings, protocol)
-    if wants_json:
+    table = compare_profiles(run, settings, protocol)
+    if given.wants_json:
         print(json.dumps(table.to_json(), indent=2))
     else:
         print(table.to_text(), end="")
     return 0
+
+
+def read_value(key: str, text: str) -> Any:
+    """Return a value as yaml reads it. Raises SettingsError where it cannot."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{key}={text}: cannot be read ({str(error).splitlines()[0]})") from error

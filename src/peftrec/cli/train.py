@@ -4,36 +4,41 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peftrec.cli.arguments import SWEEP, Grammar, read_arguments
 from peftrec.errors import UserError
 
 if TYPE_CHECKING:
     from peftrec.jobs.sweep import Sweep
 
-HELP = """usage: peftrec train [-m] [--cfg] [GROUP=OPTION ...] [KEY=VALUE ...]
+HELP = """usage: peftrec train [-m] [--cfg] [--config-dir DIR] [code=DIR] [GROUP=OPTION ...] [KEY=VALUE ...]
 
-  -m      sweep: every combination of comma-separated values, a process each; finished runs are skipped
-  --cfg   print the checked configuration as yaml and stop
+  -m                sweep: every combination of comma-separated values, a process each; finished runs are skipped
+  --cfg             print the checked configuration as yaml and stop
+  code=DIR          classes of your own may come from DIR: strategy._target_=mine.Mine
+  --config-dir DIR  the same, and DIR's yaml files stand beside those below: DIR/strategy/mine.yaml is strategy=mine
 
   peftrec train strategy=lora strategy.rank=4
   peftrec train -m strategy=full,lora,iisan seed=1,2,3
 
 groups and their options:
 """
-SWEEP_FLAGS = {"-m", "--multirun"}
 
 
 def main(arguments: list[str]) -> int:
     """Train; 0 where every run ended well (or had already)."""
-    flags = {word for word in arguments if word.startswith("-")}
-    overrides = [word for word in arguments if word not in flags]
-    if flags & {"-h", "--help"}:
-        print(HELP + list_choices())
+    grammar = Grammar(
+        verb="train",
+        help=lambda: HELP + list_choices(),
+        flags=SWEEP | {"--cfg"},
+        leaves_others=True,
+        runs_user_code=True,
+    )
+    given = read_arguments(grammar, arguments)
+    if given is None:
         return 0
-    if unknown := flags - SWEEP_FLAGS - {"--cfg"}:
-        raise UserError(f"unknown flag {min(unknown)}; see peftrec train --help")
-    if "--cfg" in flags:
-        return show(overrides)
-    return sweep(overrides) if flags & SWEEP_FLAGS else train(overrides)
+    if "--cfg" in given.flags:
+        return show(given.others)
+    return sweep(given.others) if given.is_sweep else train(given.others)
 
 
 def train(overrides: list[str]) -> int:
@@ -42,10 +47,10 @@ def train(overrides: list[str]) -> int:
 
     settings = compose_settings(overrides)
     from peftrec.jobs.launching import launch
-    from peftrec.processes import ProcessRank, rank_of_environment
+    from peftrec.processes import ALONE, rank_of_environment
 
     outcome = launch(settings)
-    if not (rank_of_environment() or ProcessRank()).is_first:
+    if not (rank_of_environment() or ALONE).is_first:
         return 0
     print(describe(outcome.run_directory))
     print(f"{outcome.status}: {outcome.run_directory}")
@@ -53,7 +58,7 @@ def train(overrides: list[str]) -> int:
 
 
 def describe(run_directory: Path) -> str:
-    """Return the test figures of a finished run, each beside the floors, which need no training."""
+    """Return the test figures of a finished run, each beside the baselines, which need no training."""
     from peftrec.results.record import read_record
 
     record = read_record(run_directory)
@@ -72,6 +77,26 @@ def sweep(overrides: list[str]) -> int:
     from peftrec.jobs.sweep import run_sweep
 
     return report_sweep(run_sweep(overrides))
+
+
+def report_sweep(sweep: "Sweep") -> int:
+    """Print the comparison and then the jobs that ended badly; 1 where there is one."""
+    from peftrec.cli import report
+    from peftrec.jobs.sweep import SWEEP_FILE
+
+    assert sweep.directory is not None
+    failed = [outcome for outcome in sweep.outcomes if outcome.status != "success"]
+    status = 1 if failed else 0
+    try:
+        status = max(status, report.main([str(sweep.directory)]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    for outcome in failed:
+        print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} of {len(sweep.outcomes)} jobs did not succeed; see {sweep.directory / SWEEP_FILE}")
+    return status
 
 
 def show(overrides: list[str]) -> int:
@@ -94,23 +119,3 @@ def list_choices() -> str:
         options = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
         lines.append(f"  {group.name:<16} {', '.join(options)}")
     return "\n".join(lines)
-
-
-def report_sweep(sweep: "Sweep") -> int:
-    """Print the comparison and then the jobs that ended badly; 1 where there is one."""
-    from peftrec.cli import report
-    from peftrec.jobs.sweep import SWEEP_FILE
-
-    assert sweep.directory is not None
-    failed = [outcome for outcome in sweep.outcomes if outcome.status != "success"]
-    status = 1 if failed else 0
-    try:
-        status = max(status, report.main([str(sweep.directory)]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 1
-    for outcome in failed:
-        print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
-    if failed:
-        print(f"{len(failed)} of {len(sweep.outcomes)} jobs did not succeed; see {sweep.directory / SWEEP_FILE}")
-    return status

@@ -1,7 +1,9 @@
 """Where the source of a module is: in this package, or below a folder of the user's own code."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import peftrec
@@ -26,6 +28,8 @@ class Sources:
     folders: tuple[Path, ...] = ()
     """Folders of the user's own code, the first first."""
     read: dict[str, SourceFile] = field(default_factory=dict)
+    elsewhere: dict[str, str | None] = field(default_factory=dict)
+    """Where names lie besides the folders, as far as it was asked."""
 
     def find(self, module: str) -> SourceFile | None:
         """Return the source of a module of this package or of the user's folders; None for any other."""
@@ -37,16 +41,29 @@ class Sources:
         return self.read[module]
 
     def owns(self, module: str) -> bool:
-        """Say whether a user's folder holds the top level of a module."""
+        """Say whether a user's folder holds the top level of a module, and nobody else does."""
         top = module.partition(".")[0]
         return top != PACKAGE and self.find(top) is not None
+
+    def taken(self, module: str) -> str | None:
+        """Return where a module's top level lies that a user's folder holds too; None where nobody else has it."""
+        top = module.partition(".")[0]
+        return self._elsewhere(top) if _look_up(top, self.folders) is not None else None
+
+    def _elsewhere(self, top: str) -> str | None:
+        if top not in self.elsewhere:
+            self.elsewhere[top] = _origin_besides(top, self.folders)
+        return self.elsewhere[top]
 
     def of_user(self) -> Mapping[str, SourceFile]:
         """Return what was read of the user's folders."""
         return {name: file for name, file in self.read.items() if name.partition(".")[0] != PACKAGE}
 
     def _roots(self, module: str) -> tuple[Path, ...]:
-        return (PACKAGE_FOLDER.parent,) if module.partition(".")[0] == PACKAGE else self.folders
+        top = module.partition(".")[0]
+        if top == PACKAGE:
+            return (PACKAGE_FOLDER.parent,)
+        return self.folders if self.folders and self._elsewhere(top) is None else ()
 
 
 def _look_up(module: str, roots: tuple[Path, ...]) -> SourceFile | None:
@@ -58,3 +75,12 @@ def _look_up(module: str, roots: tuple[Path, ...]) -> SourceFile | None:
         if place.is_dir() and any(place.glob("*.py")):
             return SourceFile(path=place, content=b"", is_package=True)  # a package without __init__.py
     return None
+
+
+def _origin_besides(top: str, folders: tuple[Path, ...]) -> str | None:
+    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return "Python's own"
+    spec = PathFinder.find_spec(top)
+    if spec is None or spec.origin is None:
+        return None
+    return None if any(Path(spec.origin).is_relative_to(folder) for folder in folders) else spec.origin

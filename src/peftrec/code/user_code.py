@@ -8,7 +8,7 @@ text that was read when the run was named, whatever has been written into the fi
 import sys
 from collections.abc import Collection, Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -124,13 +124,13 @@ def require(target: str, key: str) -> None:
     top = target.partition(".")[0]
     if top == PACKAGE:
         return
+    if (other := _door.sources.taken(target)) is not None:
+        raise SettingsError(f"{key}: {target}: a module {top} is installed already ({other}); rename yours")
     if not _door.sources.owns(target):
         raise SettingsError(
             f"{key}: {target} is no class of {PACKAGE}, and classes of others are imported only from a folder that the "
             f"command names: add code=DIR, where DIR holds {top}.py or {top}/"
         )
-    if (other := _installed(top)) is not None:
-        raise SettingsError(f"{key}: {target}: a module {top} is installed already ({other}); rename yours")
 
 
 def _install(found: Sources, folders: tuple[Path, ...]) -> None:
@@ -141,17 +141,6 @@ def _install(found: Sources, folders: tuple[Path, ...]) -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-def _installed(top: str) -> str | None:
-    """Return where a top-level module of that name lies besides the user's folders."""
-    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
-        return "Python's own"
-    spec = PathFinder.find_spec(top)
-    if spec is None or spec.origin is None:
-        return None
-    is_users = any(Path(spec.origin).is_relative_to(folder) for folder in _door.sources.folders)
-    return None if is_users else spec.origin
-
-
 class _Finder(MetaPathFinder):
     """Finds modules of the user's folders under names that are nobody else's: a `lightning.py` there is not seen."""
 
@@ -159,8 +148,6 @@ class _Finder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if not _door.sources.folders or not _door.sources.owns(fullname):
-            return None
-        if _installed(fullname.partition(".")[0]) is not None:
             return None
         file = _door.sources.find(fullname)
         if file is None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +15,8 @@ from peftrec.code.user_code import UserCode
 from peftrec.devices import usable_processors
 from peftrec.jobs.starting import Program
 from peftrec.jobs.supervisor import StoppingError, Supervisor
+from peftrec.jobs.temporary import temporary_folder
 from peftrec.results.record import Status
-
-JOB_FOLDER = "peftrec-sweep-"
-"""How the temporary folders of sweeps begin."""
 
 
 class Job(BaseModel):
@@ -92,7 +89,7 @@ class JobRunner:
         Ctrl-C lets the running jobs record their interruption, ends them, and is raised again.
         """
         with (
-            TemporaryDirectory(prefix=JOB_FOLDER) as folder,
+            temporary_folder() as folder,
             ThreadPoolExecutor(self.slots) as pool,
             Supervisor() as supervisor,
         ):

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftrec.jobs.starting import attach
+from peftrec.jobs.attaching import attach
 
 if TYPE_CHECKING:
     from peftrec.jobs.isolation import JobReport

@@ -7,7 +7,6 @@ several machines srun or torchrun does the same.
 import os
 import socket
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from peftrec.code.user_code import hand_over
@@ -16,6 +15,7 @@ from peftrec.errors import SettingsError, UserError
 from peftrec.jobs.isolation import JobFile, JobReport, job_environment, read_report
 from peftrec.jobs.starting import Program
 from peftrec.jobs.supervisor import Supervisor
+from peftrec.jobs.temporary import temporary_folder
 from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
 from peftrec.results.record import Status
 from peftrec.settings.run import Settings, TrainerSettings, settings_to_config
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from peftrec.training.run.pipeline import RunOutcome
 
 JOB_MODULE = "peftrec.jobs.job"
-RANK_FOLDER = "peftrec-processes-"
-"""How the temporary folders of several processes begin."""
 PROCESSES_ANYWHERE = 4
 """So many may share even one processor: to try several processes out, on a laptop or in a test."""
 SECONDS_TO_FOLLOW = 15.0
@@ -99,7 +97,7 @@ def run_processes(settings: Settings, number: int) -> JobReport:
 
     What interrupts this process is passed on to them, so that the run records it.
     """
-    with TemporaryDirectory(prefix=RANK_FOLDER) as name, Supervisor() as supervisor:
+    with temporary_folder() as name, Supervisor() as supervisor:
         supervisor.server.start()
         folder = Path(name)
         job_file = folder / "job.json"

@@ -2,7 +2,7 @@
 
 A process is started fresh, or forked from a server that has imported what it needs (see `fork_server`). In both its
 standard input is a pipe whose other end is here and never written to: when this process dies, however it dies, the pipe
-ends, and the other one ends itself (`attach`).
+ends, and the other one ends itself (see `attaching`).
 """
 
 import json
@@ -15,15 +15,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from peftrec.devices import THREADS, settle_threads
 from peftrec.errors import UserError
+from peftrec.jobs.attaching import interrupts_blocked
 from peftrec.jobs.fork_server import LENGTH_BYTES, Request
+from peftrec.jobs.temporary import temporary_folder
 
 _LOOK_SECONDS = 1.0
 SERVER = "PEFTREC_FORK_SERVER"
@@ -116,7 +118,7 @@ class ForkServer:
             self._socket, self._environment = inherited, dict(os.environ)
             settle_threads(self._environment)
             return
-        self._folder = tempfile.TemporaryDirectory(prefix="peftrec-server-")  # for its owner alone
+        self._folder = temporary_folder()  # for its owner alone
         self._socket = str(Path(self._folder.name) / "socket")
         self._environment = {**os.environ, SERVER: self._socket, **_OF_EVERY_PROCESS}
         settle_threads(self._environment)
@@ -265,30 +267,6 @@ def _fresh(program: Program, streams: tuple[int, int, int]) -> "subprocess.Popen
 def can_fork() -> bool:
     """Say whether a process that has imported much can be forked safely here: where its threads can be counted."""
     return platform.system() == "Linux"
-
-
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Keep SIGINT back, in this thread and in what it starts meanwhile."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
-
-
-def attach() -> None:
-    """Take one's place, as a started process, below the one that started it: hear its interruptions, which were held
-    back until now, and die with it. Until somebody records one, an interruption ends the process without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-    def wait() -> None:
-        while os.read(0, 1024):
-            pass
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=wait, daemon=True, name="die-with-parent").start()
 
 
 def _threads_of(environment: Mapping[str, str]) -> int | None:

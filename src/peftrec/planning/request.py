@@ -1,7 +1,7 @@
 """What a plan is asked besides the run's own configuration."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Self
@@ -44,31 +44,22 @@ class PlanRequest:
     """Null reads the data."""
 
     @classmethod
-    def split(cls, words: Sequence[str]) -> tuple[Self, list[str]]:
-        """Return the request and the words that are not its own. Raises SettingsError for a value it cannot read."""
-        own: dict[str, str] = {}
-        others: list[str] = []
-        for word in words:
-            key, equals, value = word.partition("=")
-            if not equals or key not in KEYS:
-                others.append(_not_misspelt(word, key))
-                continue
-            if key in own:
-                raise SettingsError(f"{word}: {key} is given twice")
-            own[key] = value
-        request = cls(
+    def of(cls, own: Mapping[str, str], others: Sequence[str]) -> Self:
+        """Read the plan's own words. Raises SettingsError for a value that it cannot read, and where one of the other
+        words is likely to be meant for one of these."""
+        for word in others:
+            _refuse_misspelt(word)
+        return cls(
             memory=read_size(own["memory"]) if "memory" in own else None,
             rate=_read_rate(own["rate"]) if "rate" in own else None,
             size=_data_size({key: own[key] for key in _SIZE_KEYS if key in own}),
         )
-        return request, others
 
 
-def _not_misspelt(word: str, key: str) -> str:
-    nearest = get_close_matches(key, KEYS, n=1, cutoff=0.8)
+def _refuse_misspelt(word: str) -> None:
+    nearest = get_close_matches(word.partition("=")[0], KEYS, n=1, cutoff=0.8)
     if nearest:
         raise SettingsError(f"{word}: did you mean {nearest[0]}=?")
-    return word
 
 
 def read_size(text: str) -> int:

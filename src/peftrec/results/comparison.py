@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from peftrec.errors import RecordError
+from peftrec.results.code_notes import code_notes, superseded_notes
 from peftrec.results.notes import comparison_notes, label_notes, protocol
 from peftrec.results.rows import (
     DETAILS,
@@ -18,6 +19,7 @@ from peftrec.results.rows import (
     strategy_row,
 )
 from peftrec.results.runs import Run, check_comparable
+from peftrec.results.superseded import without_superseded
 from peftrec.results.tpme import pareto_front, sensitivity_band, tpme
 
 QUALITY = ("hr@10", "ndcg@10")
@@ -56,7 +58,11 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Build the comparison; RecordError where runs may not stand in one table, or none ended well."""
+    """Build the comparison; RecordError where runs may not stand in one table, or none ended well.
+
+    Of runs that asked the same by different code, the latest stands in the table, and the others are named.
+    """
+    runs, superseded = without_superseded(runs)
     successes = [run for run in runs if run.is_success]
     if not successes:
         listed = "; ".join(f"{run.name}: {run.record.effective_status()}" for run in runs)
@@ -78,6 +84,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
         notes=(
             *label_notes(labelled_keys(comparable)),
             *comparison_notes(runs, trained, differing_settings(labelled), problem),
+            *code_notes(trained),
+            *superseded_notes(superseded),
         ),
     )
 

@@ -6,32 +6,22 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
-DECIDES_NOTHING = (
-    "experiment",
-    "runs_dir",
-    "data.root",  # the hash of what lies there is compared
-    "logger",
-    "trainer.accelerator",
-    "trainer.num_workers",
-    "trainer.has_progress_bar",
-    "hidden_states.directory",
-    "hidden_states.batch_size",
-    "hidden_states.placement",
-    "evaluation.max_score_bytes",
-)
-"""Keys, with all below them, that change where and how fast a run works but not what it scores."""
-
+PLACE = "place"
+"""The role of a key that decides neither what comes out nor what it costs (see peftrec.config.roles)."""
 STRATEGY = ("strategy", "strategy_name")
 ABSENT = "absent"
 CLASS = "._target_"
 """Ends the key that names the class of a part."""
 
 
-def flatten(config: Mapping[str, JsonValue], *, with_strategy: bool = True) -> dict[str, str]:
-    """Return dotted key to JSON text, without keys that decide nothing; lists count as one value."""
+def flatten(
+    config: Mapping[str, JsonValue], roles: Mapping[str, str] | None = None, *, with_strategy: bool = True
+) -> dict[str, str]:
+    """Return dotted key to JSON text, without keys whose role is to be a place; lists count as one value."""
     flat: dict[str, str] = {}
     _collect(config, "", flat)
-    left_out = DECIDES_NOTHING if with_strategy else (*DECIDES_NOTHING, *STRATEGY)
+    places = tuple(key for key, role in (roles or {}).items() if role == PLACE)
+    left_out = places if with_strategy else (*places, *STRATEGY)
     return {key: value for key, value in flat.items() if not _is_below(key, left_out)}
 
 

@@ -145,8 +145,6 @@ class Efficiency(RecordPart):
     store_build_seconds: float | None
     """Building the hidden-state store, once; null where none is read."""
     store_bytes: int | None
-    store_name: str | None = None
-    """Folder of the store, below hidden_states.directory."""
     store_placement: str | None = None
     """Where the run kept the store's states: `device`, `host` or `disk`."""
     amortised_seconds_per_epoch: float | None
@@ -200,6 +198,9 @@ class Record(RecordPart):
     """Mean number of distinct items, outside its own window, that a position competes with (peftrec.data.negatives)."""
     competitors: str | None = None
     """What these are: the items of the `batch`, with `sampled` ones, or the `catalogue`."""
+    store: str | None = None
+    """Name of the hidden-state store that the run reads, a folder in hidden_states.directory; null where it reads
+    none."""
     efficiency: Efficiency | None = None
     evaluation: Evaluation | None = None
     checkpoint_bytes: int | None = None

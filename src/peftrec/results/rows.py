@@ -65,7 +65,7 @@ def labelled_keys(runs: Sequence[Run]) -> list[str]:
 
 def _tell_apart(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
     """Return by run the keys and values that tell it from others of its strategy."""
-    flats = {run.name: flatten(run.record.config) for run in runs}
+    flats = {run.name: flatten(run.record.config, run.record.roles) for run in runs}
     seeds = seed_keys((run.record.seed, flats[run.name]) for run in runs)
     told: dict[str, dict[str, str]] = {}
     for strategy in {run.record.strategy for run in runs}:
@@ -80,8 +80,8 @@ def _check_seeds(label: str, group: Sequence[Run]) -> None:
         if run.is_success and run.record.seed in seeds:
             twin = seeds[run.record.seed]
             raise RecordError(
-                f"{label}: {twin} and {run.name} are the same settings with the same seed {run.record.seed} (towers or "
-                "package version differ); keep one of them in this folder"
+                f"{label}: {twin} and {run.name} are the same settings with the same seed {run.record.seed} (the "
+                "towers differ); keep one of them in this folder"
             )
         if run.is_success:
             seeds[run.record.seed] = run.name
@@ -90,7 +90,10 @@ def _check_seeds(label: str, group: Sequence[Run]) -> None:
 def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
     """Return the keys outside the strategy in which strategies differ, one line a key; those that stand in the labels
     of all rows are said already."""
-    flats = {label: flatten(group[0].record.config, with_strategy=False) for label, group in labelled.items()}
+    flats = {
+        label: flatten(group[0].record.config, group[0].record.roles, with_strategy=False)
+        for label, group in labelled.items()
+    }
     seeds = seed_keys((group[0].record.seed, flats[label]) for label, group in labelled.items())
     told = _tell_apart([run for group in labelled.values() for run in group])
     said = set.intersection(*map(set, told.values()))

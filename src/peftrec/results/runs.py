@@ -86,7 +86,7 @@ def _shortlist(members: Sequence[Run]) -> str:
 
 def _identity(record: Record) -> dict[str, str]:
     """Return what may have decided the comparison hash: the data, which modalities are read of it, the evaluation."""
-    flat = flatten(record.config)
+    flat = flatten(record.config, record.roles)
     numbers = {} if record.data is None else record.data.model_dump(include={"num_users", "num_candidates"})
     return {
         **{key: value for key, value in flat.items() if key.startswith("data.") or key == "evaluation.mask_history"},

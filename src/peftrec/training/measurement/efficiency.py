@@ -172,7 +172,6 @@ class EfficiencyMeter(Callback):
             step_operations=None if cost is None else cost.operations,
             store_build_seconds=store_seconds,
             store_bytes=None if store is None else store.num_bytes,
-            store_name=None if store is None else store.manifest.key.folder_name(),
             store_placement=None if store is None else store.placement,
             amortised_seconds_per_epoch=(
                 None if seconds is None or store_seconds is None else seconds + store_seconds / len(epochs)

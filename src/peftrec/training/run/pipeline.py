@@ -93,6 +93,7 @@ def _run(settings: Settings, split: Split, device: torch.device, run: RunRecord,
         describe_parameters(module.fates, dict(module.loop.learning_rates)),
         negatives_per_positive=loaders.negatives_per_positive,
         competitors=loaders.competitors,
+        store=None if assembled.store is None else assembled.store.manifest.key.folder_name(),
     )
     with trackers(settings.logger, run.record, run.folder, is_first=processes.is_first) as loggers:
         fitted = fit(

@@ -50,9 +50,12 @@ class RunRecord:
         self.writes = writes
         self.writes_csv = writes_csv
 
-    def describe(self, parameters: ParameterCounts, *, negatives_per_positive: float, competitors: str) -> None:
+    def describe(
+        self, parameters: ParameterCounts, *, negatives_per_positive: float, competitors: str, store: str | None
+    ) -> None:
         """Note what was built."""
         self.record.parameters = parameters
+        self.record.store = store
         self.record.negatives_per_positive = negatives_per_positive
         self.record.competitors = competitors
 
