@@ -10,6 +10,8 @@ ADALORA = {"_target_": "peftrec.strategies.peft_library.PeftLibrary", "method": 
 BUDGET = {"init_r": 6, "target_r": 2, "deltaT": 1}
 TARGETS: dict[str, dict[str, Any]] = {
     "full": {"_target_": "peftrec.strategies.full.Full"},
+    "frozen": {"_target_": "peftrec.strategies.frozen.Frozen"},
+    "lora": {"_target_": "peftrec.strategies.lora.LoRA"},
     "iisan": {"_target_": "peftrec.strategies.iisan.IISAN"},
     "iisan_cached": {"_target_": "peftrec.strategies.iisan.IISAN", "states": "store"},
     # 16 steps: after the tenth, ranks are still taken in the first and settled in the second
@@ -20,7 +22,7 @@ TARGETS: dict[str, dict[str, Any]] = {
 TOKENIZER = "package:tiny_towers/bert"
 
 
-def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict[str, Any]:
+def small_config(runs_dir: Path, strategy: str = "full", /, **changes: Any) -> dict[str, Any]:
     """Return the config of a small run; `changes` replace top-level keys, nested ones are merged."""
     config: dict[str, Any] = {
         "name": "small",
@@ -62,6 +64,6 @@ def small_config(runs_dir: Path, strategy: str = "full", **changes: Any) -> dict
     return config
 
 
-def small_settings(runs_dir: Path, strategy: str = "full", **changes: Any) -> Settings:
+def small_settings(runs_dir: Path, strategy: str = "full", /, **changes: Any) -> Settings:
     """Return the settings of a small run."""
     return settings_from_config(small_config(runs_dir, strategy, **changes))

@@ -8,8 +8,21 @@ import pytest
 
 from peftrec.config.roles import Role, roles_of
 from peftrec.settings.run import settings_from_config
-from peftrec.settings.run_identity import are_one_run, cost_conditions, cost_differences, deciding_config
+from peftrec.settings.run_identity import (
+    are_one_run,
+    cost_conditions,
+    cost_differences,
+    deciding_config,
+    processes_decide,
+)
 from small_runs import small_config
+
+
+def without_dropout() -> dict[str, Any]:
+    towers: dict[str, Any] = small_config(Path(), "full")["towers"]
+    for tower in towers.values():
+        tower["architecture"] |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return towers
 
 
 def roles_in(config: dict[str, Any]) -> dict[str, Role]:
@@ -21,7 +34,7 @@ def roles_in(config: dict[str, Any]) -> dict[str, Role]:
     [
         ({}, True),
         ({"compile": True, "num_workers": 3, "strategy": "ddp"}, True),
-        ({"devices": 2}, False),  # several processes draw dropout each for itself
+        ({"devices": 2}, True),
     ],
 )
 def test_what_makes_two_runs_one(tmp_path: Path, changes: dict[str, Any], expected: bool) -> None:
@@ -37,6 +50,27 @@ def test_what_makes_two_runs_one(tmp_path: Path, changes: dict[str, Any], expect
     assert not are_one_run(config, small_config(tmp_path / "elsewhere", "id"), roles)
     for change in ({"name": "other"}, {"seed": 2}):
         assert not are_one_run(config, small_config(tmp_path, "id", **change), roles)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "changes", "decide"),
+    [
+        ("id", {}, False),
+        ("id", {"user_encoder": {"dropout": 0.1}}, True),
+        ("id", {"trainer": {"negatives": "local"}}, True),
+        ("full", {}, True),  # BERT's own dropout
+        ("full", {"towers": without_dropout()}, False),
+        ("frozen", {}, False),
+        ("iisan", {}, False),
+        ("lora", {"towers": without_dropout()}, False),
+        ("lora", {"towers": without_dropout(), "strategy": {"dropout": 0.5}}, True),
+    ],
+)
+def test_the_number_of_processes_decides_where_each_draws_for_itself(
+    tmp_path: Path, strategy: str, changes: dict[str, Any], decide: bool
+) -> None:
+    config = small_config(tmp_path, strategy, **{"user_encoder": {"dropout": 0.0}, **changes})
+    assert processes_decide(settings_from_config(config)) == decide
 
 
 def test_a_role_is_said_where_the_key_is_declared(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import Settings, TrainerSettings, settings_from_config, settings_to_config
-from peftrec.settings.run_identity import are_one_run, cost_differences, run_code
+from peftrec.settings.run_identity import are_one_run, cost_differences, processes_decide, run_code
 
 SWEEP_FILE = "sweep.json"
 
@@ -134,7 +134,7 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
                 label=job_label(settings, own),
                 overrides=[text.lstrip("+") for text in overrides],
                 config=settings_to_config(settings),
-                roles=dict(roles_of(settings)),
+                roles=_roles(settings),
                 code_hash=run_code(settings).digest,
             )
         )
@@ -142,6 +142,15 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
         _check_apart(first, second)
     code = hand_over()  # now that all modules of all jobs have been read
     return [job.model_copy(update={"code": code}) for job in jobs]
+
+
+def _roles(settings: Settings) -> dict[str, str]:
+    """Return the keys that do not decide the result; those of the number of processes do for some settings."""
+    roles = dict(roles_of(settings))
+    if processes_decide(settings):
+        for key in ("trainer.devices", "trainer.num_nodes"):
+            del roles[key]
+    return {key: str(role) for key, role in roles.items()}
 
 
 def _check_apart(first: Job, second: Job) -> None:

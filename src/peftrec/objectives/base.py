@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 class Objective(ABC):
     """Hyper-parameters of a loss; `build` makes the module that computes it, and imports torch only then."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        """Whether the module draws random numbers in training; several processes then draw each for itself, and their
+        number decides the result."""
+        return True
+
     def competitors(self) -> Competitors:
         """Return what a positive competes with; the loader puts it into every batch, and the record says it."""
         return Competitors()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 class DebiasedCrossEntropy(Objective):
     """The only objective of the paper; it has no hyper-parameters."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def build(self, *, dim: int, num_items: int) -> "nn.Module":
         from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 

@@ -66,8 +66,8 @@ class TrainerSettings:
     accelerator: Cost[Literal["auto", "cpu", "gpu", "mps"]] = "auto"
     devices: Cost[Annotated[int, Field(ge=1)] | Literal["auto"]] = 1
     """Devices of each node, one process each; on a CPU, processes. `auto` takes all visible CUDA devices, or one CPU.
-    `batch_size` counts the users of all of them together. Each process draws its own dropout, so that the number of
-    processes is part of a run's name where there are several."""
+    `batch_size` counts the users of all of them together. Where anything draws dropout, each process draws its own, and
+    the number of processes is part of a run's name."""
     num_nodes: Cost[int] = Field(default=1, ge=1)
     """Machines; more than one needs srun or torchrun, which start the processes."""
     strategy: Cost[str] = "auto"

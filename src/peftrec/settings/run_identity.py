@@ -63,6 +63,17 @@ def part_modules(part: Any) -> Iterator[str]:
             yield from part_modules(value)
 
 
+def processes_decide(settings: Settings) -> bool:
+    """Say whether the number of processes decides the result: where each draws random numbers for itself, or scores
+    against its own part of the batch."""
+    strategy = settings.strategy
+    return (
+        settings.trainer.negatives == "local"
+        or any(part.draws_in_training for part in (strategy, settings.user_encoder, settings.objective))
+        or (strategy.reads_content and not strategy.keeps_towers_frozen and settings.towers.draw_in_training())
+    )
+
+
 def cost_conditions(config: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
     """Return what of a configuration decides costs and nothing else, by its keys."""
     flat = _flat(config)
@@ -80,9 +91,8 @@ def cost_differences(config: Mapping[str, Any], other: Mapping[str, Any], roles:
 
 
 def are_one_run(config: Mapping[str, Any], other: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
-    """Say whether two configurations lead to one run's folder, whatever lies in the places that they name."""
-    processes = ("trainer.devices", "trainer.num_nodes")  # several are part of the name
-    costs = [key for key, role in roles.items() if role == Role.COST and key not in processes]
+    """Say whether two configurations that differ in costs lead to one run's folder."""
+    costs = [key for key, role in roles.items() if role == Role.COST]
     return without(config, costs) == without(other, costs)
 
 

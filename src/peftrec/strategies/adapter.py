@@ -25,6 +25,10 @@ class Adapter(Strategy):
     sites: tuple[str, ...] = Field(default=("attention_output", "ffn_output"), min_length=1)
     """Generic names of the layers that an adapter follows."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
         from peftrec.models.side_networks.adapters import AdaptedLinear

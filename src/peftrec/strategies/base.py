@@ -59,6 +59,12 @@ class Strategy(ABC):
                 "states=store needs a strategy that leaves the towers frozen and reads their vectors; use states=live"
             )
 
+    @property
+    def draws_in_training(self) -> bool:
+        """Whether what is added to the towers draws random numbers in training, as dropout does; several processes
+        then draw each for itself, and their number decides the result. Towers that train say so themselves."""
+        return True
+
     def reads(self, depths: Mapping[Modality, int]) -> Reads:
         """Return what is taken from towers of so many blocks; by default the output vector of each.
 

@@ -19,6 +19,10 @@ class Frozen(Strategy):
     keeps_towers_frozen: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import FrozenStatesEncoder, OutputStateHead
 

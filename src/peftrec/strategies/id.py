@@ -18,6 +18,10 @@ class IdEmbedding(Strategy):
 
     reads_content: ClassVar[bool] = False
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.id_item_encoder import IdItemEncoder
 

@@ -52,6 +52,10 @@ class IISANVersa(Strategy, BlockOptions):
     """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
     activation: Activation = "relu"
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import FrozenStatesEncoder
 

@@ -32,6 +32,10 @@ class LoRA(Strategy):
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
     """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        return self.dropout > 0
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
         from peftrec.models.peft.injection import inject

@@ -45,6 +45,10 @@ class LST(Strategy):
         }
         return Reads(kind=self.read_kind, layers=layers)
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import FrozenStatesEncoder
         from peftrec.models.side_networks.ladder_network import LadderNetwork

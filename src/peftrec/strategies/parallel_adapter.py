@@ -35,6 +35,10 @@ class ParallelAdapter(Strategy):
     """The factor s; 4 in the published scripts."""
     sublayers: tuple[Sublayer, ...] = Field(default=("ffn",), min_length=1)
 
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
 

@@ -50,6 +50,10 @@ class TowerPair:
         """Return what is read in place of titles or images. Raises DataError where a file holds no features."""
         return [part.features(name) for name, part in self.parts.items() if isinstance(part, ReadyFeatures)]
 
+    def draw_in_training(self) -> bool:
+        """Say whether a tower that trains draws random numbers, as dropout does."""
+        return any(part.draws_in_training(name) for name, part in self.parts.items())
+
     def load(self, *, seed: int, with_weights: bool = True) -> "Towers":
         """Build the towers; without weights they have shapes only."""
         from peftrec.models.towers.tower import Towers

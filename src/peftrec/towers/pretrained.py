@@ -109,6 +109,11 @@ class PretrainedEncoder:
             )
         return config
 
+    def draws_in_training(self, modality: Modality) -> bool:
+        """Say whether the encoder's config has any dropout; SettingsError where it cannot be read."""
+        config = self.config(modality).to_dict()
+        return any("drop" in key and isinstance(value, float) and value > 0 for key, value in config.items())
+
     def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
         """Build the tower in eval mode and float32; without weights it has shapes only (meta device)."""
         from peftrec.models.towers.checkpoint_files import WEIGHTS

@@ -48,6 +48,10 @@ class ReadyFeatures:
         found.states  # noqa: B018 - opens the file, so that what is wrong with it is said before any data is read
         return found
 
+    def draws_in_training(self, modality: Modality) -> bool:
+        """Features have no parameters, and no dropout."""
+        return False
+
     def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "FeatureTower":
         """Build the tower, whose shape is the file's."""
         from peftrec.models.towers.feature_tower import FeatureTower

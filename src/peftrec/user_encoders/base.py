@@ -18,6 +18,12 @@ class UserEncoder(ABC):
     reads_times: ClassVar[bool] = False
     """Whether the module reads when items were taken; batches carry times only then, and the data must have them."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        """Whether the module draws random numbers in training, as dropout does; several processes then draw each for
+        itself, and their number decides the result."""
+        return True
+
     def check(self, *, dim: int) -> None:  # noqa: B027  # an encoder of any width need not say so
         """Raise SettingsError where `build` would refuse that width: known before any data is read, and so asked of
         all jobs of a sweep before the first starts."""

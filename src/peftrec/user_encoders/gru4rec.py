@@ -22,6 +22,10 @@ class GRU4Rec(UserEncoder):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of the inputs, and between layers."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        return self.dropout > 0
+
     def build(self, *, dim: int, sequence_length: int) -> "nn.Module":
         from peftrec.models.user_encoders.gru4rec import GRU4RecEncoder
 

@@ -34,6 +34,10 @@ class GTN(UserEncoder):
                 f"user_encoder.num_heads: {self.num_heads} heads do not divide channel_width={self.channel_width}"
             )
 
+    @property
+    def draws_in_training(self) -> bool:
+        return self.dropout > 0
+
     def tower_shape(self, dim: int) -> TowerShape:
         """Return the shape of a tower of that width."""
         return TowerShape(

@@ -39,6 +39,10 @@ class SASRec(UserEncoder):
     """FixNorm: item embeddings have one learned length, for the user encoder and the scores alike, so that scores rank
     items by angle; inputs are scaled by sqrt(dim)."""
 
+    @property
+    def draws_in_training(self) -> bool:
+        return self.dropout > 0
+
     def check(self, *, dim: int) -> None:
         if dim % self.num_heads:
             raise SettingsError(

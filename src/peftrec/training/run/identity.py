@@ -13,7 +13,7 @@ from peftrec.data.split import Split
 from peftrec.processes import ProcessRank
 from peftrec.results.record import Provenance
 from peftrec.settings.run import Settings, settings_to_config
-from peftrec.settings.run_identity import digest, question_hash, run_code
+from peftrec.settings.run_identity import digest, processes_decide, question_hash, run_code
 
 KIND: Literal["train"] = "train"
 
@@ -35,8 +35,7 @@ class Identity:
 def identify(settings: Settings, split: Split, processes: ProcessRank) -> Identity:
     """Hash what the run asks, fingerprint the code that will answer; loads no weights.
 
-    Several processes draw dropout each for itself, so that their number is part of the question. The names of users and
-    items are as well: a finished run is asked by them.
+    The names of users and items are part of the question: a finished run is asked by them.
     """
     config, roles = settings_to_config(settings), roles_of(settings)
     provenance = provenance_of(settings, split)
@@ -47,7 +46,7 @@ def identify(settings: Settings, split: Split, processes: ProcessRank) -> Identi
         "towers": provenance.tower_revisions,
         "preprocessing": settings.towers.preprocessing() if settings.strategy.reads_content else {},
     }
-    if processes.are_several:
+    if processes.are_several and processes_decide(settings):
         facts["processes"] = processes.count
     question, code = question_hash(config, roles, facts), run_code(settings)
     return Identity(
