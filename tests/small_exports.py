@@ -14,14 +14,18 @@ from peftrec.serving.tower_folders import TrainedTower
 from peftrec.settings.run import settings_from_config
 from peftrec.training.run.pipeline import train_run
 from small_families import SIDE, VOCABULARY, Saved
+from small_models import NUM_BLOCKS
 from small_runs import small_config
 
 SITES = ("query", "value")
 
 
-def finished_run(runs_dir: Path, strategy_file: Path, **changes: Any) -> Path:
+def finished_run(runs_dir: Path, strategy_file: Path, *, num_blocks: int = NUM_BLOCKS, **changes: Any) -> Path:
     """Train one epoch of the strategy that a yaml describes; return the run's folder."""
     config = small_config(runs_dir, trainer={"max_epochs": 1}, **changes)
+    for tower in config["towers"].values():
+        if tower is not None and "architecture" in tower:
+            tower["architecture"] |= {"num_hidden_layers": num_blocks}
     config |= {"strategy": yaml.safe_load(strategy_file.read_text()), "strategy_name": strategy_file.stem}
     return train_run(settings_from_config(config)).run_directory
 

@@ -11,6 +11,7 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from peftrec.data.images.lmdb import _OPENED, data_file
 from peftrec.data.images.opening import open_images
 from peftrec.data.images.packing import Conversion, pack_images
 
@@ -61,7 +62,9 @@ def pack(source: Path, target: Path, **options: int) -> Path:
 
 def replace_value(path: Path, key: str, value: bytes | None) -> None:
     """Write or delete one entry of an LMDB, which nobody may have open."""
-    gc.collect()  # tracebacks of expected errors hold what was open
+    status = data_file(path).stat()
+    if (status.st_dev, status.st_ino) in _OPENED:
+        gc.collect()  # tracebacks of expected errors hold what was open
     with (
         lmdb.open(str(path), subdir=path.is_dir(), lock=False, map_size=2**24) as environment,
         environment.begin(write=True) as transaction,

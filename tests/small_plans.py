@@ -1,8 +1,10 @@
 """Small runs of every strategy, to plan and to measure."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 
@@ -19,16 +21,45 @@ from small_models import strategy_files
 from small_runs import small_config
 
 STRATEGIES = [file.stem for file in strategy_files()]
+TWINS = {
+    "adapter_parallel": "adapter",
+    "adapter_pfeiffer": "adapter",
+    "bitfit": "full",
+    "dora": "lora",
+    "frozen": "iisan",
+    "ia3": "lora",
+    "iisan_low_rank_cached": "iisan_cached",
+    "iisan_phm_cached": "iisan_cached",
+    "iisan_versa": "iisan",
+    "iisan_versa_cached": "iisan_cached",
+    "ln_tuning": "full",
+    "lokr": "loha",
+    "lst_cached": "lst",
+    "oft": "boft",
+    "peft": "lora",
+    "rslora": "lora",
+}
+"""Strategies whose step asks nothing of a planner that another's does not; the quick tests look at the other alone."""
+
+
+def each_or_slow(names: Iterable[str]) -> list[Any]:
+    """Return parameters for a test of every strategy, those that have a twin marked slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in TWINS else name for name in names]
 
 
 def settings_of(runs_dir: Path, strategy: str = "lora", **changes: Any) -> Settings:
-    """Return a small run of the strategy whose yaml has this name, with towers of two blocks."""
+    """Return a small run of the strategy whose yaml has this name, with towers and a user encoder of one block.
+
+    `changes` are merged into a part, or are another part whole where they name its class. Further blocks are planned
+    like the first: by `test_families.py`, and by every recipe of a user encoder.
+    """
     file = next(file for file in strategy_files() if file.stem == strategy)
-    config = small_config(runs_dir)
+    config = small_config(runs_dir, user_encoder={"num_blocks": 1})
     for tower in config["towers"].values():
-        tower["architecture"]["num_hidden_layers"] = 2
+        tower["architecture"]["num_hidden_layers"] = 1
     for key, value in changes.items():
-        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+        is_part = isinstance(value, dict) and "_target_" not in value
+        config[key] = {**config[key], **value} if is_part else value
     return settings_from_config({**config, "strategy": yaml.safe_load(file.read_text()), "strategy_name": strategy})
 
 
@@ -36,6 +67,14 @@ def planner_of(settings: Settings) -> StepPlanner:
     """Return a planner for the run's own data."""
     workload = read_workload(settings)
     return StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
+
+
+def described(module: RecommenderModule) -> list[tuple[object, ...]]:
+    """Return what a run says of each parameter."""
+    return [
+        (fate.name, fate.parameter.shape, fate.parameter.requires_grad, fate.origin, fate.group)
+        for fate in module.fates
+    ]
 
 
 def real_module(settings: Settings) -> tuple[RecommenderModule, Split]:

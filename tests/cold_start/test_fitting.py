@@ -16,13 +16,13 @@ from peftrec.cold_start.method import Task, Training
 from peftrec.cold_start.pairs import ColdStartData, Side
 from small_pairs import write_split
 
-TRAINING = Training(epochs=15, batch_size=64, learning_rate=0.05)
+TRAINING = Training(epochs=6, batch_size=128, learning_rate=0.1)
 METHOD = HeaterMethod(name="heater")
 
 
 def task_of(data: ColdStartData, training: Training = TRAINING) -> Task:
     def factors() -> Factors:
-        found = BPR(rank=8, epochs=30).fit(data.train, num_users=data.num_users, num_items=data.num_items, seed=1)
+        found = BPR(rank=8, epochs=15).fit(data.train, num_users=data.num_users, num_items=data.num_items, seed=1)
         return found.standardised(data.cold_side)
 
     return Task(data=data, training=training, factors=factors, seed=1)

@@ -17,6 +17,7 @@ from peftrec.errors import StoreError
 from peftrec.hidden_states.manifest import MANIFEST
 from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import PLAN, read_finished
+from peftrec.hidden_states.store import open_store
 from peftrec.models.towers.names import Modality
 from peftrec.processes import ProcessRank
 from small_models import WIDTH
@@ -83,8 +84,8 @@ def test_a_store_agrees_with_live_states_of_other_batches(tmp_path: Path, batch_
         torch.testing.assert_close(tensor, live[name], rtol=0, atol=1e-5)
 
 
-def test_half_precision_is_the_rounded_store_in_half_the_bytes(tmp_path: Path) -> None:
-    whole, half = build(tmp_path), build(tmp_path, key_of("float16"))
+def test_half_precision_is_the_rounded_store_in_half_the_bytes(built: Path, tmp_path: Path) -> None:
+    whole, half = open_store(built, key_of()), build(tmp_path, key_of("float16"))
     headers = sum(128 for _ in whole.manifest.arrays)
     assert whole.num_bytes - headers == 2 * (half.num_bytes - headers)
     items = torch.arange(NUM_ITEMS)
@@ -93,8 +94,8 @@ def test_half_precision_is_the_rounded_store_in_half_the_bytes(tmp_path: Path) -
         assert torch.equal(tensor, whole.read(items)[name].half().float())
 
 
-def test_computing_in_bfloat16_is_close_and_another_store(tmp_path: Path) -> None:
-    whole, mixed = build(tmp_path), build(tmp_path, key_of(compute="bfloat16"))
+def test_computing_in_bfloat16_is_close_and_another_store(folder: Path, tmp_path: Path) -> None:
+    whole, mixed = open_store(folder, key_of()), build(tmp_path, key_of(compute="bfloat16"))
     items = torch.arange(NUM_ITEMS)
     for name, tensor in mixed.read(items).items():
         difference = (tensor - whole.read(items)[name]).abs().max()
@@ -103,8 +104,8 @@ def test_computing_in_bfloat16_is_close_and_another_store(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_one_tower_makes_one_array(tmp_path: Path, modality: Modality) -> None:
-    content, both = small_content(), build(tmp_path)
+def test_one_tower_makes_one_array(built: Path, tmp_path: Path, modality: Modality) -> None:
+    content, both = small_content(), open_store(built, key_of())
     alone = ItemContent(titles=content.titles if modality == "text" else None, pixels=content.pixels)
     store = build(tmp_path, key_of(pair=f"{modality}_only"), small_source(f"{modality}_only", alone))
     assert list(store.rows) == [modality]
@@ -112,12 +113,11 @@ def test_one_tower_makes_one_array(tmp_path: Path, modality: Modality) -> None:
     torch.testing.assert_close(store.read(items)[modality], both.read(items)[modality], rtol=0, atol=1e-5)
 
 
-def test_towers_in_training_mode_give_no_dropout(tmp_path: Path) -> None:
+def test_towers_in_training_mode_give_no_dropout(built: Path, tmp_path: Path) -> None:
     source = small_source()
     source.towers.train()
-    build(tmp_path / "training", source=source)
-    build(tmp_path / "evaluation")
-    assert file_bytes(tmp_path / "training" / FOLDER) == file_bytes(tmp_path / "evaluation" / FOLDER)
+    build(tmp_path, source=source)
+    assert file_bytes(tmp_path / FOLDER) == file_bytes(built)
 
 
 def test_titles_are_encoded_longest_first_each_once(tmp_path: Path) -> None:
@@ -159,9 +159,7 @@ def test_a_state_that_is_not_finite_names_its_item(
 # -- how it comes about ------------------------------------------------------------------------------------------
 
 
-def test_a_finished_store_is_opened_without_loading_anything(tmp_path: Path) -> None:
-    build(tmp_path)
-    folder = tmp_path / FOLDER
+def test_a_finished_store_is_opened_without_loading_anything(folder: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [FOLDER]
     assert sorted(path.name for path in folder.iterdir()) == ["image.npy", MANIFEST, "text.npy"]
     content = counted()
@@ -170,9 +168,8 @@ def test_a_finished_store_is_opened_without_loading_anything(tmp_path: Path) -> 
 
 
 def test_a_resumed_build_computes_nothing_twice_and_gives_the_same_bytes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build(tmp_path / "whole")
     for num_batches in range(3, NUM_CHUNKS):
         directory = tmp_path / str(num_batches)
         first = stop_after(directory, num_batches)
@@ -187,7 +184,7 @@ def test_a_resumed_build_computes_nothing_twice_and_gives_the_same_bytes(
         repeated = [batch for batch in second.asked if batch in first.asked[: len(finished)]]
         assert not repeated
         assert store.manifest.build_seconds > seconds
-        assert file_bytes(directory / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
+        assert file_bytes(directory / FOLDER) == file_bytes(built)
 
 
 @pytest.mark.parametrize("change", ["batch_size", "lengths", "plan", "array"])
@@ -216,11 +213,10 @@ def test_a_build_under_other_settings_starts_again(
     assert file_bytes(tmp_path / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
 
 
-def test_a_build_that_was_killed_before_its_last_step_is_only_renamed(tmp_path: Path) -> None:
-    build(tmp_path)
-    expected = file_bytes(tmp_path / FOLDER)
-    beside = building_path(tmp_path / FOLDER)
-    (tmp_path / FOLDER).rename(beside)
+def test_a_build_that_was_killed_before_its_last_step_is_only_renamed(folder: Path, tmp_path: Path) -> None:
+    expected = file_bytes(folder)
+    beside = building_path(folder)
+    folder.rename(beside)
     (beside / PLAN).write_text("{}")
     (beside / "finished-0.json").write_text("{}")
     content = counted()
@@ -279,8 +275,7 @@ def in_threads(count: int, work: Callable[[ProcessRank], Any]) -> list[BaseExcep
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_ranks_share_the_work_and_give_the_bytes_of_one(tmp_path: Path, count: int) -> None:
-    build(tmp_path / "one")
+def test_ranks_share_the_work_and_give_the_bytes_of_one(built: Path, tmp_path: Path, count: int) -> None:
     contents = [counted() for _ in range(count)]
     sources = [small_source(content=content) for content in contents]
 
@@ -289,7 +284,7 @@ def test_ranks_share_the_work_and_give_the_bytes_of_one(tmp_path: Path, count: i
         assert store.read(torch.tensor([1]))["text"].isfinite().all()
 
     assert not in_threads(count, work)
-    assert file_bytes(tmp_path / "several" / FOLDER) == file_bytes(tmp_path / "one" / FOLDER)
+    assert file_bytes(tmp_path / "several" / FOLDER) == file_bytes(built)
     sizes = [len(content.asked) for content in contents]
     assert sum(sizes) == NUM_CHUNKS
     assert max(sizes) - min(sizes) <= 1
@@ -297,15 +292,14 @@ def test_ranks_share_the_work_and_give_the_bytes_of_one(tmp_path: Path, count: i
     assert [len(content.asked) for content in contents] == sizes
 
 
-def test_ranks_resume_what_one_process_began(tmp_path: Path) -> None:
-    build(tmp_path / "whole")
+def test_ranks_resume_what_one_process_began(built: Path, tmp_path: Path) -> None:
     stop_after(tmp_path, 4)
     finished, _ = read_finished(building_path(tmp_path / FOLDER))
     contents = [counted(), counted()]
     sources = [small_source(content=content) for content in contents]
     assert not in_threads(2, lambda rank: build(tmp_path, source=sources[rank.rank], processes=rank))
     assert sum(len(content.asked) for content in contents) == NUM_CHUNKS - len(finished)
-    assert file_bytes(tmp_path / FOLDER) == file_bytes(tmp_path / "whole" / FOLDER)
+    assert file_bytes(tmp_path / FOLDER) == file_bytes(built)
 
 
 def test_an_error_of_the_first_rank_is_everyones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,7 @@ from peftrec.errors import StoreError
 from peftrec.hidden_states.manifest import MANIFEST, read_manifest
 from peftrec.hidden_states.verification import manifest_problems
 from small_models import WIDTH
-from small_stores import build, key_of
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("stores")
-    build(directory)
-    return directory / key_of().folder_name()
+from small_stores import key_of
 
 
 def test_every_key_can_be_read(folder: Path) -> None:

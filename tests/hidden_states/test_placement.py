@@ -8,6 +8,7 @@ import torch
 from peftrec.errors import StoreError
 from peftrec.hidden_states import placement
 from peftrec.hidden_states.placement import choose_placement, free_host_memory
+from peftrec.hidden_states.store import HiddenStateStore
 from small_stores import NUM_ITEMS, build, key_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -81,10 +82,13 @@ def test_memory_limits_of_all_groups_above_hold(
     assert placement.group_limit(tmp_path / "no Linux", tmp_path / "mount") is None
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HiddenStateStore:
+    return build(tmp_path_factory.mktemp("stores"), key_of(request.param))
+
+
 @pytest.mark.parametrize("choice", ["auto", "device", "host", "disk"])
-def test_every_place_gives_the_same_numbers(tmp_path: Path, choice: str, dtype: str) -> None:
-    store = build(tmp_path, key_of(dtype))  # type: ignore[arg-type]
+def test_every_place_gives_the_same_numbers(store: HiddenStateStore, choice: str) -> None:
     placed = store.placed(choice, CPU)  # type: ignore[arg-type]
     assert placed.placement == ("host" if choice == "auto" else choice)
     assert not placed.is_read_by_loader

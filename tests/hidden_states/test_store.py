@@ -14,12 +14,6 @@ from small_models import WIDTH
 from small_stores import INDICES, NUM_ITEMS, build, file_bytes, key_of
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    build(tmp_path)
-    return tmp_path / key_of().folder_name()
-
-
 def changed_key(part: str) -> StoreKey:
     if part == "towers":
         towers = key_of().towers

@@ -1,5 +1,6 @@
 """What is damaged is found: everywhere by a whole check, where it is read by a sampled one."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,20 @@ from small_stores import OPTIONS, build, key_of
 BLOCK = 64
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def built_of_many_blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store whose arrays have more blocks than a sample."""
-    build(tmp_path, options=replace(OPTIONS, block_bytes=BLOCK))
-    folder = tmp_path / key_of().folder_name()
+    directory = tmp_path_factory.mktemp("blocks")
+    build(directory, options=replace(OPTIONS, block_bytes=BLOCK))
+    folder = directory / key_of().folder_name()
     assert all(len(array.crc32) > 2 * SAMPLE_BLOCKS for array in read_manifest(folder).arrays.values())
     return folder
+
+
+@pytest.fixture
+def folder(built_of_many_blocks: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(built_of_many_blocks, tmp_path / built_of_many_blocks.name)
 
 
 def flip(path: Path, place: int) -> None:
@@ -41,7 +49,7 @@ def test_a_whole_store_has_no_problem(folder: Path) -> None:
 def test_any_flipped_bit_is_found_and_placed(folder: Path, name: str) -> None:
     path = array_path(folder, name)
     size = path.stat().st_size
-    for place in [0, size - 1, *np.random.default_rng(0).integers(0, size, 30).tolist()]:
+    for place in [0, size - 1, *np.random.default_rng(0).integers(0, size, 10).tolist()]:
         flip(path, place)
         (problem,) = find_problems(folder, extent="everything")
         start = place // BLOCK * BLOCK
@@ -71,9 +79,8 @@ def test_opening_finds_damage_wherever_its_sample_reads(folder: Path, monkeypatc
             open_store(folder, key_of())
 
 
-def test_a_small_file_is_read_whole_at_opening(tmp_path: Path) -> None:
-    build(tmp_path)
-    folder = tmp_path / key_of().folder_name()
+def test_a_small_file_is_read_whole_at_opening(built: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(built, tmp_path / built.name)
     flip(array_path(folder, "text"), 2000)
     with pytest.raises(StoreError, match="checksum differs"):
         open_store(folder, key_of())

@@ -11,14 +11,26 @@ from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
 from peftrec.training.run.pipeline import train_run
-from small_plans import settings_of
+from small_models import WIDTH
+from small_plans import planner_of, settings_of
 
 SIZE = DataSize(users=500, items=300, interactions=4000)
 
 
-@pytest.mark.parametrize("strategy", ["full", "iisan_cached"])
-def test_a_plan_says_what_the_record_will(strategy: str, tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, strategy, trainer={"max_epochs": 1})
+@pytest.mark.parametrize(
+    ("strategy", "precision", "batch_size"),
+    [
+        ("iisan_cached", "32-true", 16),
+        ("bitfit", "bf16-mixed", 64),
+        ("lora", "bf16-true", 64),
+        pytest.param("full", "32-true", 16, marks=pytest.mark.slow),
+        pytest.param("full", "bf16-mixed", 16, marks=pytest.mark.slow),
+        pytest.param("iisan_cached", "bf16-mixed", 16, marks=pytest.mark.slow),
+    ],
+)
+def test_a_plan_says_what_the_record_will(strategy: str, precision: str, batch_size: int, tmp_path: Path) -> None:
+    trainer = {"precision": precision, "max_epochs": 1}
+    settings = settings_of(tmp_path, strategy, trainer=trainer, batch_size=batch_size)
     record = read_record(train_run(settings).run_directory)
     plan = plan_run(strategy, settings, read_workload(settings), PlanRequest())
     assert record.efficiency is not None
@@ -31,9 +43,18 @@ def test_a_plan_says_what_the_record_will(strategy: str, tmp_path: Path) -> None
     assert plan.parameters == record.parameters.by_origin
 
 
+def test_reduced_precision_keeps_less_for_the_backward_pass(tmp_path: Path) -> None:
+    saved = {}
+    for precision in ("32-true", "bf16-mixed", "bf16-true"):
+        settings = settings_of(tmp_path, "ln_tuning", trainer={"precision": precision}, towers={"image": None})
+        (plan,) = plan_set({"": settings}, PlanRequest(size=SIZE)).plans
+        saved[precision] = plan.exact_bytes.saved_for_backward
+    assert saved["bf16-true"] < saved["bf16-mixed"] < saved["32-true"]
+
+
 def test_an_epoch_is_its_steps(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path)
-    plan = plan_run("lora", settings, read_workload(settings), PlanRequest(rate=1e9))
+    settings = settings_of(tmp_path, "id")
+    plan = plan_run("", settings, read_workload(settings), PlanRequest(rate=1e9))
     assert plan.epoch_operations == pytest.approx(plan.batches.num_steps * plan.step_operations, rel=0.2)
     assert plan.seconds_per_epoch == plan.epoch_operations / 1e9
     assert plan.store is None
@@ -41,11 +62,11 @@ def test_an_epoch_is_its_steps(tmp_path: Path) -> None:
 
 
 def test_the_largest_batch_fits_and_one_more_user_does_not(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, "frozen_cached")
-    workload = read_workload(settings)
+    settings = settings_of(tmp_path, "id")
+    workload, planner = read_workload(settings), planner_of(settings)
 
     def peak(batch_size: int) -> int:
-        return plan_run("", replace(settings, batch_size=batch_size), workload, PlanRequest()).peak_bytes
+        return planner.plan(workload.batches(replace(settings, batch_size=batch_size)).largest).peak_bytes
 
     memory = peak(24)
     found = plan_run("", settings, workload, PlanRequest(memory=memory)).largest_batch
@@ -77,14 +98,16 @@ def test_shared_data_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     read: list[Workload] = []
     found = module.find_workload
     monkeypatch.setattr(module, "find_workload", lambda *given: read.append(found(*given)) or read[-1])
-    plan_set({name: settings_of(tmp_path, name) for name in ("iisan_cached", "frozen_cached")}, PlanRequest())
+    text_only = {"image": None}
+    runs = {name: settings_of(tmp_path, name, towers=text_only) for name in ("iisan_cached", "frozen_cached")}
+    plan_set(runs, PlanRequest(size=SIZE))
     assert len(read) == 1
 
 
 def test_memory_is_what_tpme_would_compare(tmp_path: Path) -> None:
     plans = {}
     for accelerator in ("cpu", "gpu"):
-        settings = settings_of(tmp_path, "full", trainer={"accelerator": accelerator})
+        settings = settings_of(tmp_path, "full", trainer={"accelerator": accelerator}, towers={"image": None})
         plans[accelerator] = plan_set({"full": settings}, PlanRequest(size=SIZE)).plans[0]
     on_cpu, on_cuda = plans["cpu"], plans["gpu"]
     assert isinstance(on_cpu, Plan)
@@ -96,11 +119,12 @@ def test_memory_is_what_tpme_would_compare(tmp_path: Path) -> None:
 
 def test_what_is_taken_for_granted_is_said(tmp_path: Path) -> None:
     def caveats(**trainer: object) -> str:
-        settings = settings_of(tmp_path, "frozen_cached", trainer=trainer)
+        settings = settings_of(tmp_path, "frozen_cached", trainer=trainer, towers={"image": None})
         return "; ".join(plan_set({"": settings}, PlanRequest(size=SIZE)).plans[0].caveats)
 
-    assert caveats(accelerator="cpu").startswith("items are taken as equally popular")
-    assert "device" not in caveats(accelerator="cpu")
+    on_cpu = caveats(accelerator="cpu")
+    assert on_cpu.startswith("items are taken as equally popular")
+    assert "device" not in on_cpu
     assert "without a device; stored states are planned on the device" in caveats(accelerator="gpu")
     assert "trainer.compile" in caveats(accelerator="cpu", compile=True)
 
@@ -113,6 +137,8 @@ def test_a_store_that_leaves_less_than_half_is_planned_elsewhere(
     tmp_path: Path, accelerator: str, placement: str, elsewhere: str
 ) -> None:
     """As `placement: auto` decides where a run starts."""
+    size = replace(SIZE, users=2, interactions=16)  # so that no larger batch is looked for
+    store_bytes = size.items * WIDTH * 4
 
     def planned(memory: int | None, placement: str = "auto") -> Plan:
         settings = settings_of(
@@ -120,12 +146,13 @@ def test_a_store_that_leaves_less_than_half_is_planned_elsewhere(
             "frozen_cached",
             trainer={"accelerator": accelerator},
             hidden_states={"placement": placement},
+            towers={"image": None},
         )
-        return plan_set({"": settings}, PlanRequest(size=SIZE, memory=memory)).plans[0]
+        return plan_set({"": settings}, PlanRequest(size=size, memory=memory)).plans[0]
 
-    store = planned(None).store
-    assert store is not None
-    with_room, without = planned(2 * store.num_bytes), planned(2 * store.num_bytes - 1)
+    with_room, without = planned(2 * store_bytes), planned(2 * store_bytes - 1)
+    assert with_room.store is not None
+    assert with_room.store.num_bytes == store_bytes
     assert with_room.peak_bytes == planned(None).peak_bytes
     assert without.peak_bytes == planned(None, placement).peak_bytes != with_room.peak_bytes
     assert elsewhere in "; ".join(without.caveats)

@@ -29,9 +29,9 @@ def test_exact_search_is_a_sort(number: int) -> None:
 
 def test_the_graph_finds_nearly_all_and_nothing_excluded() -> None:
     random = np.random.default_rng(0)
-    catalogue = unit_rows(random.normal(size=(3000, 16)))
+    catalogue = unit_rows(random.normal(size=(1500, 16)))
     queries = unit_rows(random.normal(size=(50, 16)))
-    excluded = random.choice(3000, 1500, replace=False)
+    excluded = random.choice(1500, 750, replace=False)
     index = ComparedIndex(HNSW().index(catalogue), ExactIndex(catalogue))
     for each in (NOTHING, excluded):
         found = index.search(queries, 40, excluded=each)

@@ -117,7 +117,7 @@ def test_what_repeats_is_one_interest() -> None:
 
 
 def test_the_first_draw_is_in_proportion_to_importance() -> None:
-    importance, generator, number = np.array([5.0, 3.0, 1.5, 0.5]), np.random.default_rng(0), 20000
+    importance, generator, number = np.array([5.0, 3.0, 1.5, 0.5]), np.random.default_rng(0), 4000
     counts = np.bincount([draw(importance, 1, generator)[0] for _ in range(number)], minlength=4)
     shares = importance / importance.sum()
     tolerance = 4 * np.sqrt(shares * (1 - shares) / number)
@@ -125,7 +125,7 @@ def test_the_first_draw_is_in_proportion_to_importance() -> None:
 
 
 def test_further_draws_are_in_proportion_to_what_is_left() -> None:
-    importance, generator, number = np.array([5.0, 3.0, 1.5, 0.5]), np.random.default_rng(1), 20000
+    importance, generator, number = np.array([5.0, 3.0, 1.5, 0.5]), np.random.default_rng(1), 4000
     counts = np.zeros(4)
     for _ in range(number):
         counts[draw(importance, 2, generator)] += 1

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peftrec.settings.run import settings_from_config
 from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
-from small_runs import small_settings
+from small_runs import small_config
 
-NUM_USERS, NUM_ITEMS, SIDE = 24, 40, 16
+NUM_USERS, NUM_ITEMS, SIDE = 16, 40, 16
 WORDS = ("red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden")
 DAY = 86400
 
@@ -54,25 +55,32 @@ def train(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
         if key not in done:
             source = {"_target_": "peftrec.data.readers.table.TableFiles", "root": str(tables), "windows": "all"}
             source |= {} if without == "image" else {"images": "images"}
-            changes: dict[str, Any] = {"user_encoder": {"fix_norm": True}}  # a norm that new items must pass as well
-            changes |= {"towers": {without: None}} if without else {}
-            settings = small_settings(runs_dir, strategy, trainer={"max_epochs": 2}, **changes)
-            settings = small_settings_on({**source, **data}, settings)
+            fixed_norm = {"fix_norm": True}  # a norm that new items must pass as well
+            config = small_config(runs_dir, strategy, trainer={"max_epochs": 1}, user_encoder=fixed_norm)
+            for tower in config["towers"].values():
+                tower["architecture"] |= {"num_hidden_layers": 1}
+            config["towers"] |= {without: None} if without else {}
+            settings = settings_from_config({**config, "data": {**source, **data}})
             done[key] = train_run(settings).run_directory
         return done[key]
 
     return train_once
 
 
-def small_settings_on(data: dict[str, Any], settings: Any) -> Any:
-    """Return the settings with another data source, of which nothing is merged."""
-    from peftrec.settings.run import settings_from_config, settings_to_config
-
-    return settings_from_config({**settings_to_config(settings), "data": data})
+@pytest.fixture(scope="session")
+def restore_once() -> Callable[[Path], RestoredRun]:
+    """What `restore_run` returns, read once."""
+    return functools.cache(restore_run)
 
 
 @pytest.fixture(scope="session")
-def restored(train: Train) -> Callable[..., RestoredRun]:
+def restored(train: Train, restore_once: Callable[[Path], RestoredRun]) -> Callable[..., RestoredRun]:
     """Restore a run that `train` trained, once."""
-    restore = functools.cache(restore_run)
-    return lambda *arguments, **keywords: restore(train(*arguments, **keywords))
+    return lambda *arguments, **keywords: restore_once(train(*arguments, **keywords))
+
+
+@pytest.fixture
+def answers_from_restored(restore_once: Callable[[Path], RestoredRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let many questions of one run be answered without restoring it for each."""
+    for name in ("recommending", "comparing"):
+        monkeypatch.setattr(f"peftrec.serving.{name}.restore_run", restore_once)

@@ -51,7 +51,7 @@ def folders(saved: Saved, alone: dict[str, Tower], tmp_path_factory: pytest.Temp
     return {name: place / name for name in alone}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bank(saved: Saved, folders: dict[str, Path]) -> AdapterBank:
     return AdapterBank(saved.load(), folders)
 
@@ -82,7 +82,7 @@ def test_memory_is_one_tower_and_the_small_weights(saved: Saved, folders: dict[s
     alone = tensor_bytes((*tower.parameters(), *tower.buffers()))
     bank = AdapterBank(tower)
     assert bank.num_bytes == alone
-    for count in range(1, 11):
+    for count in range(1, 4):
         bank.add(f"adapter {count}", folders["toys"])
         assert bank.num_bytes == alone + count * FLOAT_BYTES * 2 * 2 * NUM_BLOCKS * WIDTH * RANK
 
@@ -121,7 +121,8 @@ def test_an_unknown_adapter_is_named_with_the_nearest(bank: AdapterBank, saved: 
         AdapterBank(saved.load()).encode(inputs_for(saved), "toys")
 
 
-def test_adapters_come_and_go(bank: AdapterBank, saved: Saved, folders: dict[str, Path]) -> None:
+def test_adapters_come_and_go(saved: Saved, folders: dict[str, Path]) -> None:
+    bank = AdapterBank(saved.load(), folders)
     inputs = inputs_for(saved)
     expected = bank.encode(inputs, "toys")
     with pytest.raises(UserError, match="'toys' is loaded already"):

@@ -18,6 +18,7 @@ from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.user_histories import UserHistories
 from peftrec.training.run.restored_run import RestoredRun
 
+NUM_USERS = 16
 PUBLISHED = {"decay_average", "pinnersage", "kmeans"}
 
 
@@ -30,8 +31,8 @@ def test_all_profiles_are_compared_on_the_same_days(
     content = json.loads(capsys.readouterr().out)
     rows = {row["profile"]: row for row in content["profiles"]}
     assert set(rows) > PUBLISHED | {"last_item"}
-    assert content["num_users"] == 24
-    assert content["num_days"] == 24 * 2
+    assert content["num_users"] == NUM_USERS
+    assert content["num_days"] == NUM_USERS * 2
     assert content["neighbour_recall"] is None
     catalogue = unit_rows(ServedCatalogue.of(run).embeddings)
     histories = [history for _, history in UserHistories.of(run, day_length=86400.0)]
@@ -46,23 +47,30 @@ def test_all_profiles_are_compared_on_the_same_days(
             assert row["recall_lift"]["percent"] == pytest.approx(lift)
 
 
-def test_the_table_says_what_it_rests_on(train: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["retrieval", f"run={train('full')}", "profile=pinnersage", "neighbours=hnsw", "budget=6", "num_draws=2"]
+@pytest.mark.usefixtures("answers_from_restored")
+def test_the_table_says_what_it_rests_on(
+    restored: Callable[..., RestoredRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = restored("full")
+    items = len(run.split.items)
+    words = ["retrieval", f"run={run.directory}", "profile=pinnersage", "neighbours=hnsw", "budget=6", "num_draws=2"]
     assert cli.main(words) == 0
     text = capsys.readouterr().out
     assert [line.split()[0] for line in text.splitlines()[:3]] == ["profile", "last_item", "pinnersage"]
-    assert "24 users, 48 days" in text
-    assert "at most 6 of 40 items a day (15.0%); relevant from cosine 0.8" in text
+    assert f"{NUM_USERS} users, {2 * NUM_USERS} days" in text
+    assert f"at most 6 of {items} items a day ({6 / items:.1%}); relevant from cosine 0.8" in text
     assert "approximate, 100.00% of the exact ones found" in text
     assert "arXiv:2007.03634, Table 3" in text
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_a_budget_of_more_than_all_items_is_no_share(
-    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    restored: Callable[..., RestoredRun], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["retrieval", f"run={train('full')}", "profile=last_item", "budget=4000"]) == 0
-    text = capsys.readouterr().out
-    assert "a budget of 4,000 items a day, which is no limit for 40 items; relevant from cosine 0.8" in text
+    run = restored("full")
+    assert cli.main(["retrieval", f"run={run.directory}", "profile=last_item", "budget=4000"]) == 0
+    expected = f"a budget of 4,000 items a day, which is no limit for {len(run.split.items)} items; relevant from"
+    assert expected in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,7 @@ def test_a_budget_of_more_than_all_items_is_no_share(
         (["budget=3", "budget=4"], "budget is given twice"),
     ],
 )
+@pytest.mark.usefixtures("answers_from_restored")
 def test_a_mistake_is_one_line(
     words: list[str], message: str, train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

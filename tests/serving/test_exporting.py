@@ -1,7 +1,9 @@
 """An export says all that a run learnt: what is written gives the run's embeddings again, or is refused with why."""
 
+import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,19 @@ from small_exports import finished_run
 from small_models import strategy_files
 from small_runs import small_settings
 
+FORMS = {
+    "lora": {"peft_folder"},
+    "full": {"checkpoint"},
+    "adapter": {"introduced"},
+    "iisan": {"untouched"},  # what trains stands beside the towers
+    "iisan_cached": {"untouched"},  # and the run holds no towers
+    "id": set(),
+}
+"""One strategy for each form of an export. The quick tests look at these; that every method of peft is written and
+merged is tested without runs in `test_tower_folders.py`."""
+RUNS = [
+    pytest.param(file, id=file.stem, marks=[] if file.stem in FORMS else pytest.mark.slow) for file in strategy_files()
+]
 FILES = {"README.md", "item_embeddings.npy", "items.parquet", "recommender.safetensors"}
 
 
@@ -47,17 +62,23 @@ class Exported:
         return np.load(self.export.folder / "item_embeddings.npy")
 
 
-@pytest.fixture(scope="module", params=strategy_files(), ids=lambda file: file.stem)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    run_directory = finished_run(tmp_path_factory.mktemp(request.param.stem), request.param)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Train a strategy's run, or return it where it is trained."""
+    return functools.cache(lambda file: finished_run(tmp_path_factory.mktemp(file.stem), file, num_blocks=1))
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def exported(request: pytest.FixtureRequest, finished: Callable[[Path], Path]) -> Exported:
+    run_directory = finished(request.param)
     export = export_run(run_directory)
     run = restore_run(run_directory)
     return Exported(run=run, export=export, again=rebuilt(run, export))
 
 
 @pytest.fixture(scope="module")
-def lora_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("lora_run"), strategy_file("lora"))
+def lora_run(finished: Callable[[Path], Path]) -> Path:
+    return finished(strategy_file("lora"))
 
 
 def rebuilt(run: RestoredRun, export: Export) -> RecommenderModule:
@@ -94,6 +115,14 @@ def test_every_strategys_export_gives_the_runs_embeddings_again(exported: Export
         assert np.array_equal(exported.embeddings, exported.run.module.encode_catalogue().numpy())
     assert exported.embeddings.dtype == np.float32
     assert differ_little(exported.again, exported.embeddings)
+
+
+def test_the_quick_strategies_are_of_all_forms(exported: Exported) -> None:
+    strategy = exported.run.record.strategy
+    forms = {tower.form for tower in exported.export.towers}
+    assert set(FORMS) <= {file.stem for file in strategy_files()}
+    assert forms in FORMS.values()
+    assert forms == FORMS.get(strategy, forms)
 
 
 def test_users_are_read_as_in_the_run(exported: Exported) -> None:
@@ -158,7 +187,7 @@ def test_merging_works_or_is_refused_with_the_reason(exported: Exported, tmp_pat
 
 @pytest.mark.parametrize("left_out", ["text", "image"])
 def test_one_tower_is_enough(left_out: str, tmp_path: Path) -> None:
-    run_directory = finished_run(tmp_path, strategy_file("lora"), towers={left_out: None})
+    run_directory = finished_run(tmp_path, strategy_file("lora"), num_blocks=1, towers={left_out: None})
     for merges, form in ((False, "peft_folder"), (True, "checkpoint")):
         (tower,) = export_run(run_directory, to=tmp_path / form, merges=merges).towers
         assert tower.modality != left_out
@@ -172,7 +201,7 @@ def test_ready_features_in_place_of_a_tower_are_named(tmp_path: Path) -> None:
         "text": {"_target_": "peftrec.towers.ready_features.ReadyFeatures", "file": str(features)},
         "image": None,
     }
-    export = export_run(finished_run(tmp_path, strategy_file("frozen"), towers=towers))
+    export = export_run(finished_run(tmp_path, strategy_file("frozen"), num_blocks=1, towers=towers))
     (tower,) = export.towers
     assert (tower.form, tower.base_name) == ("untouched", str(features))
     assert {file.name for file in export.folder.iterdir()} == FILES

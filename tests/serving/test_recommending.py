@@ -46,6 +46,7 @@ def check_top(items: list[str], values: dict[str, float], number: int) -> None:
 
 
 @pytest.mark.parametrize(("strategy", "without"), RUNS)
+@pytest.mark.usefixtures("answers_from_restored")
 def test_the_list_is_the_top_of_all_scores(strategy: str, without: str | None, restored: Restore) -> None:
     run = restored(strategy, without=without)
     answer = ask(run.directory, "user=u3", "k=7")
@@ -71,6 +72,7 @@ def test_the_list_is_the_top_of_all_scores(strategy: str, without: str | None, r
 
 
 @pytest.mark.parametrize(("strategy", "without"), RUNS)
+@pytest.mark.usefixtures("answers_from_restored")
 def test_reasons_are_the_largest_dot_products(strategy: str, without: str | None, restored: Restore) -> None:
     run = restored(strategy, without=without)
     vectors = ServedCatalogue.of(run).embeddings
@@ -87,6 +89,7 @@ def test_reasons_are_the_largest_dot_products(strategy: str, without: str | None
                 assert reason.title == titles[ids.index(reason.item)]
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_held_out_items_are_the_past_and_not_recommended(restored: Restore) -> None:
     run = restored("full")
     row = run.split.test.histories.users.index("u7")
@@ -99,6 +102,7 @@ def test_held_out_items_are_the_past_and_not_recommended(restored: Restore) -> N
     assert {each.item for each in again.recommendations} == set(run.split.items.ids)
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_items_are_a_history_without_a_user(restored: Restore) -> None:
     run = restored("full")
     ids = [run.split.items.ids[row] for row in history_of(run, "u2")]
@@ -108,6 +112,7 @@ def test_items_are_a_history_without_a_user(restored: Restore) -> None:
     assert (by_items.user, by_items.num_steps) == (None, len(ids))
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_interests_take_turns_by_importance(restored: Restore) -> None:
     run = restored("id")  # whose embeddings point everywhere
     words = ["profile=pinnersage", "profile.alpha=0.3", "profile.selection=top", "profile.num_served=3"]
@@ -127,6 +132,7 @@ def test_interests_take_turns_by_importance(restored: Restore) -> None:
         free.remove(best)
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_importance_is_as_of_the_last_step(restored: Restore) -> None:
     run = restored("full")
     answer = ask(run.directory, "user=u4", "profile=decay_average", "profile.decay=0.3")
@@ -141,6 +147,7 @@ def test_importance_is_as_of_the_last_step(restored: Restore) -> None:
 
 
 @pytest.mark.parametrize("profile", ["last_item", "kmeans", "pinnersage_centroid", "pinnersage_complete"])
+@pytest.mark.usefixtures("answers_from_restored")
 def test_every_profile_recommends_what_is_new(profile: str, restored: Restore) -> None:
     run = restored("full")
     seen = {run.split.items.ids[row] for row in history_of(run, "u9")}
@@ -151,6 +158,7 @@ def test_every_profile_recommends_what_is_new(profile: str, restored: Restore) -
     assert answer == ask(run.directory, "user=u9", f"profile={profile}", "k=6")
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_the_graph_recommends_what_exact_search_does(restored: Restore) -> None:
     run = restored("id").directory
     words = ("user=u6", "k=9", "profile=pinnersage")
@@ -159,6 +167,7 @@ def test_the_graph_recommends_what_exact_search_does(restored: Restore) -> None:
     assert [each.score for each in graph] == pytest.approx([each.score for each in exact], abs=1e-5)
 
 
+@pytest.mark.usefixtures("answers_from_restored")
 def test_without_timestamps_profiles_count(restored: Restore) -> None:
     run = restored("full", timestamp_column=None).directory
     with pytest.raises(SettingsError, match=r"set profile\.decay=0"):
@@ -172,8 +181,8 @@ def test_without_timestamps_profiles_count(restored: Restore) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["user=u33"], "user: there is no user 'u33' among 24; the nearest are u3"),
-        (["user=nobody"], "user: there is no user 'nobody' among 24; ids look like u0, u1, u2"),
+        (["user=u33"], "user: there is no user 'u33' among 16; the nearest are u3"),
+        (["user=nobody"], "user: there is no user 'nobody' among 16; ids look like u0, u1, u2"),
         (["items=[m1,m400]"], "items: there is no item 'm400' among the candidates; the nearest are m4"),
         (["user=u1", "k=500"], "k=500: only "),
         (["user=u1", "candidates=nowhere.tsv"], "candidates: nowhere.tsv: no such file"),
@@ -182,6 +191,7 @@ def test_without_timestamps_profiles_count(restored: Restore) -> None:
         (["user=u1", "profile=pinnersage", "profile.alpha=-1"], "profile.alpha: expected a value greater than 0"),
     ],
 )
+@pytest.mark.usefixtures("answers_from_restored")
 def test_a_mistake_is_one_line(
     words: list[str], message: str, train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 NOT_AUTOMATIC = {"siglip_text_model"}
 """What transformers knows, but not by AutoModel."""
 
+TWINS = {"clip_pair_image": "clip_pair_text", "siglip_pair_text": "siglip_pair_image", "deberta_v3": "deberta_v2"}
+"""Checkpoints of the same layout or class as another, which the quick tests look at."""
+
 METHODS: dict[str, Callable[[Tower], PeftConfig]] = {
     "dora": lambda tower: lora(tower, use_dora=True),
     "rslora": lambda tower: lora(tower, use_rslora=True),
@@ -47,6 +50,9 @@ METHODS: dict[str, Callable[[Tower], PeftConfig]] = {
         r=2, num_vectors=8, vector_length=8, topk=2, target_modules=site_paths(tower)
     ),
     "loha": lambda tower: peft.LoHaConfig(r=2, target_modules=site_paths(tower)),
+    "lokr": lambda tower: peft.LoKrConfig(r=2, target_modules=site_paths(tower)),
+    "boft": lambda tower: peft.BOFTConfig(boft_block_size=4, target_modules=site_paths(tower)),
+    "fourierft": lambda tower: peft.FourierFTConfig(n_frequency=8, target_modules=site_paths(tower)),
     "norms": lambda tower: peft.LNTuningConfig(
         target_modules=[name for name, module in tower.encoder.named_modules() if isinstance(module, nn.LayerNorm)]
     ),
@@ -63,7 +69,9 @@ def base(places: Path, name: str) -> Saved:
     return save_checkpoint(places / name, name)
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in TWINS else name for name in CHECKPOINTS]
+)
 def test_a_merged_tower_of_every_family_is_a_plain_checkpoint(name: str, places: Path, tmp_path: Path) -> None:
     saved = base(places, name)
     inputs = inputs_for(saved)

@@ -16,7 +16,7 @@ from peftrec.data.images import published
 from peftrec.data.images.checking import find_corrupt
 from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.opening import open_images
-from peftrec.data.images.published import read_fields
+from peftrec.data.images.published import PublishedImages, read_fields
 from peftrec.data.images.stored import StoredImages
 from peftrec.errors import DataError
 from small_images import published_value, replace_value, write_published
@@ -32,7 +32,16 @@ def opened(path: Path, ids: tuple[str, ...] | None = None) -> StoredImages:
     return open_images(path, ids, key="data.images")
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> PublishedImages:
+    """The reader of a whole file, whose `decode` is then given other values."""
+    images = opened(write_published(tmp_path_factory.mktemp("published") / "am_is.lmdb", PICTURES))
+    assert isinstance(images, PublishedImages)
+    return images
+
+
 def value_at(tmp_path: Path, value: bytes) -> StoredImages:
+    """Open a file that holds the value."""
     path = write_published(tmp_path / "am_is.lmdb", PICTURES)
     replace_value(path, "B00A", value)
     return opened(path)
@@ -120,18 +129,17 @@ MALICIOUS = {
 
 
 @pytest.mark.parametrize("name", MALICIOUS)
-def test_no_other_program_is_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_program_is_run(images: PublishedImages, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, expected = MALICIOUS[name]
-    images = value_at(tmp_path, value)
     ran: list[str] = []
     monkeypatch.setattr(os, "system", ran.append)
     monkeypatch.setattr(builtins, "eval", ran.append)
     with pytest.raises(DataError) as caught:
-        images.load(0)
+        images.decode(value, "B00A")
     monkeypatch.undo()
     assert not isinstance(caught.value, CorruptImageError)
     found = str(caught.value)
-    assert found.startswith(f"{tmp_path / 'am_is.lmdb'}:B00A: the value is no image as IISAN's build_lmdb.py writes it")
+    assert found.startswith(f"{images.place()}:B00A: the value is no image as IISAN's build_lmdb.py writes it")
     assert expected in found
     assert found.endswith("nothing of it was run")
     assert not ran
@@ -175,9 +183,9 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damage_is_a_corrupt_image_or_refused_with_its_key(tmp_path: Path, name: str) -> None:
+def test_damage_is_a_corrupt_image_or_refused_with_its_key(images: PublishedImages, name: str) -> None:
     with pytest.raises(DataError, match=r"am_is\.lmdb:B00A: "):
-        value_at(tmp_path, DAMAGED[name]).load(0)
+        images.decode(DAMAGED[name], "B00A")
 
 
 @pytest.mark.parametrize("name", ["empty", "cut", "no state", "no stop", "a string of 4 exabytes"])
@@ -199,11 +207,11 @@ def test_policies_see_broken_values(tmp_path: Path, name: str) -> None:
         ({}, "its fields are []"),
     ],
 )
-def test_numbers_must_fit_the_bytes(tmp_path: Path, fields: dict[str, object], expected: str) -> None:
+def test_numbers_must_fit_the_bytes(images: PublishedImages, fields: dict[str, object], expected: str) -> None:
     state = pickle.dumps(fields, protocol=4)
     body = state[2:-1]  # without protocol and stop
     with pytest.raises(CorruptImageError) as caught:
-        value_at(tmp_path, image_object(body + b"b.")).load(0)
+        images.decode(image_object(body + b"b."), "B00A")
     assert expected in str(caught.value)
 
 

@@ -1,13 +1,16 @@
-"""Images in the LMDB that IISAN's `build_lmdb.py` writes: raw pixels in a pickled object, read without unpickling.
+"""Images in the LMDB that IISAN's `build_lmdb.py` writes: raw pixels in a pickled object, from which no code can run.
 
-A pickle is a program, and one from somewhere else can run anything. The value of an image needs a dozen of its
-instructions, none of which imports or calls. They are followed here on plain data; any other instruction and any
-other class is refused, so that no code can run, whatever the file says.
+A pickle is a program, and one from somewhere else can run anything. Two locks keep it from that. The unpickler knows
+a single name, that of the image's class, and gives an inert stand-in for it. And before it sees a value, the value's
+instructions are compared with the few that an image takes: what calls, what asks the registry of extensions, and what
+could fill the memory or the interpreter's stack from a few bytes is refused unread.
 """
 
+import contextlib
+import io
+import pickle
 import pickletools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from PIL import Image
@@ -22,134 +25,92 @@ CLASS_NAME = "LMDB_Image"
 CHANNELS = 3
 """The script converts every image to RGB."""
 
-MALFORMED = (ValueError, IndexError, KeyError, TypeError, OverflowError)
-"""What broken instructions raise here and in pickletools, which never reads behind the end of the value."""
+INSTRUCTIONS = frozenset(
+    (
+        *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "BINGET"),
+        *("GLOBAL", "STACK_GLOBAL", "NEWOBJ", "BUILD"),
+        *("EMPTY_TUPLE", "TUPLE2", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+        *("BININT", "BININT1", "BININT2", "LONG1"),
+        *("SHORT_BINUNICODE", "BINUNICODE", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
+    )
+)
+"""What an image takes. None of them calls, or makes more than its own bytes: LONG_BINPUT would reserve gigabytes."""
+
+MOST_INSTRUCTIONS = 64
+"""An image takes under 40. Many more could nest tuples so deep that hashing one overflows the interpreter's stack,
+or double one in every step until hashing it never ends."""
+
+MALFORMED = (pickle.UnpicklingError, AttributeError, EOFError, LookupError, TypeError, ValueError, DeprecationWarning)
+"""What a broken program raises, by the documentation of pickle, and in pickletools, which never reads behind the end
+of the value. The warning, of a string's unknown escape sequence, only where warnings are errors."""
 
 SHOWN_CHARACTERS = 60
+NO_IMAGE = "the value is no image as IISAN's build_lmdb.py writes it"
 
 
-class _Mark:
-    """Where a list of keys and values begins on the stack."""
+class _ImageObject:
+    """Stands for an object of the class; all it does is keep its state, so nothing can set its attributes."""
+
+    state: object = None
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
 
 
-class _ImageClass:
-    """Stands for the class; there is nothing behind it."""
+class _ImageUnpickler(pickle.Unpickler):
+    """Knows the one class."""
 
+    def __init__(self, program: bytes, place: str) -> None:
+        super().__init__(io.BytesIO(program))
+        self.place = place
 
-@dataclass
-class _Record:
-    """Stands for an object of the class."""
-
-    fields: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass
-class _Stack:
-    """What the instructions work on. Those without a method here are refused."""
-
-    place: str
-    values: list[object] = field(default_factory=list)
-    memo: dict[int, object] = field(default_factory=dict)
-
-    def follow(self, instruction: str, argument: object) -> None:
-        """Do what one instruction says."""
-        method = self.METHODS.get(instruction)
-        if method is None:
-            raise DataError(f"{self.place}: {NO_IMAGE}: it holds the instruction {instruction}; nothing of it was run")
-        method(self, argument)
-
-    def push(self, argument: object) -> None:
-        self.values.append(argument)
-
-    def skip(self, argument: object) -> None:
-        """Pass over what only frames the program."""
-
-    def pair(self, argument: object) -> None:
-        second, first = self.values.pop(), self.values.pop()
-        self.push((first, second))
-
-    def name_class(self, argument: object) -> None:
-        """`argument` is "module name", or None where both are on the stack."""
-        if argument is None:
-            name, module = self.values.pop(), self.values.pop()
-        else:
-            module, _, name = str(argument).partition(" ")
+    def find_class(self, module: str, name: str) -> type[_ImageObject]:
+        """Return the stand-in. Raises DataError for any other name."""
         if name != CLASS_NAME:
             asked = f"{module}.{name}"[:SHOWN_CHARACTERS]
-            raise DataError(f"{self.place}: {NO_IMAGE}: it asks for {asked!r}; nothing of it was run")
-        self.push(_ImageClass())
-
-    def make(self, argument: object) -> None:
-        arguments, made = self.values.pop(), self.values.pop()
-        if arguments != () or not isinstance(made, _ImageClass):
-            raise TypeError("an object is made of something else than the class")
-        self.push(_Record())
-
-    def fill(self, argument: object) -> None:
-        """Put keys and values back to the mark into the dict below it."""
-        start = max(place for place, value in enumerate(self.values) if isinstance(value, _Mark))
-        flat = self.values[start + 1 :]
-        del self.values[start:]
-        for key, value in zip(flat[::2], flat[1::2], strict=True):
-            self._put(key, value)
-
-    def fill_one(self, argument: object) -> None:
-        value, key = self.values.pop(), self.values.pop()
-        self._put(key, value)
-
-    def _put(self, key: object, value: object) -> None:
-        target = self.values[-1]
-        if not isinstance(target, dict) or not isinstance(key, str):
-            raise TypeError("a field has no name")
-        target[key] = value
-
-    def build(self, argument: object) -> None:
-        state, record = self.values.pop(), self.values[-1]
-        if not isinstance(state, dict) or not isinstance(record, _Record):
-            raise TypeError("fields belong to no object")
-        record.fields = state
-
-    def remember(self, argument: object) -> None:
-        self.memo[argument if isinstance(argument, int) else len(self.memo)] = self.values[-1]
-
-    def recall(self, argument: object) -> None:
-        self.push(self.memo[argument])  # type: ignore[index]
-
-    METHODS: ClassVar[dict[str, Callable[["_Stack", object], None]]] = {
-        **dict.fromkeys(("PROTO", "FRAME", "STOP"), skip),
-        **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1"), push),
-        **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"), push),
-        "MARK": lambda stack, _: stack.push(_Mark()),
-        "EMPTY_TUPLE": lambda stack, _: stack.push(()),
-        "EMPTY_DICT": lambda stack, _: stack.push({}),
-        "TUPLE2": pair,
-        "GLOBAL": name_class,
-        "STACK_GLOBAL": name_class,
-        "NEWOBJ": make,
-        "SETITEM": fill_one,
-        "SETITEMS": fill,
-        "BUILD": build,
-        **dict.fromkeys(("MEMOIZE", "BINPUT", "LONG_BINPUT"), remember),
-        **dict.fromkeys(("BINGET", "LONG_BINGET"), recall),
-    }
+            raise _refusal(self.place, f"asks for {asked!r}")
+        return _ImageObject
 
 
-NO_IMAGE = "the value is no image as IISAN's build_lmdb.py writes it"
+def _refusal(place: str, what: str) -> DataError:
+    return DataError(f"{place}: {NO_IMAGE}: it {what}; nothing of it was run")
+
+
+def _allowed_part(content: bytes) -> tuple[bytes, str | None]:
+    """Return the program up to the first instruction that is refused, and what that does (None: none is).
+
+    Frames are left out. They only say what to read at once, but the unpickler drops the rest of a frame that ends
+    within an instruction, and would go on at another byte than was looked at here.
+    """
+    stream = io.BytesIO(content)
+    view = memoryview(content)
+    parts: list[memoryview] = []
+    for opcode, _, start in pickletools.genops(stream):
+        if opcode.name not in INSTRUCTIONS:
+            return b"".join(parts), f"holds the instruction {opcode.name}"
+        if len(parts) == MOST_INSTRUCTIONS:
+            return b"".join(parts), f"takes more than {MOST_INSTRUCTIONS} instructions"
+        if opcode.name != "FRAME":
+            parts.append(view[start : stream.tell()])
+    return b"".join(parts), None
 
 
 def read_fields(content: bytes, place: str) -> dict[str, object]:
     """Return the fields of the pickled image. Raises DataError for a program of any other kind, CorruptImageError
     for a damaged one."""
-    stack = _Stack(place)
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            stack.follow(opcode.name, argument)
-        (record,) = stack.values
+        program, refused = _allowed_part(content)
+        if refused is not None:
+            with contextlib.suppress(EOFError):  # the end of what is allowed; damage or a class may come before
+                _ImageUnpickler(program, place).load()
+            raise _refusal(place, refused)
+        made = _ImageUnpickler(program, place).load()
     except MALFORMED as error:
         raise CorruptImageError(f"{place}: the pickled image is damaged ({error})") from error
-    if not isinstance(record, _Record):
-        raise CorruptImageError(f"{place}: {NO_IMAGE}: it is no object")
-    return record.fields
+    match made:
+        case _ImageObject(state=dict(fields)) if all(isinstance(name, str) for name in fields):
+            return fields
+    raise CorruptImageError(f"{place}: {NO_IMAGE}: it is no object with named fields")
 
 
 @dataclass(frozen=True, kw_only=True)
