@@ -32,7 +32,7 @@ from peftrec.strategies.iisan import IISAN
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.user_encoders.sasrec import SASRec
 
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "amazon_scientific"
@@ -86,7 +86,7 @@ def build_recommender(reader: StateReader, *, num_items: int, width: int, sequen
     module = RecommenderModule(
         recommender,
         DebiasedCrossEntropyLoss(),
-        fates=parameter_fates(recommender, encoder, snapshot),
+        parameter_roles=parameter_roles(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((num_items,), -1.0),
         loop=LoopSettings(

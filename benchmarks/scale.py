@@ -9,7 +9,7 @@ step        cached IISAN for N users on N items, whose states (random, float16, 
             that a million items take 3.6 GB of the temporary folder's disk) lie in a store, which is opened as a run
             opens it and read from the disk: median seconds of a training step of 64 users, after warm-up
 evaluation  full ranking over N candidates: seconds a user
-neighbours  item-kNN, the floor in every record: the neighbours of N items, from N users with 6 to 12 of them
+neighbours  item-kNN, the baseline in every record: the neighbours of N items, from N users with 6 to 12 of them
 
 Memory is what the process holds itself (`RssAnon` of /proc/self/status) beyond what it held before, sampled while it
 works. Pages of mapped files are left out: they are the kernel's to take back.

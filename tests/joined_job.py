@@ -22,7 +22,7 @@ from peftrec.processes import ProcessRank
 from peftrec.settings.run import settings_from_config
 from peftrec.training.collectives import gather_rows, joined
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, VOCABULARY
 
@@ -133,7 +133,7 @@ def small_module() -> RecommenderModule:
         RecommenderModule(
             recommender,
             DebiasedCrossEntropyLoss(),
-            fates=parameter_fates(recommender, encoder, snapshot),
+            parameter_roles=parameter_roles(recommender, encoder, snapshot),
             content=ItemContent(),
             log_popularity=-torch.arange(1.0, NUM_ITEMS + 1),
             loop=LoopSettings(learning_rates={}, mask_history="all", seed=0),

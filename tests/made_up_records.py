@@ -132,7 +132,7 @@ def made_up_record(invented: Invented, seed: int, ranks: pd.DataFrame) -> Record
         epochs=[_epoch(number, invented.seconds, scores) for number in range(1, 4)],
         chosen_epoch=2,
         efficiency=_efficiency(invented, seed),
-        evaluation=Evaluation(test=scores, test_segments=_segments(ranks), validation=scores, floors=_floors()),
+        evaluation=Evaluation(test=scores, test_segments=_segments(ranks), validation=scores, baselines=_baselines()),
         checkpoint_bytes=4 * invented.trainable,
     )
 
@@ -159,7 +159,7 @@ def _segments(ranks: pd.DataFrame) -> dict[str, Metrics]:
     return {name: _metrics(ranks[mask]) | {"num_users": float(mask.sum())} for name, mask in masks.items()}
 
 
-def _floors() -> dict[str, Metrics]:
+def _baselines() -> dict[str, Metrics]:
     hits = {5: 0.02, 10: 0.04, 20: 0.07}
     popularity = {f"{name}@{cut}": hit / (1 if name == "hr" else 2) for cut, hit in hits.items() for name in _kinds()}
     random = {f"hr@{cut}": cut / NUM_CANDIDATES for cut in hits}
@@ -193,7 +193,7 @@ def _parameters(invented: Invented) -> ParameterCounts:
         total=invented.trainable + invented.frozen,
         by_origin={"recommender": {"trainable": invented.trainable, "frozen": invented.frozen}},
         groups={},
-        fate={},
+        role={},
     )
 
 

@@ -72,8 +72,8 @@ def planner_of(settings: Settings) -> StepPlanner:
 def described(module: RecommenderModule) -> list[tuple[object, ...]]:
     """Return what a run says of each parameter."""
     return [
-        (fate.name, fate.parameter.shape, fate.parameter.requires_grad, fate.origin, fate.group)
-        for fate in module.fates
+        (role.name, role.parameter.shape, role.parameter.requires_grad, role.origin, role.group)
+        for role in module.parameter_roles
     ]
 
 

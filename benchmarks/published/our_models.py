@@ -16,7 +16,7 @@ from peftrec.strategies.id import IdEmbedding
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.user_encoders.sasrec import SASRec
 from published.workload import Shape, Workload
 
@@ -54,7 +54,7 @@ def assemble(strategy: Strategy, pair: TowerPair, work: Workload) -> Recommender
     return RecommenderModule(
         recommender,
         DebiasedCrossEntropyLoss(),
-        fates=parameter_fates(recommender, encoder, snapshot),
+        parameter_roles=parameter_roles(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.from_numpy(work.split.log_popularity()),
         loop=LoopSettings(

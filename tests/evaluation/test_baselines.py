@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peftrec.evaluation.baselines import FloorCases, item_knn_floor, popularity_floor, random_floor
+from peftrec.evaluation.baselines import BaselineCases, item_knn_baseline, popularity_baseline, random_baseline
 from peftrec.evaluation.item_knn import user_item_matrix
 from peftrec.evaluation.metrics import CUTOFFS, ranking_metrics
 from peftrec.evaluation.ranking import HistoryMask
@@ -16,8 +16,8 @@ TARGETS, HISTORIES = [1, 2, 9, 0], [[0, 4], [0, 1, 1], [5], [0, 3]]
 
 def cases(
     targets: list[int], histories: list[list[int]], mask: HistoryMask = "all", max_score_bytes: int = 2**20
-) -> FloorCases:
-    return FloorCases(
+) -> BaselineCases:
+    return BaselineCases(
         targets=np.array(targets, dtype=np.int32),
         history_items=np.array([item for history in histories for item in history], dtype=np.int32),
         history_offsets=np.cumsum([0, *map(len, histories)]).astype(np.int64),
@@ -27,7 +27,7 @@ def cases(
     )
 
 
-def many_cases() -> FloorCases:
+def many_cases() -> BaselineCases:
     random = np.random.default_rng(0)
     histories = [random.integers(0, 10, random.integers(1, 6)).tolist() for _ in range(53)]
     return cases(random.integers(0, 10, 53).tolist(), histories)
@@ -44,7 +44,7 @@ def many_cases() -> FloorCases:
 )
 def test_popularity_by_hand(mask: HistoryMask, ranks: list[int], unreachable: list[bool]) -> None:
     expected = ranking_metrics(np.array(ranks), np.array(unreachable))
-    assert popularity_floor(COUNTS, cases(TARGETS, HISTORIES, mask)) == expected
+    assert popularity_baseline(COUNTS, cases(TARGETS, HISTORIES, mask)) == expected
 
 
 # Users took 0 with 1 twice, 0 with 2, and 3 with 4: 0 is near 1 (2 / sqrt 6) and 2 (1 / sqrt 3), 3 is near 4 (1).
@@ -67,22 +67,22 @@ TAKEN = user_item_matrix(
 def test_item_knn_by_hand(mask: HistoryMask, ranks: list[int], unreachable: list[bool]) -> None:
     targets, histories = [1, 2, 9, 0], [[0, 3], [0], [5], [1, 0, 3]]
     expected = ranking_metrics(np.array(ranks), np.array(unreachable))
-    assert item_knn_floor(TAKEN, cases(targets, histories, mask)) == expected
+    assert item_knn_baseline(TAKEN, cases(targets, histories, mask)) == expected
 
 
 @pytest.mark.parametrize("max_score_bytes", [1, 4 * 10 * 7, 2**20])
-def test_floors_do_not_depend_on_the_block(max_score_bytes: int) -> None:
+def test_baselines_do_not_depend_on_the_block(max_score_bytes: int) -> None:
     whole = replace(many_cases(), max_score_bytes=2**30)
     blocks = replace(whole, max_score_bytes=max_score_bytes)
-    assert popularity_floor(COUNTS, blocks) == popularity_floor(COUNTS, whole)
-    assert item_knn_floor(TAKEN, blocks) == item_knn_floor(TAKEN, whole)
-    assert 0 < popularity_floor(COUNTS, whole)["hr@5"] < 1
+    assert popularity_baseline(COUNTS, blocks) == popularity_baseline(COUNTS, whole)
+    assert item_knn_baseline(TAKEN, blocks) == item_knn_baseline(TAKEN, whole)
+    assert 0 < popularity_baseline(COUNTS, whole)["hr@5"] < 1
 
 
 @pytest.mark.parametrize("num_candidates", [40, 1000])
 def test_chance_hits_k_of_n(num_candidates: int) -> None:
     users = 100_000
-    metrics = random_floor(num_candidates, np.zeros(users, dtype=bool), seed=0)
+    metrics = random_baseline(num_candidates, np.zeros(users, dtype=bool), seed=0)
     for k in CUTOFFS:
         p = k / num_candidates
         assert abs(metrics[f"hr@{k}"] - p) < 4 * np.sqrt(p * (1 - p) / users)
@@ -93,8 +93,8 @@ def test_chance_hits_k_of_n(num_candidates: int) -> None:
 
 def test_chance_misses_what_is_unreachable_and_follows_its_seed() -> None:
     unreachable = np.arange(50_000) % 4 == 0
-    metrics = random_floor(20, unreachable, seed=1)
+    metrics = random_baseline(20, unreachable, seed=1)
     assert metrics["hr@20"] == 0.75
     assert metrics["hr@10"] == pytest.approx(0.375, abs=0.01)
-    assert random_floor(20, unreachable, seed=1) == metrics
-    assert random_floor(20, unreachable, seed=2) != metrics
+    assert random_baseline(20, unreachable, seed=1) == metrics
+    assert random_baseline(20, unreachable, seed=2) != metrics

@@ -18,7 +18,7 @@ from small_plans import settings_of
 def test_all_tensors_are_valueless_and_each_has_its_fate(strategy: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, strategy)
     module = build_valueless(settings, find_target(settings), num_items=50, sequence_length=10).module
-    assert {id(fate.parameter) for fate in module.fates} == {id(each) for each in module.parameters()}
+    assert {id(role.parameter) for role in module.parameter_roles} == {id(each) for each in module.parameters()}
     assert all(isinstance(tensor, FakeTensor) for tensor in (*module.parameters(), *module.buffers()))
 
 

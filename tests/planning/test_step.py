@@ -57,7 +57,7 @@ def test_a_norm_of_the_item_embeddings_is_planned(tmp_path: Path) -> None:
 
 
 def assert_planned_as_measured(settings: Settings) -> None:
-    """Names, shapes and fates of parameters, bytes of every kind, operations, and the most that is alive at once."""
+    """Names, shapes and roles of parameters, bytes of every kind, operations, and the most that is alive at once."""
     planner = planner_of(settings)
     planned = planner.plan(read_workload(settings).batches(settings).first)
     module, split = real_module(settings)

@@ -1,4 +1,4 @@
-"""From runs to rows: means, floors, refusals, and notes."""
+"""From runs to rows: means, baselines, refusals, and notes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,11 +35,11 @@ def test_quality_is_mean_and_cost_is_median_over_seeds(runs: list[Run]) -> None:
     assert (row["trainable_parameters"], row["peak_memory_bytes"]) == (200_000, 1950 * 2**20)
 
 
-def test_floors_have_no_cost(runs: list[Run]) -> None:
-    floors = table(compare(runs)).set_index("strategy").loc[["popularity", "random"]]
-    assert floors["hr@10"].tolist() == pytest.approx([0.04, 0.02])
+def test_baselines_have_no_cost(runs: list[Run]) -> None:
+    baselines = table(compare(runs)).set_index("strategy").loc[["popularity", "random"]]
+    assert baselines["hr@10"].tolist() == pytest.approx([0.04, 0.02])
     costs = ["seeds", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme"]
-    assert floors[costs].isna().all(axis=None)
+    assert baselines[costs].isna().all(axis=None)
 
 
 def test_one_seed_has_no_spread(experiment: Path, add_run: Callable[..., Path]) -> None:

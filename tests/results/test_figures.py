@@ -75,7 +75,7 @@ def test_every_number_is_beside_its_point_and_in_the_list(
             assert math.dist(middle, ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)) < NEAR * figure.dpi / 72
 
 
-def test_floors_keep_their_names(written: Report) -> None:
+def test_baselines_keep_their_names(written: Report) -> None:
     texts = TEXT.findall(written.contents["quality_vs_costs.svg"].decode())
     assert texts.count("popularity") == texts.count("random") == 1
 

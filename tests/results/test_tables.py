@@ -25,7 +25,7 @@ def test_csv_reads_back_equal(comparison: Comparison) -> None:
         pd.testing.assert_frame_equal(again, frame, check_exact=True, check_dtype=False)
 
 
-def test_floors_have_empty_cells_in_csv(comparison: Comparison) -> None:
+def test_baselines_have_empty_cells_in_csv(comparison: Comparison) -> None:
     line = next(line for line in tables.to_csv(table(comparison)).splitlines() if line.startswith("popularity"))
     assert line.split(",")[:8] == ["popularity", "", "0.04", "0.02", "", "", "", ""]
 
@@ -40,7 +40,7 @@ def test_markdown_is_a_grid_with_protocol_and_notes(comparison: Comparison) -> N
     assert all(note in text for note in comparison.notes)
 
 
-def test_best_is_highest_quality_and_lowest_cost_and_never_a_floor(comparison: Comparison) -> None:
+def test_best_is_highest_quality_and_lowest_cost_and_never_a_baseline(comparison: Comparison) -> None:
     frame, best = table(comparison), tables.best_cells(comparison)
     names = {column: frame.loc[best[column], "strategy"].tolist() for column in best.columns}
     assert names["seconds_per_epoch"] == ["id"]

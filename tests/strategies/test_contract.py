@@ -17,7 +17,7 @@ from peftrec.strategies.base import Strategy
 from peftrec.towers.pair import TowerPair
 from peftrec.training.measurement.first_step import probe_step
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, build_strategy, item_batch, sequence_batch, strategy_files
 
@@ -49,7 +49,7 @@ def build_module(strategy: Strategy, pair: TowerPair, *, seed: int = 0) -> Recom
     module = RecommenderModule(
         recommender,
         DebiasedCrossEntropyLoss(),
-        fates=parameter_fates(recommender, encoder, snapshot),
+        parameter_roles=parameter_roles(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((NUM_ITEMS,), -2.0),
         loop=LoopSettings(
@@ -111,7 +111,7 @@ def test_every_parameter_has_one_fate(strategy: Strategy, pair: TowerPair) -> No
     grouped = [id(parameter) for group in groups for parameter in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
-    assert [fate.name for fate in module.fates] == [name for name, _ in module.recommender.named_parameters()]
+    assert [role.name for role in module.parameter_roles] == [name for name, _ in module.recommender.named_parameters()]
 
 
 def test_frozen_towers_have_no_trainable_parameter(strategy: Strategy, pair: TowerPair) -> None:
@@ -119,7 +119,7 @@ def test_frozen_towers_have_no_trainable_parameter(strategy: Strategy, pair: Tow
         assert strategy.states == "live"
         return
     module = build_module(strategy, pair)
-    assert not any(fate.group for fate in module.fates if fate.origin == "pretrained")
+    assert not any(role.group for role in module.parameter_roles if role.origin == "pretrained")
 
 
 def test_starts_at_the_pretrained_towers_where_declared(strategy: Strategy, pair: TowerPair) -> None:

@@ -1,4 +1,4 @@
-"""Origins are told by identity, and every parameter has one fate."""
+"""Origins are told by identity, and every parameter has one role."""
 
 import pytest
 from torch import nn
@@ -9,7 +9,7 @@ from peftrec.training.parameter_groups import (
     PretrainedSnapshot,
     count_parameters,
     optimizer_groups,
-    parameter_fates,
+    parameter_roles,
     tensor_bytes,
 )
 from peftrec.user_encoders.sasrec import SASRec
@@ -30,27 +30,27 @@ def model() -> tuple[Recommender, PretrainedSnapshot]:
 
 def test_origin_follows_the_tensor_and_not_its_name(model: tuple[Recommender, PretrainedSnapshot]) -> None:
     recommender, snapshot = model
-    fates = {fate.name: fate for fate in parameter_fates(recommender, recommender.item_encoder, snapshot)}
-    for name, fate in fates.items():
+    roles = {role.name: role for role in parameter_roles(recommender, recommender.item_encoder, snapshot)}
+    for name, role in roles.items():
         if ".extra." in name:
-            assert (fate.origin, fate.group) == ("introduced", "introduced")
+            assert (role.origin, role.group) == ("introduced", "introduced")
         elif name.startswith("item_encoder.towers."):
-            assert (fate.origin, fate.group) == ("pretrained", name.split(".")[2])
+            assert (role.origin, role.group) == ("pretrained", name.split(".")[2])
         else:
-            assert (fate.origin, fate.group) == ("recommender", "recommender")
+            assert (role.origin, role.group) == ("recommender", "recommender")
 
 
 def test_groups_hold_each_trainable_parameter_once(model: tuple[Recommender, PretrainedSnapshot]) -> None:
     recommender, snapshot = model
     recommender.item_encoder.towers.image.requires_grad_(False)  # type: ignore[union-attr]
-    fates = parameter_fates(recommender, recommender.item_encoder, snapshot)
-    groups = {str(group["name"]): group for group in optimizer_groups(fates, RATES)}  # type: ignore[arg-type]
+    roles = parameter_roles(recommender, recommender.item_encoder, snapshot)
+    groups = {str(group["name"]): group for group in optimizer_groups(roles, RATES)}  # type: ignore[arg-type]
     assert {name: group["lr"] for name, group in groups.items()} == {
         name: rate for name, rate in RATES.items() if name != "image"
     }
     held = [id(parameter) for group in groups.values() for parameter in group["params"]]  # type: ignore[attr-defined]
     assert sorted(held) == sorted(id(p) for p in recommender.parameters() if p.requires_grad)
-    counts = count_parameters(fates)
+    counts = count_parameters(roles)
     assert counts["introduced"] == {"trainable": 12, "frozen": 0}
     assert counts["pretrained"]["frozen"] == sum(
         p.numel()

@@ -17,7 +17,7 @@ from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntrop
 from peftrec.models.recommender import Recommender
 from peftrec.training.measurement.first_step import probe_step
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.user_encoders.base import UserEncoder
 from small_models import SMALL_PAIRS, sequence_batch
 
@@ -129,7 +129,7 @@ def build_module(settings: UserEncoder, *, seed: int = 0) -> RecommenderModule:
     module = RecommenderModule(
         recommender,
         DebiasedCrossEntropyLoss(),
-        fates=parameter_fates(recommender, encoder, snapshot),
+        parameter_roles=parameter_roles(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.full((12,), -2.0),
         loop=LoopSettings(learning_rates={"text": 1e-2, "recommender": 1e-2}, mask_history="all", seed=0),

@@ -66,7 +66,7 @@ def describe(run_directory: Path) -> str:
     assert record.data is not None
     figures = ", ".join(
         f"{metric} {record.evaluation.test[metric]:.4f} "
-        f"({', '.join(f'{name} {floor[metric]:.4f}' for name, floor in record.evaluation.floors.items())})"
+        f"({', '.join(f'{name} {baseline[metric]:.4f}' for name, baseline in record.evaluation.baselines.items())})"
         for metric in ("hr@10", "ndcg@10")
     )
     return f"test, epoch {record.chosen_epoch}, {record.data.num_candidates:,} candidates: {figures}"

@@ -15,8 +15,8 @@ from peftrec.evaluation.ranking import Histories, HistoryMask, rank_targets, use
 
 
 @dataclass(frozen=True, kw_only=True)
-class FloorCases:
-    """Whom the floors rank for, and how: flat histories with offsets, each before its target."""
+class BaselineCases:
+    """Whom the baselines rank for, and how: flat histories with offsets, each before its target."""
 
     targets: npt.NDArray[np.int32]
     history_items: npt.NDArray[np.int32]
@@ -31,13 +31,13 @@ class FloorCases:
         return self.history_items[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
-def popularity_floor(train_counts: npt.NDArray[np.int64], cases: FloorCases) -> dict[str, float]:
+def popularity_baseline(train_counts: npt.NDArray[np.int64], cases: BaselineCases) -> dict[str, float]:
     """Rank every user's candidates by training count."""
     counts = torch.from_numpy(train_counts.astype(np.float32))
     return _rank(cases, lambda start, end: counts.repeat(end - start, 1))
 
 
-def item_knn_floor(training: UserItemMatrix, cases: FloorCases) -> dict[str, float]:
+def item_knn_baseline(training: UserItemMatrix, cases: BaselineCases) -> dict[str, float]:
     """Rank every user's candidates by their similarity to the items of the history; see `peftrec.evaluation.item_knn`.
 
     `training` holds a 1 where a user interacted with an item in training. A candidate that is no neighbour of the
@@ -51,13 +51,13 @@ def item_knn_floor(training: UserItemMatrix, cases: FloorCases) -> dict[str, flo
     return _rank(cases, scores)
 
 
-def random_floor(num_candidates: int, is_unreachable: npt.NDArray[np.bool_], *, seed: int) -> dict[str, float]:
+def random_baseline(num_candidates: int, is_unreachable: npt.NDArray[np.bool_], *, seed: int) -> dict[str, float]:
     """Draw each target's rank uniformly; history items are so few that the candidates left are taken as all."""
     ranks = np.random.default_rng(seed).integers(1, num_candidates + 1, size=len(is_unreachable))
     return ranking_metrics(ranks, is_unreachable)
 
 
-def _rank(cases: FloorCases, score: Callable[[int, int], Float[Tensor, "user candidate"]]) -> dict[str, float]:
+def _rank(cases: BaselineCases, score: Callable[[int, int], Float[Tensor, "user candidate"]]) -> dict[str, float]:
     block = users_per_block(cases.num_candidates, cases.max_score_bytes)
     ranks, unreachable = [], []
     for start in range(0, len(cases.targets), block):

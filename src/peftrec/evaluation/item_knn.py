@@ -14,8 +14,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 NUM_NEIGHBOURS = 20
-"""Neighbours kept of each item; fixed, because a floor is not tuned, and few, because it bounds the memory: those of a
-million items are 240 MB at most."""
+"""Neighbours kept of each item; fixed, because a baseline is not tuned, and few, because it bounds the memory: those of
+a million items are 240 MB at most."""
 _MOST_SIMILARITIES = 2**20
 """Entries that a block of the similarity matrix may have, unless one item has more: about 50 MiB with what is made of
 them."""

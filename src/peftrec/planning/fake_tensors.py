@@ -94,7 +94,7 @@ def build_valueless(settings: Settings, target: Target, *, num_items: int, seque
             states=ValuelessStates(states=states) if states else None,
         )
     given = give_storage(module, mode, dtype=target.parameter_dtype)
-    module.fates = [replace(fate, parameter=given[id(fate.parameter)]) for fate in module.fates]
+    module.parameter_roles = [replace(role, parameter=given[id(role.parameter)]) for role in module.parameter_roles]
     module.set_training_modes()
     return ValuelessRun(
         settings=settings,

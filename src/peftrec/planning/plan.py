@@ -111,7 +111,7 @@ def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequ
         precision=planner.target.precision,
         batch_size=settings.batch_size,
         batches=batches,
-        parameters=count_parameters(planner.run.module.fates),
+        parameters=count_parameters(planner.run.module.parameter_roles),
         exact_bytes=first.exact_bytes,
         peak_bytes=planner.plan(batches.largest).peak_bytes,
         step_operations=first.operations,

@@ -75,7 +75,7 @@ def _parameters(plan: Plan) -> dict[str, str]:
     cells = {"run": plan.run, "trainable": count_text(plan.trainable_parameters)}
     for origin in ("pretrained", "introduced", "recommender"):
         counts = plan.parameters.get(origin, {"trainable": 0, "frozen": 0})
-        cells |= {f"{origin}, {fate}": count_text(counts[fate]) for fate in ("trainable", "frozen")}
+        cells |= {f"{origin}, {role}": count_text(counts[role]) for role in ("trainable", "frozen")}
     return cells
 
 

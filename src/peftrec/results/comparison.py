@@ -9,11 +9,11 @@ from peftrec.errors import RecordError
 from peftrec.results.code_notes import code_notes, superseded_notes
 from peftrec.results.notes import comparison_notes, label_notes, protocol
 from peftrec.results.rows import (
+    BASELINE,
     DETAILS,
-    FLOOR,
     Row,
+    baseline_rows,
     differing_settings,
-    floor_rows,
     label_runs,
     labelled_keys,
     strategy_row,
@@ -37,7 +37,7 @@ class Comparison:
 
     experiments: tuple[str, ...]
     rows: tuple[Row, ...]
-    """Strategies by name, then floors."""
+    """Strategies by name, then baselines."""
     runs: tuple[Run, ...]
     tpme: Mapping[str, float]
     """Empty where TPME is not defined; a note says why."""
@@ -53,8 +53,8 @@ class Comparison:
         return tuple(row for row in self.rows if row.status == "success")
 
     @property
-    def floors(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.status == FLOOR)
+    def baselines(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.status == BASELINE)
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -75,7 +75,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     trained = {row.strategy: row.runs for row in strategies if row.runs}
     return Comparison(
         experiments=tuple(sorted({run.record.experiment for run in successes})),
-        rows=(*strategies, *floor_rows(successes)),
+        rows=(*strategies, *baseline_rows(successes)),
         runs=tuple(runs),
         tpme=values,
         band=band,
@@ -137,7 +137,7 @@ def _cells(row: Row, comparison: Comparison) -> dict[str, object]:
         spreads |= {f"{name}_std": found.std if found else None, f"{name}_ci95": found.half_width if found else None}
     return {
         "strategy": row.strategy,
-        "seeds": None if row.status == FLOOR else len(row.runs),
+        "seeds": None if row.status == BASELINE else len(row.runs),
         **means,
         "seconds_per_epoch": cost and cost.seconds_per_epoch,
         "trainable_parameters": cost and cost.trainable_parameters,

@@ -38,7 +38,7 @@ MARGINS = {"left": 0.7, "right": 0.9, "bottom": 0.5, "top": 0.1}
 BETWEEN_PLOTS = 0.06
 """Of a plot's width."""
 PADDING = 0.08
-FLOOR_STYLES = ((0, (6, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
+BASELINE_STYLES = ((0, (6, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "peftrec",
     "svg.fonttype": "path",
@@ -101,9 +101,9 @@ def _draw(name: str, comparison: Comparison, panels: Sequence[Panel], size: tupl
         every = figure.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw=_places(*size))[0]
         for axes, panel in zip(every, panels, strict=True):
             _fill(axes, panel, comparison)
-            _draw_floors(axes, comparison)
+            _draw_baselines(axes, comparison)
         every[0].set_ylim(bottom=0)
-        _name_floors(every[-1], comparison, apart=LINE_HEIGHT / (size[1] * 72))
+        _name_baselines(every[-1], comparison, apart=LINE_HEIGHT / (size[1] * 72))
         every[0].set_ylabel(f"test {METRIC}")
         write_beneath(figure, comparison, _caption(name, comparison))
         for axes, panel in zip(every, panels, strict=True):
@@ -134,7 +134,7 @@ def _caption(name: str, comparison: Comparison) -> str:
     bars = "Vertical bars: standard deviation over seeds. "
     if name == "quality_vs_tpme":
         bars += "Horizontal bars: TPME over other weights. "
-    text = f"Experiment {', '.join(comparison.experiments)}. {bars}Grey steps: Pareto front. Dashed: floors."
+    text = f"Experiment {', '.join(comparison.experiments)}. {bars}Grey steps: Pareto front. Dashed: baselines."
     return textwrap.fill(f"{text} TPME and front are of the set listed.", CAPTION_WIDTH[name])
 
 
@@ -174,20 +174,20 @@ def _points(panel: Panel, comparison: Comparison) -> list[Point]:
     return points
 
 
-def _floors(comparison: Comparison) -> dict[str, float]:
-    return {row.strategy: row.quality[METRIC].mean for row in comparison.floors if METRIC in row.quality}
+def _baselines(comparison: Comparison) -> dict[str, float]:
+    return {row.strategy: row.quality[METRIC].mean for row in comparison.baselines if METRIC in row.quality}
 
 
-def _draw_floors(axes: Axes, comparison: Comparison) -> None:
-    for place, level in enumerate(_floors(comparison).values()):
-        style = FLOOR_STYLES[place % len(FLOOR_STYLES)]
+def _draw_baselines(axes: Axes, comparison: Comparison) -> None:
+    for place, level in enumerate(_baselines(comparison).values()):
+        style = BASELINE_STYLES[place % len(BASELINE_STYLES)]
         axes.axhline(level, color="0.3", linewidth=0.9, linestyle=style, zorder=0)
 
 
-def _name_floors(axes: Axes, comparison: Comparison, *, apart: float) -> None:
-    """Write the floors' names at the right end of their lines, `apart` of the figure's height at least."""
+def _name_baselines(axes: Axes, comparison: Comparison, *, apart: float) -> None:
+    """Write the baselines' names at the right end of their lines, `apart` of the figure's height at least."""
     lowest = -math.inf
-    for name, level in sorted(_floors(comparison).items(), key=lambda item: item[1]):
+    for name, level in sorted(_baselines(comparison).items(), key=lambda item: item[1]):
         height = max(level, lowest)
         lowest = height + apart * axes.get_ylim()[1]
         axes.text(1.01, height, name, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")

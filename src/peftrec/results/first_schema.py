@@ -5,6 +5,7 @@ modules are none, so that such a run is never taken for one of the present code.
 """
 
 import json
+from typing import Any
 
 FIRST = 1
 COST_KEYS = (
@@ -50,6 +51,8 @@ def upgraded(content: bytes) -> bytes:
     provenance = dict(record.get("provenance") or {})
     stretch = {name: provenance.pop(name) for name in _OF_STRETCH if name in provenance}
     process = record.get("process") or {}
+    _rename(record.get("evaluation"), "floors", "baselines")
+    _rename(record.get("parameters"), "fate", "role")
     record |= {
         "schema_version": FIRST + 1,
         "provenance": provenance,
@@ -61,3 +64,8 @@ def upgraded(content: bytes) -> bytes:
         "code_hash": "",
     }
     return json.dumps(record).encode()
+
+
+def _rename(part: Any, old: str, new: str) -> None:
+    if isinstance(part, dict) and old in part:
+        part[new] = part.pop(old)

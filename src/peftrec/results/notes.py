@@ -23,7 +23,7 @@ def protocol(records: Sequence[Record], tpme_set: Sequence[str]) -> tuple[str, .
         f"The epoch is chosen by validation {flat.get('evaluation.monitor', '(monitor not recorded)')}; the test set "
         "is scored once, from that epoch. Figures are fractions: mean and sample standard deviation over seeds; one "
         "target a user, so hr@k equals recall@k.",
-        *_floors(records),
+        *_baselines(records),
         f"Costs are medians over seeds. {_memory(first)}",
     ]
     if tpme_set:
@@ -46,11 +46,13 @@ def _ranking(record: Record, mask: str) -> list[str]:
     ]
 
 
-def _floors(records: Sequence[Record]) -> list[str]:
-    names = sorted({name for record in records if record.evaluation is not None for name in record.evaluation.floors})
+def _baselines(records: Sequence[Record]) -> list[str]:
+    names = sorted(
+        {name for record in records if record.evaluation is not None for name in record.evaluation.baselines}
+    )
     if not names:
         return []
-    return [f"Floors, on the same users, candidates and mask and without training: {', '.join(names)}."]
+    return [f"Baselines, on the same users, candidates and mask and without training: {', '.join(names)}."]
 
 
 def _memory(record: Record) -> str:

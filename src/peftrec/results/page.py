@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.record import RECORD_FILE
-from peftrec.results.rows import FLOOR
+from peftrec.results.rows import BASELINE
 from peftrec.results.runs import Run
 from peftrec.results.tables import best_cells, details, readable, readable_segments
 
@@ -31,7 +31,7 @@ class Cell:
 class Line:
     cells: tuple[Cell, ...]
     kind: str = ""
-    """Class of the line: `floor`, `missing`, or none."""
+    """Class of the line: `baseline`, `missing`, or none."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def page(
 
 
 def _main(comparison: Comparison) -> Grid:
-    kinds = ["" if row.status == "success" else FLOOR if row.status == FLOOR else "missing" for row in comparison.rows]
+    kinds = [
+        "" if row.status == "success" else BASELINE if row.status == BASELINE else "missing" for row in comparison.rows
+    ]
     plain = _grid(readable(comparison), best_cells(comparison))
     return Grid(plain.columns, tuple(Line(line.cells, kind) for line, kind in zip(plain.rows, kinds, strict=True)))
 

@@ -93,7 +93,7 @@ class ParameterCounts(RecordPart):
     """Origin (`pretrained`, `introduced`, `recommender`) to `trainable` and `frozen` counts."""
     groups: dict[str, dict[str, float | int]]
     """Optimizer group (`text`, `image`, `introduced`, `recommender`) to `learning_rate` and `parameters`."""
-    fate: dict[str, str]
+    role: dict[str, str]
     """Name of every parameter to `<origin>/frozen` or `<origin>/<optimizer group>`."""
 
 
@@ -160,7 +160,7 @@ class Evaluation(RecordPart):
     test_segments: dict[str, Metrics]
     """`warm`, `cold`, `head`, `tail`, `history_5_to_9`, ...; each also holds `num_users`."""
     validation: Metrics
-    floors: dict[str, Metrics]
+    baselines: dict[str, Metrics]
     """`popularity` and `random` on the same users, candidates and mask."""
 
 

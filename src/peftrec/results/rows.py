@@ -1,4 +1,4 @@
-"""Runs grouped into rows: one a strategy, over its seeds, and one a floor."""
+"""Runs grouped into rows: one a strategy, over its seeds, and one a baseline."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,17 +21,17 @@ EFFICIENCY_DETAILS = (
 )
 DETAILS = ("seconds_per_epoch_std", *EFFICIENCY_DETAILS, "total_parameters", "checkpoint_bytes")
 ALL_USERS = "all"
-FLOOR = "floor"
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One strategy over its seeds, or a floor."""
+    """One strategy over its seeds, or a baseline."""
 
     strategy: str
     """Name of the strategy; with what sets it apart where a folder holds several settings of one: `lora (rank=4)`."""
     status: str
-    """`success`, `floor`, or why there is no figure: `out_of_memory`, `failed`, ..."""
+    """`success`, `baseline`, or why there is no figure: `out_of_memory`, `failed`, ..."""
     runs: tuple[Run, ...] = ()
     """Runs that ended well."""
     segments: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
@@ -166,14 +166,14 @@ def _details(runs: Sequence[Run]) -> dict[str, float | None]:
     }
 
 
-def floor_rows(successes: Sequence[Run]) -> list[Row]:
-    names = sorted({name for run in successes for name in run.evaluation.floors})
-    floors = {name: [run.evaluation.floors.get(name) for run in successes] for name in names}
+def baseline_rows(successes: Sequence[Run]) -> list[Row]:
+    names = sorted({name for run in successes for name in run.evaluation.baselines})
+    baselines = {name: [run.evaluation.baselines.get(name) for run in successes] for name in names}
     return [
         Row(
             strategy=name,
-            status=FLOOR,
+            status=BASELINE,
             segments={ALL_USERS: _spreads([value for value in values if value is not None])},
         )
-        for name, values in floors.items()
+        for name, values in baselines.items()
     ]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peftrec.results.comparison import QUALITY, SHOWN, Comparison, table
-from peftrec.results.rows import FLOOR, Row
+from peftrec.results.rows import BASELINE, Row
 from peftrec.results.significance import Spread
 
 MEBIBYTE = 2**20
@@ -47,8 +47,8 @@ def _readable_row(row: Row, comparison: Comparison) -> dict[str, str]:
     is_strategy = row.status == "success"
     cells = dict.fromkeys(SHOWN, "")
     cells["strategy"] = row.strategy
-    cells["seeds"] = "" if row.status == FLOOR else str(len(row.runs))
-    if not is_strategy and row.status != FLOOR:
+    cells["seeds"] = "" if row.status == BASELINE else str(len(row.runs))
+    if not is_strategy and row.status != BASELINE:
         return cells | {QUALITY[0]: row.status.replace("_", " ")}
     cells |= {name: quality_text(row.quality.get(name), has_spread=is_strategy) for name in QUALITY}
     if row.cost is not None:
@@ -124,7 +124,7 @@ def details(comparison: Comparison) -> pd.DataFrame:
 
 
 def segments(comparison: Comparison) -> pd.DataFrame:
-    """Return every metric in every segment, one row a strategy and segment; floors have all users only."""
+    """Return every metric in every segment, one row a strategy and segment; baselines have all users only."""
     rows: list[dict[str, object]] = []
     for row in comparison.rows:
         for name, metrics in row.segments.items():
@@ -132,7 +132,7 @@ def segments(comparison: Comparison) -> pd.DataFrame:
             values: dict[str, object] = {}
             for metric, value in metrics.items():
                 if metric != "num_users":
-                    values |= {metric: value.mean, f"{metric}_std": value.std if row.status != FLOOR else None}
+                    values |= {metric: value.mean, f"{metric}_std": value.std if row.status != BASELINE else None}
             rows.append({"strategy": row.strategy, "segment": name, "num_users": users and round(users.mean), **values})
     frame = pd.DataFrame(rows)
     frame["num_users"] = frame["num_users"].astype("Int64")

@@ -147,15 +147,15 @@ def weights_beside_towers(module: RecommenderModule, forms: Mapping[Modality, Fo
     beside the towers or, where neither checkpoint nor adapter can express it, inside them. Names are those of the run's
     checkpoint."""
     state = module.recommender.state_dict()
-    fates = {fate.name: fate for fate in module.fates}
+    roles = {role.name: role for role in module.parameter_roles}
     groups: dict[str, dict[str, Tensor]] = {RECOMMENDER: {}, INTRODUCED: {}}
-    shared = {name for name, _ in module.recommender.named_parameters(remove_duplicate=False)} - set(fates)
+    shared = {name for name, _ in module.recommender.named_parameters(remove_duplicate=False)} - set(roles)
     for name in sorted(set(state) - shared):
         inside = next((modality for modality in forms if name.startswith(f"item_encoder.towers.{modality}.")), None)
-        fate = fates.get(name)  # a buffer has none
-        if inside is not None and (forms[inside] != "introduced" or fate is None or fate.group is None):
+        role = roles.get(name)  # a buffer has none
+        if inside is not None and (forms[inside] != "introduced" or role is None or role.group is None):
             continue
-        is_introduced = inside is not None or (fate is not None and fate.origin == "introduced")
+        is_introduced = inside is not None or (role is not None and role.origin == "introduced")
         tensor = state[name].detach().cpu().contiguous()
         groups[INTRODUCED if is_introduced else RECOMMENDER][name] = tensor
     return {name: tensors for name, tensors in groups.items() if tensors}

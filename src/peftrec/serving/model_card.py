@@ -91,10 +91,10 @@ def _command(tower: ExportedTower) -> str:
 
 def _quality(record: Record) -> str:
     assert record.evaluation is not None  # a finished run has it
-    rows = {record.strategy: record.evaluation.test, **record.evaluation.floors}
+    rows = {record.strategy: record.evaluation.test, **record.evaluation.baselines}
     lines = [f"| | {' | '.join(_METRICS)} |", f"|---|{'---|' * len(_METRICS)}"]
     lines += [f"| {name} | {' | '.join(f'{row[key]:.4f}' for key in _METRICS)} |" for name, row in rows.items()]
-    return "\n".join(lines) + "\n\nFractions over the test users; below the run, floors on the same protocol."
+    return "\n".join(lines) + "\n\nFractions over the test users; below the run, baselines on the same protocol."
 
 
 def _protocol(run: RestoredRun) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Frozen(Strategy):
-    """The floor that every adaptation must beat; cacheable like IISAN."""
+    """What every adaptation must beat; cacheable like IISAN."""
 
     keeps_towers_frozen: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True

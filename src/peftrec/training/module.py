@@ -24,7 +24,7 @@ from peftrec.settings.run import Decay
 from peftrec.training.collectives import gather_rows
 from peftrec.training.encoding import encode_items
 from peftrec.training.learning_rates import rate_factor
-from peftrec.training.parameter_groups import ParameterFate, optimizer_groups
+from peftrec.training.parameter_groups import ParameterRole, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
 
 _ADAPTATION = "adaptation"  # key in a checkpoint
@@ -54,7 +54,7 @@ class RecommenderModule(LightningModule):
         recommender: Recommender,
         objective: nn.Module,
         *,
-        fates: list[ParameterFate],
+        parameter_roles: list[ParameterRole],
         content: ItemContent,
         log_popularity: Float[Tensor, " candidate"],
         loop: LoopSettings,
@@ -63,7 +63,7 @@ class RecommenderModule(LightningModule):
         super().__init__()
         self.recommender = recommender
         self.objective = objective
-        self.fates = fates
+        self.parameter_roles = parameter_roles
         self.content = content
         self.loop = loop
         self.towers_stay_frozen = towers_stay_frozen
@@ -152,7 +152,7 @@ class RecommenderModule(LightningModule):
             self.adaptation.after_step(self.global_step + 1)  # Lightning counts a step when this has returned
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = optimizer_groups(self.fates, cast("Any", self.loop.learning_rates))
+        groups = optimizer_groups(self.parameter_roles, cast("Any", self.loop.learning_rates))
         is_fused = self.device.type in ("cpu", "cuda")
         return torch.optim.Adam(groups, fused=is_fused)
 

@@ -1,4 +1,4 @@
-"""Every parameter's fate: where it comes from, and whether it is frozen or in exactly one optimizer group.
+"""Every parameter's role: where it comes from, and whether it is frozen or in exactly one optimizer group.
 
 Origins are told by object identity, captured before the strategy touches the towers: names change when a layer is
 wrapped, tensors do not. pretrained = a tower's own; introduced = what the strategy put into or beside a tower;
@@ -37,7 +37,7 @@ class PretrainedSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterFate:
+class ParameterRole:
     """One parameter of the model."""
 
     name: str
@@ -47,42 +47,42 @@ class ParameterFate:
     """Null where it is frozen."""
 
 
-def parameter_fates(
+def parameter_roles(
     model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot, *, objective: nn.Module | None = None
-) -> list[ParameterFate]:
+) -> list[ParameterRole]:
     """Return each unique parameter of the model, and of the objective, with its origin and group."""
     introduced = {id(parameter) for parameter in (*item_encoder.towers.parameters(), *item_encoder.introduced())}
-    fates = []
+    roles = []
     of_objective = [] if objective is None else objective.named_parameters(prefix="objective")
     for name, parameter in (*model.named_parameters(), *of_objective):  # unique tensors: shared ones are listed once
         modality = snapshot.modality_of.get(id(parameter))
         origin: Origin = "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
         group: Group = modality or ("introduced" if origin == "introduced" else "recommender")
-        fates.append(
-            ParameterFate(
+        roles.append(
+            ParameterRole(
                 name=name, parameter=parameter, origin=origin, group=group if parameter.requires_grad else None
             )
         )
-    return fates
+    return roles
 
 
-def optimizer_groups(fates: Iterable[ParameterFate], learning_rates: dict[Group, float]) -> list[dict[str, object]]:
+def optimizer_groups(roles: Iterable[ParameterRole], learning_rates: dict[Group, float]) -> list[dict[str, object]]:
     """Return Adam's parameter groups; an empty group is left out."""
-    fates = list(fates)
+    roles = list(roles)
     groups = []
     for group in GROUPS:
-        parameters = [fate.parameter for fate in fates if fate.group == group]
+        parameters = [role.parameter for role in roles if role.group == group]
         if parameters:
             groups.append({"params": parameters, "lr": learning_rates[group], "name": group})
     return groups
 
 
-def count_parameters(fates: Iterable[ParameterFate]) -> dict[str, dict[str, int]]:
+def count_parameters(roles: Iterable[ParameterRole]) -> dict[str, dict[str, int]]:
     """Return trainable and frozen counts by origin."""
     counts: dict[str, dict[str, int]] = {}
-    for fate in fates:
-        of_origin = counts.setdefault(fate.origin, {"trainable": 0, "frozen": 0})
-        of_origin["trainable" if fate.group else "frozen"] += fate.parameter.numel()
+    for role in roles:
+        of_origin = counts.setdefault(role.origin, {"trainable": 0, "frozen": 0})
+        of_origin["trainable" if role.group else "frozen"] += role.parameter.numel()
     return counts
 
 

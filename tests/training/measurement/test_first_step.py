@@ -11,7 +11,7 @@ from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntrop
 from peftrec.models.recommender import Recommender
 from peftrec.training.measurement.first_step import AdaptationError, check_gradients, check_modes, probe_step
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.user_encoders.sasrec import SASRec
 from small_models import SMALL_PAIRS, sequence_batch
 
@@ -26,7 +26,7 @@ def build() -> RecommenderModule:
     module = RecommenderModule(
         recommender,
         DebiasedCrossEntropyLoss(),
-        fates=parameter_fates(recommender, encoder, snapshot),
+        parameter_roles=parameter_roles(recommender, encoder, snapshot),
         content=ItemContent(),
         log_popularity=torch.zeros(12),
         loop=LoopSettings(learning_rates={"text": 1.0, "recommender": 1.0}, mask_history="all", seed=0),

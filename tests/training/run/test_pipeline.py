@@ -109,7 +109,7 @@ def test_exact_bytes_follow_from_the_parameters(finished: tuple[Path, Record]) -
     assert record.efficiency is not None
     exact = record.efficiency.exact_bytes
     assert exact is not None
-    num_trained = sum(not fate.endswith("/frozen") for fate in record.parameters.fate.values())
+    num_trained = sum(not role.endswith("/frozen") for role in record.parameters.role.values())
     assert exact.parameters == 4 * record.parameters.total
     assert exact.gradients == 4 * record.parameters.trainable
     assert exact.optimizer_state == 8 * record.parameters.trainable + 4 * num_trained  # two moments, one step counter
@@ -119,7 +119,7 @@ def test_exact_bytes_follow_from_the_parameters(finished: tuple[Path, Record]) -
 def test_checkpoints_hold_trainable_tensors_and_plain_data(finished: tuple[Path, Record]) -> None:
     run_directory, record = finished
     assert record.parameters is not None
-    trained = {name for name, fate in record.parameters.fate.items() if not fate.endswith("/frozen")}
+    trained = {name for name, role in record.parameters.role.items() if not role.endswith("/frozen")}
     for name in (BEST, LAST):
         checkpoint = torch.load(checkpoint_path(run_directory, name), weights_only=True)
         assert set(checkpoint["state_dict"]) == {f"recommender.{key}" for key in trained}

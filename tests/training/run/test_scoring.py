@@ -1,4 +1,4 @@
-"""What the floors learn from: the training windows, in which long histories overlap, and nothing after them."""
+"""What the baselines learn from: the training windows, in which long histories overlap, and nothing after them."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from peftrec.data.items import Items
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.split import Split, split_catalogue
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.training.run.scoring import UserRanks, floors_of, training_matrix
+from peftrec.training.run.scoring import UserRanks, baselines_of, training_matrix
 from small_runs import small_settings
 
 NUM_ITEMS = 18
@@ -41,15 +41,15 @@ def test_a_users_windows_are_one_row_and_held_out_items_are_in_none(windows: str
     assert not matrix[num_users:].any()
 
 
-def test_the_floors_are_those_of_the_test_users(tmp_path: Path) -> None:
+def test_the_baselines_are_those_of_the_test_users(tmp_path: Path) -> None:
     split = split_of("all")
     nobody = np.zeros(len(split.test), dtype=np.bool_)
     ranked = UserRanks(ranks=np.ones(len(split.test), dtype=np.int64), is_unreachable=nobody)
-    floors = floors_of(split, small_settings(tmp_path, evaluation={"mask_history": "none"}), ranked)
-    assert set(floors) == {"popularity", "item_knn", "random"}
+    baselines = baselines_of(split, small_settings(tmp_path, evaluation={"mask_history": "none"}), ranked)
+    assert set(baselines) == {"popularity", "item_knn", "random"}
     counts, targets = split.train_counts, split.test.targets
     ranks = np.array([np.count_nonzero(counts >= counts[target]) for target in targets])
-    assert floors["popularity"] == ranking_metrics(ranks, nobody)
+    assert baselines["popularity"] == ranking_metrics(ranks, nobody)
     taken = training_matrix(split).toarray()
     together = taken.T @ taken
     np.fill_diagonal(together, 0)
@@ -57,4 +57,4 @@ def test_the_floors_are_those_of_the_test_users(tmp_path: Path) -> None:
     similar = together / np.sqrt(np.outer(sizes, sizes))  # fewer items than neighbours kept
     scores = np.array([similar[np.unique(history)].sum(axis=0) for history in split.test.histories], dtype=np.float32)
     ranks = (scores >= scores[np.arange(len(targets)), targets][:, None]).sum(axis=1)
-    assert floors["item_knn"] == ranking_metrics(ranks, nobody)
+    assert baselines["item_knn"] == ranking_metrics(ranks, nobody)

@@ -18,7 +18,7 @@ from peftrec.training.building.item_side import build_encoder, load_content, loa
 from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.memory import resident_bytes
 from peftrec.training.module import LoopSettings, RecommenderModule
-from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_fates
+from peftrec.training.parameter_groups import PretrainedSnapshot, parameter_roles
 from peftrec.training.trainer import checkpoint_activations
 
 
@@ -86,7 +86,7 @@ def build_module(
     return RecommenderModule(
         recommender,
         objective,
-        fates=parameter_fates(recommender, item_encoder, snapshot, objective=objective),
+        parameter_roles=parameter_roles(recommender, item_encoder, snapshot, objective=objective),
         content=content,
         log_popularity=log_popularity,
         loop=LoopSettings(

@@ -90,7 +90,7 @@ def _run(settings: Settings, split: Split, device: torch.device, run: RunRecord,
     module = assembled.module
     loaders = build_loaders(settings, split, module, device)
     run.describe(
-        describe_parameters(module.fates, dict(module.loop.learning_rates)),
+        describe_parameters(module.parameter_roles, dict(module.loop.learning_rates)),
         negatives_per_positive=loaders.negatives_per_positive,
         competitors=loaders.competitors,
         store=None if assembled.store is None else assembled.store.manifest.key.folder_name(),

@@ -30,7 +30,7 @@ from peftrec.results.record import (
 )
 from peftrec.settings.run import Settings
 from peftrec.training.checkpoint import checkpoint_bytes
-from peftrec.training.parameter_groups import ParameterFate, count_parameters, optimizer_groups
+from peftrec.training.parameter_groups import ParameterRole, count_parameters, optimizer_groups
 from peftrec.training.run.exit_status import status_of
 from peftrec.training.run.fitting import Fitted
 from peftrec.training.run.identity import KIND, Identity
@@ -155,10 +155,10 @@ def new_record(
     )
 
 
-def describe_parameters(fates: list[ParameterFate], learning_rates: dict[str, float]) -> ParameterCounts:
-    """Return the table of every parameter's fate."""
-    by_origin = count_parameters(fates)
-    groups = optimizer_groups(fates, learning_rates)  # type: ignore[arg-type]
+def describe_parameters(roles: list[ParameterRole], learning_rates: dict[str, float]) -> ParameterCounts:
+    """Return the table of every parameter's role."""
+    by_origin = count_parameters(roles)
+    groups = optimizer_groups(roles, learning_rates)  # type: ignore[arg-type]
     return ParameterCounts(
         trainable=sum(counts["trainable"] for counts in by_origin.values()),
         total=sum(counts["trainable"] + counts["frozen"] for counts in by_origin.values()),
@@ -170,7 +170,7 @@ def describe_parameters(fates: list[ParameterFate], learning_rates: dict[str, fl
             }
             for group in groups
         },
-        fate={fate.name: f"{fate.origin}/{fate.group or 'frozen'}" for fate in fates},
+        role={role.name: f"{role.origin}/{role.group or 'frozen'}" for role in roles},
     )
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from peftrec.data.split import RankingCases, Split
-from peftrec.evaluation.baselines import FloorCases, item_knn_floor, popularity_floor, random_floor
+from peftrec.evaluation.baselines import BaselineCases, item_knn_baseline, popularity_baseline, random_baseline
 from peftrec.evaluation.item_knn import UserItemMatrix, user_item_matrix
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.segments import segment_masks, segment_metrics
@@ -47,7 +47,7 @@ def rank_users(
 def evaluate_test(
     module: RecommenderModule, settings: Settings, split: Split, *, validation: Metrics
 ) -> tuple[Evaluation, UserRanks]:
-    """Score the test set with the module's current parameters, and the floors beside it."""
+    """Score the test set with the module's current parameters, and the baselines beside it."""
     cases = split.test
     ranked = rank_users(
         module,
@@ -61,15 +61,15 @@ def evaluate_test(
         test=ranking_metrics(ranked.ranks, ranked.is_unreachable),
         test_segments=segment_metrics(ranked.ranks, ranked.is_unreachable, masks),
         validation=validation,
-        floors=floors_of(split, settings, ranked),
+        baselines=baselines_of(split, settings, ranked),
     )
     return evaluation, ranked
 
 
-def floors_of(split: Split, settings: Settings, ranked: UserRanks) -> dict[str, Metrics]:
+def baselines_of(split: Split, settings: Settings, ranked: UserRanks) -> dict[str, Metrics]:
     """Return what needs no training, on the test users."""
     histories = split.test.histories
-    cases = FloorCases(
+    cases = BaselineCases(
         targets=split.test.targets,
         history_items=histories.items,
         history_offsets=histories.offsets,
@@ -78,9 +78,9 @@ def floors_of(split: Split, settings: Settings, ranked: UserRanks) -> dict[str, 
         max_score_bytes=settings.evaluation.max_score_bytes,
     )
     return {
-        "popularity": popularity_floor(split.train_counts, cases),
-        "item_knn": item_knn_floor(training_matrix(split), cases),
-        "random": random_floor(len(split.items), ranked.is_unreachable, seed=settings.seed),
+        "popularity": popularity_baseline(split.train_counts, cases),
+        "item_knn": item_knn_baseline(training_matrix(split), cases),
+        "random": random_baseline(len(split.items), ranked.is_unreachable, seed=settings.seed),
     }
 
 
