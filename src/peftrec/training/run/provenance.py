@@ -23,7 +23,7 @@ def this_stretch(
     code: Fingerprint, device: torch.device, processes: ProcessRank, *, costs: Mapping[str, Any], reuse: str
 ) -> Stretch:
     """Describe what the run is trained with from now on; `costs` are its keys whose role is cost."""
-    changes = _git("status", "--porcelain")
+    commit, has_changes = source_state(Path(__file__))
     return Stretch(
         first_epoch=0,
         started_at=datetime.now(UTC).isoformat(),
@@ -35,8 +35,8 @@ def this_stretch(
             "python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
         },
-        git_commit=_git("rev-parse", "HEAD"),
-        git_dirty=None if changes is None else bool(changes),
+        git_commit=commit,
+        git_dirty=has_changes,
         device=device_name(device),
         num_devices=processes.count,
         num_nodes=processes.num_nodes,
@@ -44,9 +44,20 @@ def this_stretch(
     )
 
 
-def _git(*arguments: str) -> str | None:
-    """Ask git about the source tree; null where the package is not in one, or git is missing."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+def source_state(file: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of the repository that a source file belongs to, and whether that has changes.
+
+    Both are null where no repository tracks the file: an installation may lie in the folder of somebody's own.
+    """
+    if _git(file, "ls-files", "--error-unmatch", file.name) is None:
+        return None, None
+    changes = _git(file, "status", "--porcelain")
+    return _git(file, "rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def _git(file: Path, *arguments: str) -> str | None:
+    """Ask git about a file's folder; null where git is missing or has no answer."""
+    command = ["git", "-C", str(file.parent), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
