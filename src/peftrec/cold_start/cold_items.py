@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from peftrec.cold_start.heater import ExpertTransformation
 from peftrec.config.strict import STRICT
-from peftrec.data.loading import pad_left
+from peftrec.data.loading import padded_sequences
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.training.building.loaders import evaluation_block
@@ -113,14 +113,16 @@ def catalogue_of(run: RestoredRun) -> Float[Tensor, "candidate dim"]:
 @torch.no_grad()
 def training_positions(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> Positions:
     """Return the user state before each target of the training windows, in evaluation mode."""
-    windows = run.split.windows
+    windows, length = run.split.windows, run.split.sequence_length + 1
+    reads_times = run.settings.user_encoder.reads_times
     states, targets = [], []
     for rows in np.array_split(np.arange(len(windows)), range(_USERS, len(windows), _USERS)):
-        items, mask = pad_left(windows, rows, run.split.sequence_length + 1)
-        sequences = torch.from_numpy(np.where(mask, items, 0).astype(np.int64)).to(run.device)
-        known = torch.from_numpy(mask[:, :-1]).to(run.device)
-        states.append(run.module.recommender.user_encoder(catalogue[sequences[:, :-1]], known)[known].float())
-        targets.append(sequences[:, 1:][known])
+        read = padded_sequences(windows, rows, length, reads_times=reads_times).to(run.device)
+        known = read.mask[:, :-1]
+        times = None if read.times is None else read.times[:, :-1]
+        every = run.module.recommender.states(catalogue, read.items[:, :-1], known, times)
+        states.append(every[known].float())
+        targets.append(read.items[:, 1:][known])
     return Positions(states=torch.cat(states), targets=torch.cat(targets))
 
 
@@ -194,7 +196,10 @@ def step_loss(
 def rank_over(run: RestoredRun, cases: RankingCases, catalogue: Float[Tensor, "candidate dim"]) -> UserRanks:
     """Rank every user's target over a catalogue in place of the run's own; histories are read through it as well."""
     for batch in ranking_loader(
-        cases, sequence_length=run.split.sequence_length, block=evaluation_block(run.settings, run.split)
+        cases,
+        sequence_length=run.split.sequence_length,
+        block=evaluation_block(run.settings, run.split),
+        reads_times=run.settings.user_encoder.reads_times,
     ):
         run.module.rank_block(catalogue, batch.to(run.device))
     ranks, is_unreachable = run.module.ranks.take()

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from peftrec.data.batches import GlobalBatch, SequenceBatch
@@ -40,6 +42,34 @@ def _last_places(
     places = ends[:, None] - length + np.arange(length)
     mask = places >= starts[:, None]
     return np.where(mask, places, 0), mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaddedSequences:
+    """What a user encoder reads of some users: the last items of each, padded on the left with item 0."""
+
+    items: Int[Tensor, "user step"]
+    mask: Bool[Tensor, "user step"]
+    """Where an item stands."""
+    times: Shaped[Tensor, "user step"] | None
+    """When, for an encoder that reads it."""
+
+    def to(self, device: torch.device) -> "PaddedSequences":
+        times = None if self.times is None else self.times.to(device)
+        return PaddedSequences(items=self.items.to(device), mask=self.mask.to(device), times=times)
+
+
+def padded_sequences(
+    sequences: Interactions, rows: npt.NDArray[np.integer], length: int, *, reads_times: bool
+) -> PaddedSequences:
+    """Return the last `length` items of the sequences `rows`, with their times where those are read."""
+    items, mask = pad_left(sequences, rows, length)
+    times = padded_times(sequences, rows, length) if reads_times else None
+    return PaddedSequences(
+        items=torch.from_numpy(np.where(mask, items, 0).astype(np.int64)),
+        mask=torch.from_numpy(mask),
+        times=None if times is None else torch.from_numpy(times),
+    )
 
 
 class TrainingBatches(Dataset[SequenceBatch]):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from peftrec.data.batches import ItemBatch, StateBatch
 from peftrec.data.images.checking import corrupt_images
@@ -20,13 +21,12 @@ from peftrec.errors import DataError, SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers
+from peftrec.training.encoding import encode_items
 from peftrec.training.run.restored_run import RestoredRun
 
 KEY = "candidates"
 ITEM, TITLE, IMAGE = "item", "title", "image"
 """Columns of the table; paths of images are below its folder."""
-
-_BATCH = 256
 
 
 def read_cold_items(file: Path, settings: Settings, *, known: Sequence[str]) -> Items:
@@ -54,15 +54,15 @@ def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item
     content = load_content(run.settings, items, keep_bytes=0)
     reads_store = isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store"
     towers = load_towers(run.settings, with_weights=True).to(run.device).eval() if reads_store else None
-    embeddings = []
+
+    def embed(batch: ItemBatch) -> Float[Tensor, "item dim"]:
+        if towers is not None and isinstance(encoder, FrozenStatesEncoder):
+            states = {str(name): tensor for name, tensor in towers.states(batch, encoder.indices).items()}
+            batch = ItemBatch(items=batch.items, states=StateBatch(**states))
+        return recommender.embed(batch).float()
+
     with torch.inference_mode():
-        for rows in np.array_split(np.arange(len(items)), range(_BATCH, len(items), _BATCH)):
-            batch = content.batch(rows).to(run.device)
-            if towers is not None and isinstance(encoder, FrozenStatesEncoder):
-                states = {str(name): tensor for name, tensor in towers.states(batch, encoder.indices).items()}
-                batch = ItemBatch(items=batch.items, states=StateBatch(**states))
-            embeddings.append(recommender.embed(batch).float().cpu().numpy())
-    return np.concatenate(embeddings)
+        return encode_items(embed, content, len(items), device=run.device).cpu().numpy()
 
 
 def _check_run(settings: Settings) -> None:

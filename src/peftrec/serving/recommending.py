@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
+from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.errors import DataError
 from peftrec.profiles.base import NO_ITEM, History, Interests
@@ -25,7 +26,7 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     restoring a run raises.
     """
     run = restore_run(request.run)
-    history = _history(run, request, settings)
+    histories, row, history = _asked(run, request, settings)
     known = run.split.items
     new_items = None
     if request.candidates is not None:
@@ -34,7 +35,7 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     _check_length(request.k, len(known) + len(new_items or ()) - len(excluded))
     catalogue = _catalogue(run, new_items)
     if settings is None:
-        found = by_user_encoder(run, catalogue, history, request.k, excluded=excluded)
+        found = by_user_encoder(run, catalogue, histories, row, request.k, excluded=excluded)
     else:
         found = by_profile(settings, catalogue, history, request.k, excluded=excluded)
     return Recommendations(
@@ -46,13 +47,17 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     )
 
 
-def _history(run: RestoredRun, request: RecommendRequest, settings: ProfileSettings | None) -> History:
+def _asked(
+    run: RestoredRun, request: RecommendRequest, settings: ProfileSettings | None
+) -> tuple[Interactions, int, History]:
+    """Return the histories and the row among them that the request is about, and the same as a profile reads it."""
     if request.user is not None:
-        day_length = SECONDS_A_DAY if settings is None else settings.day_length
-        return UserHistories.of(run, day_length=day_length).of_user(request.user)
+        users = UserHistories.of(run, day_length=SECONDS_A_DAY if settings is None else settings.day_length)
+        row = users.row_of(request.user)
+        return users.interactions, row, users.of_row(row)
     rows = np.array(rows_of(request.items, run.split.items.ids), dtype=np.int64)
     # Items without times are taken to be of one moment, in which nothing fades.
-    return History(items=rows, days=np.zeros(len(rows)))
+    return Interactions.from_lists([""], [rows.astype(np.int32)]), 0, History(items=rows, days=np.zeros(len(rows)))
 
 
 def _check_length(k: int, num_left: int) -> None:

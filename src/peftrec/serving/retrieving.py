@@ -1,14 +1,15 @@
 """From a history to its best items: by the run's own user encoder, or by the interests of a profile."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from peftrec.data.interactions import Interactions
-from peftrec.data.loading import pad_left
+from peftrec.data.loading import padded_sequences
+from peftrec.errors import SettingsError
 from peftrec.profiles.base import NO_ITEM, History, Interests, unit_rows
 from peftrec.profiles.neighbours import ExactIndex, NeighbourIndex
 from peftrec.profiles.settings import ProfileSettings
@@ -31,16 +32,27 @@ class Retrieved:
 
 
 def by_user_encoder(
-    run: RestoredRun, catalogue: ServedCatalogue, history: History, k: int, *, excluded: Int[np.ndarray, " excluded"]
+    run: RestoredRun,
+    catalogue: ServedCatalogue,
+    histories: Interactions,
+    user: int,
+    k: int,
+    *,
+    excluded: Int[np.ndarray, " excluded"],
 ) -> Retrieved:
-    """Score every item by its dot product with the user encoder's last state, as evaluation does."""
-    items, mask = pad_left(Interactions.from_lists([""], [history.items]), np.array([0]), run.split.sequence_length)
-    rows = torch.from_numpy(np.where(mask, items, 0).astype(np.int64))
-    user_encoder = run.module.recommender.user_encoder
-    dtype = next(user_encoder.parameters()).dtype
-    embeddings = torch.from_numpy(catalogue.embeddings)[rows].to(run.device, dtype)
+    """Score every item by its dot product with the user encoder's last state, as evaluation does; `user` is a
+    row of `histories`. Raises SettingsError where the encoder reads times and they have none."""
+    reads_times = run.settings.user_encoder.reads_times
+    if reads_times and histories.times is None:
+        raise SettingsError("items: the run's user encoder reads times, which a list of items lacks; name a user")
+    read = padded_sequences(histories, np.array([user]), run.split.sequence_length, reads_times=reads_times)
+    distinct, sequences = torch.unique(read.items, return_inverse=True)
+    recommender = run.module.recommender
+    dtype = next(recommender.user_encoder.parameters()).dtype
+    embeddings = torch.from_numpy(catalogue.embeddings)[distinct].to(run.device, dtype)
+    read = replace(read, items=sequences).to(run.device)
     with torch.inference_mode():
-        states = user_encoder(embeddings, torch.from_numpy(mask).to(run.device))[:, -1]
+        states = recommender.last_states(embeddings, read.items, read.mask, read.times)
     found = ExactIndex(catalogue.embeddings).search(states.float().cpu().numpy(), k, excluded=excluded)
     return Retrieved(rows=found.items[0].tolist(), scores=found.scores[0].tolist(), vectors=catalogue.embeddings)
 

@@ -33,7 +33,7 @@ class UserHistories:
         return len(self.interactions)
 
     def __iter__(self) -> Iterator[tuple[str, History]]:
-        return ((user, self._history(row)) for row, user in enumerate(self.interactions.users))
+        return ((user, self.of_row(row)) for row, user in enumerate(self.interactions.users))
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -42,12 +42,17 @@ class UserHistories:
 
     def of_user(self, user: str) -> History:
         """Return a user's history. Raises DataError that names the nearest ids of a user who is not there."""
+        return self.of_row(self.row_of(user))
+
+    def row_of(self, user: str) -> int:
+        """Return a user's row in `interactions`. Raises DataError as `of_user`."""
         if user not in self.rows:
             users = self.interactions.users
             raise DataError(f"user: there is no user {user!r} among {len(users):,}{nearest(user, users)}")
-        return self._history(self.rows[user])
+        return self.rows[user]
 
-    def _history(self, row: int) -> History:
+    def of_row(self, row: int) -> History:
+        """Return the history of a row of `interactions`, its times in days."""
         part = slice(*self.interactions.offsets[row : row + 2].tolist())
         times = self.interactions.times
         return History(

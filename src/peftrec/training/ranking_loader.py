@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from peftrec.data.loading import pad_left, padded_times
+from peftrec.data.loading import padded_sequences
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.ranking import Histories
 from peftrec.processes import ALONE, ProcessRank
@@ -60,14 +60,13 @@ class RankingBlocks(Dataset[RankingBatch]):
         histories = self.cases.histories
         start = index * self.block
         rows = np.arange(start, min(start + self.block, len(self.cases)))
-        items, mask = pad_left(histories, rows, self.sequence_length)
-        times = padded_times(histories, rows, self.sequence_length) if self.reads_times else None
+        read = padded_sequences(histories, rows, self.sequence_length, reads_times=self.reads_times)
         offsets = histories.offsets[start : rows[-1] + 2]
         return RankingBatch(
             users=torch.from_numpy(rows),
-            sequences=torch.from_numpy(np.where(mask, items, 0).astype(np.int64)),
-            mask=torch.from_numpy(mask),
-            times=None if times is None else torch.from_numpy(times),
+            sequences=read.items,
+            mask=read.mask,
+            times=read.times,
             targets=torch.from_numpy(self.cases.targets[rows].astype(np.int64)),
             seen=Histories.from_flat(histories.items[offsets[0] : offsets[-1]], offsets - offsets[0]),
         )

@@ -124,3 +124,12 @@ def test_a_part_without_a_class_is_a_pretrained_tower() -> None:
     assert described["text"] == node["text"]
     assert "_target_" not in described["image"]
     assert build_part(TowerPair, described) == pair
+
+
+def test_features_have_no_tokens_and_no_blocks(pair: TowerPair) -> None:
+    tower = pair.load(seed=1).present()["text"]
+    for read in (lambda: tower.token_states(batch_of(pair).content("text"), (0,)), tower.visiting):
+        with pytest.raises(
+            SettingsError, match=r"towers\.text: ready features have no tokens .* or a pretrained tower"
+        ):
+            read()

@@ -105,6 +105,96 @@ def test_states_are_the_pooled_hidden_states(saved: Saved) -> None:
         assert_distinct(states, num_equal=int(tower.family.norm is None))
 
 
+def test_token_states_are_the_hidden_states_of_all_tokens(saved: Saved) -> None:
+    inputs, tower = inputs_for(saved), saved.load()
+    expected = reference_outputs(saved, inputs)
+    normed = reference_norm(saved, expected)
+    indices = (2, OUTPUT, 0, NUM_BLOCKS)
+    with torch.no_grad():
+        found = tower.token_states(inputs, indices)
+        states = tower.states(inputs, indices)
+    assert tuple(found) == indices
+    mask = tower.token_mask(inputs, normed.shape[1])
+    assert mask.shape == normed.shape[:2]
+    for place, index in enumerate(indices):
+        state = normed if index == OUTPUT else expected.hidden_states[index]
+        torch.testing.assert_close(found[index][mask], state[mask], rtol=0, atol=1e-5)
+        torch.testing.assert_close(states[:, place], pooled(found[index], inputs, tower.pooling), rtol=0, atol=1e-6)
+
+
+def test_who_visits_the_blocks_and_writes_nothing_changes_no_bit(saved: Saved) -> None:
+    inputs, tower = inputs_for(saved), saved.load()
+    entered: list[Tensor] = []
+    left: list[Tensor] = []
+
+    def enters(place: int, tokens: Tensor) -> None:
+        assert place == len(entered) == len(left)
+        entered.append(tokens)
+
+    def leaves(place: int, tokens: Tensor) -> Tensor:
+        assert place == len(left) == len(entered) - 1
+        left.append(tokens)
+        return tokens
+
+    with torch.no_grad():
+        expected = tower(inputs)
+        with tower.visiting(on_input=enters, on_output=leaves):
+            assert torch.equal(tower(inputs), expected)
+        assert len(entered) == len(left) == NUM_BLOCKS
+        assert torch.equal(tower(inputs), expected)
+        states = tower.token_states(inputs, tuple(range(NUM_BLOCKS)))
+    assert len(left) == NUM_BLOCKS, "nobody visits any more"
+    assert all(torch.equal(entered[place], states[place]) for place in range(NUM_BLOCKS))
+    has_convolution = bool(getattr(tower.encoder.config, "conv_kernel_size", 0))
+    for place in range(NUM_BLOCKS - 1):
+        is_passed_on = torch.equal(left[place], entered[place + 1])
+        assert is_passed_on != (has_convolution and place == 0)
+
+
+def test_what_is_written_back_to_a_block_is_what_it_reads(saved: Saved) -> None:
+    """The last block's input alone decides the output, and the gradient of what is written is the output's."""
+    inputs, tower = inputs_for(saved), saved.load().requires_grad_(False)
+    last = NUM_BLOCKS - 1
+    written = torch.randn(tower.token_states(inputs, (last,))[last].shape, generator=torch.Generator().manual_seed(3))
+    written.requires_grad_()
+
+    def write(place: int, tokens: Tensor) -> Tensor | None:
+        return written if place == last else tokens * 7
+
+    def write_beside(place: int, tokens: Tensor) -> Tensor | None:
+        return written if place == last else None
+
+    with tower.visiting(on_input=write):
+        output = tower(inputs)
+        seen = tower.token_states(inputs, (last,))[last]
+    with tower.visiting(on_input=write_beside):
+        assert torch.equal(tower(inputs), output)
+    assert seen is written, "who reads a state reads what was written"
+    assert not torch.allclose(output, tower(inputs), atol=1e-3)
+    (gradient,) = torch.autograd.grad(output.square().sum(), written)
+    assert gradient[tower.token_mask(inputs, written.shape[1])].abs().sum() > 0
+
+    def add_one(_: int, tokens: Tensor) -> Tensor:
+        return tokens + 1
+
+    with tower.visiting(on_output=lambda place, tokens: add_one(place, tokens) if place == last - 1 else None):
+        after = tower(inputs)
+    with tower.visiting(on_input=lambda place, tokens: add_one(place, tokens) if place == last else None):
+        assert torch.equal(tower(inputs), after), "what leaves a block enters the next"
+
+
+def test_a_visit_that_fails_leaves_no_hook(vit: Saved) -> None:
+    inputs, tower = inputs_for(vit), vit.load()
+    expected = tower(inputs)
+
+    def fail(place: int, tokens: Tensor) -> None:
+        raise ArithmeticError(place)
+
+    with pytest.raises(ArithmeticError), tower.visiting(on_input=fail, on_output=fail):
+        tower(inputs)
+    assert torch.equal(tower(inputs), expected)
+
+
 def assert_distinct(states: Tensor, *, num_equal: int) -> None:
     """The output is another vector than the last state only where a norm stands between."""
     apart = torch.pdist(states.transpose(0, 1).flatten(1)) > 1e-3

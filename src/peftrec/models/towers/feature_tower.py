@@ -1,7 +1,7 @@
 """A tower without parameters, over ready features: what leaves towers as they are works on it through the same
 interfaces."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from jaxtyping import Float
@@ -47,3 +47,17 @@ class FeatureTower(Tower):
     ) -> Float[Tensor, "item state hidden"]:
         """Return states by their place in the file, from 0; OUTPUT, which is -1, is the last."""
         return inputs.states[:, list(indices)].to(self.like.dtype)
+
+    def token_states(self, inputs: Any, indices: tuple[int, ...]) -> NoReturn:
+        """Raise SettingsError: features are vectors."""
+        raise SettingsError(self._no_tokens())
+
+    def visiting(self, **visits: Any) -> NoReturn:
+        """Raise SettingsError: features have no blocks."""
+        raise SettingsError(self._no_tokens())
+
+    def _no_tokens(self) -> str:
+        return (
+            f"towers.{self.modality}: ready features have no tokens and no blocks to read; choose a strategy that "
+            "reads vectors, or a pretrained tower"
+        )

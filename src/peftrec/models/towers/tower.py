@@ -1,19 +1,24 @@
 """Pretrained encoders as towers: pooled vectors, hidden states, and the sites a strategy may adapt."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import Family
 from peftrec.models.towers.names import MODALITIES, OUTPUT, Modality, Pooling
+
+BlockVisit = Callable[[int, Float[Tensor, "item token hidden"]], Tensor | None]
+"""Gets a block's place, from 0, and what enters or leaves it; returns what takes its place, or None."""
 
 
 class Tower(nn.Module):
@@ -63,32 +68,69 @@ class Tower(nn.Module):
         Each state is pooled as soon as its block has run, so that memory does not grow with depth.
         """
         pooled: dict[int, Tensor] = {}
-        with self._watching(inputs, set(indices), pooled):
-            last = self._encode(inputs)
-        if not self._is_normed_inside:
-            pooled[self.num_blocks] = self._pool(last, inputs)
-        pooled[OUTPUT] = self._pool(self._normed(last), inputs)
+
+        def keep(index: int, tokens: Tensor) -> None:
+            pooled[index] = self._pool(tokens, inputs)
+
+        self._read(inputs, set(indices), keep)
         return torch.stack([pooled[index] for index in indices], dim=1)
 
+    def token_states(
+        self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]
+    ) -> dict[int, Float[Tensor, "item token hidden"]]:
+        """Encode items to the hidden states of all their tokens, by index as in `states`; OUTPUT is the last state
+        after the encoder's last norm. Which of them are padding says `token_mask`."""
+        kept: dict[int, Tensor] = {}
+        self._read(inputs, set(indices), kept.__setitem__)
+        return {index: kept[index] for index in indices}
+
+    def token_mask(self, inputs: TextBatch | ImageBatch, num_tokens: int) -> Bool[Tensor, "item token"]:
+        """Return which tokens stand for something: of an image all, those before the patches too."""
+        if isinstance(inputs, TextBatch):
+            return inputs.mask
+        return torch.ones(len(inputs.pixels), num_tokens, dtype=torch.bool, device=inputs.pixels.device)
+
     @contextmanager
-    def _watching(self, inputs: TextBatch | ImageBatch, indices: set[int], pooled: dict[int, Tensor]) -> Iterator[None]:
-        """Pool what enters each block, and the norm after the last where the encoder applies it to its last state.
+    def visiting(self, *, on_input: BlockVisit | None = None, on_output: BlockVisit | None = None) -> Iterator[None]:
+        """Show what enters and what leaves each block while the block is open, and let it be replaced.
 
-        What leaves a block is not always its state: a DeBERTa may put a convolution between the first two.
+        `on_input(k, tokens)` gets what enters the k-th block (from 0, as `Float[item token hidden]`) and `on_output`
+        what leaves it, whatever else a family's blocks take and return. What they return takes the place of what they
+        got; None leaves it. A network beside the towers that also writes back to them (DTL, UniPT) works by this.
         """
+        handles: list[RemovableHandle] = []
+        try:
+            for index, block in enumerate(self.blocks()):
+                if on_input is not None:
+                    handles.append(_visit_input(block, partial(on_input, index)))
+                if on_output is not None:
+                    handles.append(_visit_output(block, partial(on_output, index)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
-        def keep(index: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            pooled[index] = self._pool(arguments[0] if arguments else keywords["hidden_states"], inputs)
+    def _read(self, inputs: TextBatch | ImageBatch, indices: set[int], keep: Callable[[int, Tensor], None]) -> None:
+        """Encode, and give the chosen states of all tokens to `keep`, each as soon as it is there."""
+        with self._watching(indices, keep):
+            last = self._encode(inputs)
+        if not self._is_normed_inside and self.num_blocks in indices:
+            keep(self.num_blocks, last)
+        if OUTPUT in indices:
+            keep(OUTPUT, self._normed(last))
 
+    @contextmanager
+    def _watching(self, indices: set[int], keep: Callable[[int, Tensor], None]) -> Iterator[None]:
+        """Keep what enters each block, and the norm after the last where the encoder applies it to its last state.
+
+        A hidden state is taken where it is consumed: what leaves a block is not always its state. A DeBERTa may put a
+        convolution between the first two.
+        """
         readers = list(self.blocks())
         if self._is_normed_inside:
             readers.append(self.encoder.get_submodule(str(self.family.norm)))
         handles = [
-            reader.register_forward_pre_hook(
-                lambda _, arguments, keywords, index=index: keep(index, arguments, keywords), with_kwargs=True
-            )
-            for index, reader in enumerate(readers)
-            if index in indices
+            _visit_input(reader, partial(keep, index)) for index, reader in enumerate(readers) if index in indices
         ]
         try:
             yield
@@ -96,7 +138,7 @@ class Tower(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def _encode(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item word hidden"]:
+    def _encode(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item token hidden"]:
         """Return the last state of every token, as the encoder gives it."""
         if isinstance(inputs, TextBatch):
             outputs = self.encoder(input_ids=inputs.token_ids, attention_mask=self._attention_mask(inputs.mask))
@@ -112,12 +154,12 @@ class Tower(nn.Module):
             return mask[:, None, None, :]
         return mask.long()  # as numbers: DeBERTa's convolution subtracts it from one
 
-    def _normed(self, last: Float[Tensor, "item word hidden"]) -> Float[Tensor, "item word hidden"]:
+    def _normed(self, last: Float[Tensor, "item token hidden"]) -> Float[Tensor, "item token hidden"]:
         if self.family.norm is None or self._is_normed_inside:
             return last
         return self.encoder.get_submodule(self.family.norm)(last)
 
-    def _pool(self, states: Float[Tensor, "item word hidden"], inputs: TextBatch | ImageBatch) -> Tensor:
+    def _pool(self, states: Float[Tensor, "item token hidden"], inputs: TextBatch | ImageBatch) -> Tensor:
         if self.pooling == "cls":
             return states[:, 0]
         if isinstance(inputs, ImageBatch):
@@ -125,6 +167,33 @@ class Tower(nn.Module):
         chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
         weights = chosen.unsqueeze(-1).to(states.dtype)
         return (states * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _visit_input(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Show `visit` what enters a module, however it is passed, and pass on what it returns."""
+
+    def hook(
+        _: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if arguments:
+            changed = visit(arguments[0])
+            return None if changed is None else ((changed, *arguments[1:]), keywords)
+        changed = visit(keywords["hidden_states"])
+        return None if changed is None else (arguments, {**keywords, "hidden_states": changed})
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def _visit_output(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Show `visit` what leaves a module, alone or before other outputs, and pass on what it returns."""
+
+    def hook(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return visit(output)
+        changed = visit(output[0])
+        return None if changed is None else (changed, *output[1:])
+
+    return module.register_forward_hook(hook)
 
 
 def _last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
