@@ -41,7 +41,7 @@ from peftrec.evaluation.ranking import Histories, rank_by_embedding, users_per_b
 from peftrec.files import write_atomically
 from peftrec.hidden_states.arrays import ArrayRows, create_array
 from peftrec.hidden_states.key import StoreKey, TowerKey
-from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, TowerOrigin
+from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, StoreCode, TowerOrigin
 from peftrec.hidden_states.paths import array_path
 from peftrec.hidden_states.store import open_store
 
@@ -133,6 +133,7 @@ def random_store(size: int, directory: Path) -> tuple[Path, StoreKey]:
         batch_size=CHUNK_ITEMS,
         device="cpu",
         versions={},
+        code=StoreCode(),
     )
     write_atomically(folder / MANIFEST, manifest.to_bytes())
     return folder, key

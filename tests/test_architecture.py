@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
     "training/measurement": {"data", "hidden_states", "results", "training"},
     "training/building": {
-        *("code", "data", "models", "models/towers", "strategies", "hidden_states", "evaluation", "settings"),
+        *("code", "data", "models", "models/towers", "towers", "strategies", "hidden_states", "evaluation", "settings"),
         *("training", "training/measurement"),
     },
     "training/run": {
@@ -77,6 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 TOP = {"cli", "__main__"}
 MOST_ROOT_MODULES = 6
+MOST_FILES_OF_SETTINGS = 20
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -220,6 +221,28 @@ def compared_constants(path: Path) -> Iterator[ast.Constant]:
             parts = [node.left, *node.comparators] if isinstance(node, ast.Compare) else [node.pattern]
             for part in parts:
                 yield from (inner for inner in ast.walk(part) if isinstance(inner, ast.Constant))
+
+
+def test_a_runs_settings_pass_through_few_files() -> None:
+    """From a job's configuration to its record: every other stage gets the part of the settings that it needs."""
+    rooms = ("jobs", "settings", "training")
+    through = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if room_of(path).split("/")[0] in rooms and takes_settings(path)
+    ]
+    assert "training/run/pipeline.py" in through
+    assert len(through) <= MOST_FILES_OF_SETTINGS, through
+
+
+def takes_settings(path: Path) -> bool:
+    """Say whether a file has a function, or a field, for the whole settings of a run."""
+    annotated = [
+        node.annotation
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None
+    ]
+    return any(ast.unparse(each).strip("'") == "Settings" for each in annotated)
 
 
 def test_files_are_small() -> None:

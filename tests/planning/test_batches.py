@@ -20,7 +20,7 @@ def test_sizes_are_those_of_the_batches_that_training_draws(tmp_path: Path) -> N
     split = prepare_data(settings)
     order = EpochOrder(len(split.windows), batch_size=10, seed=settings.seed)
     batches = TrainingBatches(
-        split.windows, load_content(settings, split.items, keep_bytes=2**20), length=split.sequence_length + 1
+        split.windows, load_content(settings.towers, split.items, keep_bytes=2**20), length=split.sequence_length + 1
     )
     drawn = [batches[rows] for rows in order]
     items = [len(batch.items.items) for batch in drawn]

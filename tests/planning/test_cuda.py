@@ -15,7 +15,7 @@ USERS, HEADS, WORDS, WIDTH = 2, 4, 30, 8
 
 
 @pytest.fixture(autouse=True)
-def _valueless() -> Iterator[None]:
+def _fakes() -> Iterator[None]:
     with FakeTensorMode():
         yield
 

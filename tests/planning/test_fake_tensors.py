@@ -9,15 +9,15 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from peftrec.errors import SettingsError
-from peftrec.planning.fake_tensors import build_valueless, give_storage, require_configs
+from peftrec.planning.fake_tensors import build_fake_run, give_storage, require_configs
 from peftrec.planning.target import find_target
 from small_plans import settings_of
 
 
 @pytest.mark.parametrize("strategy", ["vera", "iisan_cached"])  # one shares tensors, one keeps no towers
-def test_all_tensors_are_valueless_and_each_has_its_fate(strategy: str, tmp_path: Path) -> None:
+def test_all_tensors_are_fake_and_each_has_its_fate(strategy: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, strategy)
-    module = build_valueless(settings, find_target(settings), num_items=50, sequence_length=10).module
+    module = build_fake_run(settings, find_target(settings), num_items=50, sequence_length=10).module
     assert {id(role.parameter) for role in module.parameter_roles} == {id(each) for each in module.parameters()}
     assert all(isinstance(tensor, FakeTensor) for tensor in (*module.parameters(), *module.buffers()))
 

@@ -8,11 +8,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.errors import SettingsError
-from peftrec.planning.fake_tensors import ValuelessRun, build_valueless
+from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
+from peftrec.models.towers.tower import Towers
+from peftrec.planning.fake_tensors import FakeRun, build_fake_run
 from peftrec.planning.store import PlannedStore, plan_store
 from peftrec.planning.target import find_target
 from peftrec.planning.workloads import read_workload
 from peftrec.settings.run import Settings
+from peftrec.strategies.iisan import IISAN
 from peftrec.training.building.item_side import load_content
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import provide_store
@@ -21,13 +24,13 @@ from small_models import WIDTH
 from small_plans import settings_of
 
 
-def valueless(settings: Settings, num_items: int = 10) -> ValuelessRun:
-    return build_valueless(settings, find_target(settings), num_items=num_items, sequence_length=10)
+def fake_run(settings: Settings, num_items: int = 10) -> FakeRun:
+    return build_fake_run(settings, find_target(settings), num_items=num_items, sequence_length=10)
 
 
 def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
     workload = read_workload(settings)
-    run = valueless(settings, workload.num_items)
+    run = fake_run(settings, workload.num_items)
     assert run.stored is not None
     return plan_store(settings, run.stored, workload, rate=rate)
 
@@ -47,7 +50,7 @@ def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path
 def test_building_encodes_every_item_once(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "iisan_cached")
     split = prepare_data(settings)
-    content = load_content(settings, split.items, keep_bytes=2**20)
+    content = load_content(settings.towers, split.items, keep_bytes=2**20)
     towers = settings.towers.load(seed=1)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as counted:
         for item in range(len(split.items)):
@@ -58,13 +61,17 @@ def test_building_encodes_every_item_once(tmp_path: Path) -> None:
 
 
 def test_no_store_is_planned_where_none_is_read(tmp_path: Path) -> None:
-    run = valueless(settings_of(tmp_path, "iisan"))
+    run = fake_run(settings_of(tmp_path, "iisan"))
     assert run.stored is None
     assert not run.states
 
 
-def test_a_strategy_without_states_is_refused(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, "full")
-    object.__setattr__(settings.strategy, "states", "store")
-    with pytest.raises(SettingsError, match="full reads no hidden states"):
-        valueless(settings)
+def test_an_encoder_that_cannot_read_a_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(tmp_path, "iisan_cached")
+
+    def adapt(_: IISAN, towers: Towers, *, embedding_dim: int, num_items: int) -> ItemEncoder:
+        return TowerItemEncoder(towers, embedding_dim=embedding_dim)
+
+    monkeypatch.setattr(IISAN, "adapt", adapt)
+    with pytest.raises(SettingsError, match="iisan_cached builds a TowerItemEncoder, which reads no stored states"):
+        fake_run(settings)

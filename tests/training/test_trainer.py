@@ -101,10 +101,9 @@ def test_emulated_arithmetic_is_said_to_be_slow(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(trainer, "has_bfloat16_products", lambda: has_products)
-    settings = small_settings(tmp_path, trainer={"precision": precision})
-    explain_slow_precision(settings, torch.device("cuda"))
+    explain_slow_precision(precision, torch.device("cuda"))
     assert not capsys.readouterr().err
-    explain_slow_precision(settings, torch.device("cpu"))
+    explain_slow_precision(precision, torch.device("cpu"))
     said = capsys.readouterr().err
     assert (f"trainer.precision={precision}: this CPU" in said) == says_so
     assert ("trainer.precision=32-true" in said) == says_so

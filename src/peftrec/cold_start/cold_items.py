@@ -26,9 +26,8 @@ from peftrec.data.loading import padded_sequences
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.training.building.loaders import evaluation_block
-from peftrec.training.ranking_loader import ranking_loader
 from peftrec.training.run.restored_run import RestoredRun
-from peftrec.training.run.scoring import UserRanks
+from peftrec.training.run.scoring import UserRanks, rank_users
 
 _USERS = 1024  # windows whose states are computed at once
 
@@ -192,15 +191,13 @@ def step_loss(
     return loss + settings.similarity_weight * model.distance(transformed, warm)
 
 
-@torch.no_grad()
 def rank_over(run: RestoredRun, cases: RankingCases, catalogue: Float[Tensor, "candidate dim"]) -> UserRanks:
     """Rank every user's target over a catalogue in place of the run's own; histories are read through it as well."""
-    for batch in ranking_loader(
+    return rank_users(
+        run.module,
         cases,
         sequence_length=run.split.sequence_length,
-        block=evaluation_block(run.settings, run.split),
+        block=evaluation_block(run.settings.evaluation, len(run.split.items)),
         reads_times=run.settings.user_encoder.reads_times,
-    ):
-        run.module.rank_block(catalogue, batch.to(run.device))
-    ranks, is_unreachable = run.module.ranks.take()
-    return UserRanks(ranks=ranks, is_unreachable=is_unreachable)
+        catalogue=catalogue,
+    )

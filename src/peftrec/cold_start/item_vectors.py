@@ -22,7 +22,7 @@ def item_vectors(settings: Settings, items: Items, device: torch.device) -> Floa
     if not settings.towers.modalities:
         raise SettingsError("towers.text and towers.image of the run are null, so that a cold item has no content")
     towers = settings.towers.load(seed=settings.seed).to(device).eval()
-    content = load_content(settings, items, keep_bytes=0)
+    content = load_content(settings.towers, items, keep_bytes=0)
 
     def encode(batch: ItemBatch) -> Float[Tensor, "item feature"]:
         return torch.cat(list(towers(batch).values()), dim=1).float()

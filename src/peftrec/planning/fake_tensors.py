@@ -19,7 +19,6 @@ from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBa
 from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
-from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Towers
 from peftrec.planning.batches import BatchShape
@@ -28,7 +27,7 @@ from peftrec.settings.run import Settings
 from peftrec.towers.pretrained import PretrainedEncoder, PretrainedImage
 from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import build_module
-from peftrec.training.building.item_side import build_encoder, load_towers
+from peftrec.training.building.item_side import load_towers
 from peftrec.training.module import RecommenderModule
 
 
@@ -45,7 +44,7 @@ class MeanDraws(TorchFunctionMode):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValuelessStates:
+class FakeStates:
     """Stands in for a hidden-state store."""
 
     states: Mapping[Modality, Float[Tensor, "candidate state hidden"]]
@@ -64,7 +63,7 @@ class StoredStates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValuelessRun:
+class FakeRun:
     """What a run would train, ready to be observed inside `mode`."""
 
     settings: Settings
@@ -78,11 +77,11 @@ class ValuelessRun:
     """The store itself; empty where there is none."""
 
 
-def build_valueless(settings: Settings, target: Target, *, num_items: int, sequence_length: int) -> ValuelessRun:
+def build_fake_run(settings: Settings, target: Target, *, num_items: int, sequence_length: int) -> FakeRun:
     """Build what the run would train. Raises SettingsError where the run could not be built either."""
     # What a layer keeps as a plain attribute, such as FourierFT's indices, has values; it becomes fake when it is read.
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    stored = _stored_states(settings, num_items) if settings.strategy.states == "store" else None
+    stored = _stored_states(settings) if settings.strategy.states == "store" else None
     states = {} if stored is None else _states(settings, stored, num_items, mode)
     with torch.device("meta"):
         module = build_module(
@@ -91,12 +90,12 @@ def build_valueless(settings: Settings, target: Target, *, num_items: int, seque
             content=ItemContent(),
             log_popularity=torch.zeros(num_items),
             sequence_length=sequence_length,
-            states=ValuelessStates(states=states) if states else None,
+            states=FakeStates(states=states) if states else None,
         )
     given = give_storage(module, mode, dtype=target.parameter_dtype)
     module.parameter_roles = [replace(role, parameter=given[id(role.parameter)]) for role in module.parameter_roles]
     module.set_training_modes()
-    return ValuelessRun(
+    return FakeRun(
         settings=settings,
         target=target,
         sequence_length=sequence_length,
@@ -121,13 +120,9 @@ def require_configs(settings: Settings) -> None:
             ) from error
 
 
-def _stored_states(settings: Settings, num_items: int) -> StoredStates:
+def _stored_states(settings: Settings) -> StoredStates:
     towers = load_towers(settings, with_weights=False)
-    with torch.device("meta"):
-        encoder = build_encoder(settings, towers, num_items=num_items)
-    if not isinstance(encoder, FrozenStatesEncoder):
-        raise SettingsError(f"strategy.states: {settings.strategy_name} reads no hidden states; use states=live")
-    return StoredStates(towers=encoder.towers, indices=encoder.indices)
+    return StoredStates(towers=towers, indices=settings.strategy.reads(towers.depths()).layers)
 
 
 def _states(settings: Settings, stored: StoredStates, num_items: int, mode: FakeTensorMode) -> dict[Modality, Tensor]:
@@ -164,11 +159,11 @@ def give_storage(
     return parameters
 
 
-def valueless_batch(run: ValuelessRun, shape: BatchShape) -> SequenceBatch:
+def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
     """Make a training batch of the given shape; call it inside the run's mode."""
     items = ItemBatch(items=torch.empty(shape.num_items, dtype=torch.int64))
     if run.settings.strategy.reads_content and run.stored is None:
-        items = valueless_items(run.settings, shape)
+        items = fake_items(run.settings, shape)
     if run.stored is not None and run.target.is_store_read_by_loader:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
         items = replace(items, states=StateBatch(text=gathered.get("text"), image=gathered.get("image")))
@@ -178,7 +173,7 @@ def valueless_batch(run: ValuelessRun, shape: BatchShape) -> SequenceBatch:
     )
 
 
-def valueless_items(settings: Settings, shape: BatchShape) -> ItemBatch:
+def fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
     """Make items with the content that the towers read."""
     content: dict[Modality, TextBatch | ImageBatch | FeatureBatch] = {}
     for modality, part in settings.towers.parts.items():

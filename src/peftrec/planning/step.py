@@ -11,7 +11,7 @@ from peftrec.data.batches import SequenceBatch, TensorBatch
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.cuda import ALLOCATOR_BLOCK
-from peftrec.planning.fake_tensors import MeanDraws, build_valueless, valueless_batch
+from peftrec.planning.fake_tensors import MeanDraws, build_fake_run, fake_batch
 from peftrec.planning.target import find_target
 from peftrec.results.record import ExactBytes
 from peftrec.settings.run import Settings
@@ -36,7 +36,7 @@ class StepPlanner:
     def __init__(self, settings: Settings, *, num_items: int, sequence_length: int) -> None:
         self.settings = settings
         self.target = find_target(settings)
-        self.run = build_valueless(settings, self.target, num_items=num_items, sequence_length=sequence_length)
+        self.run = build_fake_run(settings, self.target, num_items=num_items, sequence_length=sequence_length)
         self._planned: dict[BatchShape, PlannedStep] = {}
         with self.run.mode:
             self._make_gradients()
@@ -49,7 +49,7 @@ class StepPlanner:
         """Plan a step on a batch of this shape. Raises AdaptationError as the run's own first step would."""
         if shape not in self._planned:
             with self.run.mode, MeanDraws():
-                self._planned[shape] = self._observe(valueless_batch(self.run, shape))
+                self._planned[shape] = self._observe(fake_batch(self.run, shape))
         return self._planned[shape]
 
     def _observe(self, batch: SequenceBatch) -> PlannedStep:

@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.planning.batches import BatchShape, Workload
-from peftrec.planning.fake_tensors import StoredStates, give_storage, valueless_items
+from peftrec.planning.fake_tensors import StoredStates, fake_items, give_storage
 from peftrec.settings.run import Settings
 from peftrec.training.measurement.first_step import UNCOUNTED_BY_TORCH
 
@@ -47,5 +47,5 @@ def _operations_an_item(settings: Settings, stored: StoredStates, workload: Work
     give_storage(stored.towers, mode)
     shape = BatchShape(num_users=0, num_items=1, num_words=max(1, round(workload.title_words)))
     with mode, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as operations:
-        stored.towers.eval().states(valueless_items(settings, shape), dict(stored.indices))
+        stored.towers.eval().states(fake_items(settings, shape), dict(stored.indices))
     return operations.get_total_flops()

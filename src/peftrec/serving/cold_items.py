@@ -51,7 +51,7 @@ def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item
     the towers compute now."""
     recommender = run.module.recommender
     encoder = recommender.item_encoder
-    content = load_content(run.settings, items, keep_bytes=0)
+    content = load_content(run.settings.towers, items, keep_bytes=0)
     reads_store = isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store"
     towers = load_towers(run.settings, with_weights=True).to(run.device).eval() if reads_store else None
 

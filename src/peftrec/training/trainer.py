@@ -23,7 +23,7 @@ from peftrec.models.towers.tower import Towers
 from peftrec.processes import ProcessRank
 from peftrec.progress.epochs import EpochLines
 from peftrec.progress.terminal import shows_progress
-from peftrec.settings.run import Settings
+from peftrec.settings.run import EvaluationSettings, Settings, TrainerSettings
 from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
 
 _SYNCS_BUFFERS = (  # torch 2.13 renamed it
@@ -35,7 +35,8 @@ _OWN_PROCESSES = ("spawn", "fork", "notebook")  # strategies that start processe
 
 
 def build_trainer(
-    settings: Settings,
+    settings: TrainerSettings,
+    evaluation: EvaluationSettings,
     run_directory: Path,
     processes: ProcessRank,
     *,
@@ -43,32 +44,32 @@ def build_trainer(
     loggers: Sequence[Logger],
 ) -> Trainer:
     """Return the Trainer of a run whose process group is joined already."""
-    has_bar = settings.trainer.has_progress_bar and shows_progress()
-    monitor = f"val/{settings.evaluation.monitor}"
-    stopping = EarlyStopping(monitor=monitor, mode="max", patience=settings.evaluation.patience)
-    is_half = settings.trainer.precision == "bf16-true"
+    has_bar = settings.has_progress_bar and shows_progress()
+    monitor = f"val/{evaluation.monitor}"
+    stopping = EarlyStopping(monitor=monitor, mode="max", patience=evaluation.patience)
+    is_half = settings.precision == "bf16-true"
     progress: list[Callback] = []
-    if settings.trainer.has_progress_bar:
-        lines = EpochLines(monitor=monitor, max_epochs=settings.trainer.max_epochs)
+    if settings.has_progress_bar:
+        lines = EpochLines(monitor=monitor, max_epochs=settings.max_epochs)
         progress = [RichProgressBar() if has_bar else lines]
     # Named, so that Lightning never takes a Slurm job of one task for more than it is.
     cluster: ClusterEnvironment = TorchElasticEnvironment() if processes.are_several else LightningEnvironment()
     return Trainer(
-        accelerator=settings.trainer.accelerator,
+        accelerator=settings.accelerator,
         devices=processes.count // processes.num_nodes,
         num_nodes=processes.num_nodes,
-        strategy=lightning_strategy(settings.trainer.strategy, processes),
-        precision=None if is_half else settings.trainer.precision,  # type: ignore[arg-type]  # `auto` is resolved
-        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.trainer.max_epochs),
-        accumulate_grad_batches=settings.trainer.accumulate_batches,
-        detect_anomaly=settings.trainer.detect_anomaly,
-        deterministic=settings.trainer.is_deterministic,
+        strategy=lightning_strategy(settings.strategy, processes),
+        precision=None if is_half else settings.precision,  # type: ignore[arg-type]  # `auto` is resolved
+        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.max_epochs),
+        accumulate_grad_batches=settings.accumulate_batches,
+        detect_anomaly=settings.detect_anomaly,
+        deterministic=settings.is_deterministic,
         # The order of the callbacks is the order of their work: measure, record, decide, then save what all decided.
         callbacks=[
             *measuring,
             *progress,
             stopping,
-            keep_best(run_directory, settings.evaluation.monitor),
+            keep_best(run_directory, evaluation.monitor),
             keep_last(run_directory),
         ],
         plugins=[AtomicCheckpointIO(), cluster, *([WholeBfloat16("bf16-true")] if is_half else [])],
@@ -125,9 +126,8 @@ def with_precision(settings: Settings, device: torch.device) -> Settings:
     return replace(settings, trainer=replace(settings.trainer, precision=precision))
 
 
-def explain_slow_precision(settings: Settings, device: torch.device, *, is_told: bool = True) -> None:
+def explain_slow_precision(precision: str, device: torch.device, *, is_told: bool = True) -> None:
     """Say so where a CPU must emulate the chosen arithmetic: a step of cached IISAN took 12 to 16 times as long."""
-    precision = settings.trainer.precision
     if is_told and device.type == "cpu" and precision.startswith("bf16") and not has_bfloat16_products():
         print(
             f"trainer.precision={precision}: this CPU has no bfloat16 products and emulates them, many times slower "

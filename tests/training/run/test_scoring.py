@@ -11,8 +11,8 @@ from peftrec.data.items import Items
 from peftrec.data.readers.iisan import IisanFiles
 from peftrec.data.split import Split, split_catalogue
 from peftrec.evaluation.metrics import ranking_metrics
+from peftrec.settings.run import EvaluationSettings
 from peftrec.training.run.scoring import UserRanks, baselines_of, training_matrix
-from small_runs import small_settings
 
 NUM_ITEMS = 18
 
@@ -45,7 +45,7 @@ def test_the_baselines_are_those_of_the_test_users(tmp_path: Path) -> None:
     split = split_of("all")
     nobody = np.zeros(len(split.test), dtype=np.bool_)
     ranked = UserRanks(ranks=np.ones(len(split.test), dtype=np.int64), is_unreachable=nobody)
-    baselines = baselines_of(split, small_settings(tmp_path, evaluation={"mask_history": "none"}), ranked)
+    baselines = baselines_of(split, EvaluationSettings(mask_history="none"), ranked, seed=1)
     assert set(baselines) == {"popularity", "item_knn", "random"}
     counts, targets = split.train_counts, split.test.targets
     ranks = np.array([np.count_nonzero(counts >= counts[target]) for target in targets])

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from peftrec.data.content import ItemContent
 from peftrec.data.split import Split
+from peftrec.errors import SettingsError
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.tower import Towers
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
-from peftrec.training.building.item_side import build_encoder, load_content, load_towers
+from peftrec.training.building.item_side import load_content, load_towers
 from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.memory import resident_bytes
 from peftrec.training.module import LoopSettings, RecommenderModule
@@ -34,14 +35,13 @@ class Assembled:
 
 
 def assemble(settings: Settings, split: Split, device: torch.device, processes: ProcessRank = ALONE) -> Assembled:
-    """Build everything that a run trains; initialisation is a function of the seed. ProcessRank that train together
-    build a store together."""
+    """Build everything that a run trains; processes that train together build a store together."""
     strategy = settings.strategy
     store: HiddenStateStore | None = None
     content = ItemContent()
     reads_live = strategy.reads_content and strategy.states == "live"
     if reads_live:
-        content = load_content(settings, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
+        content = load_content(settings.towers, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
     if strategy.states == "store":
         store = provide_store(settings, split.items, device, processes).placed(
             settings.hidden_states.placement, device, sharing=processes.count // processes.num_nodes
@@ -70,10 +70,18 @@ def build_module(
     states: StateReader | None,
     processes: ProcessRank = ALONE,
 ) -> RecommenderModule:
-    """Put together what trains on `towers`, or on `states` where the strategy reads a store."""
+    """Put together what trains on `towers`, or on `states` where the strategy reads a store; initialisation is a
+    function of the seed."""
     snapshot = PretrainedSnapshot.of(towers)
-    item_encoder = build_encoder(settings, towers, num_items=len(log_popularity))
-    if isinstance(item_encoder, FrozenStatesEncoder) and states is not None:
+    # Seeded here, not before loading: live and stored variants then start from the same side network.
+    torch.manual_seed(settings.seed)
+    item_encoder = settings.strategy.adapt(towers, embedding_dim=settings.embedding_dim, num_items=len(log_popularity))
+    if states is not None:
+        if not isinstance(item_encoder, FrozenStatesEncoder):
+            raise SettingsError(
+                f"strategy.states: {settings.strategy_name} builds a {type(item_encoder).__name__}, which reads no "
+                "stored states; use states=live, or build a FrozenStatesEncoder"
+            )
         item_encoder.read_from(states)
     if settings.trainer.gradient_checkpointing:
         checkpoint_activations(item_encoder.towers)

@@ -1,21 +1,17 @@
-"""The item side of a run, before anything trains: content, towers, and the encoder that the strategy builds on them.
-
-Assembly and the building of a store both start here.
-"""
-
-import torch
+"""The item side of a run before the strategy comes: content and towers. Assembly and the building of a store start
+here."""
 
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.items import Items
 from peftrec.errors import DataError
-from peftrec.models.item_encoder import ItemEncoder
 from peftrec.models.towers.tower import Towers
 from peftrec.settings.run import Settings
+from peftrec.towers.pair import TowerPair
 
 
-def load_content(settings: Settings, items: Items, *, keep_bytes: int) -> ItemContent:
+def load_content(towers: TowerPair, items: Items, *, keep_bytes: int) -> ItemContent:
     """Tokenise titles and prepare images for the towers there are; decoded images stay where they fit `keep_bytes`."""
-    text, image = settings.towers.text_encoder, settings.towers.image_encoder
+    text, image = towers.text_encoder, towers.image_encoder
     if (text is not None and items.titles is None) or (image is not None and items.images is None):
         lacking = "text" if items.titles is None else "image"
         raise DataError(f"the data holds no {lacking}s for the {lacking} tower; set towers.{lacking}=null")
@@ -35,10 +31,3 @@ def load_towers(settings: Settings, *, with_weights: bool) -> Towers:
     if not settings.strategy.reads_content:
         return Towers()
     return settings.towers.load(seed=settings.seed, with_weights=with_weights)
-
-
-def build_encoder(settings: Settings, towers: Towers, *, num_items: int) -> ItemEncoder:
-    """Let the strategy build its item encoder; initialisation is a function of the seed."""
-    # Seeded here, not before loading: live and stored variants then start from the same side network.
-    torch.manual_seed(settings.seed)
-    return settings.strategy.adapt(towers, embedding_dim=settings.embedding_dim, num_items=num_items)

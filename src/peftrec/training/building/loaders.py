@@ -12,7 +12,7 @@ from peftrec.data.loading import EpochOrder, TrainingBatches, training_loader
 from peftrec.data.negatives import negatives_per_positive
 from peftrec.data.split import Split
 from peftrec.evaluation.ranking import users_per_block
-from peftrec.settings.run import Settings
+from peftrec.settings.run import EvaluationSettings, Settings
 from peftrec.training.module import RecommenderModule
 from peftrec.training.ranking_loader import RankingBatch, ranking_loader
 
@@ -57,7 +57,7 @@ def build_loaders(settings: Settings, split: Split, module: RecommenderModule, d
         validation=ranking_loader(
             split.validation,
             sequence_length=split.sequence_length,
-            block=evaluation_block(settings, split),
+            block=evaluation_block(settings.evaluation, len(split.items)),
             processes=processes,
             reads_times=settings.user_encoder.reads_times,
         ),
@@ -72,6 +72,6 @@ def build_loaders(settings: Settings, split: Split, module: RecommenderModule, d
     )
 
 
-def evaluation_block(settings: Settings, split: Split) -> int:
+def evaluation_block(evaluation: EvaluationSettings, num_candidates: int) -> int:
     """Return how many users are ranked at once."""
-    return int(np.clip(users_per_block(len(split.items), settings.evaluation.max_score_bytes), 1, 4096))
+    return int(np.clip(users_per_block(num_candidates, evaluation.max_score_bytes), 1, 4096))

@@ -45,7 +45,7 @@ def provide_store(
     def load() -> StateSource:
         towers = load_towers(settings, with_weights=True).to(device)
         # Each image is needed once: nothing is decoded beforehand, but threads are ahead of the towers.
-        content = load_content(settings, items, keep_bytes=0)
+        content = load_content(settings.towers, items, keep_bytes=0)
         return StateSource(towers=towers, content=content, item_ids=items.ids, device=device)
 
     return open_or_build(

@@ -52,17 +52,24 @@ def fit(
     is_isolated: bool,
 ) -> Fitted:
     """Train the assembled model to the end, or on from its last checkpoint; `conditions` say what costs depend on."""
-    module, trainer_settings = assembled.module, settings.trainer
+    module = assembled.module
     loader = TimedLoader(loaders.training)
     if module.adaptation is not None:
-        steps_an_epoch = math.ceil(len(loader) / trainer_settings.accumulate_batches)
-        module.adaptation.begin(num_steps=trainer_settings.max_epochs * steps_an_epoch)
+        steps_an_epoch = math.ceil(len(loader) / settings.trainer.accumulate_batches)
+        module.adaptation.begin(num_steps=settings.trainer.max_epochs * steps_an_epoch)
     first_step = FirstStepCheck(loaders.training)
     meter = EfficiencyMeter(
         loader, first_step, conditions=conditions, resident_before_model=assembled.resident_before_model
     )
     measuring = [first_step, meter, _Watching(watcher, meter)]
-    trainer = build_trainer(settings, run_directory, module.processes, measuring=measuring, loggers=watcher.loggers)
+    trainer = build_trainer(
+        settings.trainer,
+        settings.evaluation,
+        run_directory,
+        module.processes,
+        measuring=measuring,
+        loggers=watcher.loggers,
+    )
     last = checkpoint_path(run_directory, LAST)
     with interruption():
         trainer.fit(

@@ -65,7 +65,7 @@ def train_run(settings: Settings) -> RunOutcome:
             if run.record.status == "success":
                 _explain_reuse(run, identity)
             else:
-                explain_slow_precision(settings, device, is_told=processes.is_first)
+                explain_slow_precision(settings.trainer.precision, device, is_told=processes.is_first)
                 with _recording_failure(run):
                     _run(settings, split, device, run, processes)
                 processes.wait_for_all()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from peftrec.data.split import RankingCases, Split
 from peftrec.evaluation.baselines import BaselineCases, item_knn_baseline, popularity_baseline, random_baseline
@@ -12,7 +14,7 @@ from peftrec.evaluation.item_knn import UserItemMatrix, user_item_matrix
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.results.record import Evaluation, Metrics
-from peftrec.settings.run import Settings
+from peftrec.settings.run import EvaluationSettings, Settings
 from peftrec.training.building.loaders import evaluation_block
 from peftrec.training.module import RecommenderModule
 from peftrec.training.ranking_loader import ranking_loader
@@ -28,14 +30,22 @@ class UserRanks:
 
 @torch.inference_mode()
 def rank_users(
-    module: RecommenderModule, cases: RankingCases, *, sequence_length: int, block: int, reads_times: bool = False
+    module: RecommenderModule,
+    cases: RankingCases,
+    *,
+    sequence_length: int,
+    block: int,
+    reads_times: bool = False,
+    catalogue: Float[Tensor, "candidate dim"] | None = None,
 ) -> UserRanks:
-    """Rank every user's target with the module's current parameters, in evaluation mode.
+    """Rank every user's target with the module's current parameters, in evaluation mode, over the module's own
+    embeddings of all candidates or those given.
 
     Several processes share the blocks of users, and each gets the ranks of all.
     """
     module.eval()
-    catalogue = module.encode_catalogue()
+    if catalogue is None:
+        catalogue = module.encode_catalogue()
     for batch in ranking_loader(
         cases, sequence_length=sequence_length, block=block, processes=module.processes, reads_times=reads_times
     ):
@@ -53,7 +63,7 @@ def evaluate_test(
         module,
         cases,
         sequence_length=split.sequence_length,
-        block=evaluation_block(settings, split),
+        block=evaluation_block(settings.evaluation, len(split.items)),
         reads_times=settings.user_encoder.reads_times,
     )
     masks = segment_masks(split.train_counts, cases.targets, np.diff(cases.histories.offsets))
@@ -61,12 +71,12 @@ def evaluate_test(
         test=ranking_metrics(ranked.ranks, ranked.is_unreachable),
         test_segments=segment_metrics(ranked.ranks, ranked.is_unreachable, masks),
         validation=validation,
-        baselines=baselines_of(split, settings, ranked),
+        baselines=baselines_of(split, settings.evaluation, ranked, seed=settings.seed),
     )
     return evaluation, ranked
 
 
-def baselines_of(split: Split, settings: Settings, ranked: UserRanks) -> dict[str, Metrics]:
+def baselines_of(split: Split, evaluation: EvaluationSettings, ranked: UserRanks, *, seed: int) -> dict[str, Metrics]:
     """Return what needs no training, on the test users."""
     histories = split.test.histories
     cases = BaselineCases(
@@ -74,13 +84,13 @@ def baselines_of(split: Split, settings: Settings, ranked: UserRanks) -> dict[st
         history_items=histories.items,
         history_offsets=histories.offsets,
         num_candidates=len(split.items),
-        mask_history=settings.evaluation.mask_history,
-        max_score_bytes=settings.evaluation.max_score_bytes,
+        mask_history=evaluation.mask_history,
+        max_score_bytes=evaluation.max_score_bytes,
     )
     return {
         "popularity": popularity_baseline(split.train_counts, cases),
         "item_knn": item_knn_baseline(training_matrix(split), cases),
-        "random": random_baseline(len(split.items), ranked.is_unreachable, seed=settings.seed),
+        "random": random_baseline(len(split.items), ranked.is_unreachable, seed=seed),
     }
 
 
