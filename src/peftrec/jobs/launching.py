@@ -43,9 +43,9 @@ def launch(settings: Settings) -> "RunOutcome":
 
     Raises ProcessesFailedError where one of them fails; what a run in this process raises passes through.
     """
+    number = processes_to_start(settings.trainer)
     from peftrec.training.run.pipeline import RunOutcome, train_run
 
-    number = processes_to_start(settings.trainer)
     if number == 1:
         return train_run(settings)
     report = run_processes(settings, number)
