@@ -57,9 +57,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("training", "training/building", "training/measurement"),
     },
     "profiles": {"config"},
-    "series": {"config", "models", "progress"},
+    "series": {"code", "config", "models", "progress"},
     "cold_start": {
-        *("config", "data", "evaluation", "results", "progress", "settings"),
+        *("code", "config", "data", "evaluation", "results", "progress", "settings"),
         *("training", "training/building", "training/run"),
     },
     "planning": {

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from peftrec.cli.main import main
+from peftrec.code import fingerprint
 
 HEADER = "@problemName Tiny\n@univariate false\n@dimension 2\n@equalLength false\n@classLabel true a b\n@data\n"
 LINES = ["1,2,3:3,2,1:a", "3,1:1,3:b", "1,2,2:3,2,2:a", "3,2:1,2:b"]
@@ -34,6 +35,21 @@ def test_the_table_is_printed_and_the_file_kept(tmp_path: Path, capsys: pytest.C
     assert "seed 3:" not in again
     assert first.endswith(again)
     assert path.stat().st_mtime_ns == before
+
+
+def test_seeds_of_other_code_are_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(words(tmp_path)) == 0
+    first = capsys.readouterr().out.splitlines()[-1].removeprefix("results: ")
+    monkeypatch.setattr(fingerprint, "public_version", lambda package: "0.1")
+    assert main(words(tmp_path)) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] != f"results: {first}"
+    assert "seed 3:" in shown.out
+    assert f"{first}: computed by other code (lightning " in shown.err
+    assert main(words(tmp_path)) == 0
+    assert "other code" not in capsys.readouterr().err
 
 
 def test_the_configuration_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:

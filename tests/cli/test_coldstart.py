@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from peftrec.cli import main as cli
+from peftrec.code import fingerprint
 from peftrec.cold_start.experiment import ColdStartSettings
 from peftrec.cold_start.fitting import HeaterMethod, HeaterModule
 from peftrec.cold_start.result import read_result
@@ -122,6 +123,24 @@ def test_what_decides_names_the_result(words: list[str], tmp_path: Path) -> None
     assert len(list(folder.glob("*.json"))) == 1
     assert coldstart(*elsewhere, "model=popularity", "seed=5") == 0
     assert len(list(folder.glob("*.json"))) == 2
+
+
+def test_a_result_of_other_code_is_not_taken(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "cold_start" / "lastfm"
+    assert coldstart(*words, "model=popularity") == 0
+    (first,) = folder.glob("*.json")
+    monkeypatch.setattr(fingerprint, "public_version", lambda package: "0.1")
+    capsys.readouterr()
+    assert coldstart(*words, "model=popularity") == 0
+    shown = capsys.readouterr()
+    assert f"{first}: computed by other code (lightning " in shown.err
+    assert "-> 0.1" in shown.err
+    (second,) = set(folder.glob("*.json")) - {first}
+    assert read_result(second).question_hash == read_result(first).question_hash
+    assert "Left out, because later code answered the same: 1 results." in shown.out
+    assert [line.split("|")[2].strip() for line in shown.out.splitlines() if "| popularity" in line] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from peftrec.cli import main as cli
+from peftrec.code import fingerprint
 from peftrec.cold_start import completion
 from peftrec.cold_start.cold_items import (
     ColdItemsSettings,
@@ -183,6 +184,12 @@ def test_the_verb_writes_beside_the_record(
     monkeypatch.setattr(completion, "complete", None)
     assert cli.main(words) == 0
     assert capsys.readouterr().out == shown
+    monkeypatch.undo()
+    monkeypatch.setattr(fingerprint, "public_version", lambda package: "0.1")
+    assert cli.main(words) == 0
+    again = capsys.readouterr()
+    assert again.out == shown
+    assert f"{run_directory / 'cold_items.json'}: computed by other code (Pillow " in again.err
     monkeypatch.undo()
     assert cli.main([*words, "seed=2"]) == 0
     assert json.loads((run_directory / "cold_items.json").read_text())["config"]["seed"] == 2

@@ -1,5 +1,6 @@
 """`peftrec classify`: GTN as the classifier of its paper, over several seeds, beside the published accuracy."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from peftrec.cli.arguments import Grammar, read_arguments
@@ -51,9 +52,10 @@ def show(settings: "ClassifySettings") -> int:
 
 def classify(settings: "ClassifySettings") -> int:
     """Train the seeds that are missing, and print the table of all."""
+    from peftrec.code.fingerprint import Fingerprint
     from peftrec.progress.quiet import quieten_libraries
     from peftrec.series.data import read_split
-    from peftrec.series.results import SeedOutcome, results_path
+    from peftrec.series.results import SeedOutcome, former_code, results_path
     from peftrec.series.summary import to_text
     from peftrec.series.training import describe, train_seeds
 
@@ -61,6 +63,9 @@ def classify(settings: "ClassifySettings") -> int:
     split = read_split(settings.data)
     empty = describe(settings, split)
     path = results_path(settings.runs_dir, empty)
+    if (former := former_code(settings.runs_dir, empty)) is not None:
+        code = Fingerprint(modules=empty.modules, versions=empty.packages)
+        print(f"{former[0]}: {code.explain(former[1])}", file=sys.stderr)
 
     def report(outcome: SeedOutcome) -> None:
         accuracy = 100 * outcome.least_loss_epoch().test_accuracy

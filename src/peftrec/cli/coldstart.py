@@ -45,11 +45,13 @@ def compare(words: Sequence[str], *, is_sweep: bool) -> int:
         Job(settings, describe_part(settings, ColdStartSettings), settings.pairs.content_hash())
         for settings in compose_parts(ColdStartSettings, words, folder="cold_start", is_sweep=is_sweep)
     ]
-    from peftrec.cold_start.result import read_result, to_markdown
+    from peftrec.cold_start.result import former_answer, read_result, to_markdown
 
     for job in jobs:
         if job.path.exists():
             print(f"finished before: {job.path}", file=sys.stderr)
+        elif (former := former_answer(job.settings.directory, job.question_hash)) is not None:
+            print(f"{former[0]}: {job.code.explain(former[1])}", file=sys.stderr)
     for pairs, group in groupby((job for job in jobs if not job.path.exists()), key=lambda job: job.settings.pairs):
         data = pairs.read()
         for job in group:

@@ -48,6 +48,10 @@ class Fingerprint:
         ]
         return "; ".join(filter(None, [shortlist(modules), ", ".join(versions)]))
 
+    def explain(self, former: "Fingerprint") -> str:
+        """Say why what `former` computed is not taken."""
+        return f"computed by other code ({self.differences(former)}), so it is computed anew"
+
 
 def take_fingerprint(roots: Iterable[str], packages: Iterable[str], sources: Sources) -> Fingerprint:
     """Fingerprint what `roots` reach by import, and the versions of `packages`.

@@ -1,6 +1,7 @@
 """What completing a run's cold items changes: figures before and after, in one file beside the run's record."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from jaxtyping import Float
 from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
-from peftrec import __version__
+from peftrec.code.fingerprint import Fingerprint, take_fingerprint
+from peftrec.code.user_code import sources
 from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete, rank_over
 from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError
@@ -24,6 +26,7 @@ from peftrec.training.run.restored_run import RestoredRun, restore_run
 COLD_ITEMS_FILE = "cold_items.json"
 SEGMENTS = ("all", "warm", "cold")
 SHOWN = ("hr@10", "ndcg@10")
+_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "Pillow")
 
 
 class ColdItemsResult(RecordPart):
@@ -31,9 +34,12 @@ class ColdItemsResult(RecordPart):
 
     config: dict[str, JsonValue]
     """Settings without the run's place."""
-    config_hash: str
-    """Of the run."""
-    version: str
+    run_id: str
+    """Of the run, whose name says what it was asked and which code answered."""
+    modules: dict[str, str]
+    """Module to the hash of what it does, for the code that completed the catalogue."""
+    packages: dict[str, str]
+    """Package to version, without the local part."""
     tower_revisions: dict[str, str]
     """Modality to the hash of what the content came from."""
     num_warm_items: int
@@ -58,9 +64,13 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
     path = directory / COLD_ITEMS_FILE
     decisive = {key: value for key, value in config.items() if key != "run"}
     run = restore_run(directory)
+    code = take_fingerprint([__name__], _PACKAGES, sources())
     found = _read(path)
-    if found is not None and (found.config, found.config_hash) == (decisive, run.record.question_hash):
-        return found
+    if found is not None and (found.config, found.run_id) == (decisive, run.record.run_id):
+        former = Fingerprint(modules=found.modules, versions=found.packages)
+        if code == former:
+            return found
+        print(f"{path}: {code.explain(former)}", file=sys.stderr)
     num_cold = int((run.split.train_counts == 0).sum())
     if not num_cold:
         raise DataError(f"{directory}: every candidate occurs in training, so that there is no cold item to complete")
@@ -68,8 +78,9 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
     completed = complete(run, vectors, settings)
     result = ColdItemsResult(
         config=decisive,
-        config_hash=run.record.question_hash,
-        version=__version__,
+        run_id=run.record.run_id,
+        modules=dict(code.modules),
+        packages=dict(code.versions),
         tower_revisions=run.settings.towers.weights_hashes(seed=run.settings.seed),
         num_warm_items=len(run.split.items) - num_cold,
         num_cold_items=num_cold,

@@ -1,28 +1,31 @@
 """A job of the cold-start comparison: one method on one split with one seed, from settings to its result file."""
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass as part
 
 from peftrec import __version__
+from peftrec.code.fingerprint import take_fingerprint
+from peftrec.code.user_code import sources
 from peftrec.cold_start.evaluation import evaluate
 from peftrec.cold_start.factors import BPR, Factors, provide_factors
 from peftrec.cold_start.method import Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, PairFiles
 from peftrec.cold_start.result import ColdStartResult, EpochResult, write_result
+from peftrec.config.roles import Cost, Place, roles_of, without
 from peftrec.config.strict import STRICT, FolderName
 from peftrec.devices import device_name, resolve_device
 from peftrec.errors import UserError
 from peftrec.evaluation.ranking import NonFiniteScoresError
+from peftrec.settings.run_identity import digest, part_modules
 
-_WITHOUT_EFFECT = (("name",), ("runs_dir",), ("accelerator",), ("pairs", "name"), ("pairs", "root"), ("pairs", "note"))
+KIND = "cold_start"
 _PACKAGES = ("torch", "lightning", "numpy", "scipy")
 
 
@@ -30,12 +33,12 @@ _PACKAGES = ("torch", "lightning", "numpy", "scipy")
 class ColdStartSettings:
     """One job, completely."""
 
-    name: FolderName
+    name: Place[FolderName]
     """Folder below `runs_dir`."""
-    runs_dir: str
+    runs_dir: Place[str]
     seed: int = Field(ge=0, lt=2**32)
     """Of the pretrained factors and of the method."""
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    accelerator: Cost[Literal["auto", "cpu", "gpu", "mps"]] = "auto"
     """Where a method with epochs trains."""
     pairs: PairFiles
     factors: BPR
@@ -49,21 +52,22 @@ class ColdStartSettings:
 
 
 class Job:
-    """Settings with what names their result."""
+    """Settings with what names their result: the question, and the code that answers it, as of a run."""
 
     def __init__(self, settings: ColdStartSettings, config: Mapping[str, JsonValue], data_hash: str) -> None:
         self.settings = settings
         self.config = dict(config)
         self.data_hash = data_hash
-        decisive = _decisive(self.config)
-        self.config_hash = _hash({"config": decisive, "data": data_hash, "version": __version__})
-        decisive.pop("seed")
-        self.setting_hash = _hash({"config": decisive, "data": data_hash, "version": __version__})
+        self.code = take_fingerprint([__name__, *part_modules(settings)], _PACKAGES, sources())
+        deciding = without(config, roles_of(settings))
+        self.question_hash = digest({"kind": KIND, "config": deciding, "data": data_hash})
+        self.setting_hash = digest({"kind": KIND, "config": without(deciding, ["seed"]), "data": data_hash})
 
     @property
     def path(self) -> Path:
         """Return where the result lies, or will."""
-        return self.settings.directory / f"{self.settings.model.name}-{self.config_hash[:12]}.json"
+        name = digest([self.question_hash, self.code.digest])[:12]
+        return self.settings.directory / f"{self.settings.model.name}-{name}.json"
 
     def run(self, data: ColdStartData) -> None:
         """Train, choose on validation, score the test pairs once, and write the result.
@@ -108,8 +112,11 @@ class Job:
         seconds["test"] = time.perf_counter() - started
         return ColdStartResult(
             config=self.config,
-            config_hash=self.config_hash,
+            question_hash=self.question_hash,
             setting_hash=self.setting_hash,
+            modules=dict(self.code.modules),
+            packages=dict(self.code.versions),
+            finished_at=datetime.now(UTC).isoformat(),
             data_hash=self.data_hash,
             pairs=settings.pairs.name,
             model=settings.model.name,
@@ -131,17 +138,3 @@ class Job:
             test=test,
             seconds=seconds,
         )
-
-
-def _decisive(config: Mapping[str, JsonValue]) -> dict[str, Any]:
-    copy: dict[str, Any] = json.loads(json.dumps(config))
-    for *parents, last in _WITHOUT_EFFECT:
-        node = copy
-        for parent in parents:
-            node = node[parent]
-        node.pop(last)
-    return copy
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

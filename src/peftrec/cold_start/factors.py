@@ -22,6 +22,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as part
 from torch import Tensor
 
+from peftrec.code.fingerprint import take_fingerprint
+from peftrec.code.user_code import sources
 from peftrec.cold_start.content import CLIP, standardise
 from peftrec.cold_start.pairs import ColdStartData, Pairs, Side, interactions
 from peftrec.config.strict import STRICT
@@ -92,7 +94,8 @@ class BPR:
 
 def provide_factors(bpr: BPR, data: ColdStartData, *, data_hash: str, seed: int, directory: Path) -> Factors:
     """Return the factors of a split, learnt once and kept in `directory` under a name that says what decides them."""
-    decisive = json.dumps([asdict(bpr), data_hash, seed], sort_keys=True)
+    code = take_fingerprint([__name__], ("torch", "numpy"), sources())
+    decisive = json.dumps([asdict(bpr), data_hash, seed, code.digest], sort_keys=True)
     path = directory / f"bpr-{hashlib.sha256(decisive.encode()).hexdigest()[:12]}.npz"
     if path.exists():
         return _read(path, data, bpr.rank)

@@ -1,4 +1,9 @@
-"""Heater as a method: an epoch's pairs and negatives, the module that trains on them, and the scorer it gives."""
+"""Heater as a method: an epoch's pairs and negatives, the module that trains on them, and the scorer it gives.
+
+The loop is its own, and not that of a run: a step reads pairs and not histories, its optimizer and its evaluation on
+cold candidates are the paper's, and a job of a minute needs no checkpoint. Its result names question and code as a
+run's record does.
+"""
 
 import copy
 import math

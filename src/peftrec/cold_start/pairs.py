@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass as part
 from torch import Tensor
 
 from peftrec.cold_start.content import Content
+from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT, FolderName
 from peftrec.errors import DataError
 
@@ -68,9 +69,9 @@ class ColdStartData:
 class PairFiles:
     """Where a split lies, and what of it is cold."""
 
-    name: FolderName
+    name: Place[FolderName]
     """For tables and folders."""
-    root: str
+    root: Place[str]
     train: str = "train.csv"
     validation: str = "vali.csv"
     test: str = "test.csv"
@@ -78,7 +79,7 @@ class PairFiles:
     candidates: Literal["held_out", "warm"]
     """What is ranked: the items of the evaluated file (new items among new items), or all items that train."""
     content: Content
-    note: str = ""
+    note: Place[str] = ""
     """What stands under a table of this split."""
 
     def read(self) -> ColdStartData:

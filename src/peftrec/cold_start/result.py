@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import JsonValue, ValidationError
 
+from peftrec.code.fingerprint import Fingerprint
 from peftrec.cold_start.evaluation import CUTOFFS
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
@@ -32,9 +33,16 @@ class ColdStartResult(RecordPart):
     """A finished job."""
 
     config: dict[str, JsonValue]
-    config_hash: str
+    question_hash: str
+    """Of what of the config decides the result, and of the data."""
     setting_hash: str
     """The same without the seed: what a table's row stands for."""
+    modules: dict[str, str]
+    """Module to the hash of what it does, for the code that answered."""
+    packages: dict[str, str]
+    """Package to version, without the local part."""
+    finished_at: str
+    """In UTC."""
     data_hash: str
     pairs: str
     model: str
@@ -70,8 +78,34 @@ def read_result(path: Path) -> ColdStartResult:
         ) from error
 
 
+def without_superseded(results: Sequence[ColdStartResult]) -> list[ColdStartResult]:
+    """Return, of results of one question by different code, the latest alone."""
+    latest: dict[str, ColdStartResult] = {}
+    for result in sorted(results, key=lambda each: each.finished_at):
+        latest[result.question_hash] = result
+    return [result for result in results if latest[result.question_hash] is result]
+
+
+def former_answer(directory: Path, question_hash: str) -> tuple[Path, Fingerprint] | None:
+    """Return the latest result of the same question, and the code that gave it; None where there is none."""
+    found = [(path, read_result(path)) for path in sorted(directory.glob("*.json"))]
+    same = [(path, result) for path, result in found if result.question_hash == question_hash]
+    if not same:
+        return None
+    path, result = max(same, key=lambda each: each[1].finished_at)
+    return path, Fingerprint(modules=result.modules, versions=result.packages)
+
+
 def to_markdown(results: Sequence[ColdStartResult]) -> str:
     """Return a table a split, best figures bold, with what must stand beside them."""
+    results, every = without_superseded(results), results
+    tables = _tables(results)
+    if left_out := len(every) - len(results):
+        tables += f"\nLeft out, because later code answered the same: {left_out} results.\n"
+    return tables
+
+
+def _tables(results: Sequence[ColdStartResult]) -> str:
     by_split: dict[tuple[str, str], list[ColdStartResult]] = defaultdict(list)
     for result in results:
         by_split[result.pairs, result.data_hash].append(result)

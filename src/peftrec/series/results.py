@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from peftrec.code.fingerprint import Fingerprint
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
 from peftrec.series.settings import Recipe
@@ -47,8 +48,10 @@ class ClassificationResults:
     dataset: str
     recipe: Recipe
     data_hash: str
-    version: str
-    """Of this package."""
+    modules: dict[str, str]
+    """Module to the hash of what it does, for the code that trains."""
+    packages: dict[str, str]
+    """Package to version, without the local part."""
     num_parameters: int
     sizes: dict[str, int]
     """Series of either part, steps, channels and classes."""
@@ -69,7 +72,28 @@ _FORMAT = TypeAdapter(ClassificationResults)
 def results_path(runs_dir: str, results: ClassificationResults) -> Path:
     """Return the file of a recipe on a data set; its name holds a hash of all that decides an outcome but the seed."""
     decisive = _FORMAT.dump_json(replace(results, seeds=()))
-    return Path(runs_dir) / "classify" / f"{results.dataset}-{hashlib.sha256(decisive).hexdigest()[:12]}.json"
+    return _folder(runs_dir) / f"{results.dataset}-{hashlib.sha256(decisive).hexdigest()[:12]}.json"
+
+
+def former_code(runs_dir: str, empty: ClassificationResults) -> tuple[Path, Fingerprint] | None:
+    """Return the file of the same recipe on the same data by other code, and that code; None where there is none, or
+    where the present code has a file."""
+    path = results_path(runs_dir, empty)
+    if path.exists():
+        return None
+    for other in sorted(_folder(runs_dir).glob(f"{empty.dataset}-*.json"), key=_written, reverse=True):
+        found = read_results(other, empty)
+        if replace(found, seeds=(), modules=empty.modules, packages=empty.packages) == empty:
+            return other, Fingerprint(modules=found.modules, versions=found.packages)
+    return None
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _folder(runs_dir: str) -> Path:
+    return Path(runs_dir) / "classify"
 
 
 def read_results(path: Path, empty: ClassificationResults) -> ClassificationResults:

@@ -1,4 +1,8 @@
-"""The classifier trained once a seed, with Lightning."""
+"""The classifier trained once a seed, with Lightning.
+
+The loop and the results are its own, and not those of a run: there are no users and no ranking, the paper reads three
+rules of choosing off every epoch's test accuracy, and a training of a minute needs no checkpoint.
+"""
 
 import time
 from collections.abc import Callable
@@ -11,7 +15,8 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from peftrec import __version__
+from peftrec.code.fingerprint import take_fingerprint
+from peftrec.code.user_code import sources
 from peftrec.progress.epochs import EpochCount
 from peftrec.progress.terminal import shows_progress
 from peftrec.series.classifier import GTNClassifier
@@ -20,6 +25,7 @@ from peftrec.series.module import ClassifierModule
 from peftrec.series.results import ClassificationResults, SeedOutcome, add_seed, read_results
 from peftrec.series.settings import ClassifySettings
 
+_PACKAGES = ("torch", "lightning", "numpy")
 _TEST_BATCH = 256  # decides memory alone
 
 
@@ -36,11 +42,13 @@ def describe(settings: ClassifySettings, split: SeriesSplit) -> ClassificationRe
     with torch.device("meta"):
         classifier = build_classifier(settings, split)
     num_training, num_steps, num_channels = split.training.values.shape
+    code = take_fingerprint([__name__], _PACKAGES, sources())
     return ClassificationResults(
         dataset=settings.data.name,
         recipe=settings.recipe,
         data_hash=split.data_hash,
-        version=__version__,
+        modules=dict(code.modules),
+        packages=dict(code.versions),
         num_parameters=sum(parameter.numel() for parameter in classifier.parameters()),
         sizes={
             "training": num_training,
