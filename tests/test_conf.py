@@ -1,15 +1,19 @@
 """Every yaml of the configuration folder composes, whatever is added to it."""
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from peftrec.config.folder import config_directory, group_folders
+from peftrec.config.instantiate import TARGET
 from peftrec.errors import SettingsError
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings, settings_from_config, settings_to_config
+from peftrec.settings.run_identity import part_modules
 
 CONF = config_directory()
 OPTIONS = [path.relative_to(CONF) for group in group_folders(CONF) for path in sorted(group.rglob("*.yaml"))]
@@ -21,6 +25,15 @@ def choice(option: Path) -> str:
     return f"{option.parts[0]}={Path(*option.parts[1:]).with_suffix('').as_posix()}"
 
 
+def targets_in(node: Any) -> list[str]:
+    """Return the classes that a configuration names."""
+    if not isinstance(node, dict):
+        return []
+    own = [node[TARGET]] if TARGET in node else []
+    return own + [target for value in node.values() for target in targets_in(value)]
+
+
+@cache
 def compose_with_required(*overrides: str) -> Settings:
     """Compose, giving any text to keys that a yaml leaves to the user."""
     try:
@@ -40,6 +53,14 @@ def test_the_default_needs_nothing() -> None:
 def test_every_option_composes_and_round_trips(option: Path) -> None:
     settings = compose_with_required(choice(option))
     assert settings_from_config(settings_to_config(settings)) == settings
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_the_code_of_every_class_that_an_option_names_is_part_of_a_runs_identity(option: Path) -> None:
+    settings = compose_with_required(choice(option))
+    named = {target.rpartition(".")[0] for target in targets_in(settings_to_config(settings))}
+    assert named
+    assert named <= set(part_modules(settings))
 
 
 def test_strategies_are_found() -> None:

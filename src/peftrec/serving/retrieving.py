@@ -66,7 +66,8 @@ def by_profile(
     excluded: Int[np.ndarray, " excluded"],
 ) -> Retrieved:
     """Let the interests that the profile serves take turns, the most important first: each takes the nearest item that
-    is still free, until there are k. Now is the last step's time."""
+    is still free, until there are k. (Merged by cosine, the densest interest would take the list.) Now is the last
+    step's time."""
     vectors = unit_rows(catalogue.embeddings)
     now = 0.0 if history.days is None else float(history.days[-1])
     interests = settings.profile.interests(history, vectors, now=now)

@@ -59,7 +59,7 @@ def part_modules(part: Any) -> Iterator[str]:
     yield type(part).__module__
     for name in fields_of(type(part)):
         value = getattr(part, name)
-        if is_dataclass(value) and fields_of(type(value)):
+        if is_dataclass(value):
             yield from part_modules(value)
 
 

@@ -1,5 +1,10 @@
 """Bottlenecks in the blocks of a tower: behind a layer (Houlsby et al., arXiv:1902.00751) or beside a sublayer (He et
-al., arXiv:2110.04366)."""
+al., arXiv:2110.04366).
+
+An adapter beside a feed-forward network keeps its part between the network's two ends, because no module of
+transformers spans one in every family. Pfeiffer's stands before residual and norm, which blocks of either order have;
+the papers put it behind BERT's.
+"""
 
 import math
 
