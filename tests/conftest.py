@@ -2,13 +2,17 @@
 
 import os
 import signal
+from importlib.util import cache_from_source
 from pathlib import Path
+from typing import Any
 
+import jaxtyping
 import pytest
 
 from servers import job_server
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SOURCE = REPOSITORY / "src"
 SHARED = REPOSITORY / ".." / "shared"
 """Real data and outputs of the published code, beside the checkout where they are at hand."""
 
@@ -17,6 +21,19 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+
+# jaxtyping keeps the code that it rewrote in files of another name, and while it imports a module it looks for
+# everything that this module imports under such a name: torch and all that torch needs were compiled anew in each run.
+_of_rewritten_code = jaxtyping._import_hook._optimized_cache_from_source
+
+
+def _compiled_file(typechecker: str, /, path: Any, debug_override: Any = None) -> str:
+    if SOURCE in Path(path).parents:
+        return str(_of_rewritten_code(typechecker, path, debug_override))
+    return cache_from_source(path, debug_override)
+
+
+jaxtyping._import_hook._optimized_cache_from_source = _compiled_file
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts background jobs that way, children inherit it, and no test of an interruption could pass.

@@ -28,10 +28,10 @@ def job_server(monkeypatch: pytest.MonkeyPatch) -> ForkServer:
     return server
 
 
-def start_command(arguments: list[str], environment: Mapping[str, str] | None = None) -> Running:
-    """Start `peftrec ARGUMENTS` in a process of its own; its output is read here."""
-    program = Program(
-        module="peftrec.__main__", arguments=tuple(arguments), environment={**os.environ, **(environment or {})}
-    )
+def start_command(
+    arguments: list[str], environment: Mapping[str, str] | None = None, *, module: str = "peftrec.__main__"
+) -> Running:
+    """Start `peftrec ARGUMENTS`, or another module, in a process of its own; its output is read here."""
+    program = Program(module=module, arguments=tuple(arguments), environment={**os.environ, **(environment or {})})
     sys.stdout.flush()
     return start(program, running_server(), reads_output=True)

@@ -1,9 +1,6 @@
 """kill -9 in the middle of an epoch and of a sweep: the same command loses nothing and ends the same, bit for bit."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,53 +9,56 @@ import pandas as pd
 import pytest
 
 from peftrec.cli import main as cli
+from peftrec.jobs.starting import ForkServer
 from peftrec.results.record import Record, read_record
+from servers import start_command
+from waits_in_training import sign_of
 
-SMALL = (
-    "data.num_users=64",
-    "data.num_items=100",
-    "batch_size=4",
-    "trainer.max_epochs=6",
-    "trainer.accelerator=cpu",
-    "evaluation.patience=6",
-)
+SMALL = ("data.num_users=64", "data.num_items=100", "batch_size=16", "trainer.max_epochs=4", "trainer.accelerator=cpu")
 PATIENCE_SECONDS = 120
 
 
-def command(runs_dir: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "peftrec", "train", *arguments, *SMALL, f"runs_dir={runs_dir}"]
+def words(runs_dir: Path, *arguments: str) -> list[str]:
+    return ["train", *arguments, *SMALL, f"runs_dir={runs_dir}"]
 
 
 def run_to_the_end(runs_dir: Path, *arguments: str) -> None:
     """Train, or sweep, from this process: another start of the program would show no more."""
-    assert cli.main(["train", *arguments, *SMALL, f"runs_dir={runs_dir}"]) == 0
+    assert cli.main(words(runs_dir, *arguments)) == 0
 
 
 def go_on(runs_dir: Path, *arguments: str) -> None:
     """Type the same command again, into a process of its own."""
-    done = subprocess.run(command(runs_dir, *arguments), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    running = start_command(words(runs_dir, *arguments))
+    assert running.output is not None
+    said = running.output.read()
+    assert running.process.wait() == 0, said
+    running.close()
 
 
-def kill_when(runs_dir: Path, is_time: Callable[[], bool], *arguments: str) -> None:
+def kill_in_an_epoch(runs_dir: Path, *arguments: str) -> None:
     """Start, wait, and kill the process without a chance to tidy up."""
-    process = subprocess.Popen(
-        command(runs_dir, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    running = start_command(words(runs_dir, *arguments), module="waits_in_training")
+    assert running.output is not None
+    wait_until(lambda: sign_of(runs_dir).exists() or running.process.poll() is not None)
+    running.signal(signal.SIGKILL)
+    said = running.output.read()
+    assert running.process.wait() == -signal.SIGKILL, said
+    running.close()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
-    while not is_time():
-        assert process.poll() is None, process.communicate()[0]
+    while not is_so():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def records(runs_dir: Path) -> dict[str, tuple[Path, Record]]:
     found = {}
     for file in runs_dir.rglob("record.json"):
         record = read_record(file.parent)
-        found[f"{record.strategy}-{record.seed}"] = (file.parent, record)
+        found[record.strategy] = (file.parent, record)
     return found
 
 
@@ -80,40 +80,25 @@ def assert_equal_quality(first: Path, second: Path) -> None:
 @pytest.mark.parametrize("strategy", ["lora", "iisan_cached"])
 def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
     run_to_the_end(tmp_path / "whole", f"strategy={strategy}")
-
-    def has_trained_two_epochs() -> bool:
-        return any(len(record.epochs) >= 2 for _, record in records(tmp_path / "killed").values())
-
-    kill_when(tmp_path / "killed", has_trained_two_epochs, f"strategy={strategy}")
+    kill_in_an_epoch(tmp_path / "killed", f"strategy={strategy}")
     ((folder, record),) = records(tmp_path / "killed").values()
     assert record.status == "running"
     assert record.effective_status() == "interrupted"
-    num_epochs = len(record.epochs)
+    assert len(record.epochs) == 2, "the epoch that it fell into is lost"
     go_on(tmp_path / "killed", f"strategy={strategy}")
-    assert num_epochs < 6, "it was killed too late to test anything"
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     assert not list(folder.rglob("*.partial"))
 
 
-def test_kill_in_a_sweep(tmp_path: Path) -> None:
+def test_kill_in_a_sweep(tmp_path: Path, job_server: ForkServer) -> None:
     arguments = ("-m", "strategy=id,frozen")
     for strategy in ("id", "frozen"):
         run_to_the_end(tmp_path / "whole", f"strategy={strategy}")
-
-    def is_in_the_second_job() -> bool:
-        found = [record for _, record in records(tmp_path / "killed").values()]
-        return any(record.status == "success" for record in found) and any(
-            record.status == "running" and record.epochs for record in found
-        )
-
-    kill_when(tmp_path / "killed", is_in_the_second_job, *arguments)
-    finished = {
-        folder: (folder / "record.json").stat().st_mtime_ns
-        for folder, record in records(tmp_path / "killed").values()
-        if record.status == "success"
-    }
-    assert len(finished) == 1
+    kill_in_an_epoch(tmp_path / "killed", *arguments, "hydra.launcher.module=waits_in_training")
+    (finished, first), (_, second) = (records(tmp_path / "killed")[name] for name in ("id", "frozen"))
+    assert (first.status, second.status, len(second.epochs)) == ("success", "running", 2)
+    written = (finished / "record.json").stat().st_mtime_ns
+    wait_until(lambda: records(tmp_path / "killed")["frozen"][1].effective_status() == "interrupted")
     run_to_the_end(tmp_path / "killed", *arguments)
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
-    for folder, written in finished.items():
-        assert (folder / "record.json").stat().st_mtime_ns == written, "a finished run was run again"
+    assert (finished / "record.json").stat().st_mtime_ns == written, "a finished run was run again"
