@@ -64,8 +64,9 @@ def choose(
 
 @cache
 def compose(kind: str, name: str, overrides: tuple[str, ...] = ()) -> Settings:
-    """Compose a run with that part."""
-    return compose_settings([f"{kind}={name}", *overrides])
+    """Compose a run with that part; a key of another kind's (`data.root`) is left to the parts of that kind."""
+    own = [word for word in overrides if (group := word.partition(".")[0]) == kind or group not in KINDS]
+    return compose_settings([f"{kind}={name}", *own])
 
 
 def names_of_package() -> dict[str, tuple[str, ...]]:
