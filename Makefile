@@ -22,7 +22,8 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@echo "installing peftrec into $(VENV), which takes some minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@echo "$(CURDIR)" > $@
 
 $(BIN)/python:
@@ -80,7 +81,7 @@ table-series: $(STAMP) ## Accuracy of GTN on JapaneseVowels over five seeds
 	$(BIN)/peftrec classify
 
 test: $(STAMP) ## Run the tests, without those that are slow or need a GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(QUICK)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(QUICK)" --durations=30 --durations-min=1
 
 test-all: $(STAMP) ## Run all tests that this machine can run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not benchmark"

@@ -1,38 +1,44 @@
-"""Small towers, batches and settings that several test files share; seconds, not minutes, on one thread."""
+"""Small towers, batches and strategies that several test files share; seconds, not minutes, on one thread."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 
 from peftrec.config.folder import config_directory
 from peftrec.config.instantiate import build_part
-from peftrec.data.batches import ImageBatch, ItemBatch, SequenceBatch, TextBatch
 from peftrec.strategies.base import Strategy
+from peftrec.testing.small_towers import (
+    IMAGE,
+    NUM_BLOCKS,
+    SIDE,
+    SMALL,
+    SMALL_PAIRS,
+    TEXT,
+    VOCABULARY,
+    WIDTH,
+    item_batch,
+    sequence_batch,
+)
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 
-WIDTH, NUM_BLOCKS, VOCABULARY, SIDE = 32, 4, 60, 16
-SMALL = {
-    "hidden_size": WIDTH,
-    "num_hidden_layers": NUM_BLOCKS,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-}
-TEXT = PretrainedText(
-    architecture={"model_type": "bert", "vocab_size": VOCABULARY, "max_position_embeddings": 32, **SMALL},
-    random_init=True,
-)
-IMAGE = PretrainedImage(
-    architecture={"model_type": "vit", "image_size": SIDE, "patch_size": 8, **SMALL}, random_init=True
-)
-SMALL_PAIRS = {
-    "text_and_image": TowerPair(text=TEXT, image=IMAGE),
-    "text_only": TowerPair(text=TEXT, image=None),
-    "image_only": TowerPair(text=None, image=IMAGE),
-}
+__all__ = [
+    "BASE_SHAPE",
+    "IMAGE",
+    "NUM_BLOCKS",
+    "SIDE",
+    "SMALL",
+    "SMALL_PAIRS",
+    "TEXT",
+    "VOCABULARY",
+    "WIDTH",
+    "build_strategy",
+    "item_batch",
+    "sequence_batch",
+    "strategy_files",
+]
+
 BASE_SHAPE = TowerPair(
     text=PretrainedText(architecture={"model_type": "bert"}, random_init=True),
     image=PretrainedImage(architecture={"model_type": "vit"}, random_init=True),
@@ -49,33 +55,3 @@ def build_strategy(file: Path, **changes: Any) -> Strategy:
     """Build the strategy that a yaml describes."""
     node = yaml.safe_load(file.read_text())
     return build_part(Strategy, {**node, **changes})  # type: ignore[type-abstract]
-
-
-def item_batch(num_items: int, pair: TowerPair, *, seed: int = 0) -> ItemBatch:
-    """Random titles and pixels for the towers there are."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(3, 9, (num_items, 1), generator=generator)
-    tokens = torch.randint(1, VOCABULARY, (num_items, 8), generator=generator)
-    mask = torch.arange(8) < lengths
-    pixels = torch.randint(0, 256, (num_items, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    half = (0.5, 0.5, 0.5)
-    return ItemBatch(
-        items=torch.arange(num_items),
-        text=TextBatch(token_ids=tokens * mask, mask=mask) if pair.text else None,
-        image=ImageBatch(pixels=pixels, mean=half, std=half) if pair.image else None,
-    )
-
-
-def sequence_batch(pair: TowerPair, *, num_items: int = 12, num_users: int = 6, seed: int = 0) -> SequenceBatch:
-    """Random windows of up to five items over a batch of distinct ones, whose content does not depend on the seed."""
-    random = np.random.default_rng(seed)
-    lengths = random.integers(2, 6, size=num_users)
-    lengths[0] = 5
-    sequences = random.integers(0, num_items, size=(num_users, 5))
-    sequences.flat[:num_items] = np.arange(num_items)
-    mask = np.arange(5) >= 5 - lengths[:, None]
-    mask[: -(-num_items // 5)] = True
-    sequences[~mask] = 0
-    return SequenceBatch(
-        items=item_batch(num_items, pair), sequences=torch.from_numpy(sequences), mask=torch.from_numpy(mask)
-    )

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from peftrec.config.folder import config_directory
+from peftrec.settings.composition import compose_settings
+from peftrec.settings.run_identity import run_code
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "src" / "peftrec"
@@ -72,6 +74,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
+    "testing": {
+        *("code", "config", "data", "models", "models/towers", "models/objectives", "towers", "strategies"),
+        *("user_encoders", "objectives", "settings", "training", "training/building", "training/measurement"),
+    },
 }
 """Room to the rooms that it may import besides itself and GROUND; the command line above them all may import any."""
 
@@ -88,6 +94,10 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def top_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def own_imports(path: Path) -> set[tuple[str, ...]]:
@@ -157,6 +167,15 @@ def test_the_root_holds_few_modules() -> None:
 
 def test_imports_run_one_way() -> None:
     assert not wrong_imports()
+
+
+def test_the_contract_tests_are_imported_by_nobody() -> None:
+    """pytest, which they need, is no package that a run needs; and no law is part of a run's code."""
+    tests = [path for path in PACKAGE.rglob("*.py") if room_of(path) == "testing"]
+    others = [path for path in SOURCES if path not in tests]
+    assert tests
+    assert not [path for path in others if imported_files(path) & set(tests) or "pytest" in map(top_of, imports(path))]
+    assert not [module for module in run_code(compose_settings([])).modules if module.startswith("peftrec.testing")]
 
 
 def test_no_modules_import_each_other() -> None:

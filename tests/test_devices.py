@@ -1,4 +1,4 @@
-"""Which CUDA devices a run may take."""
+"""Which devices and processors a run may take, and how its threads wait."""
 
 from pathlib import Path
 
@@ -26,3 +26,46 @@ def test_devices_are_counted_without_torch(tmp_path: Path, monkeypatch: pytest.M
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
     assert devices.visible_devices() == ["0", "1"]
+
+
+def test_how_threads_wait_is_chosen_where_nobody_has() -> None:
+    chosen: dict[str, str] = {}
+    devices.settle_threads(chosen)
+    assert chosen == {**devices.WAITING, "OMP_NUM_THREADS": str(devices.usable_processors())}
+    for own in ({"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "5"}, {"KMP_BLOCKTIME": "200"}):
+        environment = {**own, "OMP_NUM_THREADS": "7"}
+        devices.settle_threads(environment)
+        assert environment == {**own, "OMP_NUM_THREADS": "7"}, "what the user chose stays, and nothing is mixed with it"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/job/step\n", {"job/step/cpu.max": "max 100000", "job/cpu.max": "150000 100000"}, 1.5),
+        ("0::/job\n", {"job/cpu.max": "max 100000"}, None),
+        ("0::/\n", {"cpu.max": "400000 100000"}, 4.0),
+        (
+            "4:cpu,cpuacct:/pod\n3:memory:/pod\n",
+            {"cpu/pod/cpu.cfs_quota_us": "250000", "cpu/pod/cpu.cfs_period_us": "100000", "cpu/cpu.cfs_quota_us": "-1"},
+            2.5,
+        ),
+        ("", {}, None),
+    ],
+)
+def test_quotas_of_control_groups_count(
+    membership: str, files: dict[str, str], expected: float | None, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    (tmp_path / "membership").write_text(membership)
+    assert devices.processor_quota(tmp_path / "groups", tmp_path / "membership") == expected
+    assert devices.processor_quota(tmp_path / "groups", tmp_path / "none") is None
+
+
+def test_processors_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: {1, 3, 5})
+    for quota, expected in ((None, 3), (2.9, 2), (0.5, 1), (8.0, 3)):
+        monkeypatch.setattr(devices, "processor_quota", lambda quota=quota: quota)
+        assert devices.usable_processors() == expected

@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
+from peftrec.code.fingerprint import SHOW_AND_START
+from peftrec.code.reach import reached
+from peftrec.code.user_code import sources
 from peftrec.config.roles import Role, roles_of
+from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import settings_from_config
 from peftrec.settings.run_identity import (
     are_one_run,
     cost_conditions,
     cost_differences,
     deciding_config,
+    part_modules,
     processes_decide,
+    run_code,
+    store_code,
 )
 from small_runs import small_config
 
@@ -95,3 +102,56 @@ def test_towers_are_a_mapping_of_those_there_are(tmp_path: Path) -> None:
     config = small_config(tmp_path, "iisan", towers={"image": None})
     towers = deciding_config(config, roles_in(config))["towers"]
     assert set(towers) == {"text"}
+
+
+READING = tuple(
+    f"peftrec.{name}"
+    for name in (
+        *("training.building.reading", "data.feature_screening"),
+        *("data.readers.base", "data.readers.screening", "data.tables.", "data.images"),
+    )
+)
+"""What reads data of other kinds than the run's. What a run does read is hashed: candidates, windows, targets, content.
+"""
+KEEPING = {
+    f"peftrec.training.run.{name}"
+    for name in (
+        *("pipeline", "identity", "beginning", "earlier_runs", "provenance", "run_record", "restored_run", "trackers"),
+    )
+}
+"""Stages that find, begin, tell and record a run, and what decides figures in none of them."""
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora", "iisan_cached", "id"])
+def test_all_that_a_run_reaches_by_import_is_in_its_fingerprint(strategy: str, tmp_path: Path) -> None:
+    settings = settings_from_config(small_config(tmp_path, strategy))
+    found = reached(["peftrec.training.run.pipeline", *part_modules(settings)], sources(), without=SHOW_AND_START)
+    code = {name for name, file in found.items() if file.content.strip()}
+    missing = code - set(run_code(settings).modules)
+    assert {name for name in missing if not name.startswith(READING)} == KEEPING
+
+
+def test_what_decodes_images_is_in_the_fingerprint_of_a_run_that_reads_files() -> None:
+    settings = compose_settings(["data=iisan", "data.root=somewhere", "strategy=full", "towers=tiny"])
+    modules = run_code(settings).modules
+    assert {"peftrec.data.images.decoding", "peftrec.data.images.zip", "peftrec.data.tables.tables"} <= set(modules)
+
+
+def test_a_store_knows_towers_and_preprocessing_and_nothing_of_what_is_trained_on_it(tmp_path: Path) -> None:
+    settings = settings_from_config(small_config(tmp_path, "iisan_cached"))
+    modules = set(store_code(settings).modules)
+    assert {"peftrec.models.towers.tower", "peftrec.hidden_states.encoding", "peftrec.data.content"} <= modules
+    unrelated = ("strategies", "user_encoders", "objectives", "training", "evaluation")
+    assert not [name for name in modules if name.split(".")[1] in unrelated]
+    assert not [name for name in modules if name.startswith(("peftrec.models.side", "peftrec.models.user"))]
+
+
+def test_what_is_imported_by_a_name_at_run_time_is_a_part_or_a_verb() -> None:
+    """No parser sees such imports: parts are named by the settings, and verbs decide no figure."""
+    package = Path(__file__).parents[2] / "src" / "peftrec"
+    dynamic = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if any(word in path.read_text() for word in ("import_module(", "__import__(", "runpy.", "resolve_name("))
+    }
+    assert dynamic == {"config/instantiate.py", "cli/main.py", "jobs/fork_server.py", "profiles/optional.py"}

@@ -18,7 +18,7 @@ _DIGITS = 16
 def source_digest(source: bytes) -> str:
     """Return a hash of what a module does, equal on Python 3.11 to 3.14. Raises SyntaxError."""
     digest = hashlib.sha256()
-    for token in _tokens(ast.parse(source)):
+    for token in _tokens(_WithoutEmptyText().visit(ast.parse(source))):
         digest.update(token.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()[:_DIGITS]
@@ -40,11 +40,21 @@ def _tokens(value: object) -> Iterator[str]:
                 yield from _tokens(part)
         yield "]"
     else:
-        yield f"{type(value).__name__} {value!r}"
+        # In ASCII: which other characters `repr` escapes follows from the Unicode tables of a Python version.
+        yield f"{type(value).__name__} {value!a}"
 
 
-def _is_idle(statement: object) -> bool:
-    """Say whether a statement does nothing: a docstring, a string beneath a field that explains it, `pass`."""
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
-    return isinstance(statement, ast.Pass)
+def _is_idle(part: object) -> bool:
+    """Say whether a member of a list does nothing: a docstring, a string beneath a field that explains it, `pass`."""
+    if isinstance(part, ast.Expr):
+        return isinstance(part.value, ast.Constant) and isinstance(part.value.value, str)
+    return isinstance(part, ast.Pass)
+
+
+class _WithoutEmptyText(ast.NodeTransformer):
+    """Takes out of f-strings the empty text that Python 3.12 puts behind a nested format, as in `f"{x:{width}}"`."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        self.generic_visit(node)
+        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+        return node

@@ -1,4 +1,4 @@
-"""How many items a training position competes with: what batch size, and processes that do not share, decide."""
+"""The mean number of negatives per positive: what batch size, and processes that do not share, decide."""
 
 import itertools
 

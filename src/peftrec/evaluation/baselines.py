@@ -1,4 +1,4 @@
-"""What no training reaches: popularity, item-kNN and chance, on the same users, candidates and mask as every method."""
+"""Untrained baselines: popularity, item-kNN and random, on the same users, candidates and mask as every method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Quality on parts of the users: an average hides that content helps most where ids know nothing."""
+"""Metrics per segment of users: cold or warm target, head or tail item, length of the history."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Writing of computed chunks behind the towers' back, and how far it has come."""
+"""A background thread that writes finished chunks while the towers compute the next, and how far it has come."""
 
 import time
 from collections import deque

@@ -55,14 +55,16 @@ def find_waste(runs_dir: Path) -> list[Waste]:
 
 
 def _superseded(runs: Iterable[Run]) -> Iterator[Waste]:
-    """Yield runs of a question that a later run of other code answered; unless that one is finished, nothing goes."""
+    """Yield runs of a question that a later run of other code has answered. One that has not finished supersedes
+    nothing, and may still go on."""
     by_question: dict[tuple[Path, str], list[Run]] = defaultdict(list)
     for run in runs:
         by_question[run.folder.parent, run.record.question_hash].append(run)
     for group in by_question.values():
         kept = newest(group)
         for run in group:
-            if run is not kept and kept.is_success and run.record.effective_status() != "running":
+            is_older = run.record.latest.started_at < kept.record.latest.started_at
+            if kept.is_success and is_older and run.record.effective_status() != "running":
                 yield Waste(path=run.folder, why=f"superseded by {kept.name}, which later code trained")
 
 

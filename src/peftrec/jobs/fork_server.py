@@ -34,7 +34,7 @@ from peftrec.settings.run_identity import RUN_PACKAGES
 THREADS_OF_THIS_PROCESS = Path("/proc/self/task")
 LENGTH_BYTES = 8
 NUM_STREAMS = 3
-_NOT_FOR_JOBS = ("cli", "cold_start", "planning", "profiles", "series", "serving", "tiny_towers")
+_NOT_FOR_JOBS = ("cli", "cold_start", "planning", "profiles", "series", "serving", "testing", "tiny_towers")
 """Rooms that no job of a sweep enters; some of them need packages that may be missing."""
 
 

@@ -19,8 +19,12 @@ from peftrec.config.instantiate import TARGET, fields_of
 from peftrec.config.roles import Role, without
 from peftrec.settings.run import Settings
 
-RUN_ROOTS = ("peftrec.training.building.assembly", "peftrec.training.run.fitting", "peftrec.training.run.scoring")
-"""What builds, fits and evaluates; with the parts that the settings name, all of a run's code is reached from here."""
+RUN_ROOTS = (
+    *("peftrec.training.determinism", "peftrec.training.building.assembly"),
+    *("peftrec.training.run.fitting", "peftrec.training.run.scoring"),
+)
+"""What chooses kernels, builds, fits and evaluates; with the parts that the settings name, all of a run's code is
+reached from here."""
 RUN_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "lightning", "numpy", "Pillow")
 STORE_ROOTS = (
     *("peftrec.hidden_states.encoding", "peftrec.hidden_states.arrays"),

@@ -45,6 +45,12 @@ class PeftLibrary(Strategy):
 
         return starts_at_pretrained(self._config(self.sites, self.feedforward_sites))
 
+    @property
+    def draws_in_training(self) -> bool:
+        from peftrec.models.peft.methods import draws_in_training
+
+        return draws_in_training(self._config(self.sites, self.feedforward_sites))
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peft import AdaLoraModel
 

@@ -13,9 +13,10 @@ from peftrec.models.item_encoder import ItemEncoder
 from peftrec.models.peft.methods import build_config, refusal, starts_at_pretrained, trainable_methods
 from peftrec.models.towers.tower import Towers
 from peftrec.strategies.peft_library import PeftLibrary
-from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch
+from peftrec.testing.small_towers import NUM_BLOCKS, SMALL_PAIRS, item_batch, without_dropout
+from peftrec.testing.steps import draws
 
-PAIR, NUM_ITEMS = SMALL_PAIRS["text_and_image"], 8
+PAIR, NUM_ITEMS = without_dropout(SMALL_PAIRS["text_and_image"]), 8
 METHODS = sorted(kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING)
 ARGUMENTS: dict[str, dict[str, Any]] = {  # where peft's defaults do not fit towers this small
     "C3A": {"block_size": 16},
@@ -93,6 +94,7 @@ def test_a_method_adapts_every_block_and_trains_what_it_declares(method: str) ->
         assert len(found) == 2 * NUM_BLOCKS
     batch = item_batch(NUM_ITEMS, PAIR)
     untouched, at_start = lively_towers()(batch), encoder.towers(batch)
+    assert draws(encoder.train(), batch) == strategy.draws_in_training
     is_identity = all(torch.equal(at_start[name], vectors) for name, vectors in untouched.items())
     assert is_identity == strategy.identity_at_start
     before = trainable(encoder)

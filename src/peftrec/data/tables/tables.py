@@ -1,4 +1,4 @@
-"""Items and histories as files list them: they still have lines, so that policies can name them."""
+"""Items and histories as files list them. Rows keep their line number, so that messages can cite it."""
 
 import difflib
 from collections.abc import Sequence

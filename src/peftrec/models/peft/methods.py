@@ -69,6 +69,8 @@ _STARTS_ELSEWHERE = {  # or where it started, but for rounding
     PeftType.UNILORA,
     PeftType.VBLORA,
 }
+_DRAWS_ALWAYS = {PeftType.LOHA, PeftType.LOKR, PeftType.PVERA}
+"""PVeRA samples its vectors; the others draw whether a module is dropped, and compare it with a rate of zero."""
 _GIVEN_HERE = {"total_step": 2**31, "progressbar": False}
 """Steps until `begin` of the schedule says how many there are; no bar unless it is asked for."""
 
@@ -119,6 +121,12 @@ def starts_at_pretrained(config: PeftConfig) -> bool:
     chosen = [getattr(config, name) for name in _INITIALISATIONS if hasattr(config, name)]
     kind = PeftType(config.peft_type)
     return all(value == _NEUTRAL.get(kind, True) for value in chosen) and kind not in _STARTS_ELSEWHERE
+
+
+def draws_in_training(config: PeftConfig) -> bool:
+    """Tell whether layers of this config draw random numbers in training."""
+    rates = [getattr(config, field.name) for field in fields(config) if field.name.endswith("dropout")]
+    return any(rate > 0 for rate in rates) or PeftType(config.peft_type) in _DRAWS_ALWAYS
 
 
 def _config_class(method: str) -> type[PeftConfig]:

@@ -1,4 +1,4 @@
-"""What the two matrices of a side block may be.
+"""Linear layers of a side block: dense, low-rank or PHM.
 
     bottleneck   W                                 dense, as published
     low_rank     W = L R                           L [out, r], R [r, in]

@@ -49,7 +49,7 @@ class TimedLoader:
 
 class EfficiencyMeter(Callback):
     """Measures epochs without validation, and memory of training alone; its state travels in checkpoints, so that a
-    run resumed under the same conditions keeps what it measured. Costs of other conditions are left behind.
+    run resumed under the same conditions keeps what it measured. Costs measured under other conditions are discarded.
 
     Of several processes, time is the first one's until all have come to the same place, and memory the largest of any.
     """

@@ -52,7 +52,7 @@ def explain_new_code(earlier: list[EarlierRun], identity: Identity) -> None:
     if not earlier:
         return
     latest = earlier[0]
-    differences = identity.code.differences(latest.code) or "more modules than are known of it"
+    differences = identity.code.differences(latest.code)
     taken = "take its figures" if latest.is_finished else "go on with it"
     print(
         f"{latest.folder}: {latest.describe()} under other code ({differences}), so this run trains anew as "

@@ -10,7 +10,7 @@ from peftrec.results.record import Status
 
 @contextmanager
 def interruption() -> Iterator[None]:
-    """Raise what Ctrl-C raised, which Lightning makes a SystemExit of; what others leave the process by passes."""
+    """Raise KeyboardInterrupt again where Lightning turned it into SystemExit; any other SystemExit passes."""
     try:
         yield
     except SystemExit as error:

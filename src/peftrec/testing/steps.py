@@ -1,0 +1,130 @@
+"""Building, training and scoring as a run does, on small towers and batches."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peftrec.data.batches import ItemBatch, SequenceBatch, TensorBatch
+from peftrec.data.content import ItemContent
+from peftrec.models.item_encoder import StateReader
+from peftrec.models.recommender import Recommender
+from peftrec.models.towers.names import Modality
+from peftrec.models.towers.tower import Towers
+from peftrec.settings.run import LearningRates, Settings
+from peftrec.testing.small_towers import item_batch, sequence_batch
+from peftrec.towers.pair import TowerPair
+from peftrec.training.building.assembly import build_module
+from peftrec.training.building.item_side import load_towers
+from peftrec.training.module import RecommenderModule
+
+NUM_ITEMS, DIM, LENGTH = 12, 16, 4
+NUM_STEPS = 3
+FAST = LearningRates(text=1e-2, image=1e-2, introduced=1e-2, recommender=1e-2)
+
+
+class StatesOnce:
+    """A store in memory: what frozen towers say of the batch's items, computed once."""
+
+    def __init__(self, towers: Towers, indices: Mapping[Modality, tuple[int, ...]], pair: TowerPair) -> None:
+        with torch.no_grad():
+            self.states = towers.eval().states(item_batch(NUM_ITEMS, pair), indices)
+
+    def read(self, items: Tensor) -> dict[Modality, Tensor]:
+        return {name: states[items] for name, states in self.states.items()}
+
+
+def small(settings: Settings, pair: TowerPair) -> Settings:
+    """Return the run on small towers."""
+    return replace(settings, towers=pair, embedding_dim=DIM, learning_rates=FAST, seed=1)
+
+
+def build(settings: Settings, *, seed: int = 0) -> RecommenderModule:
+    """Assemble what the settings describe as a run does; the towers are the same for every seed."""
+    strategy, pair = settings.strategy, settings.towers
+    towers = load_towers(settings, with_weights=strategy.states == "live")
+    states: StateReader | None = None
+    if strategy.states == "store":
+        states = StatesOnce(pair.load(seed=settings.seed), strategy.reads(towers.depths()).layers, pair)
+    module = build_module(
+        replace(settings, seed=seed),
+        towers,
+        content=ItemContent(),
+        log_popularity=torch.full((NUM_ITEMS,), -2.0),
+        sequence_length=LENGTH,
+        states=states,
+    )
+    module.set_training_modes()
+    return module
+
+
+def batch_of(settings: Settings, *, seed: int = 0) -> SequenceBatch:
+    """Make a batch for the towers there are, with times where the user encoder reads them."""
+    batch = sequence_batch(settings.towers, num_items=NUM_ITEMS, seed=seed)
+    if not settings.user_encoder.reads_times:
+        return batch
+    times = 1_000_000_000 + 86_400 * torch.arange(batch.mask.shape[1]).expand(batch.mask.shape)
+    return replace(batch, times=times * batch.mask)
+
+
+def train(module: RecommenderModule, settings: Settings) -> None:
+    """Take a few steps on different batches."""
+    optimizer = module.configure_optimizers()
+    for step in range(NUM_STEPS):
+        torch.manual_seed(step)
+        module.loss(batch_of(settings, seed=step)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@contextmanager
+def evaluating(module: RecommenderModule) -> Iterator[Recommender]:
+    """Put the model into evaluation mode, without gradients, and back into training's."""
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield module.recommender
+    finally:
+        module.set_training_modes()
+
+
+def score(module: RecommenderModule, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Return item embeddings and user states of a batch that is not trained on."""
+    with evaluating(module) as recommender:
+        embeddings, states = recommender(batch_of(settings, seed=9))
+    return embeddings, states
+
+
+def first_items(batch: ItemBatch, number: int) -> ItemBatch:
+    """Return the first items of a batch."""
+    return batch.apply(partial(_first, number=number))
+
+
+def draws(function: Callable[..., object], *arguments: object) -> bool:
+    """Say whether a call moves torch's random-number state."""
+    before = torch.random.get_rng_state()
+    function(*arguments)
+    return not torch.equal(before, torch.random.get_rng_state())
+
+
+def copies(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the parameters, by name."""
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def moved(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of the parameters that are no longer what they were."""
+    return {name for name, parameter in module.named_parameters() if not torch.equal(parameter, before[name])}
+
+
+def trainable(module: nn.Module) -> set[str]:
+    """Return the names of the parameters that are declared to train."""
+    return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def _first(part: Any, *, number: int) -> Any:
+    return part.apply(partial(_first, number=number)) if isinstance(part, TensorBatch) else part[:number]
