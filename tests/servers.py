@@ -35,3 +35,15 @@ def start_command(
     program = Program(module=module, arguments=tuple(arguments), environment={**os.environ, **(environment or {})})
     sys.stdout.flush()
     return start(program, running_server(), reads_output=True)
+
+
+def run_command(
+    arguments: list[str], environment: Mapping[str, str] | None = None, *, module: str = "peftrec.__main__"
+) -> tuple[int, str]:
+    """Run it to its end; return its status and what it said."""
+    running = start_command(arguments, environment, module=module)
+    assert running.output is not None
+    said = running.output.read()
+    status = running.process.wait()
+    running.close()
+    return status, said

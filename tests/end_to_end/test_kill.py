@@ -11,7 +11,7 @@ import pytest
 from peftrec.cli import main as cli
 from peftrec.jobs.starting import ForkServer
 from peftrec.results.record import Record, read_record
-from servers import start_command
+from servers import run_command, start_command
 from waits_in_training import sign_of
 
 SMALL = ("data.num_users=64", "data.num_items=100", "batch_size=16", "trainer.max_epochs=4", "trainer.accelerator=cpu")
@@ -29,11 +29,8 @@ def run_to_the_end(runs_dir: Path, *arguments: str) -> None:
 
 def go_on(runs_dir: Path, *arguments: str) -> None:
     """Type the same command again, into a process of its own."""
-    running = start_command(words(runs_dir, *arguments))
-    assert running.output is not None
-    said = running.output.read()
-    assert running.process.wait() == 0, said
-    running.close()
+    status, said = run_command(words(runs_dir, *arguments))
+    assert status == 0, said
 
 
 def kill_in_an_epoch(runs_dir: Path, *arguments: str) -> None:
