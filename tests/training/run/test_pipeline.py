@@ -2,6 +2,7 @@
 
 import functools
 import json
+import multiprocessing
 import os
 import signal
 import statistics
@@ -289,6 +290,7 @@ def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path
     same, _ = train(
         tmp_path / "b", "id", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False}
     )
+    assert not multiprocessing.active_children(), "loader workers end with the training"
     assert same.name == base.name
     without_effect = {"strategy": "ddp", "gradient_checkpointing": True, "accumulate_batches": 1}
     again, _ = train(tmp_path / "a", "id", trainer={"max_epochs": 1, "precision": "32-true", **without_effect})
