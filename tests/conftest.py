@@ -1,5 +1,6 @@
 """Options, offline guards and shared places of the test suite."""
 
+import gc
 import os
 import signal
 from importlib.util import cache_from_source
@@ -40,6 +41,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+gc.disable()  # until all is imported: nothing of it is garbage, and a search looks at all of it
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--parity-dir",
@@ -58,6 +67,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.parity_dir is None:
         usual = (SHARED / name for name in ("parity", "parity_versa"))
         config.option.parity_dir = [str(folder) for folder in usual if folder.is_dir()]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker of `-n` tests that lie together: what a file or a room prepares is then prepared once, and the
+    server of processes starts in one worker. Who has nothing left takes over half of what another has."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped]
+
+    return WorkStealingScheduling(config, log)
 
 
 __all__ = ["job_server"]  # a fixture for all tests

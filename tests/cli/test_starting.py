@@ -1,6 +1,7 @@
 """What must answer at once imports nothing that is slow: composing, refusing, reporting."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,44 +15,47 @@ PROGRAM = """
 import contextlib, io, json, sys
 from peftrec.cli.main import main
 
-said = io.StringIO()
-with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    status = main(sys.argv[2:])
-print(json.dumps({"status": status, "said": said.getvalue(), "modules": sorted(sys.modules)}))
+for words in json.load(sys.stdin):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = main(words)
+    print(json.dumps({"status": status, "said": said.getvalue(), "modules": sorted(sys.modules)}))
 """
+CASES = [
+    (["train", "strategy=lorra"], 2, "did you mean lora"),
+    (["train", "strategy.rnak=4", "strategy=lora"], 2, "did you mean strategy.rank?"),
+    (["train", "-m", "strategy=lora", "batch_size=8,none"], 2, "batch_size"),
+    (["train", "trainer.devices=2", "trainer.accelerator=gpu"], 2, "0 CUDA devices are visible"),
+    (["train", "strategy=iisan", "--cfg"], 0, "_target_: peftrec.strategies.iisan.IISAN"),
+    (["plan", "memory=24"], 2, "for example 24GiB"),
+    (["report", "example"], 0, "seconds_per_epoch"),
+]
 
 
-def answer_to(*words: str, cwd: Path) -> tuple[int, str, set[str]]:
-    """Return status, what was said, and which of the slow packages were imported."""
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, set[str]]]:
+    """For each case, given one after the other in one process: status, what was said, and the slow packages that were
+    imported until then."""
+    folder = tmp_path_factory.mktemp("starting")
+    write_example_records(folder, seeds=1, num_users=20).rename(folder / "example")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "--", *words], check=True, capture_output=True, text=True, cwd=cwd
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps([words for words, _, _ in CASES]),
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=folder,
     )
-    answer = json.loads(done.stdout)
-    return answer["status"], answer["said"], {*answer["modules"]} & {*HEAVY}
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(each["status"], each["said"], {*each["modules"]} & {*HEAVY}) for each in found]
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "said"),
-    [
-        (["train", "strategy=lorra"], 2, "did you mean lora"),
-        (["train", "strategy.rnak=4", "strategy=lora"], 2, "did you mean strategy.rank?"),
-        (["train", "-m", "strategy=lora", "batch_size=8,none"], 2, "batch_size"),
-        (["train", "trainer.devices=2", "trainer.accelerator=gpu"], 2, "0 CUDA devices are visible"),
-        (["train", "strategy=iisan", "--cfg"], 0, "_target_: peftrec.strategies.iisan.IISAN"),
-        (["plan", "memory=24"], 2, "for example 24GiB"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
-)
-def test_composing_and_refusing_import_nothing_slow(
-    words: list[str], status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[" ".join(words) for words, _, _ in CASES])
+def test_composing_and_refusing_and_reporting_import_nothing_slow(
+    number: int, answers: list[tuple[int, str, set[str]]]
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found, text, heavy = answer_to(*words, cwd=tmp_path)
+    _, status, said = CASES[number]
+    found, text, heavy = answers[number]
     assert (found, heavy) == (status, set()), text
     assert said in text
-
-
-def test_a_report_imports_nothing_slow(tmp_path: Path) -> None:
-    folder = write_example_records(tmp_path, seeds=1, num_users=20)
-    status, said, heavy = answer_to("report", str(folder), cwd=tmp_path)
-    assert (status, heavy) == (0, set()), said
