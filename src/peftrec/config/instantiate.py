@@ -111,6 +111,8 @@ def _import_class(path: object, bases: tuple[type, ...], key: str) -> type:
         found = pkgutil.resolve_name(str(path))
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"{key}: cannot import {describe(path)}: {error}") from error
+    except SyntaxError as error:
+        raise SettingsError(f"{error.filename}:{error.lineno}: {error.msg}; Python cannot read it") from error
     if not (inspect.isclass(found) and issubclass(found, bases)):
         raise SettingsError(f"{key}: expected a class derived from {_names(bases)}, got {path}")
     if inspect.isabstract(found) or not part_classes(found):
