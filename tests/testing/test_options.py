@@ -74,6 +74,13 @@ def test_mistakes_name_a_remedy(tmp_path: Path) -> None:
     assert f"{tmp_path}/strategy/mine.yaml" in refusal(str(tmp_path))
 
 
+def test_code_that_python_cannot_read_is_a_mistake_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy" / "broken.yaml").write_text("_target_: broken.Broken\n")
+    (tmp_path / "broken.py").write_text('"""Not closed."""\n\nclass Broken(\n')
+    assert f"{tmp_path}/broken.py:3: " in refusal(str(tmp_path))
+
+
 def test_a_mistake_is_one_line_of_pytest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
