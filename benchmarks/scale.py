@@ -48,6 +48,7 @@ from peftrec.hidden_states.store import open_store
 SIZES = (10_000, 100_000, 1_000_000)
 WIDTH = 128
 STATES = tuple(range(NUM_STATES))
+NUM_STEPS = 60
 CHUNK_ITEMS = 4096
 BATCH_SIZE, SEQUENCE_LENGTH = 64, 10
 SCORE_BYTES = 16 * 2**20
@@ -151,7 +152,7 @@ def measure_step(size: int, directory: Path) -> dict[str, float]:
         store = open_store(folder, key).placed("disk", torch.device("cpu"))
         module = build_recommender(store, num_items=size, width=WIDTH, sequence_length=SEQUENCE_LENGTH)
         optimizer = module.configure_optimizers()
-        for step in range(60):
+        for step in range(NUM_STEPS):
             rows = random.integers(0, size, size=BATCH_SIZE)
             started = time.perf_counter()
             module.loss(dataset[rows]).backward()

@@ -8,14 +8,21 @@ from functools import cache
 
 import pytest
 
-from peftrec.jobs.starting import SERVER, ForkServer, Program, Running, start
+from peftrec.jobs.starting import SERVER, ForkedProcess, ForkServer, Program, Running, can_fork, start
+
+LEFT_BY_TRAINING = ("CUBLAS_WORKSPACE_CONFIG", "PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR")
+"""Variables that a training in this process sets. The server has none of them, and a process that differs from the
+server would be started fresh, which takes seconds."""
 
 
 @cache
 def running_server() -> ForkServer:
     """Return this worker's server, started when first asked for."""
     server = ForkServer()
-    server.start()
+    with pytest.MonkeyPatch.context() as patched:
+        for name in LEFT_BY_TRAINING:
+            patched.delenv(name, raising=False)
+        server.start()
     atexit.register(server.stop)
     return server
 
@@ -32,6 +39,22 @@ def start_command(
     arguments: list[str], environment: Mapping[str, str] | None = None, *, module: str = "peftrec.__main__"
 ) -> Running:
     """Start `peftrec ARGUMENTS`, or another module, in a process of its own; its output is read here."""
-    program = Program(module=module, arguments=tuple(arguments), environment={**os.environ, **(environment or {})})
+    server = running_server()
+    own = {name: value for name, value in os.environ.items() if name not in LEFT_BY_TRAINING}
+    program = Program(module=module, arguments=tuple(arguments), environment={**own, **(environment or {})})
     sys.stdout.flush()
-    return start(program, running_server(), reads_output=True)
+    running = start(program, server, reads_output=True)
+    assert isinstance(running.process, ForkedProcess) == can_fork(), "the server's environment is another"
+    return running
+
+
+def run_command(
+    arguments: list[str], environment: Mapping[str, str] | None = None, *, module: str = "peftrec.__main__"
+) -> tuple[int, str]:
+    """Run it to its end; return its status and what it said."""
+    running = start_command(arguments, environment, module=module)
+    assert running.output is not None
+    said = running.output.read()
+    status = running.process.wait()
+    running.close()
+    return status, said

@@ -1,6 +1,7 @@
 """Trains up to the middle of an epoch and waits there to be killed; a file beside `runs_dir` tells that it is there.
 
-`python -m waits_in_training train ...` is the program. As the module of a sweep's jobs, the second strategy waits.
+`python -m waits_in_training train ...` is the program. As the module of a sweep's jobs, the one of
+seed 2 waits.
 """
 
 import json
@@ -16,7 +17,7 @@ from peftrec.training.module import RecommenderModule
 
 STEP = 10
 """In the third epoch, where an epoch has four steps."""
-SECOND_OF_THE_SWEEP = "frozen"
+SEED_OF_THE_SWEEP = 2
 
 
 def sign_of(runs_dir: Path) -> Path:
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return command(arguments)
     attach()
     config = json.loads(Path(arguments[0]).read_text())["config"]
-    if config["strategy_name"] == SECOND_OF_THE_SWEEP:
+    if config["seed"] == SEED_OF_THE_SWEEP:
         wait_in_training(Path(config["runs_dir"]))
     return job(arguments)
 

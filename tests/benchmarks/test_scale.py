@@ -25,6 +25,7 @@ def test_a_step_draws_from_all_users_and_reads_a_whole_store(tmp_path: Path, mon
     monkeypatch.setattr(scale, "open_store", opening)
     monkeypatch.setattr(scale, "histories", drawing)
     monkeypatch.setattr(scale, "WIDTH", 64)
+    monkeypatch.setattr(scale, "NUM_STEPS", 12)
     measured = scale.measure_step(size, tmp_path)
     assert measured["seconds"] > 0
     (store,) = opened

@@ -97,7 +97,8 @@ def test_data(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("name", KEY_MISTAKES)
 def test_keys(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides, expected = KEY_MISTAKES[name]
-    message = refused([*overrides, f"runs_dir={tmp_path}"], capsys)
+    small = [] if name == "missing_root" else ["data.num_users=40", "data.num_items=100"]
+    message = refused([*small, *overrides, f"runs_dir={tmp_path}"], capsys)
     for part in expected:
         assert part in message
     assert not list(tmp_path.rglob("record.json")), "a run was left"

@@ -15,6 +15,7 @@ import torch
 
 from peftrec.jobs import launching
 from peftrec.jobs.launching import ProcessesFailedError, launch
+from peftrec.jobs.starting import ForkServer
 from peftrec.results.record import Record, read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.training.checkpoint import LAST, checkpoint_path
@@ -35,7 +36,7 @@ SECONDS_TO_END = 60.0
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch, job_server: ForkServer) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 

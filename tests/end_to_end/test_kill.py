@@ -11,7 +11,7 @@ import pytest
 from peftrec.cli import main as cli
 from peftrec.jobs.starting import ForkServer
 from peftrec.results.record import Record, read_record
-from servers import start_command
+from servers import run_command, start_command
 from waits_in_training import sign_of
 
 SMALL = ("data.num_users=64", "data.num_items=100", "batch_size=16", "trainer.max_epochs=4", "trainer.accelerator=cpu")
@@ -29,11 +29,8 @@ def run_to_the_end(runs_dir: Path, *arguments: str) -> None:
 
 def go_on(runs_dir: Path, *arguments: str) -> None:
     """Type the same command again, into a process of its own."""
-    running = start_command(words(runs_dir, *arguments))
-    assert running.output is not None
-    said = running.output.read()
-    assert running.process.wait() == 0, said
-    running.close()
+    status, said = run_command(words(runs_dir, *arguments))
+    assert status == 0, said
 
 
 def kill_in_an_epoch(runs_dir: Path, *arguments: str) -> None:
@@ -54,11 +51,12 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def records(runs_dir: Path) -> dict[str, tuple[Path, Record]]:
+def records(runs_dir: Path) -> dict[int, tuple[Path, Record]]:
+    """Return the runs by their seeds."""
     found = {}
     for file in runs_dir.rglob("record.json"):
         record = read_record(file.parent)
-        found[record.strategy] = (file.parent, record)
+        found[record.seed] = (file.parent, record)
     return found
 
 
@@ -77,7 +75,7 @@ def assert_equal_quality(first: Path, second: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("strategy", ["lora", "iisan_cached"])
+@pytest.mark.parametrize("strategy", ["iisan_cached", pytest.param("lora", marks=pytest.mark.slow)])
 def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
     run_to_the_end(tmp_path / "whole", f"strategy={strategy}")
     kill_in_an_epoch(tmp_path / "killed", f"strategy={strategy}")
@@ -91,14 +89,14 @@ def test_kill_in_an_epoch(strategy: str, tmp_path: Path) -> None:
 
 
 def test_kill_in_a_sweep(tmp_path: Path, job_server: ForkServer) -> None:
-    arguments = ("-m", "strategy=id,frozen")
-    for strategy in ("id", "frozen"):
-        run_to_the_end(tmp_path / "whole", f"strategy={strategy}")
+    arguments = ("-m", "strategy=id", "seed=1,2")
+    for seed in (1, 2):
+        run_to_the_end(tmp_path / "whole", "strategy=id", f"seed={seed}")
     kill_in_an_epoch(tmp_path / "killed", *arguments, "hydra.launcher.module=waits_in_training")
-    (finished, first), (_, second) = (records(tmp_path / "killed")[name] for name in ("id", "frozen"))
+    (finished, first), (_, second) = (records(tmp_path / "killed")[seed] for seed in (1, 2))
     assert (first.status, second.status, len(second.epochs)) == ("success", "running", 2)
     written = (finished / "record.json").stat().st_mtime_ns
-    wait_until(lambda: records(tmp_path / "killed")["frozen"][1].effective_status() == "interrupted")
+    wait_until(lambda: records(tmp_path / "killed")[2][1].effective_status() == "interrupted")
     run_to_the_end(tmp_path / "killed", *arguments)
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     assert (finished / "record.json").stat().st_mtime_ns == written, "a finished run was run again"

@@ -86,7 +86,7 @@ def observed_step(module: RecommenderModule, batch: SequenceBatch, states: list[
     return cost, live.peak
 
 
-@pytest.mark.parametrize("accelerator", ["cpu", "gpu"])
+@pytest.mark.parametrize("accelerator", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
 def test_a_larger_batch_takes_more_memory(accelerator: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "ln_tuning", trainer={"accelerator": accelerator}, towers={"image": None})
     planner = StepPlanner(settings, num_items=100, sequence_length=10)

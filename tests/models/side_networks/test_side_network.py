@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +13,7 @@ from peftrec.models.side_networks.options import Branch
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
 from peftrec.models.towers.names import Modality
+from servers import run_command
 
 HIDDEN, BOTTLENECK, DIM, NUM_STATES, NUM_ITEMS = 7, 5, 4, 4, 6
 BRANCHES: dict[str, tuple[Branch, ...]] = {
@@ -353,27 +352,6 @@ def test_alignment_is_introduced_too() -> None:
     assert {id(parameter) for parameter in network.alignment.parameters()} <= introduced
 
 
-_COMPILED = """
-import copy, torch
-from functools import partial
-from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
-
-torch.manual_seed(0)
-block = partial(SideBlock, bottleneck=5)
-branches = {name: SideTower(7, num_blocks=3, block=block, embedding_dim=4) for name in ("image", "text", "inter")}
-plain = SideNetwork(branches, embedding_dim=4)
-compiled = copy.deepcopy(plain)
-compiled.compile(fullgraph=True, dynamic=True, backend="aot_eager")
-for num_items in (6, 9):
-    states = {name: torch.randn(num_items, 3, 7) for name in ("image", "text")}
-    for network in (plain, compiled):
-        network(states).square().sum().backward()
-for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
-    torch.testing.assert_close(one.grad, other.grad, msg=name)
-    assert one.grad.abs().max() > 0, name
-"""
-
-
 def test_the_compiler_reads_the_network_as_one_graph() -> None:
-    """In a process of its own: the compiler cannot read code that checks shapes."""
-    subprocess.run([sys.executable, "-c", _COMPILED], check=True)
+    status, said = run_command([], module="compiled_side_network")
+    assert status == 0, said

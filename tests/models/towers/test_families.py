@@ -1,7 +1,9 @@
 """Every family through the whole road, from saved files to a strategy's gradients; titles and images as they come."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedText
 from small_families import CHECKPOINTS, NUM_BLOCKS, SIDE, WIDTH, Saved, load_towers, save_checkpoint
 from small_models import build_strategy, strategy_files
+from small_plans import TWINS
 
 TITLES = ["Red steel lamp", "chair", "small blue kettle on a wooden desk", "", "garden garden", "Lamp"]
 NUM_ITEMS, DIM, RANK, BOTTLENECK = len(TITLES), 8, 4, 6
@@ -47,14 +50,19 @@ class StatesOnce:
         return {name: states[items] for name, states in self.states.items()}
 
 
-@pytest.fixture(scope="module", params=CHECKPOINTS)
-def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    return save_checkpoint(tmp_path_factory.mktemp(request.param), request.param)
+@pytest.fixture(scope="module")
+def saved_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
+    return cache(lambda name: save_checkpoint(tmp_path_factory.mktemp(name), name))
 
 
-@pytest.fixture(scope="module", params=PAIRS)
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TowerPair:
-    text, image = (save_checkpoint(tmp_path_factory.mktemp(name), name).pair() for name in PAIRS[request.param])
+@pytest.fixture(params=CHECKPOINTS)
+def saved(request: pytest.FixtureRequest, saved_of: Callable[[str], Saved]) -> Saved:
+    return saved_of(request.param)
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, saved_of: Callable[[str], Saved]) -> TowerPair:
+    text, image = (saved_of(name).pair() for name in PAIRS[request.param])
     return TowerPair(text=text.text, image=image.image)
 
 
@@ -109,7 +117,20 @@ def num_trainable(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-@pytest.mark.parametrize("name", TRIED_EVERYWHERE)
+def marks_of(is_twin: bool) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if is_twin else []
+
+
+@pytest.mark.parametrize(
+    ("saved", "name"),
+    [
+        # A checkpoint of two encoders gives the modules of one; what is read of it is seen in the first of all.
+        pytest.param(saved, name, marks=marks_of(checkpoint.pair is not None and name != TRIED_EVERYWHERE[0]))
+        for saved, checkpoint in CHECKPOINTS.items()
+        for name in TRIED_EVERYWHERE
+    ],
+    indirect=["saved"],
+)
 def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -> None:
     pair = saved.pair()
     batch = load_batch(pair)
@@ -128,7 +149,15 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
     check_laws(strategy, encoder, pair, batch)
 
 
-@pytest.mark.parametrize("name", sorted(set(FILES) - set(TRIED_EVERYWHERE)))
+@pytest.mark.parametrize(
+    ("pair", "name"),
+    [
+        pytest.param(pair, name, marks=marks_of(pair != next(iter(PAIRS)) and name in TWINS))
+        for pair in PAIRS
+        for name in sorted(set(FILES) - set(TRIED_EVERYWHERE))
+    ],
+    indirect=["pair"],
+)
 def test_the_other_strategies_adapt_pairs_of_families(pair: TowerPair, name: str) -> None:
     batch = load_batch(pair)
     strategy, encoder = adapt(name, pair, batch)

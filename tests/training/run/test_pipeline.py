@@ -1,10 +1,13 @@
 """A run from settings to record: what it leaves, how it resumes, and what it refuses."""
 
+import functools
 import json
+import multiprocessing
 import os
 import signal
 import statistics
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +42,18 @@ def ranks(run_directory: Path) -> pd.DataFrame:
     return pd.read_parquet(run_directory / "ranks.parquet")
 
 
-@pytest.fixture(scope="module", params=STRATEGIES)
-def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record]:
-    return train(tmp_path_factory.mktemp(request.param), request.param)
+Whole = Callable[[str], tuple[Path, Record]]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """The finished run of a strategy, trained once; tests leave it as it is."""
+    return functools.cache(lambda strategy: train(tmp_path_factory.mktemp(strategy), strategy))
+
+
+@pytest.fixture(params=STRATEGIES)
+def finished(request: pytest.FixtureRequest, whole_run: Whole) -> tuple[Path, Record]:
+    return whole_run(request.param)
 
 
 def test_the_record_is_complete(finished: tuple[Path, Record]) -> None:
@@ -133,8 +145,8 @@ def test_a_finished_run_is_not_run_again(finished: tuple[Path, Record]) -> None:
     assert {path: path.stat().st_mtime_ns for path in run_directory.rglob("*")} == before
 
 
-def test_stored_and_live_states_give_the_same_scores(tmp_path: Path) -> None:
-    found = {name: train(tmp_path, name) for name in ("iisan", "iisan_cached")}
+def test_stored_and_live_states_give_the_same_scores(whole_run: Whole) -> None:
+    found = {name: whole_run(name) for name in ("iisan", "iisan_cached")}
     live, stored = (record for _, record in found.values())
     for first, second in zip(live.epochs, stored.epochs, strict=True):
         assert first.training_loss == pytest.approx(second.training_loss, rel=1e-5)
@@ -144,11 +156,22 @@ def test_stored_and_live_states_give_the_same_scores(tmp_path: Path) -> None:
     assert stored.efficiency.peak_memory_bytes < live.efficiency.peak_memory_bytes  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "allocating", "allocated"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *("full", "iisan_cached", "allocating", "allocated"),
+        *(pytest.param(twin, marks=pytest.mark.slow) for twin in ("iisan", "id")),
+    ],
+)
 def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
-    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    strategy: str,
+    whole_run: Whole,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole_directory, whole = train(tmp_path / "whole", strategy)
+    whole_directory, whole = whole_run(strategy)
+    capsys.readouterr()
     original = RecommenderModule.training_step
 
     def crash_in_third_epoch(self: RecommenderModule, batch: Any, batch_idx: int) -> Any:
@@ -189,7 +212,7 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
 
 
 def test_costs_of_other_conditions_are_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    whole_run: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run that goes on with other workers ends as it would have, and its costs are those of the last conditions."""
     original = RecommenderModule.training_step
@@ -199,7 +222,7 @@ def test_costs_of_other_conditions_are_left_behind(
             raise MemoryError("for the test")
         return original(self, batch, batch_idx)
 
-    _, whole = train(tmp_path / "whole", "iisan_cached")
+    _, whole = whole_run("iisan_cached")
     resumed = {}
     for name, changes in {
         "same": {"evaluation": {"max_score_bytes": 65_536}},
@@ -263,19 +286,22 @@ def test_a_crash_after_the_last_epoch_trains_no_further(
 
 
 def test_the_hash_covers_what_decides_the_result_and_nothing_else(tmp_path: Path) -> None:
-    base, _ = train(tmp_path / "a", trainer={"max_epochs": 1})
-    same, _ = train(tmp_path / "b", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False})
+    base, _ = train(tmp_path / "a", "id", trainer={"max_epochs": 1})
+    same, _ = train(
+        tmp_path / "b", "id", name="other", trainer={"max_epochs": 1, "num_workers": 2}, logger={"csv": False}
+    )
+    assert not multiprocessing.active_children(), "loader workers end with the training"
     assert same.name == base.name
     without_effect = {"strategy": "ddp", "gradient_checkpointing": True, "accumulate_batches": 1}
-    again, _ = train(tmp_path / "a", trainer={"max_epochs": 1, "precision": "32-true", **without_effect})
+    again, _ = train(tmp_path / "a", "id", trainer={"max_epochs": 1, "precision": "32-true", **without_effect})
     assert again == base, "a finished run is found again"
     assert ranks(same).equals(ranks(base))
     assert not (same / "epochs.csv").exists()
     for change in ({"seed": 2}, {"batch_size": 8}, {"data": {"catalogue_seed": 5}}):
-        other, _ = train(tmp_path / "a", **{"trainer": {"max_epochs": 1}, **change})
+        other, _ = train(tmp_path / "a", "id", **{"trainer": {"max_epochs": 1}, **change})
         assert other.name != base.name
     for decisive in ({"accumulate_batches": 2}, {"precision": "bf16-mixed"}):
-        other, _ = train(tmp_path / "a", trainer={"max_epochs": 1, **decisive})
+        other, _ = train(tmp_path / "a", "id", trainer={"max_epochs": 1, **decisive})
         assert other.name != base.name
 
 
@@ -382,7 +408,7 @@ def test_an_output_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path)
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole_run: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import errno
 
@@ -403,7 +429,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
     (run_directory,) = (tmp_path / "small").iterdir()
     assert read_record(run_directory).epochs
     resumed, record = train(tmp_path)
-    whole, expected = train(tmp_path / "whole")
+    whole, expected = whole_run("full")
     assert record.evaluation == expected.evaluation
     assert np.array_equal(ranks(resumed)["rank"], ranks(whole)["rank"])
 

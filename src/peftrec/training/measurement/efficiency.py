@@ -32,6 +32,16 @@ class TimedLoader:
         """The wrapped loader's sampler; Lightning tells it the epoch."""
         return self.loader.sampler
 
+    @property
+    def _iterator(self) -> Any:
+        """The wrapped loader's; Lightning ends its workers and resets it after training. Workers that are left to the
+        collector of garbage do not hear that they are to end, and it waits five seconds for each."""
+        return self.loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, iterator: Any) -> None:
+        self.loader._iterator = iterator
+
     def __len__(self) -> int:
         return len(self.loader)
 
