@@ -75,8 +75,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
     "testing": {
-        *("code", "config", "data", "models", "models/towers", "models/objectives", "towers", "strategies"),
-        *("user_encoders", "objectives", "settings", "training", "training/building", "training/measurement"),
+        *("code", "config", "data", "data/readers", "models", "models/towers", "models/objectives", "towers"),
+        *("strategies", "user_encoders", "objectives", "settings"),
+        *("training", "training/building", "training/measurement"),
     },
 }
 """Room to the rooms that it may import besides itself and GROUND; the command line above them all may import any."""

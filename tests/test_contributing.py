@@ -66,6 +66,17 @@ def test_the_command_of_a_page_trains_what_the_page_wrote(words: list[str], part
     assert own, "what the user's class reaches is part of the run's code"
 
 
+@pytest.mark.parametrize("words", commands("pytest"), ids=" ".join)
+def test_the_contract_tests_pass_what_the_page_wrote(
+    words: list[str], parts: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: another would import torch again."""
+    status = pytest.main(["-p", "no:cacheprovider", "-p", "peftrec.testing.entry_point", *words])
+    said = capfd.readouterr().out
+    assert status == 0, said
+    assert " passed" in said
+
+
 def test_a_mistake_in_the_data_of_the_page_names_its_line(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     users = parts.parent / "DATA" / "users.jsonl"
     users.write_text(users.read_text() + '{"user": "u99"}\n')

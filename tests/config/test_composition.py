@@ -98,6 +98,22 @@ def test_mistakes_in_an_experiment(line: str, message: str, conf: Path) -> None:
     assert message in refusal("experiment=spoiled", config_dir=conf)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"batch_size: [", r"spoiled\.yaml:1: expected the node content, but found .* mend the yaml there"),
+        (b"a: 1\na: 2\n", r"spoiled\.yaml:2: found duplicate key a; mend the yaml there"),
+        (b"a: 1\n\tb: 2\n", r"spoiled\.yaml:2: found character '\\t' that cannot start any token"),
+        (b"name: \xff\n", r"spoiled\.yaml: not UTF-8; save it in that encoding"),
+        (b"name: \x01\n", r"a yaml file cannot be read: unacceptable character #x0001"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_named_with_its_line(content: bytes, message: str, conf: Path) -> None:
+    (conf / "experiment" / "spoiled.yaml").write_bytes(content)
+    with pytest.raises(SettingsError, match=message):
+        compose_settings([*DATA, "experiment=spoiled"], config_dir=conf)
+
+
 def test_an_experiment_overrules_the_groups_and_the_command_line_overrules_it(conf: Path) -> None:
     (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 9\ntrainer: {accelerator: mps}\n")
     chosen = [*DATA, "experiment=mine", "trainer=cpu"]

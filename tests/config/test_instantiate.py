@@ -112,3 +112,10 @@ def test_all_missing_values_at_once() -> None:
         "frame.width is required: set frame.width=VALUE",
         "path is required: set path=PATH",
     ]
+
+
+def test_code_that_python_cannot_read_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "unreadable_of_test.py").write_text("X = 1\ndef (\n")
+    open_door(code=[str(tmp_path)])
+    with pytest.raises(SettingsError, match=r"unreadable_of_test\.py:2: invalid syntax; Python cannot read it"):
+        build_part(Picture, picture(shape={"_target_": "unreadable_of_test.Shape"}))

@@ -6,7 +6,6 @@ one version has and another lacks while they are empty.
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from functools import cache
 
 _SAYS_NOTHING = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
@@ -17,31 +16,29 @@ _DIGITS = 16
 @cache
 def source_digest(source: bytes) -> str:
     """Return a hash of what a module does, equal on Python 3.11 to 3.14. Raises SyntaxError."""
-    digest = hashlib.sha256()
-    for token in _tokens(_WithoutEmptyText().visit(ast.parse(source))):
-        digest.update(token.encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-    return digest.hexdigest()[:_DIGITS]
+    tokens: list[str] = []
+    _write(ast.parse(source), tokens)
+    return hashlib.sha256("\0".join(tokens).encode("ascii")).hexdigest()[:_DIGITS]
 
 
-def _tokens(value: object) -> Iterator[str]:
+def _write(value: object, tokens: list[str]) -> None:
     if isinstance(value, ast.AST):
-        yield f"({type(value).__name__}"
+        tokens.append(f"({type(value).__name__}")
         for name in value._fields:
             part = getattr(value, name, None)
             if name not in _SAYS_NOTHING and part is not None and part != []:
-                yield name
-                yield from _tokens(part)
-        yield ")"
+                tokens.append(name)
+                _write(_without_empty_text(part) if isinstance(value, ast.JoinedStr) else part, tokens)
+        tokens.append(")")
     elif isinstance(value, list):
-        yield "["
+        tokens.append("[")
         for part in value:
             if not _is_idle(part):
-                yield from _tokens(part)
-        yield "]"
+                _write(part, tokens)
+        tokens.append("]")
     else:
         # In ASCII: which other characters `repr` escapes follows from the Unicode tables of a Python version.
-        yield f"{type(value).__name__} {value!a}"
+        tokens.append(f"{type(value).__name__} {value!a}")
 
 
 def _is_idle(part: object) -> bool:
@@ -51,10 +48,6 @@ def _is_idle(part: object) -> bool:
     return isinstance(part, ast.Pass)
 
 
-class _WithoutEmptyText(ast.NodeTransformer):
-    """Takes out of f-strings the empty text that Python 3.12 puts behind a nested format, as in `f"{x:{width}}"`."""
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        self.generic_visit(node)
-        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
-        return node
+def _without_empty_text(parts: list[ast.expr]) -> list[ast.expr]:
+    """Take out of an f-string the empty text that Python 3.12 puts behind a nested format, as in `f"{x:{width}}"`."""
+    return [part for part in parts if not (isinstance(part, ast.Constant) and part.value == "")]

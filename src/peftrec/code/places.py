@@ -1,9 +1,9 @@
 """Where the source of a module is: in this package, or below a folder of the user's own code."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 import peftrec
@@ -81,6 +81,15 @@ def _origin_besides(top: str, folders: tuple[Path, ...]) -> str | None:
     if top in sys.builtin_module_names or top in sys.stdlib_module_names:
         return "Python's own"
     spec = PathFinder.find_spec(top)
-    if spec is None or spec.origin is None:
+    if spec is None:
         return None
-    return None if any(Path(spec.origin).is_relative_to(folder) for folder in folders) else spec.origin
+    others = (place for place in _places(spec) if not any(Path(place).is_relative_to(folder) for folder in folders))
+    return next(others, None)
+
+
+def _places(spec: ModuleSpec) -> Iterator[str]:
+    """Yield where a module is; one without a file of its own, such as `hydra_plugins`, is where its modules are."""
+    if spec.origin is not None:
+        yield spec.origin
+    else:
+        yield from (place for place in spec.submodule_search_locations or () if any(Path(place).rglob("*.py")))

@@ -20,7 +20,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
+from peftrec.code.user_code import config_folders
 from peftrec.config.folder import config_directory
 from peftrec.config.instantiate import PartType, build_part
 from peftrec.errors import SettingsError, UserError
@@ -63,6 +65,32 @@ def composer(config_dir: Path | None = None) -> Iterator[ConfigLoader]:
             raise SettingsError(_interpolation_message(error)) from error
         except HydraException as error:
             raise SettingsError(_first_lines(error)) from error
+        except YAMLError as error:
+            raise SettingsError(_yaml_message(error)) from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(_encoding_message((directory, *config_folders()))) from error
+
+
+def _yaml_message(error: YAMLError) -> str:
+    """Say where a yaml file stops being one."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        place = error.problem_mark
+        return f"{place.name}:{place.line + 1}: {error.problem or error.context}; mend the yaml there"
+    return f"a yaml file cannot be read: {error}"
+
+
+def _encoding_message(folders: Sequence[Path]) -> str:
+    """Name the yaml files that are not UTF-8; the reader's error does not say which file it read."""
+    spoiled = [file for folder in folders for file in sorted(folder.rglob("*.yaml")) if not _is_utf8(file)]
+    return f"{', '.join(map(str, spoiled))}: not UTF-8; save it in that encoding"
+
+
+def _is_utf8(file: Path) -> bool:
+    try:
+        file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def prepare_overrides(overrides: Sequence[str], *, is_sweep: bool) -> list[str]:

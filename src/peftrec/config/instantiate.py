@@ -109,6 +109,8 @@ def _import_class(path: object, bases: tuple[type, ...], key: str) -> type:
     require(str(path), key)
     try:
         found = pkgutil.resolve_name(str(path))
+    except SyntaxError as error:
+        raise SettingsError(f"{key}: {error.filename}:{error.lineno}: {error.msg}; Python cannot read it") from error
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"{key}: cannot import {describe(path)}: {error}") from error
     if not (inspect.isclass(found) and issubclass(found, bases)):

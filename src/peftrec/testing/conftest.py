@@ -4,17 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.testing.parts import CHOSEN, KINDS, one_of_each_class
+from peftrec.testing.parts import CHOSEN, KINDS, kind_of, one_of_each_class
 from peftrec.testing.small_towers import SMALL_PAIRS
 
 pytest_plugins = ["peftrec.testing.options"]
 
 BOTH, *SINGLE = SMALL_PAIRS
-
-
-def kind_of(file: Path) -> str:
-    """Return the kind of parts whose laws a test file holds."""
-    return file.stem.removeprefix("test_")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

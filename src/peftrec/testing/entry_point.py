@@ -14,6 +14,7 @@ OPTIONS = f"{TESTS}.options"
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Load the options where the command names the contract tests."""
-    if any(word == TESTS or word.startswith((f"{TESTS}.", f"{TESTS}::")) for word in args):
+    words = set(args) - {__name__}  # what `-p` may name
+    if any(word == TESTS or word.startswith((f"{TESTS}.", f"{TESTS}::")) for word in words):
         options = importlib.import_module(OPTIONS)
         early_config.pluginmanager.register(options, OPTIONS)

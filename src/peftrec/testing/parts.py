@@ -69,6 +69,11 @@ def compose(kind: str, name: str, overrides: tuple[str, ...] = ()) -> Settings:
     return compose_settings([f"{kind}={name}", *own])
 
 
+def kind_of(file: Path) -> str:
+    """Return the kind of parts whose laws a test file holds."""
+    return file.stem.removeprefix("test_")
+
+
 def names_of_package() -> dict[str, tuple[str, ...]]:
     """Return all parts of this package, but those that need a value of the user's."""
     return {

@@ -112,7 +112,7 @@ def test_scores_against_what_it_asks_for(trial: ObjectiveTrial) -> None:
         return
     inputs = inputs_of(trial)
     alone = replace(inputs, embeddings=inputs.embeddings[:POOL], log_popularity=inputs.log_popularity[:POOL])
-    assert not torch.equal(trial.value(alone), trial.value(inputs))
+    assert not torch.allclose(trial.value(alone), trial.value(inputs), rtol=1e-4)
 
 
 @torch.no_grad()

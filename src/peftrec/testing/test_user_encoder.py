@@ -153,11 +153,6 @@ def test_what_moves_is_what_is_declared_trainable(trial: UserEncoderTrial) -> No
     assert not moved(again, copies(module)), "the same seed gives another training"
 
 
-def test_a_seed_decides_where_it_starts(trial: UserEncoderTrial) -> None:
-    first, other = build(trial.settings, seed=0), build(trial.settings, seed=1)
-    assert moved(other, copies(first))
-
-
 def test_the_first_steps_check_accepts_it(trial: UserEncoderTrial) -> None:
     cost = probe_step(build(trial.settings), batch_of(trial.settings))
     assert cost.saved_bytes > 0
