@@ -10,7 +10,7 @@ from typing import Any
 import jaxtyping
 import pytest
 
-from servers import job_server
+from servers import ENVIRONMENT, job_server
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src"
@@ -63,7 +63,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the usual parity folders where the command names none."""
+    """Name the usual parity folders where the command names none; remember what tests find."""
+    ENVIRONMENT.update(os.environ)
     if config.option.parity_dir is None:
         usual = (SHARED / name for name in ("parity", "parity_versa"))
         config.option.parity_dir = [str(folder) for folder in usual if folder.is_dir()]

@@ -10,9 +10,9 @@ import pytest
 
 from peftrec.jobs.starting import SERVER, ForkedProcess, ForkServer, Program, Running, can_fork, start
 
-LEFT_BY_TRAINING = ("CUBLAS_WORKSPACE_CONFIG", "PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR")
-"""Variables that a training in this process sets. The server has none of them, and a process that differs from the
-server would be started fresh, which takes seconds."""
+ENVIRONMENT: dict[str, str] = {}
+"""What processes are given: as it was before the first test. Trainings and notebooks in this process leave variables
+behind, and a process that differs from the server in one would be started fresh, which takes seconds."""
 
 
 @cache
@@ -20,8 +20,7 @@ def running_server() -> ForkServer:
     """Return this worker's server, started when first asked for."""
     server = ForkServer()
     with pytest.MonkeyPatch.context() as patched:
-        for name in LEFT_BY_TRAINING:
-            patched.delenv(name, raising=False)
+        patched.setattr(os, "environ", ENVIRONMENT)
         server.start()
     atexit.register(server.stop)
     return server
@@ -40,8 +39,7 @@ def start_command(
 ) -> Running:
     """Start `peftrec ARGUMENTS`, or another module, in a process of its own; its output is read here."""
     server = running_server()
-    own = {name: value for name, value in os.environ.items() if name not in LEFT_BY_TRAINING}
-    program = Program(module=module, arguments=tuple(arguments), environment={**own, **(environment or {})})
+    program = Program(module=module, arguments=tuple(arguments), environment={**ENVIRONMENT, **(environment or {})})
     sys.stdout.flush()
     running = start(program, server, reads_output=True)
     assert isinstance(running.process, ForkedProcess) == can_fork(), "the server's environment is another"

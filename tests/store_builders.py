@@ -78,21 +78,20 @@ def kill(process_id: int) -> int:
 
 
 def kill_at_ten_moments(root: Path) -> dict[str, str]:
-    """Kill a build at moments all over its time, each time another, and resume it."""
-    started = time.monotonic()
+    """Kill a build at moments all over its work, each time another, and resume it."""
     assert finish(start_builder(root / "whole", "whole")) == 0
-    seconds = time.monotonic() - started
     expected = file_bytes(root / "whole" / FOLDER)
-    moments = (np.arange(NUM_KILLS) + np.random.default_rng().random(NUM_KILLS)) / NUM_KILLS * seconds
     in_the_middle = 0
-    for number, moment in enumerate(moments):
+    for number, pause in enumerate(np.random.default_rng().uniform(0.0, 0.03, NUM_KILLS)):
         directory = root / f"killed-{number}"
         builder = start_builder(directory, f"killed-{number}")
-        time.sleep(float(moment))
+        num_batches = number * NUM_CHUNKS // NUM_KILLS
+        wait_until(lambda file=root / f"killed-{number}.count", least=num_batches: size_of(file) >= least)
+        time.sleep(float(pause))
         kill(builder)
         in_the_middle += (building_path(directory / FOLDER) / PLAN).exists()
         assert finish(start_builder(directory, f"resumed-{number}")) == 0
-        assert file_bytes(directory / FOLDER) == expected, f"killed after {moment:.3f} of {seconds:.3f} s"
+        assert file_bytes(directory / FOLDER) == expected, f"killed {pause:.3f} s after {num_batches} batches"
         assert [path.name for path in directory.iterdir()] == [FOLDER]
         assert not list(find_problems(directory / FOLDER, extent="everything"))
     return {"in_the_middle": str(in_the_middle)}
@@ -168,6 +167,10 @@ def build_within(root: Path) -> dict[str, str]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     return {"error": "", "left": ""}
+
+
+def size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

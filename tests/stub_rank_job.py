@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
+def written(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
 def main() -> int:
     job_file, outcome_file = map(Path, sys.argv[1:])
     config = json.loads(job_file.read_text())["config"]
@@ -24,7 +28,8 @@ def main() -> int:
         case "killed" if is_second:
             os.kill(os.getpid(), signal.SIGKILL)
         case "fails":
-            time.sleep(0.0 if is_second else 0.5)
+            while not is_second and not written(outcome_file.with_name("outcome-1.json")):
+                time.sleep(0.01)
             report |= {"status": "failed", "error": "the cause" if is_second else "lost the other one"}
         case "waits" | "killed":
             time.sleep(60)

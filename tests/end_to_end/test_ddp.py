@@ -20,6 +20,8 @@ from peftrec.results.record import Record, read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.training.checkpoint import LAST, checkpoint_path
 from peftrec.training.run.pipeline import evaluate_run
+from servers import start_command
+from waits_in_training import sign_of
 
 TESTS = Path(__file__).resolve().parents[1]
 SMALL = (
@@ -110,13 +112,14 @@ def test_local_negatives_are_fewer_and_decide_the_result(tmp_path: Path) -> None
 def test_a_run_may_go_on_with_other_devices(tmp_path: Path) -> None:
     """A kill loses the epoch that it fell into, and two processes resume where one was."""
     whole = train(tmp_path / "whole", "strategy=id", "trainer.max_epochs=6")
-    command = [sys.executable, "-m", "peftrec", "train", *SMALL, "strategy=id", "trainer.max_epochs=6"]
-    process = subprocess.Popen([*command, f"runs_dir={tmp_path / 'killed'}"], stdout=subprocess.DEVNULL)
-    wait_until(lambda: any(read_record(file).epochs for file in (tmp_path / "killed").rglob("record.json")))
-    process.kill()
-    process.wait()
+    command = ["train", *SMALL, "strategy=id", "trainer.max_epochs=6", f"runs_dir={tmp_path / 'killed'}"]
+    running = start_command(command, module="waits_in_training")
+    wait_until(lambda: sign_of(tmp_path / "killed").exists() or running.process.poll() is not None)
+    running.signal(signal.SIGKILL)
+    assert running.process.wait() == -signal.SIGKILL
+    running.close()
     (record,) = (read_record(file) for file in (tmp_path / "killed").rglob("record.json"))
-    assert 0 < len(record.epochs) < 6, "it was killed too late to test anything"
+    assert len(record.epochs) == 2
     resumed = train(tmp_path / "killed", "strategy=id", "trainer.max_epochs=6", "trainer.devices=2")
     assert_equal_runs(whole, resumed)
 

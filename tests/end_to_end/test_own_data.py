@@ -47,7 +47,7 @@ def write(root: Path) -> Path:
 
 def config_of(root: Path, strategy: str = "full", **changes: Any) -> dict[str, Any]:
     """Return a run on text alone."""
-    config = small_config(root / "runs", strategy, trainer={"max_epochs": 2})
+    config = small_config(root / "runs", strategy, trainer={"max_epochs": 1})
     config["towers"]["image"] = None
     return {**config, "data": {"_target_": TABLE, "root": str(root)}, **changes}
 

@@ -121,7 +121,12 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGTERM, -signal.SIGTERM, marks=pytest.mark.slow),  # ends a sweep as SIGKILL does
+    ],
 )
 def test_jobs_end_with_the_sweep(number: signal.Signals, status: int, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()

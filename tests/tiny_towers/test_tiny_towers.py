@@ -143,30 +143,35 @@ def test_preprocessor_prepares_what_the_tower_was_trained_on(pictures: np.ndarra
     torch.testing.assert_close(prepared, normalise(pictures[:4]))
 
 
-@pytest.mark.parametrize("attribute", ["kind", "material", "use"])
-def test_text_tower_knows_what_titles_say(
-    tokenizer: PreTrainedTokenizerBase, titles: list[str], attribute: str
-) -> None:
+@pytest.fixture(scope="module")
+def read(tokenizer: PreTrainedTokenizerBase, titles: list[str]) -> tuple[Tensor, Tensor]:
+    """What the text tower, and one of random weights, say of all titles."""
     torch.manual_seed(0)
     pretrained = AutoModel.from_pretrained(BERT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
-    accuracy, baseline = (
-        probed_accuracy(read_titles(bert, tokenizer, titles), attribute)
-        for bert in (pretrained, build_bert(len(tokenizer)))
-    )
+    return read_titles(pretrained, tokenizer, titles), read_titles(build_bert(len(tokenizer)), tokenizer, titles)
+
+
+@pytest.fixture(scope="module")
+def seen(pictures: np.ndarray) -> Tensor:
+    """What the image tower says of all pictures."""
+    return look_at(AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False), pictures)
+
+
+@pytest.mark.parametrize("attribute", ["kind", "material", "use"])
+def test_text_tower_knows_what_titles_say(read: tuple[Tensor, Tensor], attribute: str) -> None:
+    accuracy, baseline = (probed_accuracy(states, attribute) for states in read)
     assert accuracy > baseline + 0.1
 
 
 @pytest.mark.parametrize("attribute", ["kind", "colour", "pattern"])
-def test_image_tower_knows_what_pictures_show(pictures: np.ndarray, attribute: str) -> None:
-    vit = AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
-    assert probed_accuracy(look_at(vit, pictures), attribute) > 0.95
+def test_image_tower_knows_what_pictures_show(seen: Tensor, attribute: str) -> None:
+    assert probed_accuracy(seen, attribute) > 0.95
 
 
-def test_image_tower_knows_kinds_better_than_random_weights(pictures: np.ndarray) -> None:
+def test_image_tower_knows_kinds_better_than_random_weights(seen: Tensor, pictures: np.ndarray) -> None:
     """Kinds alone: colours and patterns are so plain in the pixels that random weights pass them on almost whole."""
     torch.manual_seed(0)
-    vit = AutoModel.from_pretrained(VIT_DIRECTORY, dtype=torch.float32, add_pooling_layer=False)
-    accuracy, baseline = (probed_accuracy(look_at(model, pictures), "kind") for model in (vit, build_vit()))
+    accuracy, baseline = (probed_accuracy(states, "kind") for states in (seen, look_at(build_vit(), pictures)))
     assert accuracy > baseline + 0.1
 
 
