@@ -15,7 +15,7 @@ import torch
 
 from peftrec.jobs import launching
 from peftrec.jobs.launching import ProcessesFailedError, launch
-from peftrec.jobs.starting import ForkServer
+from peftrec.jobs.starting import SERVER, ForkServer
 from peftrec.results.record import Record, read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.training.checkpoint import LAST, checkpoint_path
@@ -172,7 +172,10 @@ def test_a_sweep_gives_a_job_its_processes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_the_processes_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
+def test_the_processes_end_with_the_one_that_started_them(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SERVER)  # so that they are its children
     command = [sys.executable, "-m", "peftrec", "train", *SMALL, "strategy=id", "trainer.devices=2"]
     process = subprocess.Popen(
         [*command, "trainer.max_epochs=1000", "evaluation.patience=1000", f"runs_dir={tmp_path}"],
