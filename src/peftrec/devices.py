@@ -17,7 +17,7 @@ DEVICE_FILES = Path("/dev")
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
-SPINS = 10_000
+SPINS = 2_000
 """How often a thread of GNU's OpenMP looks whether there is work before it sleeps. The library's own 300,000 are some
 milliseconds: beside another program that computes, a thread that is waited for has then lost its processor to one that
 waits, at each of the hundreds of products of a step. See BENCHMARKS, "Beside a neighbour"."""
