@@ -31,7 +31,11 @@ def test_devices_are_counted_without_torch(tmp_path: Path, monkeypatch: pytest.M
 def test_how_threads_wait_is_chosen_where_nobody_has() -> None:
     chosen: dict[str, str] = {}
     devices.settle_threads(chosen)
-    assert chosen == {**devices.WAITING, "OMP_NUM_THREADS": str(devices.usable_processors())}
+    number = str(devices.usable_processors())
+    assert chosen == {**devices.WAITING, "OMP_NUM_THREADS": number, "PEFTREC_SETTLED_THREADS": number}
+    assert not devices.are_threads_chosen(chosen)
+    assert not devices.are_threads_chosen({})
+    assert devices.are_threads_chosen({**chosen, "OMP_NUM_THREADS": "17"})
     for own in ({"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "5"}, {"KMP_BLOCKTIME": "200"}):
         environment = {**own, "OMP_NUM_THREADS": "7"}
         devices.settle_threads(environment)

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ WAITING = {"GOMP_SPINCOUNT": str(SPINS), "KMP_BLOCKTIME": _SPIN_MILLISECONDS}
 """The same for GNU's and for Intel's OpenMP; both read it once, when torch is imported."""
 _CHOICES = ("OMP_WAIT_POLICY", *WAITING)
 THREADS = "OMP_NUM_THREADS"
+SETTLED = "PEFTREC_SETTLED_THREADS"
+"""Beside a number of threads that is nobody's choice but `settle_threads`'s: processes that share the processors take
+their part of them, where a number that the user chose is taken as it is."""
 
 
 def settle_threads(environment: MutableMapping[str, str]) -> None:
@@ -35,7 +38,13 @@ def settle_threads(environment: MutableMapping[str, str]) -> None:
     """
     if not any(name in environment for name in _CHOICES):
         environment.update(WAITING)
-    environment.setdefault(THREADS, str(usable_processors()))
+    if THREADS not in environment:
+        environment[THREADS] = environment[SETTLED] = str(usable_processors())
+
+
+def are_threads_chosen(environment: Mapping[str, str]) -> bool:
+    """Say whether an environment's owner has said how many threads there are."""
+    return THREADS in environment and environment[THREADS] != environment.get(SETTLED)
 
 
 def thread_conditions() -> dict[str, Any]:

@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 from peftrec.errors import SettingsError, UserError
+from peftrec.jobs import isolation
+from peftrec.jobs.isolation import JobRunner
 from peftrec.jobs.starting import ForkServer
 from peftrec.jobs.sweep import run_sweep
 
@@ -60,6 +62,21 @@ def test_jobs_have_processes_of_their_own(tmp_path: Path) -> None:
     run_sweep([*BASE, "seed=1,2", "hydra.launcher.slots=2"])
     numbers = {int((tmp_path / f"runs/pid-{seed}").read_text()) for seed in (1, 2)}
     assert len(numbers | {os.getpid()}) == 3
+
+
+def test_jobs_side_by_side_share_the_processors_unless_the_user_has_said_how_many_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(isolation, "usable_processors", lambda: 8)
+    settled = {"OMP_NUM_THREADS": "8", "PEFTREC_SETTLED_THREADS": "8"}
+    for environment, slots, devices, expected in (
+        (settled, 2, [], 4),
+        (settled, 1, [], None),
+        (settled, 2, ["0", "1"], None),
+        ({"OMP_NUM_THREADS": "8"}, 2, [], None),
+    ):
+        monkeypatch.setattr(os, "environ", environment)
+        assert JobRunner(slots=slots, devices=devices, module="stub_job").threads == expected
 
 
 def test_each_device_is_a_slot(

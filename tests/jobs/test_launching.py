@@ -22,7 +22,8 @@ from small_runs import small_config, small_settings
 def _stub(monkeypatch: pytest.MonkeyPatch, job_server: ForkServer) -> None:
     monkeypatch.setattr(launching, "JOB_MODULE", "stub_rank_job")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in ("OMP_NUM_THREADS", "PEFTREC_SETTLED_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(launching, "usable_processors", lambda: 8)
 
 
@@ -89,7 +90,16 @@ def test_each_job_of_a_sweep_gets_its_devices(
         device_groups([job(tmp_path, accelerator="auto", num_nodes=2)])
 
 
-def test_processes_know_their_places(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [({}, 4), ({"OMP_NUM_THREADS": "8", "PEFTREC_SETTLED_THREADS": "8"}, 4), ({"OMP_NUM_THREADS": "3"}, 3)],
+    ids=["nobody chose", "as the command line settles them", "the user chose"],
+)
+def test_processes_know_their_places(
+    environment: dict[str, str], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     report = run_processes(small_settings(tmp_path, name="well"), 2)
     assert (report.status, report.run_directory) in (("success", "of 0"), ("success", "of 1"))
     places = [json.loads((tmp_path / f"rank-{rank}").read_text()) for rank in range(2)]
@@ -98,7 +108,7 @@ def test_processes_know_their_places(tmp_path: Path) -> None:
         ("1", "1", "2"),
     ]
     assert places[0]["MASTER_PORT"] == places[1]["MASTER_PORT"]
-    assert {each["threads"] for each in places} == {4}
+    assert {int(each["threads"]) for each in places} == {threads}
 
 
 def test_the_first_to_fail_knows_why(tmp_path: Path) -> None:

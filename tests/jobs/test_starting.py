@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from peftrec.code import user_code
 from peftrec.devices import settle_threads
@@ -130,3 +131,11 @@ def test_what_must_hold_before_a_fork(quiet_server: Server, monkeypatch: pytest.
     (tmp_path / "tasks/2").mkdir()
     with pytest.raises(RuntimeError, match="has 2 threads, and a fork would copy one of them"):
         quiet_server._check_fit_to_fork()
+
+
+def test_torch_is_told_a_number_of_threads_only_where_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    for number in (None, torch.get_num_threads(), torch.get_num_threads() + 1):
+        fork_server._compute_with(number)
+    assert told == [torch.get_num_threads() + 1]

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from peftrec.code.user_code import UserCode
-from peftrec.devices import usable_processors
+from peftrec.devices import are_threads_chosen, usable_processors
 from peftrec.jobs.starting import Program
 from peftrec.jobs.supervisor import StoppingError, Supervisor
 from peftrec.jobs.temporary import temporary_folder
@@ -78,7 +78,8 @@ class JobRunner:
         self.slots = slots
         self.module = module
         # Jobs side by side on the processors of one machine share them; on devices of their own each has all.
-        self._threads = max(1, usable_processors() // slots) if slots > 1 and not devices else None
+        shares = slots > 1 and not devices and not are_threads_chosen(os.environ)
+        self.threads = max(1, usable_processors() // slots) if shares else None
         self._free_devices: SimpleQueue[str | None] = SimpleQueue()
         for slot in range(slots):
             self._free_devices.put(devices[slot % len(devices)] if devices else None)
@@ -93,7 +94,7 @@ class JobRunner:
             ThreadPoolExecutor(self.slots) as pool,
             Supervisor() as supervisor,
         ):
-            supervisor.server.start()
+            supervisor.server.start(threads=self.threads)
             futures = {
                 pool.submit(self._run_one, supervisor, f"{number + 1}/{len(jobs)}", job, Path(folder)): number
                 for number, job in enumerate(jobs)
@@ -115,7 +116,7 @@ class JobRunner:
             module=self.module,
             arguments=(str(job_file), str(outcome_file)),
             environment=job_environment(device),
-            threads=self._threads,
+            threads=self.threads,
         )
         began = time.monotonic()
         try:

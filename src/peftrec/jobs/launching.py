@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.code.user_code import hand_over
-from peftrec.devices import THREADS, usable_processors, visible_devices
+from peftrec.devices import are_threads_chosen, usable_processors, visible_devices
 from peftrec.errors import SettingsError, UserError
 from peftrec.jobs.isolation import JobFile, JobReport, job_environment, read_report
 from peftrec.jobs.starting import Program
@@ -98,7 +98,7 @@ def run_processes(settings: Settings, number: int) -> JobReport:
     What interrupts this process is passed on to them, so that the run records it.
     """
     with temporary_folder() as name, Supervisor() as supervisor:
-        supervisor.server.start()
+        supervisor.server.start(threads=_threads(number))
         folder = Path(name)
         job_file = folder / "job.json"
         job_file.write_text(JobFile(config=settings_to_config(settings), code=hand_over()).model_dump_json())
@@ -119,8 +119,13 @@ def _program(job_file: Path, outcome_file: Path, rank: ProcessRank, port: int) -
         module=JOB_MODULE,
         arguments=(str(job_file), str(outcome_file)),
         environment={**job_environment(None), **place},
-        threads=None if THREADS in os.environ else max(1, usable_processors() // rank.count),
+        threads=_threads(rank.count),
     )
+
+
+def _threads(number: int) -> int | None:
+    """Return how many threads each of so many processes computes with; None where the user has said it."""
+    return None if are_threads_chosen(os.environ) else max(1, usable_processors() // number)
 
 
 def _first_to_fail(statuses: dict[Path, int]) -> JobReport:

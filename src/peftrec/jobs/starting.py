@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from peftrec.devices import THREADS, settle_threads
+from peftrec.devices import SETTLED, THREADS, settle_threads
 from peftrec.errors import UserError
 from peftrec.jobs.attaching import interrupts_blocked
 from peftrec.jobs.fork_server import LENGTH_BYTES, Request
@@ -38,7 +38,7 @@ _OF_EVERY_PROCESS = {
 }
 """The last two because a process that is forked from must have one thread; all jobs have them, however they start."""
 _FREE = frozenset(
-    {SERVER, THREADS, "CUDA_VISIBLE_DEVICES", "PWD", "OLDPWD", "PYTHONPATH", "TMPDIR", *_OF_EVERY_PROCESS}
+    {SERVER, THREADS, SETTLED, "CUDA_VISIBLE_DEVICES", "PWD", "OLDPWD", "PYTHONPATH", "TMPDIR", *_OF_EVERY_PROCESS}
 )
 _FREE_PREFIXES = ("SLURM_", "SUBMITIT_", "WANDB_", "PYTEST_", "COLUMNS", "LINES")
 _OF_RANKS = frozenset(
@@ -110,8 +110,9 @@ class ForkServer:
         """The socket that a process with it in its environment, under SERVER, asks; empty before the start."""
         return self._socket
 
-    def start(self) -> None:
-        """Begin to import, so that the first process need not wait for all of it."""
+    def start(self, *, threads: int | None = None) -> None:
+        """Begin to import, so that the first process need not wait for all of it; `threads` are those that most of its
+        processes will compute with."""
         if self._socket or not can_fork():
             return
         if inherited := os.environ.get(SERVER):
@@ -122,6 +123,8 @@ class ForkServer:
         self._socket = str(Path(self._folder.name) / "socket")
         self._environment = {**os.environ, SERVER: self._socket, **_OF_EVERY_PROCESS}
         settle_threads(self._environment)
+        if threads is not None:
+            self._environment[THREADS] = str(threads)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self._socket)
             listener.listen()
