@@ -56,7 +56,7 @@ def test_scoring_draws_nothing(trial: StrategyTrial) -> None:
         assert not draws(recommender, batch_of(trial.settings))
 
 
-def test_every_parameter_has_one_fate(trial: StrategyTrial) -> None:
+def test_every_parameter_has_one_role(trial: StrategyTrial) -> None:
     module = trial.built
     groups = module.configure_optimizers().param_groups
     grouped = [id(parameter) for group in groups for parameter in group["params"]]
