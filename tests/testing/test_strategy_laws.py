@@ -21,7 +21,7 @@ BREAKS: list[tuple[type[Strategy], Law]] = [
     (planted.NotFinite, laws.test_embeds_each_item_of_a_batch),
     (planted.CentredOnTheBatch, laws.test_an_items_embedding_does_not_depend_on_the_batch),
     (planted.DrawsWhenScoring, laws.test_scoring_draws_nothing),
-    (planted.ThawsLater, laws.test_every_parameter_has_one_fate),
+    (planted.ThawsLater, laws.test_every_parameter_has_one_role),
     (planted.DeclaresWhatNothingReads, laws.test_what_moves_is_what_is_declared_trainable),
     (planted.MovesWhatIsFrozen, laws.test_what_moves_is_what_is_declared_trainable),
     (planted.TrainsFrozenTowers, laws.test_frozen_towers_have_no_trainable_parameter),
