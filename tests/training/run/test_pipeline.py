@@ -325,6 +325,25 @@ def test_ctrl_c_is_an_interruption_and_leaving_is_none(tmp_path: Path, monkeypat
         assert (run.record.status, run.record.error) == ("interrupted", f"{error.__name__}: ")
 
 
+def test_ctrl_c_while_a_checkpoint_is_written_is_an_interruption_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object, **__: object) -> None:
+        """As torch does: what closes the file finds it shorter than it expects."""
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("unexpected pos 377600 vs 377488")
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(torch, "save", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
+    (run,) = find_runs(tmp_path)
+    assert run.record.status == "interrupted"
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 def test_a_folder_that_a_dangling_link_stands_for_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").symlink_to(tmp_path / "nowhere" / "at all")
     with pytest.raises(UserError, match="set runs_dir=DIR"):

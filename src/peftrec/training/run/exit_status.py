@@ -10,11 +10,15 @@ from peftrec.results.record import Status
 
 @contextmanager
 def interruption() -> Iterator[None]:
-    """Raise KeyboardInterrupt again where Lightning turned it into SystemExit; any other SystemExit passes."""
+    """Raise KeyboardInterrupt again where something turned it into another error; what else ends a run passes.
+
+    Lightning makes a SystemExit of it, and torch a RuntimeError where it came while a checkpoint was written: the file
+    that it then closes is shorter than it expects.
+    """
     try:
         yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
 
