@@ -50,7 +50,7 @@ class LawAbidingReader(LawAbiding):
 
 
 class ChangedOutput(LawAbiding):
-    """Changes what the encoder returns."""
+    """Changes what the encoder returns; each of those below says how, so that there is nothing to return here."""
 
     def spoil(self, encoder: ItemEncoder) -> ItemEncoder:
         encoder.register_forward_hook(lambda module, _, output: self.change(module, output))
