@@ -12,15 +12,12 @@ import pandas as pd
 from pydantic import JsonValue
 
 from peftrec.files import write_stream_atomically
+from peftrec.results.costs import Efficiency, Epoch, ExactBytes, Metrics
 from peftrec.results.process import Process
 from peftrec.results.record import (
     RANKS_FILE,
     DataSummary,
-    Efficiency,
-    Epoch,
     Evaluation,
-    ExactBytes,
-    Metrics,
     ParameterCounts,
     Provenance,
     Record,

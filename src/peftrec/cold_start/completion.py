@@ -18,7 +18,7 @@ from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError
 from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.files import write_atomically
-from peftrec.results.record import Metrics
+from peftrec.results.costs import Metrics
 from peftrec.results.record_part import RecordPart
 from peftrec.results.tables import markdown_grid
 from peftrec.training.run.restored_run import RestoredRun, restore_run

@@ -12,7 +12,7 @@ from peftrec.code.fingerprint import Fingerprint
 from peftrec.cold_start.evaluation import CUTOFFS
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
-from peftrec.results.record import Metrics
+from peftrec.results.costs import Metrics
 from peftrec.results.record_part import RecordPart
 from peftrec.results.significance import spread
 from peftrec.results.tables import markdown_grid, quality_text

@@ -13,7 +13,7 @@ from peftrec.planning.step import StepPlanner
 from peftrec.planning.store import PlannedStore, plan_store, store_bytes
 from peftrec.planning.target import find_target
 from peftrec.planning.workloads import find_workload
-from peftrec.results.record import ExactBytes
+from peftrec.results.costs import ExactBytes
 from peftrec.results.tpme import Cost, tpme
 from peftrec.settings.run import Settings
 from peftrec.training.parameter_groups import count_parameters

@@ -13,7 +13,7 @@ from peftrec.planning.batches import BatchShape
 from peftrec.planning.cuda import ALLOCATOR_BLOCK
 from peftrec.planning.fake_tensors import MeanDraws, build_fake_run, fake_batch
 from peftrec.planning.target import find_target
-from peftrec.results.record import ExactBytes
+from peftrec.results.costs import ExactBytes
 from peftrec.settings.run import Settings
 from peftrec.training.measurement.first_step import observe_step
 from peftrec.training.parameter_groups import tensor_bytes

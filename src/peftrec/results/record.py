@@ -10,17 +10,15 @@ from pydantic import Field, JsonValue, ValidationError
 
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
-from peftrec.results.first_schema import upgraded
+from peftrec.results.costs import Efficiency, Epoch, Metrics, Serving
+from peftrec.results.earlier_schemas import SCHEMA_VERSION, upgraded
 from peftrec.results.process import Process, is_alive
 from peftrec.results.record_part import RecordPart
 
 RECORD_FILE = "record.json"
 RANKS_FILE = "ranks.parquet"
-SCHEMA_VERSION: Literal[2] = 2
 
 Status = Literal["running", "success", "failed", "out_of_memory", "interrupted"]
-Metrics = dict[str, float]
-"""Metric name (`hr@10`, `ndcg@10`, `mrr@10`) to its mean over users."""
 
 
 class Provenance(RecordPart):
@@ -57,8 +55,10 @@ class Stretch(RecordPart):
     num_devices: int = 1  # on all nodes; one process each
     num_nodes: int = 1
     conditions: dict[str, JsonValue] = Field(default_factory=dict)
-    """What costs depend on besides the devices: keys of the configuration whose role is cost, threads, and how threads
-    wait."""
+    """What costs depend on besides devices and versions: keys of the configuration, where states lie, threads, clocks.
+    Null where a condition says nothing about this run: one that reads no store has no placement."""
+    condition_roles: dict[str, str] = Field(default_factory=dict)
+    """What each condition is: `cost` or `result`, as a key of the configuration, or `environment`, as it was found."""
 
     @property
     def devices(self) -> str:
@@ -97,62 +97,6 @@ class ParameterCounts(RecordPart):
     """Name of every parameter to `<origin>/frozen` or `<origin>/<optimizer group>`."""
 
 
-class Epoch(RecordPart):
-    """One training epoch and the validation after it."""
-
-    epoch: int
-    training_loss: float
-    validation: Metrics
-    training_seconds: float
-    """Synchronised; without validation."""
-    data_wait_seconds: float
-    """Part of training_seconds that the loop waited for batches."""
-    num_steps: int
-
-
-class ExactBytes(RecordPart):
-    """Deterministic memory of one training step, counted tensor by tensor (unique storages)."""
-
-    parameters: int
-    gradients: int
-    optimizer_state: int
-    saved_for_backward: int
-
-    @property
-    def total(self) -> int:
-        return self.parameters + self.gradients + self.optimizer_state + self.saved_for_backward
-
-
-class Efficiency(RecordPart):
-    """What training cost; one callback fills it for every strategy alike."""
-
-    seconds_per_epoch: float | None
-    """Median over the epochs after the first; null with fewer than two epochs. Of a run resumed under other conditions
-    (devices, workers, compilation), over those since then."""
-    steps_per_second: float | None
-    data_wait_seconds_per_epoch: float | None
-    seconds_to_best_epoch: float | None
-    """Null for a run resumed under other conditions."""
-    peak_memory_bytes: int | None
-    """What TPME compares: `cuda_max_allocated_bytes` on CUDA, else the total of `exact_bytes`."""
-    exact_bytes: ExactBytes | None
-    cuda_max_allocated_bytes: int | None
-    cuda_max_reserved_bytes: int | None
-    resident_peak_bytes: int | None
-    """CPU only: peak resident memory of training, less what stood before the model was built."""
-    step_operations: int | None
-    """Floating-point operations of one training step, forward and backward."""
-    store_build_seconds: float | None
-    """Building the hidden-state store, once; null where none is read."""
-    store_bytes: int | None
-    store_placement: str | None = None
-    """Where the run kept the store's states: `device`, `host` or `disk`."""
-    amortised_seconds_per_epoch: float | None
-    """`seconds_per_epoch` plus the store's building time over the epochs trained."""
-    is_isolated: bool
-    """Whether the run had a process of its own."""
-
-
 class Evaluation(RecordPart):
     """Quality on the test set, scored once from the chosen checkpoint."""
 
@@ -167,7 +111,7 @@ class Evaluation(RecordPart):
 class Record(RecordPart):
     """Everything a run leaves, besides checkpoints and ranks."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     run_id: str
     """`<strategy>-<hash>`, also the name of the run's folder."""
     experiment: str
@@ -202,6 +146,7 @@ class Record(RecordPart):
     """Name of the hidden-state store that the run reads, a folder in hidden_states.directory; null where it reads
     none."""
     efficiency: Efficiency | None = None
+    serving: Serving | None = None
     evaluation: Evaluation | None = None
     checkpoint_bytes: int | None = None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from peftrec.errors import RecordError
 from peftrec.results.configs import differing, flatten, seed_keys, short_keys, telling_values
-from peftrec.results.record import Metrics
+from peftrec.results.costs import Metrics
 from peftrec.results.runs import Run
 from peftrec.results.significance import Spread, spread
 from peftrec.results.tpme import Cost

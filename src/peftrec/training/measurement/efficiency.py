@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from peftrec.data.batches import SequenceBatch
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.results.record import Efficiency, Epoch, ExactBytes
+from peftrec.results.costs import Efficiency, Epoch, ExactBytes, MachineUse
 from peftrec.training.measurement.first_step import FirstStepCheck, check_modes
+from peftrec.training.measurement.machine import MachineWatch
 from peftrec.training.measurement.memory import PeakMemory, read_peak, release_cached, reset_peak
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import tensor_bytes
@@ -83,6 +84,8 @@ class EfficiencyMeter(Callback):
         """The first epoch of these conditions; costs are those from here on."""
         self.peak = PeakMemory()
         self.optimizer_state_bytes: int | None = None
+        self._watch: MachineWatch | None = None
+        self._machine: MachineUse | None = None
         self._started = 0.0
         self._last_batch_end = 0.0
         self._num_steps = 0
@@ -93,6 +96,7 @@ class EfficiencyMeter(Callback):
             print(f"resumed under other conditions: costs are those from epoch {len(self.epochs)} on", file=sys.stderr)
         # Once: what building a store and observing a step left is no part of training, and epochs keep their own.
         release_cached(pl_module.device)
+        self._watch = MachineWatch(pl_module.device, pl_module.processes)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RecommenderModule)
@@ -100,6 +104,8 @@ class EfficiencyMeter(Callback):
         self.loader.waited_seconds = 0.0
         self._num_steps = 0
         reset_peak(pl_module.device)
+        assert self._watch is not None
+        self._watch.start()
         _synchronise(pl_module)
         self._started = time.perf_counter()
 
@@ -111,6 +117,8 @@ class EfficiencyMeter(Callback):
         if batch_idx + 1 == len(self.loader):  # validation follows inside Lightning's epoch: stop the clock here
             _synchronise(pl_module)
             self._last_batch_end = time.perf_counter()
+            assert self._watch is not None
+            self._machine = self._watch.read()
             for peak in pl_module.processes.collected(read_peak(pl_module.device)):
                 self.peak = self.peak.maximum(peak)
             self.optimizer_state_bytes = _optimizer_bytes(trainer)
@@ -127,6 +135,7 @@ class EfficiencyMeter(Callback):
                 training_seconds=self._last_batch_end - self._started,
                 data_wait_seconds=self.loader.waited_seconds,
                 num_steps=self._num_steps,
+                machine=self._machine,
             ).model_dump()  # plain data, which a checkpoint may hold
         )
 

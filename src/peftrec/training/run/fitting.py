@@ -9,7 +9,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
-from peftrec.results.record import Efficiency, Epoch
+from peftrec.results.costs import Efficiency, Epoch
 from peftrec.settings.run import Settings
 from peftrec.training.building.assembly import Assembled
 from peftrec.training.building.loaders import Loaders

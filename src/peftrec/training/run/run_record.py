@@ -15,12 +15,12 @@ import pandas as pd
 from peftrec.data.split import Split
 from peftrec.errors import UserError
 from peftrec.files import write_atomically, write_stream_atomically
+from peftrec.results.costs import Epoch, MachineUse
 from peftrec.results.process import this_process
 from peftrec.results.record import (
     RANKS_FILE,
     RECORD_FILE,
     DataSummary,
-    Epoch,
     Evaluation,
     ParameterCounts,
     Record,
@@ -175,12 +175,13 @@ def describe_parameters(roles: list[ParameterRole], learning_rates: dict[str, fl
 
 
 def epochs_csv(epochs: list[Epoch]) -> str:
-    """Return one row an epoch: losses, validation metrics (`val/hr@10`), seconds."""
+    """Return one row an epoch: losses, validation metrics (`val/hr@10`), seconds, what the machine did."""
     rows = []
     for epoch in epochs:
         row: dict[str, Any] = epoch.model_dump()
         validation = row.pop("validation")
-        rows.append({**row, **{f"val/{name}": value for name, value in validation.items()}})
+        machine = row.pop("machine") or dict.fromkeys(MachineUse.model_fields)
+        rows.append({**row, **machine, **{f"val/{name}": value for name, value in validation.items()}})
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
     writer.writeheader()

@@ -13,7 +13,8 @@ from peftrec.evaluation.baselines import BaselineCases, item_knn_baseline, popul
 from peftrec.evaluation.item_knn import UserItemMatrix, user_item_matrix
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.segments import segment_masks, segment_metrics
-from peftrec.results.record import Evaluation, Metrics
+from peftrec.results.costs import Metrics
+from peftrec.results.record import Evaluation
 from peftrec.settings.run import EvaluationSettings, Settings
 from peftrec.training.building.loaders import evaluation_block
 from peftrec.training.module import RecommenderModule

@@ -1,13 +1,18 @@
-"""Records of the first schema, brought to the present one, so that tables can still be made of them.
+"""Records of earlier schemas, brought to the present one, so that tables can still be made of them.
 
-They hold no roles of keys and no code: the keys that decided nothing then are listed here once and for all, and their
-modules are none, so that such a run is never taken for one of the present code.
+Version 1 holds no roles of keys and no code: the keys that decided nothing then are listed here once and for all, and
+its modules are none, so that such a run is never taken for one of the present code.
+
+Versions 1 and 2 count a CPU's memory as the tensors of one step that last: without the forward pass of frozen towers
+and without a store in memory. That is another quantity than today's, so `peak_memory_bytes` becomes null there
+(`exact_bytes` keeps the count). Their figures of CUDA are what they were.
 """
 
 import json
-from typing import Any
+from typing import Any, Literal
 
-FIRST = 1
+SCHEMA_VERSION: Literal[3] = 3
+FIRST, SECOND = 1, 2
 COST_KEYS = (
     "hidden_states.placement",
     "trainer.accelerator",
@@ -41,20 +46,28 @@ _OF_STRETCH = ("versions", "git_commit", "git_dirty", "device", "num_devices", "
 
 
 def upgraded(content: bytes) -> bytes:
-    """Return a record's JSON in the present schema; what is no record of the first one is returned as it is."""
+    """Return a record's JSON in the present schema; what is no record of an earlier one is returned as it is."""
     try:
         record = json.loads(content)
     except ValueError:
         return content
-    if not isinstance(record, dict) or record.get("schema_version") != FIRST:
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version not in (FIRST, SECOND):
         return content
+    if version == FIRST:
+        _to_second(record)
+    _to_third(record)
+    return json.dumps(record).encode()
+
+
+def _to_second(record: dict[str, Any]) -> None:
     provenance = dict(record.get("provenance") or {})
     stretch = {name: provenance.pop(name) for name in _OF_STRETCH if name in provenance}
     process = record.get("process") or {}
     _rename(record.get("evaluation"), "floors", "baselines")
     _rename(record.get("parameters"), "fate", "role")
     record |= {
-        "schema_version": FIRST + 1,
+        "schema_version": SECOND,
         "provenance": provenance,
         "stretches": [
             {"first_epoch": 0, "started_at": process.get("started_at", ""), "modules": {}, "packages": {}, **stretch}
@@ -63,7 +76,15 @@ def upgraded(content: bytes) -> bytes:
         "question_hash": record.pop("config_hash", None),
         "code_hash": "",
     }
-    return json.dumps(record).encode()
+
+
+def _to_third(record: dict[str, Any]) -> None:
+    record["schema_version"] = SCHEMA_VERSION
+    efficiency = record.get("efficiency")
+    if not isinstance(efficiency, dict):
+        return
+    on_cuda = efficiency.get("cuda_max_allocated_bytes")
+    efficiency |= {"peak_memory_bytes": on_cuda, "memory_source": None if on_cuda is None else "cuda_allocator"}
 
 
 def _rename(part: Any, old: str, new: str) -> None:
