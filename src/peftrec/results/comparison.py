@@ -7,17 +7,9 @@ import pandas as pd
 
 from peftrec.errors import RecordError
 from peftrec.results.code_notes import code_notes, superseded_notes
+from peftrec.results.labels import differing_settings, label_runs, labelled_keys
 from peftrec.results.notes import comparison_notes, label_notes, protocol
-from peftrec.results.rows import (
-    BASELINE,
-    DETAILS,
-    Row,
-    baseline_rows,
-    differing_settings,
-    label_runs,
-    labelled_keys,
-    strategy_row,
-)
+from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row
 from peftrec.results.runs import Run, check_comparable
 from peftrec.results.superseded import without_superseded
 from peftrec.results.tpme import pareto_front, sensitivity_band, tpme

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from peftrec.errors import RecordError
-from peftrec.results.configs import differing, flatten, seed_keys, short_keys, telling_values
 from peftrec.results.costs import Metrics
 from peftrec.results.runs import Run
 from peftrec.results.significance import Spread, spread
@@ -42,68 +41,6 @@ class Row:
     @property
     def quality(self) -> Mapping[str, Spread]:
         return self.segments.get(ALL_USERS, {})
-
-
-def label_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Group runs that differ in nothing but their seed; tell settings of one strategy apart by what differs."""
-    told = _tell_apart(runs)
-    short = short_keys(key for values in told.values() for key in values)
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        parts = [f"{short[key]}={value}" for key, value in told[run.name].items()]
-        label = f"{run.record.strategy} ({', '.join(parts)})" if parts else run.record.strategy
-        groups.setdefault(label, []).append(run)
-    for label, group in groups.items():
-        _check_seeds(label, group)
-    return dict(sorted(groups.items()))
-
-
-def labelled_keys(runs: Sequence[Run]) -> list[str]:
-    """Return the keys, whole, whose values stand in labels."""
-    return sorted({key for values in _tell_apart(runs).values() for key in values})
-
-
-def _tell_apart(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """Return by run the keys and values that tell it from others of its strategy."""
-    flats = {run.name: flatten(run.record.config, run.record.roles) for run in runs}
-    seeds = seed_keys((run.record.seed, flats[run.name]) for run in runs)
-    told: dict[str, dict[str, str]] = {}
-    for strategy in {run.record.strategy for run in runs}:
-        members = [run.name for run in runs if run.record.strategy == strategy]
-        told |= telling_values({name: _without(flats[name], seeds) for name in members})
-    return told
-
-
-def _check_seeds(label: str, group: Sequence[Run]) -> None:
-    seeds: dict[int, str] = {}
-    for run in group:
-        if run.is_success and run.record.seed in seeds:
-            twin = seeds[run.record.seed]
-            raise RecordError(
-                f"{label}: {twin} and {run.name} are the same settings with the same seed {run.record.seed} (the "
-                "towers differ); keep one of them in this folder"
-            )
-        if run.is_success:
-            seeds[run.record.seed] = run.name
-
-
-def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Return the keys outside the strategy in which strategies differ, one line a key; those that stand in the labels
-    of all rows are said already."""
-    flats = {
-        label: flatten(group[0].record.config, group[0].record.roles, with_strategy=False)
-        for label, group in labelled.items()
-    }
-    seeds = seed_keys((group[0].record.seed, flats[label]) for label, group in labelled.items())
-    told = _tell_apart([run for group in labelled.values() for run in group])
-    said = set.intersection(*map(set, told.values()))
-    across = telling_values({label: _without(flat, seeds) for label, flat in flats.items()})
-    return differing({label: _without(values, said) for label, values in across.items()})
-
-
-def _without(flat: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
-    left_out = set(keys)
-    return {key: value for key, value in flat.items() if key not in left_out}
 
 
 def strategy_row(label: str, group: Sequence[Run]) -> Row:
