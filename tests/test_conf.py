@@ -9,6 +9,7 @@ import yaml
 
 from peftrec.config.folder import config_directory, group_folders
 from peftrec.config.instantiate import TARGET
+from peftrec.config.roles import Role, roles_of
 from peftrec.errors import SettingsError
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings, settings_from_config, settings_to_config
@@ -61,6 +62,17 @@ def test_every_option_composes_and_round_trips_and_its_code_is_part_of_a_runs_id
 
 def test_strategies_are_found() -> None:
     assert len([option for option in OPTIONS if option.parts[0] == "strategy"]) >= MINIMUM_STRATEGIES
+
+
+def test_strategies_have_names_for_people_that_decide_nothing() -> None:
+    names = {}
+    for option in OPTIONS:
+        if option.parts[0] == "strategy" and option.stem != "peft":  # which is whatever method the user names
+            settings = compose_settings([choice(option)])
+            assert roles_of(settings)["strategy.display_name"] == Role.PLACE
+            names[option.stem] = settings.strategy.display_name
+    assert None not in names.values()
+    assert len(set(names.values())) == len(names)
 
 
 @pytest.mark.parametrize("option", [each for each in OPTIONS if each.parts[0] == "experiment"], ids=str)

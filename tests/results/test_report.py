@@ -29,7 +29,16 @@ from peftrec.results.runs import find_runs
 from peftrec.results.significance import COLUMNS
 
 FILES = {
-    *("table.csv", "table.md", "table.tex", "segments.csv", "segments.md", "significance.csv", "index.html"),
+    *(
+        "table.csv",
+        "table.md",
+        "table.tex",
+        "table_two_column.tex",
+        "segments.csv",
+        "segments.md",
+        "significance.csv",
+        "index.html",
+    ),
     *("quality_vs_tpme.png", "quality_vs_tpme.svg", "quality_vs_costs.png", "quality_vs_costs.svg"),
 }
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare_strategies.ipynb"

@@ -1,7 +1,6 @@
-"""Tables as csv, Markdown, LaTeX and terminal text."""
+"""Tables as csv, Markdown and terminal text."""
 
 import io
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,28 +60,6 @@ def test_status_text_stands_in_the_row(experiment: Path, change: Callable[..., N
         change(experiment / f"fft-example{seed}", status="out_of_memory", error="50% of {memory}_gone", evaluation=None)
     comparison = compare(find_runs(experiment))
     assert "| fft | 0 | out of memory |" in tables.to_markdown(comparison)
-    assert r"50\% of \{memory\}\_gone" in tables.to_latex(comparison)
-
-
-def test_latex_is_balanced_and_escaped(comparison: Comparison) -> None:
-    text = tables.to_latex(comparison)
-    begun, ended = re.findall(r"\\begin\{(\w+)\}", text), re.findall(r"\\end\{(\w+)\}", text)
-    assert sorted(begun) == sorted(ended) == ["flushleft", "table", "tabular"]
-    assert len(re.findall(r"(?<!\\)\{", text)) == len(re.findall(r"(?<!\\)\}", text))
-    assert len(re.findall(r"(?<!\\)\$", text)) % 2 == 0
-    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\bfseries"))
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    assert {line.count("&") for line in body.splitlines() if line.endswith(r"\\")} == {7}
-    assert not re.search(r"(?<!\\)[_%#]", body)
-    assert text.isascii()
-    assert r"peak\_memory\_bytes" in text
-
-
-def test_latex_escapes_every_special_character() -> None:
-    assert tables.escape_latex(r"a_b & 5% #1 {x} $ ~ ^ \ < > |") == (
-        r"a\_b \& 5\% \#1 \{x\} \$ \textasciitilde{} \textasciicircum{} \textbackslash{} "
-        r"\textless{} \textgreater{} \textbar{}"
-    )
 
 
 def test_terminal_text_has_every_row_and_note(comparison: Comparison) -> None:

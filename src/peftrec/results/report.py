@@ -10,6 +10,7 @@ from peftrec.errors import RecordError, UserError
 from peftrec.files import write_atomically
 from peftrec.results import figures, tables
 from peftrec.results.comparison import Comparison, compare, table
+from peftrec.results.latex import TWO_COLUMNS, to_latex
 from peftrec.results.page import page
 from peftrec.results.published import Published, beside
 from peftrec.results.runs import find_runs
@@ -71,7 +72,8 @@ def build_report(runs: Path, published: Published | None = None) -> Report:
     contents = {
         "table.csv": tables.to_csv(table(comparison)),
         "table.md": tables.to_markdown(comparison),
-        "table.tex": tables.to_latex(comparison),
+        "table.tex": to_latex(comparison, tests),
+        "table_two_column.tex": to_latex(comparison, tests, TWO_COLUMNS),
         "segments.csv": tables.to_csv(tables.segments(comparison)),
         "segments.md": tables.segments_markdown(comparison),
         "significance.csv": tables.to_csv(tests),

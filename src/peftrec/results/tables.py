@@ -1,4 +1,4 @@
-"""The comparison as csv, Markdown, LaTeX and terminal text.
+"""The comparison as csv, Markdown and terminal text.
 
 `table.csv` keeps base units and full precision; the others round for readers and put the unit into the cell.
 """
@@ -25,11 +25,6 @@ COST_DETAILS = (
     "amortised_seconds_per_epoch",
     "step_operations",
     "checkpoint_bytes",
-)
-TEX_SPECIAL = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "\n": " "}
 )
 
 
@@ -106,6 +101,19 @@ def best_cells(comparison: Comparison) -> pd.DataFrame:
                 continue  # no strategy found anything that the table can show
             best.loc[values.index[values == target], column] = True
     return best
+
+
+def second_cells(comparison: Comparison) -> pd.DataFrame:
+    """Return which cells hold the second best value of a strategy, in the columns that have a best one."""
+    frame, best = table(comparison), best_cells(comparison)
+    is_strategy = (frame["status"] == "success").to_numpy()
+    second = pd.DataFrame(False, index=best.index, columns=best.columns)
+    for column in best.columns[best.any()]:
+        values = frame.loc[is_strategy & ~best[column].to_numpy(), column].dropna()
+        if len(values):
+            target = values.max() if column in QUALITY else values.min()
+            second.loc[values.index[values == target], column] = True
+    return second
 
 
 def details(comparison: Comparison) -> pd.DataFrame:
@@ -194,30 +202,6 @@ def segments_markdown(comparison: Comparison) -> str:
     for metric in QUALITY:
         parts += [f"## {metric}\n", markdown_grid(readable_segments(comparison, metric))]
     return "\n".join([*parts, _bullets("How it was measured", comparison.protocol)])
-
-
-def to_latex(comparison: Comparison) -> str:
-    """Return `table.tex`, a float that needs the package booktabs and nothing else."""
-    cells, best = readable(comparison).map(escape_latex), best_cells(comparison)
-    cells = cells.where(~best, "\\bfseries " + cells)
-    grid = [[escape_latex(name) for name in SHOWN], *cells.to_numpy().tolist()]
-    head, *rows = (" & ".join(line) + " \\\\" for line in grid)
-    lines = [
-        "\\begin{table}[htbp]\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}",
-        f"\\caption{{Adaptation strategies compared: {escape_latex(', '.join(comparison.experiments))}.}}",
-        "\\label{tab:comparison}",
-        f"\\begin{{tabular}}{{l{'r' * (len(SHOWN) - 1)}}}",
-        *("\\toprule", head, "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"),
-        "\\begin{flushleft}\n\\scriptsize",
-        "\n\n".join(escape_latex(line) for line in (*comparison.protocol, *comparison.notes)),
-        "\\end{flushleft}\n\\end{table}\n",
-    ]
-    return "\n".join(lines)
-
-
-def escape_latex(text: str) -> str:
-    """Escape what LaTeX would read as a command; the sign of a spread becomes math."""
-    return text.translate(TEX_SPECIAL)
 
 
 def to_terminal(comparison: Comparison, width: int | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.models.towers.names import OUTPUT, Modality
 
@@ -52,6 +53,9 @@ class Strategy(ABC):
 
     states: Literal["live", "store"] = "live"
     """`store` reads what frozen towers compute from a store that is built once."""
+
+    display_name: Place[str | None] = None
+    """What tables for papers call it; null makes words of the yaml's name."""
 
     def __post_init__(self) -> None:
         if self.states == "store" and not (self.keeps_towers_frozen and self.read_kind in STORED_KINDS):
