@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data/tables": {"data"},
     "data/images": {"data", "data/tables"},
     "data/readers": {"config", "data", "data/tables", "data/images"},
+    "data/datasets": {"config", "data", "data/tables", "data/readers"},
     "data/synthetic": {"config", "data"},
     "models/towers": {"data"},
     "models": {"config", "data", "models/towers"},

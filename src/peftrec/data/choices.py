@@ -7,7 +7,9 @@ Policy = Literal["error", "drop", "blank"]
 """For an item without usable content: refuse it, take it out of all histories, or give it an empty one."""
 
 UnknownItems = Literal["error", "drop"]
-RepeatedInteractions = Literal["error", "drop", "keep"]
+RepeatedInteractions = Literal["error", "drop", "keep", "earliest"]
+"""For rows of the same user, item and time: refuse them, take such rows once, or each. `earliest` takes the first row
+of each user and item, whatever its time."""
 MissingFeatures = Literal["error", "zero", "mean", "drop"]
 Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 """Filters by which Pillow resizes a picture."""

@@ -21,6 +21,7 @@ class DataTrial:
     def __init__(self, source: DataSource) -> None:
         self.source = source
         self.has_images = not isinstance(source, FileSource) or source.has_images
+        self.has_text = not isinstance(source, FileSource) or source.has_text
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -34,7 +35,7 @@ class DataTrial:
 
     def read(self) -> Catalogue:
         """Read it anew."""
-        return self.source.read(text=True, images=self.has_images)
+        return self.source.read(text=self.has_text, images=self.has_images)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_reads_the_modalities_that_are_asked_for(trial: DataTrial) -> None:
     titles, images = trial.catalogue.items.titles, trial.catalogue.items.images
     assert titles is None or len(titles) == len(trial.catalogue.items)
     assert (images is not None) == trial.has_images
-    without = trial.source.read(text=True, images=False).items
+    without = trial.source.read(text=trial.has_text, images=False).items
     assert without.images is None
     assert without.ids == trial.catalogue.items.ids
 
@@ -75,4 +76,4 @@ def test_files_that_are_not_there_are_named(trial: DataTrial, tmp_path: Path) ->
     if isinstance(trial.source, FileSource):
         for root in (tmp_path / "nowhere", tmp_path):
             with pytest.raises(UserError, match=str(root)):
-                replace(trial.source, root=str(root)).read(text=True, images=False)
+                replace(trial.source, root=str(root)).read(text=trial.has_text, images=False)

@@ -36,6 +36,10 @@ class FileSource(DataSource):
     rendered_images: int | None = Field(default=None, ge=16, le=1024)
     """In place of `images`, random pictures of so many pixels a side: to measure cost, never quality."""
 
+    core: int | None = Field(default=None, ge=2)
+    """Keep the users and items with at least so many interactions among each other (the k-core), before content is
+    checked; null keeps all."""
+
     missing_images: Policy = "error"
     """An item without an image file: an error, dropped from all histories, or given a grey image."""
 
@@ -59,9 +63,15 @@ class FileSource(DataSource):
         """Say whether the configuration names images."""
         return self.images is not None or self.rendered_images is not None
 
+    @property
+    def has_text(self) -> bool:
+        """Say whether the configuration names text."""
+        return True
+
     def read(self, *, text: bool, images: bool) -> "Catalogue":
         """Read the tables, and check the content of their items."""
         from peftrec.data.readers.screening import FileContent
+        from peftrec.data.tables.core import in_core
         from peftrec.data.tables.locations import require_folder
 
         root = require_folder(self.root, key="data.root")
@@ -71,6 +81,8 @@ class FileSource(DataSource):
                 "below data.root>, or towers.image=null; to measure cost, data.rendered_images=224"
             )
         items, histories = self.read_tables(root)
+        if self.core is not None:
+            histories = in_core(histories, self.core)
         content = FileContent(
             source=self,
             root=root,

@@ -7,7 +7,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from peftrec.data.tables.lines import EXCERPT, decode_utf8, refuse_utf16
 from peftrec.errors import DataError
 
 _BLOCK_BYTES = 2**24  # no row may be longer; Arrow's default of 1 MiB refuses a long description
-_FIRST_ROW = 2  # line 1 is the header
 csv.field_size_limit(_BLOCK_BYTES)  # Python's reader finds faults and lines only; what Arrow takes it must take
 
 
@@ -60,20 +59,37 @@ class DelimitedFile:
     file: Path
     dialect: Dialect
     content: bytes
+    columns: tuple[str, ...] | None = None
+    """Names of the columns of a file without a header line; None where the first line names them."""
 
     @classmethod
-    def open(cls, file: Path, dialect: Dialect) -> "DelimitedFile":
-        """Read the bytes. Raises DataError where they cannot be read."""
+    def open(cls, file: Path, dialect: Dialect, columns: tuple[str, ...] = ()) -> "DelimitedFile":
+        """Read the bytes.
+
+        `columns` names the first columns of a file that may have no header line; a first line that says exactly these
+        names is one. Raises DataError where the bytes cannot be read.
+        """
         try:
             with pa.input_stream(file, compression="detect") as stream:
                 content = stream.read()
         except OSError as error:
             raise DataError(f"{file}: the file cannot be read ({error})") from error
         refuse_utf16(file, content)
-        return cls(file=file, dialect=dialect, content=content.removeprefix(codecs.BOM_UTF8))
+        opened = cls(file=file, dialect=dialect, content=content.removeprefix(codecs.BOM_UTF8))
+        if not columns or tuple((first := opened.first_row())[: len(columns)]) == columns:
+            return opened
+        if len(first) < len(columns):
+            expected = dialect.delimiter.join(columns)
+            raise DataError(f"{file}:1: found {len(first)} columns, expected {len(columns)} ({expected}): {first!r}")
+        further = tuple(f"column {number}" for number in range(len(columns) + 1, len(first) + 1))
+        return replace(opened, columns=(*columns, *further))
 
     def header(self) -> list[str]:
         """Return the names of the columns. Raises DataError where there is no first line."""
+        return list(self.columns or self.first_row())
+
+    def first_row(self) -> list[str]:
+        """Return the first row, header or not. Raises DataError where there is none."""
         try:
             return next(self.dialect.rows(self.content))[1]
         except (StopIteration, csv.Error) as error:
@@ -100,7 +116,7 @@ class DelimitedFile:
     def _table(self, names: list[str]) -> Any:
         return arrow_csv.read_csv(
             pa.BufferReader(self.content),
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=self.columns),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=self.dialect.delimiter,
                 quote_char='"' if self.dialect.has_quotes else False,
@@ -127,11 +143,12 @@ class DelimitedFile:
             ) from error
 
     def _lines(self, num_rows: int) -> Sequence[int]:
-        """Return the line of each row: the row plus two, unless a line is empty or a field holds a line end."""
+        """Return the line of each row: they follow the header, unless a line is empty or a field holds a line end."""
+        num_headers = int(self.columns is None)
         ends = self.content.count(b"\n")
-        if ends + (not self.content.endswith(b"\n")) == num_rows + 1:
-            return range(_FIRST_ROW, _FIRST_ROW + num_rows)
-        lines = [line for line, _ in self.dialect.rows(self.content)][1:]
+        if ends + (not self.content.endswith(b"\n")) == num_rows + num_headers:
+            return range(1 + num_headers, 1 + num_headers + num_rows)
+        lines = [line for line, _ in self.dialect.rows(self.content)][num_headers:]
         if len(lines) != num_rows:
             raise DataError(f"{self.file}: quotes inside fields can be read in two ways: double them (RFC 4180)")
         return lines

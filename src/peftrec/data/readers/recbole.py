@@ -38,6 +38,11 @@ class RecBoleFiles(RowSource):
     """Fields of `.item`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text."""
     field_separator: str = Field(default="\t", min_length=1, max_length=1)
 
+    @property
+    def has_text(self) -> bool:
+        """Say whether the configuration names text."""
+        return bool(self.text_fields)
+
     def read_rows(self, root: Path) -> "RowTables":
         """Read the fields that the configuration names; sequences of tokens are text as they stand."""
         from peftrec.data.readers.delimited import DelimitedFile, Dialect

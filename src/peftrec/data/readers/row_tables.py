@@ -1,7 +1,7 @@
 """Two tables with one row an item and one row an interaction, and how they become items and histories."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from peftrec.data.choices import RepeatedInteractions, UnknownItems
 from peftrec.data.tables.columns import Columns
@@ -24,6 +24,8 @@ class RowTables:
     item: str
     time: str | None
     image_path: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What the reader did before, for the record."""
 
 
 def link_rows(
@@ -46,7 +48,9 @@ def link_rows(
         times=None if tables.time is None else rows.times(tables.time),
         lines=rows.lines,
     )
-    linking = EventLinking(events=events, items=items, unknown_items=unknown_items, repeated=repeated)
+    linking = EventLinking(
+        events=events, items=items, unknown_items=unknown_items, repeated=repeated, counts=dict(tables.counts)
+    )
     return items, linking.link()
 
 

@@ -27,7 +27,7 @@ class RowSource(FileSource):
 
     repeated_interactions: RepeatedInteractions = "error"
     """Rows of the same user, item and time: an error, dropped but the first, or kept. Without timestamps no row is
-    known to be a repetition."""
+    known to be a repetition. `earliest` keeps the first row of each user and item, whatever the time."""
 
     @abstractmethod
     def read_rows(self, root: Path) -> "RowTables":

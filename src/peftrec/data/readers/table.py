@@ -45,6 +45,11 @@ class TableFiles(RowSource):
         """Say whether the configuration names images."""
         return super().has_images or self.image_column is not None
 
+    @property
+    def has_text(self) -> bool:
+        """Say whether the configuration names text."""
+        return bool(self.text_columns)
+
     def read_rows(self, root: Path) -> "RowTables":
         """Read the columns that the configuration names."""
         from peftrec.data.readers.formats import read_table

@@ -78,8 +78,20 @@ class EventLinking:
         """Return the rows by user and time; sorting is stable."""
         users, times = self.events.users.codes[rows], self.events.times
         if times is None:
-            return rows[np.argsort(users, kind="stable")]
-        return self._without_repetitions(rows[np.lexsort((times[rows], users))], times)
+            ordered = rows[np.argsort(users, kind="stable")]
+            return self._earliest(ordered) if self.repeated == "earliest" else ordered
+        ordered = rows[np.lexsort((times[rows], users))]
+        if self.repeated == "earliest":
+            return self._earliest(ordered)
+        return self._without_repetitions(ordered, times)
+
+    def _earliest(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the first row of each user and item."""
+        num_items = len(self.events.items.names)
+        pairs = self.events.users.codes[rows].astype(np.int64) * num_items + self.events.items.codes[rows]
+        is_first = ~pd.Series(pairs).duplicated().to_numpy()
+        self.counts["interactions_dropped_later"] = int(len(rows) - is_first.sum())
+        return rows[is_first]
 
     def _without_repetitions(self, rows: npt.NDArray[np.int64], times: Times) -> npt.NDArray[np.int64]:
         """Settle rows of the same user, item and time, which logs hold where an event was written twice."""

@@ -21,7 +21,7 @@ def require_file(root: Path, name: str, *, key: str) -> Path:
     """Return the file `name` of `root`, which the configuration names under `key`."""
     path = root / name
     if kind_of(path, key=key) != "file":
-        raise DataError(f"{path}: no such file: correct {key} or data.root ({root} holds {_contents(root)})")
+        raise DataError(f"{path}: no such file: correct {key} or data.root ({root} holds {contents_of(root)})")
     return path
 
 
@@ -35,7 +35,8 @@ def kind_of(path: Path, *, key: str) -> Literal["folder", "file", "nothing"]:
         raise DataError(f"{path}: cannot be reached ({error.strerror}): correct {key}") from error
 
 
-def _contents(root: Path) -> str:
+def contents_of(root: Path) -> str:
+    """Return what a folder holds, for messages."""
     try:
         return shortlist(sorted(entry.name for entry in root.iterdir())) or "nothing"
     except OSError as error:
