@@ -30,7 +30,7 @@ from peftrec.config.folder import config_directory
 from peftrec.data.loading import EpochOrder, TrainingBatches
 from peftrec.planning.plan import plan_run
 from peftrec.planning.request import PlanRequest
-from peftrec.planning.step import StepPlanner, tensors_of
+from peftrec.planning.step import StepPlanner
 from peftrec.planning.target import find_target
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
@@ -150,7 +150,7 @@ def measure_step(settings: Settings) -> dict[str, int]:
 def _standing(module: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[torch.Tensor]:
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     states = [value for state in optimizer.state.values() for value in state.values()]
-    return [*module.parameters(), *module.buffers(), *gradients, *states, *tensors_of(batch)]
+    return [*module.parameters(), *module.buffers(), *gradients, *states, *batch.tensors()]
 
 
 MEASUREMENTS = {"run": measure_run, "step": measure_step}

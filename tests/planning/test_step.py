@@ -11,7 +11,7 @@ from peftrec.config.folder import config_directory
 from peftrec.data.batches import SequenceBatch
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
-from peftrec.planning.step import StepPlanner, tensors_of
+from peftrec.planning.step import StepPlanner
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
 from peftrec.settings.run import Settings
@@ -76,7 +76,7 @@ def assert_planned_as_measured(settings: Settings) -> None:
 def observed_step(module: RecommenderModule, batch: SequenceBatch, states: list[torch.Tensor]) -> tuple[StepCost, int]:
     """Run a step with values; return its cost and the most bytes that lived during it."""
     live = LiveBytes()
-    live.hold([*module.parameters(), *module.buffers(), *states, *tensors_of(batch)])
+    live.hold([*module.parameters(), *module.buffers(), *states, *batch.tensors()])
     for parameter in module.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)

@@ -1,6 +1,6 @@
 """Named batches: what a step sees. A batch encodes its distinct items once; sequences point into them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
@@ -24,6 +24,15 @@ class TensorBatch:
         return self.apply(
             lambda part: part.to(device) if isinstance(part, TensorBatch) else part.to(device, non_blocking=is_cuda)
         )
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield its tensors and those of the batches in it."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value: Any = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, TensorBatch):
+                yield from value.tensors()
 
     def pin_memory(self) -> Self:
         """Copy to page-locked memory; a DataLoader with `pin_memory` calls it."""

@@ -43,7 +43,7 @@ class Plan:
     exact_bytes: ExactBytes
     """Of the first batch, as a record holds them."""
     peak_bytes: int
-    """Of the largest batch: most that is alive at a moment."""
+    """Of the largest batch: most that is alive at a moment, with a store that lies there."""
     step_operations: int
     """Of the first batch, as a record holds them."""
     epoch_operations: int
@@ -63,8 +63,8 @@ class Plan:
 
     @property
     def memory_bytes(self) -> int:
-        """What a record's `peak_memory_bytes`, and so TPME, would hold: on CUDA the peak, else the exact total."""
-        return self.peak_bytes if self.kernels == "cuda" else self.exact_bytes.total
+        """What a record's `peak_memory_bytes`, and so TPME, would hold."""
+        return self.peak_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,11 @@
 """One training step without values: what it would keep, at most hold, and compute."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from peftrec.data.batches import SequenceBatch, TensorBatch
+from peftrec.data.batches import SequenceBatch
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.cuda import ALLOCATOR_BLOCK
@@ -55,7 +53,7 @@ class StepPlanner:
     def _observe(self, batch: SequenceBatch) -> PlannedStep:
         module = self.run.module
         live = LiveBytes(block=ALLOCATOR_BLOCK if self.target.on_cuda else 1)
-        live.hold([*module.parameters(), *module.buffers(), *self._optimizer_states, *tensors_of(batch)])
+        live.hold([*module.parameters(), *module.buffers(), *self._optimizer_states, *batch.tensors()])
         follow = live.hold if self.target.holds_store else live.leave_out
         follow(self.run.states.values())
         live.hold(self._make_gradients())  # the last step's are alive until the loss is there
@@ -77,13 +75,3 @@ class StepPlanner:
         for parameter in trained:
             parameter.grad = torch.empty_like(parameter)
         return [parameter.grad for parameter in trained if parameter.grad is not None]
-
-
-def tensors_of(batch: TensorBatch) -> Iterator[Tensor]:
-    """Yield the tensors of a batch and of the batches in it."""
-    for field in fields(batch):  # type: ignore[arg-type]
-        value: Any = getattr(batch, field.name)
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, TensorBatch):
-            yield from tensors_of(value)

@@ -4,7 +4,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from peftrec.data.batches import SequenceBatch
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.costs import Efficiency, Epoch, ExactBytes, MachineUse
+from peftrec.training.measurement.allocations import StepMemory
+from peftrec.training.measurement.energy import energy_of
 from peftrec.training.measurement.first_step import FirstStepCheck, check_modes
 from peftrec.training.measurement.machine import MachineWatch
 from peftrec.training.measurement.memory import PeakMemory, read_peak, release_cached, reset_peak
@@ -71,19 +73,23 @@ class EfficiencyMeter(Callback):
         first_step: FirstStepCheck,
         *,
         conditions: Mapping[str, Any],
+        store: HiddenStateStore | None,
         resident_before_model: int | None,
     ) -> None:
         """Measure what `loader` feeds; `conditions` is plain data that says under what the run trains now: devices,
-        and how it is executed on them. `first_step` counts the exact costs of a step, and is listed before this."""
+        and how it is executed on them. `store` is what the
+        run reads. `first_step` counts the exact costs of a step, and is listed before this."""
         self.loader = loader
         self.first_step = first_step
         self.conditions = dict(conditions)
+        self.store = store
         self.resident_before_model = resident_before_model
         self.epochs: list[dict[str, Any]] = []
         self.first_counted = 0
         """The first epoch of these conditions; costs are those from here on."""
         self.peak = PeakMemory()
         self.optimizer_state_bytes: int | None = None
+        self._memory: StepMemory | None = None
         self._watch: MachineWatch | None = None
         self._machine: MachineUse | None = None
         self._started = 0.0
@@ -101,6 +107,9 @@ class EfficiencyMeter(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RecommenderModule)
         check_modes(pl_module)
+        if pl_module.device.type == "cpu" and self.peak.cpu_allocated is None:
+            self._memory = StepMemory()
+            self._memory.begin(self._standing_bytes(trainer, pl_module))
         self.loader.waited_seconds = 0.0
         self._num_steps = 0
         reset_peak(pl_module.device)
@@ -109,17 +118,24 @@ class EfficiencyMeter(Callback):
         _synchronise(pl_module)
         self._started = time.perf_counter()
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._memory is not None:
+            self._memory.before_step(batch)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, RecommenderModule)
         self._num_steps += 1
+        if self._memory is not None:
+            self._memory.after_step()
         if batch_idx + 1 == len(self.loader):  # validation follows inside Lightning's epoch: stop the clock here
             _synchronise(pl_module)
             self._last_batch_end = time.perf_counter()
             assert self._watch is not None
             self._machine = self._watch.read()
-            for peak in pl_module.processes.collected(read_peak(pl_module.device)):
+            own = replace(read_peak(pl_module.device), cpu_allocated=self._end_memory())
+            for peak in pl_module.processes.collected(own):
                 self.peak = self.peak.maximum(peak)
             self.optimizer_state_bytes = _optimizer_bytes(trainer)
 
@@ -138,6 +154,19 @@ class EfficiencyMeter(Callback):
                 machine=self._machine,
             ).model_dump()  # plain data, which a checkpoint may hold
         )
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._end_memory()  # the log is the thread's, and another run may follow
+
+    def _end_memory(self) -> int | None:
+        memory, self._memory = self._memory, None
+        return None if memory is None else memory.end()
+
+    def _standing_bytes(self, trainer: Trainer, module: RecommenderModule) -> int:
+        """Count what lives on the training device before an epoch. (Processes that join their gradients make buckets
+        for them in the first step.)"""
+        kept = tensor_bytes([*module.parameters(), *module.buffers()]) + _optimizer_bytes(trainer)
+        return kept + (self.store.num_bytes if self.store is not None and self.store.placement != "disk" else 0)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -161,15 +190,16 @@ class EfficiencyMeter(Callback):
         """Return all epochs trained so far."""
         return [Epoch.model_validate(epoch) for epoch in self.epochs]
 
-    def efficiency(self, *, chosen_epoch: int, store: HiddenStateStore | None, is_isolated: bool) -> Efficiency:
-        """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept, `store` what the run read."""
+    def efficiency(self, *, chosen_epoch: int, is_isolated: bool) -> Efficiency:
+        """Sum up; `chosen_epoch` is the epoch whose checkpoint is kept."""
+        store = self.store
         store_seconds = None if store is None else store.manifest.build_seconds
         epochs = self.history()
         measured = epochs[self.first_counted + 1 :]  # the first pays for caches, compilation and worker start
         seconds = statistics.median(epoch.training_seconds for epoch in measured) if measured else None
-        cost, exact = self.first_step.cost, self._exact_bytes()
-        on_cuda = self.peak.cuda_allocated
-        resident = self.peak.resident
+        cost, resident = self.first_step.cost, self.peak.resident
+        on_cuda, on_cpu = self.peak.cuda_allocated, self.peak.cpu_allocated
+        joules, source = energy_of([epoch.machine for epoch in measured if epoch.machine is not None])
         return Efficiency(
             seconds_per_epoch=seconds,
             steps_per_second=epochs[-1].num_steps / seconds if seconds else None,
@@ -179,8 +209,9 @@ class EfficiencyMeter(Callback):
             seconds_to_best_epoch=(
                 None if self.first_counted else sum(epoch.training_seconds for epoch in epochs[: chosen_epoch + 1])
             ),
-            peak_memory_bytes=on_cuda if on_cuda is not None else exact.total if exact else None,
-            exact_bytes=exact,
+            peak_memory_bytes=on_cpu if on_cuda is None else on_cuda,
+            memory_source="cuda_allocator" if on_cuda is not None else None if on_cpu is None else "cpu_allocator",
+            exact_bytes=self._exact_bytes(),
             cuda_max_allocated_bytes=on_cuda,
             cuda_max_reserved_bytes=self.peak.cuda_reserved,
             resident_peak_bytes=(
@@ -195,6 +226,8 @@ class EfficiencyMeter(Callback):
             amortised_seconds_per_epoch=(
                 None if seconds is None or store_seconds is None else seconds + store_seconds / len(epochs)
             ),
+            joules_per_epoch=joules,
+            energy_source=source,
             is_isolated=is_isolated,
         )
 

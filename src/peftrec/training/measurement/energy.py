@@ -3,13 +3,14 @@
 RAPL's files are root's alone on most machines since Linux 5.10 (CVE-2020-8694); who may read them is asked for nothing.
 """
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from peftrec.results.costs import EnergySource
+from peftrec.results.costs import EnergySource, MachineUse
 from peftrec.training.measurement.nvml import open_device
 
 _MICROJOULES = 1e-6
@@ -75,3 +76,12 @@ def _is_readable(package: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def energy_of(uses: Sequence[MachineUse]) -> tuple[float | None, EnergySource | None]:
+    """Return the median joules of epochs and what counted them; null unless one counter saw them all."""
+    joules = [use.joules for use in uses if use.joules is not None]
+    sources = {use.energy_source for use in uses}
+    if not joules or len(joules) < len(uses) or len(sources) > 1:
+        return None, None
+    return statistics.median(joules), next(iter(sources))

@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of time, on CUDA by the allocator and on Linux by the kernel."""
+"""Peak memory of a stretch of time: what the device's allocator held, and on Linux what the kernel gave."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ class PeakMemory:
     cuda_allocated: int | None = None
     cuda_reserved: int | None = None
     resident: int | None = None
+    cpu_allocated: int | None = None
+    """See peftrec.training.measurement.allocations."""
 
     def maximum(self, other: "PeakMemory") -> "PeakMemory":
         """Return the larger of each."""
@@ -24,6 +26,7 @@ class PeakMemory:
             cuda_allocated=_larger(self.cuda_allocated, other.cuda_allocated),
             cuda_reserved=_larger(self.cuda_reserved, other.cuda_reserved),
             resident=_larger(self.resident, other.resident),
+            cpu_allocated=_larger(self.cpu_allocated, other.cpu_allocated),
         )
 
 

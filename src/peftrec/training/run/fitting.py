@@ -59,7 +59,11 @@ def fit(
         module.adaptation.begin(num_steps=settings.trainer.max_epochs * steps_an_epoch)
     first_step = FirstStepCheck(loaders.training)
     meter = EfficiencyMeter(
-        loader, first_step, conditions=conditions, resident_before_model=assembled.resident_before_model
+        loader,
+        first_step,
+        conditions=conditions,
+        store=assembled.store,
+        resident_before_model=assembled.resident_before_model,
     )
     measuring = [first_step, meter, _Watching(watcher, meter)]
     trainer = build_trainer(
@@ -84,7 +88,7 @@ def fit(
     return Fitted(
         epochs=meter.history(),
         chosen_epoch=chosen_epoch,
-        efficiency=meter.efficiency(chosen_epoch=chosen_epoch, store=assembled.store, is_isolated=is_isolated),
+        efficiency=meter.efficiency(chosen_epoch=chosen_epoch, is_isolated=is_isolated),
     )
 
 
