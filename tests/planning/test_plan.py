@@ -36,7 +36,8 @@ def test_a_plan_says_what_the_record_will(strategy: str, precision: str, batch_s
     assert record.efficiency is not None
     assert record.parameters is not None
     assert plan.exact_bytes == record.efficiency.exact_bytes
-    assert plan.memory_bytes == record.efficiency.peak_memory_bytes
+    # The plan's largest batch has the most items and the longest title, whether in one batch or not.
+    assert plan.memory_bytes == pytest.approx(record.efficiency.peak_memory_bytes, rel=0.02)
     assert plan.step_operations == record.efficiency.step_operations
     assert plan.batches.num_steps == record.epochs[0].num_steps
     assert plan.trainable_parameters == record.parameters.trainable
@@ -111,7 +112,7 @@ def test_memory_is_what_tpme_would_compare(tmp_path: Path) -> None:
         plans[accelerator] = plan_set({"full": settings}, PlanRequest(size=SIZE)).plans[0]
     on_cpu, on_cuda = plans["cpu"], plans["gpu"]
     assert isinstance(on_cpu, Plan)
-    assert on_cpu.memory_bytes == on_cpu.exact_bytes.total
+    assert on_cpu.memory_bytes == on_cpu.peak_bytes > on_cpu.exact_bytes.total
     assert on_cuda.memory_bytes == on_cuda.peak_bytes
     # Without attention weights for the backward pass, CUDA keeps less.
     assert on_cuda.exact_bytes.saved_for_backward < on_cpu.exact_bytes.saved_for_backward

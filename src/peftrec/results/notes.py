@@ -57,11 +57,13 @@ def _baselines(records: Sequence[Record]) -> list[str]:
 
 def _memory(record: Record) -> str:
     block = record.efficiency
-    if block is not None and block.cuda_max_allocated_bytes is not None:
+    if block is None or block.peak_memory_bytes is None:
+        return "The first record holds no memory."
+    if block.memory_source == "cuda_allocator":
         return "peak_memory_bytes is the most that CUDA had allocated during training (max_memory_allocated)."
     return (
-        "peak_memory_bytes is an exact count for one training step on a CPU (parameters, gradients, optimizer state, "
-        "tensors saved for backward); costs on a CPU do not stand for costs on a GPU."
+        "peak_memory_bytes is the most that torch's allocator held in any step of the first epoch, a store in memory "
+        "included; costs on a CPU do not stand for costs on a GPU."
     )
 
 

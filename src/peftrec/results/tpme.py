@@ -14,6 +14,12 @@ from peftrec.errors import RecordError
 
 QUANTITIES = ("seconds_per_epoch", "trainable_parameters", "peak_memory_bytes")
 
+_TRAIN_LONGER = "train at least two epochs to the end"
+_REMEDIES = {
+    "peak_memory_bytes": "its record counts a CPU's memory as was done before schema 3, or was made where no allocator "
+    "tells: train it again under name=NAME, or measure the folder by `peftrec measure RUNS_DIR`"
+}
+
 BAND_STEP = 0.05
 BAND_SMALLEST = 0.05
 BAND_LARGEST = 0.60
@@ -121,7 +127,7 @@ def _column(costs: Mapping[str, Cost], quantity: str) -> list[float]:
         if value is None or not math.isfinite(value) or value < 0:
             raise RecordError(
                 f"{_named(name, cost)}: {quantity} is {'missing' if value is None else value}, so TPME is not defined; "
-                "train at least two epochs to the end, or leave this strategy out of the folder"
+                f"{_REMEDIES.get(quantity, _TRAIN_LONGER)}, or leave this strategy out of the folder"
             )
         values.append(float(value))
     return values

@@ -71,11 +71,8 @@ def test_children_count_as_own_whether_they_ended_or_not() -> None:
 
 @pytest.mark.skipif(not HAS_PROC, reason="no /proc here")
 def test_another_program_is_seen_and_is_not_own_work() -> None:
-    starter = (
-        "import subprocess, sys\n"
-        f"print(subprocess.Popen([sys.executable, '-c', {BUSY!r} + '; import time; time.sleep(1)'],"
-        " stdout=subprocess.DEVNULL).pid)"
-    )
+    busy = BUSY + "\ntime.sleep(5)"  # it still lives when it is looked at
+    starter = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {busy!r}])"
     watch = watched()
     subprocess.run([sys.executable, "-c", starter], check=True, stdout=subprocess.DEVNULL)  # a stranger's child
     time.sleep(3 * SECONDS)

@@ -130,7 +130,9 @@ def test_exact_bytes_follow_from_the_parameters(finished: tuple[Path, Record]) -
     assert exact.parameters == 4 * record.parameters.total
     assert exact.gradients == 4 * record.parameters.trainable
     assert exact.optimizer_state == 8 * record.parameters.trainable + 4 * num_trained  # two moments, one step counter
-    assert record.efficiency.peak_memory_bytes == exact.total
+    assert record.efficiency.memory_source == "cpu_allocator"
+    assert record.efficiency.peak_memory_bytes is not None
+    assert record.efficiency.peak_memory_bytes > exact.total, "what only passes counts as well"
 
 
 def test_checkpoints_hold_trainable_tensors_and_plain_data(finished: tuple[Path, Record]) -> None:
