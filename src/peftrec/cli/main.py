@@ -21,6 +21,7 @@ VERBS = {
     "coldstart": "rank for items or users without history: Heater and what it must beat",
     "classify": "train Gated Transformer Networks on labelled series, over several seeds",
     "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",
+    "table": "build a table of a paper by the verbs above, or list all (make list)",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
 """Verb to its line in the help; the verb is also the name of its module beside this one, which has

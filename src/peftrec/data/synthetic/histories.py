@@ -5,7 +5,7 @@
 A product over attributes is why one modality is not enough: an item that looks right and reads wrong is worth little.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from peftrec.data.synthetic.attributes import NUM_VALUES, Attributes
 
 LIFTS = {"kind": 2.0, "colour": 32.0, "pattern": 32.0, "material": 32.0, "use": 32.0}
 """How many times likelier a liked value makes an item. The kind, which both modalities tell, matters least."""
+
+SECONDS_A_DAY = 86_400
 
 Weights = npt.NDArray[np.float64]
 
@@ -34,7 +36,7 @@ class Habits:
 def draw_histories(
     generator: np.random.Generator, attributes: Attributes, num_users: int, habits: Habits
 ) -> Interactions:
-    """Draw all users' histories together, oldest step first; no user takes an item twice."""
+    """Draw all users' histories together, oldest step first, a step a day; no user takes an item twice."""
     liked = Attributes.draw(generator, num_users).by_name()
     lengths = generator.integers(habits.shortest, habits.longest + 1, num_users)
     early, late = _popularity(generator, habits)
@@ -48,10 +50,11 @@ def draw_histories(
         taken[:, step] = _draw_rows(generator, weights)
         is_taken[users, taken[:, step]] = True
         _drift(generator, liked, habits.drift)
-    return Interactions.from_lists(
+    histories = Interactions.from_lists(
         [f"user{user:05d}" for user in users],
         [taken[user, : lengths[user]].tolist() for user in users],
     )
+    return replace(histories, times=np.concatenate([np.arange(length) * SECONDS_A_DAY for length in lengths]))
 
 
 def affinity(liked: dict[str, npt.NDArray[np.int64]], attributes: Attributes) -> Weights:
