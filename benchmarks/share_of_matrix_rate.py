@@ -51,8 +51,8 @@ def main() -> None:
     print(f"{device_name(device)}: {rate / 1e12:.3g} Top/s")
     for run in runs:
         record, cost = run.record, run.record.efficiency
-        if record.provenance.device != device_name(device):
-            raise RecordError(f"{run.name} ran on {record.provenance.device}, this is {device_name(device)}")
+        if record.latest.device != device_name(device):
+            raise RecordError(f"{run.name} ran on {record.latest.device}, this is {device_name(device)}")
         if cost is None or cost.steps_per_second is None or cost.step_operations is None:
             print(f"{record.strategy:<16} no second epoch, so no rate")
             continue

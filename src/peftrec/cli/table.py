@@ -77,15 +77,15 @@ def build(table: "Table", steps: list[list[str]], runs_dir: Path) -> int:
     """Run the steps. A job that fails is a result: the steps behind it follow, and the answer is 1."""
     from peftrec.cli.main import run
     from peftrec.paper_tables.runs import run_folder
-    from peftrec.paper_tables.state import Took, is_new, write_took
+    from peftrec.paper_tables.state import Took, results_below, write_took
 
-    began, status = time.time(), 0
+    folders = [runs_dir / table.runs_name, runs_dir / f"{table.runs_name}_batches", runs_dir / "classify"]
+    before, began, status = results_below(folders), time.time(), 0
     for step in steps:
         words = [run_folder(word, runs_dir / table.runs_name) for word in step]
         print(f"table-{table.name}: peftrec {shlex.join(words)}", file=sys.stderr, flush=True)
         status = max(status, run(words[0], words[1:]))
-    folders = [runs_dir / table.runs_name, runs_dir / f"{table.runs_name}_batches", runs_dir / "classify"]
-    if is_new(folders, began):
+    if results_below(folders) != before:
         took = Took(
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - began, 1),

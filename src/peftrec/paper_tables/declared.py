@@ -59,18 +59,23 @@ class Table:
 
     def filled(self, values: Mapping[str, str], own: Sequence[str] = ()) -> list[list[str]]:
         """Return the steps with values in place of placeholders, those without a value left as they are, and the
-        user's own words added to what trains."""
+        user's own words added to what trains, in place of those of the same key."""
         known = {"name": self.runs_name, "runs": "runs", **values}
 
         def fill(word: str) -> str:
             return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), word)
 
-        return [[*map(fill, step), *(own if trains(step) else ())] for step in self.steps]
+        return [_with_own([*map(fill, step)], own) if trains(step) else [*map(fill, step)] for step in self.steps]
 
 
 def trains(step: Sequence[str]) -> bool:
     """Say whether a step takes the settings of a training."""
     return step[0] in TRAINING_VERBS and not any(word.startswith("run=") for word in step)
+
+
+def _with_own(step: Sequence[str], own: Sequence[str]) -> list[str]:
+    keys = {word.partition("=")[0] for word in own}
+    return [*(word for word in step if word.partition("=")[0] not in keys), *own]
 
 
 def read_tables(scale: str, file: Path | None = None) -> dict[str, Table]:

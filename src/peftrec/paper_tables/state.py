@@ -58,7 +58,7 @@ class State:
 
 def state_of(table: Table, runs_dir: Path) -> State:
     """Return how far a table is, from what lies below `runs_dir`."""
-    steps = table.filled({})
+    steps = table.filled({"root": "DIR"})
     num_runs = sum(num_jobs(step[1:]) for step in steps if step[0] == "train")
     folders = {word.partition("=")[2] for step in steps for word in step if word.startswith("name=")}
     questions = {question for folder in folders for question in _finished(runs_dir / folder)}
@@ -78,10 +78,10 @@ def _finished(folder: Path) -> set[str]:
     return {record.question_hash for record in records if record.status == "success"}
 
 
-def is_new(folders: Sequence[Path], since: float) -> bool:
-    """Say whether results below any of the folders were written since a moment."""
+def results_below(folders: Sequence[Path]) -> dict[Path, int]:
+    """Return the files of results below folders, each with when it was written: what grows where there was work."""
     files = (file for folder in folders for file in folder.rglob("*.json") if file.name not in NEVER_NEW)
-    return any(file.stat().st_mtime >= since for file in files)
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 def took_file(table: Table, runs_dir: Path) -> Path:
