@@ -69,6 +69,13 @@ def test_histories_are_long_enough_and_hold_no_item_twice(catalogue: Catalogue) 
     assert all(len(set(history.tolist())) == len(history) for history in catalogue.interactions)
 
 
+def test_users_take_an_item_a_day(catalogue: Catalogue) -> None:
+    histories = catalogue.interactions
+    assert histories.times is not None
+    for start, end in zip(histories.offsets[:-1], histories.offsets[1:], strict=True):
+        assert (histories.times[start:end] == 86_400 * np.arange(end - start)).all()
+
+
 def test_cold_items_are_only_among_the_last_two(catalogue: Catalogue) -> None:
     num_cold = catalogue.counts["items_made_cold"]
     assert num_cold == round(SOURCE.cold_share * SOURCE.num_items)
