@@ -43,7 +43,7 @@ def find_waste(runs_dir: Path) -> list[Waste]:
 
     Raises RecordError where the folder holds no run, or a record that cannot be read: then nobody knows what it needs.
     """
-    runs = find_runs(runs_dir)
+    runs = find_runs(runs_dir, with_trials=True)
     superseded = list(_superseded(runs))
     gone = {waste.path for waste in superseded}
     return [

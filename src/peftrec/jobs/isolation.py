@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +18,7 @@ from peftrec.jobs.starting import Program
 from peftrec.jobs.supervisor import StoppingError, Supervisor
 from peftrec.jobs.temporary import temporary_folder
 from peftrec.results.record import Status
+from peftrec.training.run.trial_watch import TrialOrder
 
 
 class Job(BaseModel):
@@ -35,6 +37,8 @@ class Job(BaseModel):
     """The user's code as it was when the sweep started."""
     code_hash: str | None = None
     """Of the code that the job runs, the package's too, when the sweep started."""
+    trial: TrialOrder | None = None
+    """What a trial of a tuning is told; null for a run."""
 
 
 class JobFile(BaseModel):
@@ -45,6 +49,7 @@ class JobFile(BaseModel):
     config: dict[str, Any]
     code: UserCode = Field(default_factory=UserCode)
     code_hash: str | None = None
+    trial: TrialOrder | None = None
 
 
 class JobOutcome(BaseModel):
@@ -89,19 +94,23 @@ class JobRunner:
 
         Ctrl-C lets the running jobs record their interruption, ends them, and is raised again.
         """
+        with self.submitting() as submit:
+            futures = {submit(f"{number + 1}/{len(jobs)}", job): number for number, job in enumerate(jobs)}
+            for future in as_completed(futures):
+                on_outcome(futures[future], future.result())
+
+    @contextmanager
+    def submitting(self) -> Iterator[Callable[[str, Job], "Future[JobOutcome]"]]:
+        """Yield what takes a job, under a name that no other has, and runs it when a slot is free; what leaves the
+        block early ends the jobs as Ctrl-C does."""
         with (
             temporary_folder() as folder,
             ThreadPoolExecutor(self.slots) as pool,
             Supervisor() as supervisor,
         ):
             supervisor.server.start(threads=self.threads)
-            futures = {
-                pool.submit(self._run_one, supervisor, f"{number + 1}/{len(jobs)}", job, Path(folder)): number
-                for number, job in enumerate(jobs)
-            }
             try:
-                for future in as_completed(futures):
-                    on_outcome(futures[future], future.result())
+                yield lambda name, job: pool.submit(self._run_one, supervisor, name, job, Path(folder))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -110,7 +119,8 @@ class JobRunner:
         device = self._free_devices.get()
         name = place.replace("/", "-")
         job_file, outcome_file = folder / f"job-{name}.json", folder / f"outcome-{name}.json"
-        job_file.write_text(JobFile(config=job.config, code=job.code, code_hash=job.code_hash).model_dump_json())
+        content = JobFile(config=job.config, code=job.code, code_hash=job.code_hash, trial=job.trial)
+        job_file.write_text(content.model_dump_json())
         prefix = f"[{place} {job.label}]"
         program = Program(
             module=self.module,

@@ -16,6 +16,7 @@ from peftrec.jobs.attaching import attach
 
 if TYPE_CHECKING:
     from peftrec.jobs.isolation import JobReport
+    from peftrec.training.run.trial_watch import TrialOrder
 
 
 def main(arguments: list[str]) -> int:
@@ -24,20 +25,21 @@ def main(arguments: list[str]) -> int:
     from peftrec.code.user_code import take_over
     from peftrec.files import write_atomically
     from peftrec.jobs.isolation import JobFile, JobReport
+    from peftrec.results.record import OVER
     from peftrec.training.run import pipeline  # noqa: F401  # what takes longest
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = JobFile.model_validate_json(job_file.read_bytes())
     take_over(job.code)
     try:
-        report = train(job.config, code_hash=job.code_hash)
+        report = train(job.config, code_hash=job.code_hash, trial=job.trial)
     except SystemExit as error:
         report = JobReport(status="interrupted", error=f"{type(error).__name__}: {error}")
     write_atomically(outcome_file, report.model_dump_json().encode())
-    return 0 if report.status == "success" else 1
+    return 0 if report.status in OVER else 1
 
 
-def train(config: dict[str, Any], *, code_hash: str | None = None) -> "JobReport":
+def train(config: dict[str, Any], *, code_hash: str | None = None, trial: "TrialOrder | None" = None) -> "JobReport":
     """Run to the end, or skip a finished run, or resume an unfinished one; with `code_hash`, only by that code.
 
     SystemExit passes: under submitit a job that ran out of time submits itself again and leaves so, and an outcome
@@ -54,7 +56,7 @@ def train(config: dict[str, Any], *, code_hash: str | None = None) -> "JobReport
         settings = settings_from_config(config)
         if code_hash is not None and run_code(settings).digest != code_hash:
             raise UserError("the code is not what the sweep started with any more; give the command of the sweep again")
-        outcome = launch(settings)
+        outcome = launch(settings, trial)
     except ProcessesFailedError as error:
         return JobReport(status=error.status, error=str(error))
     except UserError as error:

@@ -17,8 +17,9 @@ from peftrec.jobs.starting import Program
 from peftrec.jobs.supervisor import Supervisor
 from peftrec.jobs.temporary import temporary_folder
 from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
-from peftrec.results.record import Status
+from peftrec.results.record import OVER, Status
 from peftrec.settings.run import Settings, TrainerSettings, settings_to_config
+from peftrec.training.run.trial_watch import TrialOrder
 
 if TYPE_CHECKING:
     from peftrec.training.run.pipeline import RunOutcome
@@ -38,7 +39,7 @@ class ProcessesFailedError(UserError):
         self.status: Status = report.status
 
 
-def launch(settings: Settings) -> "RunOutcome":
+def launch(settings: Settings, trial: TrialOrder | None = None) -> "RunOutcome":
     """Train in this process, or in one process for each of several devices and wait for them.
 
     Raises ProcessesFailedError where one of them fails; what a run in this process raises passes through.
@@ -47,9 +48,9 @@ def launch(settings: Settings) -> "RunOutcome":
     from peftrec.training.run.pipeline import RunOutcome, train_run
 
     if number == 1:
-        return train_run(settings)
-    report = run_processes(settings, number)
-    if report.status != "success" or report.run_directory is None:
+        return train_run(settings, trial)
+    report = run_processes(settings, number, trial)
+    if report.status not in OVER or report.run_directory is None:
         raise ProcessesFailedError(report)
     return RunOutcome(Path(report.run_directory), report.status)
 
@@ -92,7 +93,7 @@ def may_use_cuda(trainer: TrainerSettings) -> bool:
     return trainer.accelerator in ("auto", "gpu")
 
 
-def run_processes(settings: Settings, number: int) -> JobReport:
+def run_processes(settings: Settings, number: int, trial: TrialOrder | None = None) -> JobReport:
     """Train in `number` processes, and return how it ended: as the first of them to fail said.
 
     What interrupts this process is passed on to them, so that the run records it.
@@ -101,7 +102,8 @@ def run_processes(settings: Settings, number: int) -> JobReport:
         supervisor.server.start(threads=_threads(number))
         folder = Path(name)
         job_file = folder / "job.json"
-        job_file.write_text(JobFile(config=settings_to_config(settings), code=hand_over()).model_dump_json())
+        content = JobFile(config=settings_to_config(settings), code=hand_over(), trial=trial)
+        job_file.write_text(content.model_dump_json())
         outcome_files = [folder / f"outcome-{rank}.json" for rank in range(number)]
         port = free_port()
         running = [
@@ -136,7 +138,7 @@ def _first_to_fail(statuses: dict[Path, int]) -> JobReport:
         return file.stat().st_mtime_ns if file.exists() else 0
 
     reports = [read_report(file, statuses[file]) for file in sorted(statuses, key=moment)]
-    return next((report for report in reports if report.status != "success"), reports[0])
+    return next((report for report in reports if report.status not in OVER), reports[0])
 
 
 def free_port() -> int:

@@ -4,9 +4,9 @@ Missing is null, never a sentinel; quality is a fraction (0.06, not 6.0); sizes 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
@@ -18,7 +18,11 @@ from peftrec.results.record_part import RecordPart
 RECORD_FILE = "record.json"
 RANKS_FILE = "ranks.parquet"
 
-Status = Literal["running", "success", "failed", "out_of_memory", "interrupted"]
+Status = Literal["running", "success", "pruned", "failed", "out_of_memory", "interrupted"]
+OVER: frozenset[Status] = frozenset({"success", "pruned"})
+"""Ended well, or stopped between two epochs by the tuner that it was a trial of: there is nothing left to train."""
+Kind = Literal["train", "trial"]
+"""A run whose test set is scored, or a trial of a tuning, which chooses settings and never sees the test set."""
 
 
 class Provenance(RecordPart):
@@ -121,7 +125,7 @@ class Record(RecordPart):
     status: Status
     error: str | None = None
     process: Process
-    kind: Literal["train"] = "train"
+    kind: Kind = "train"
     config: dict[str, JsonValue]
     roles: dict[str, str]
     """Keys of `config` that do not decide the result, each with what it decides: `cost` or `place`."""
@@ -148,7 +152,24 @@ class Record(RecordPart):
     efficiency: Efficiency | None = None
     serving: Serving | None = None
     evaluation: Evaluation | None = None
+    """Null until the run has ended well, and always in a trial."""
     checkpoint_bytes: int | None = None
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.kind == "trial" and self.evaluation is not None:
+            raise ValueError("a trial has no evaluation: its test set is never scored")
+        return self
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.status in OVER
+
+    @property
+    def chosen_validation(self) -> Metrics | None:
+        """Validation figures of the chosen epoch, null where none is chosen yet."""
+        return None if self.chosen_epoch is None else self.epochs[self.chosen_epoch].validation
 
     @property
     def latest(self) -> Stretch:
@@ -188,6 +209,11 @@ def read_finished(run_directory: Path) -> Record:
     if run_directory.is_file():
         raise RecordError(f"{run_directory}: a file; name the folder of the run: {run_directory.parent}")
     record = read_record(run_directory)
+    if record.kind == "trial":
+        raise RecordError(
+            f"{run_directory}: a trial of a tuning, which keeps no parameters and never scored the test set; name a "
+            "run that was trained with the chosen settings (`peftrec tune` trains them over final_seeds)"
+        )
     if (status := record.effective_status()) != "success":
         raise RecordError(
             f"{run_directory}: the run is not finished ({status}); give again the command that started it"

@@ -36,11 +36,21 @@ class Run:
         return self.record.evaluation
 
 
-def find_runs(runs: Path) -> list[Run]:
-    """Read every record below `runs`, sorted by strategy, seed and id; RecordError where there is none."""
-    found = [Run(read_record(file), file.parent) for file in sorted(runs.rglob(RECORD_FILE))]
-    if not found:
+def find_runs(runs: Path, *, with_trials: bool = False) -> list[Run]:
+    """Read every record below `runs`, sorted by strategy, seed and id; trials of a tuning only where asked for.
+
+    Raises RecordError where there is none.
+    """
+    every = [Run(read_record(file), file.parent) for file in sorted(runs.rglob(RECORD_FILE))]
+    if not every:
         raise RecordError(f"{runs}: no {RECORD_FILE} below this folder; train first, or name another folder")
+    found = [run for run in every if with_trials or run.record.kind != "trial"]
+    if not found:
+        raise RecordError(
+            f"{runs}: nothing but trials of a tuning ({len(every)}), whose test set is never scored, so that no table "
+            "can hold them; give the command of `peftrec tune` again, which trains the chosen settings, then report "
+            "the folder of the experiment"
+        )
     return sorted(found, key=lambda run: (run.record.strategy, run.record.seed, run.name))
 
 

@@ -71,6 +71,12 @@ def checkpoint_bytes(run_directory: Path) -> int | None:
     return path.stat().st_size if path.exists() else None
 
 
+def remove_checkpoints(run_directory: Path) -> None:
+    """Remove what a run keeps to be asked, and to go on."""
+    for name in (BEST, LAST):
+        checkpoint_path(run_directory, name).unlink(missing_ok=True)
+
+
 def load_best(module: nn.Module, run_directory: Path) -> int:
     """Load the chosen checkpoint and return its epoch. Raises CheckpointError."""
     path = checkpoint_path(run_directory, BEST)

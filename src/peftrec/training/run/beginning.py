@@ -17,16 +17,20 @@ from peftrec.training.run.identity import Identity
 from peftrec.training.run.provenance import this_stretch
 from peftrec.training.run.run_record import RunRecord, earlier_record, new_record, refuse_running
 
+TRIALS = "trials"
+"""The folder, in that of the experiment, where trials of a tuning lie."""
+
 
 def run_folder(settings: Settings, identity: Identity) -> Path:
     """Return the run's folder: its own, or with reuse=despite_code that of a run of the same question by other code.
 
     Says so where such a run stands there and is not taken.
     """
-    own = settings.experiment_directory / identity.run_id
+    home = settings.experiment_directory / TRIALS if identity.kind == "trial" else settings.experiment_directory
+    own = home / identity.run_id
     if (earlier_record(own)) is not None:
         return own
-    earlier = find_earlier(settings.experiment_directory, identity)
+    earlier = find_earlier(home, identity)
     if settings.reuse == "despite_code":
         chosen = choose_despite_code(earlier)
         return own if chosen is None else chosen.folder
@@ -56,7 +60,7 @@ def begin(
         earlier = earlier_record(folder)
         if earlier is not None:
             refuse_running(earlier, folder)
-            if earlier.status == "success":
+            if earlier.is_over:
                 return _taken(earlier, identity, folder, settings), earlier
         stretches = [*(earlier.stretches if earlier is not None else []), stretch]
         record = new_record(

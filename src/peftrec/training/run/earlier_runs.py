@@ -24,7 +24,7 @@ class EarlierRun:
 
     @property
     def is_finished(self) -> bool:
-        return self.record.status == "success"
+        return self.record.is_over
 
     def describe(self) -> str:
         """Say how far it came."""

@@ -30,6 +30,8 @@ class Watcher:
     """Gets the first epoch that is trained now; 0 unless the run goes on from a checkpoint."""
     on_epoch: Callable[[list[Epoch]], None]
     """Gets all epochs trained so far, after each."""
+    goes_on: Callable[[list[Epoch]], bool]
+    """Gets the same, and says whether another epoch may follow; every process must say the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,4 +105,7 @@ class _Watching(Callback):
         self.watcher.on_start(trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.watcher.on_epoch(self.meter.history())
+        epochs = self.meter.history()
+        self.watcher.on_epoch(epochs)
+        if not self.watcher.goes_on(epochs):
+            trainer.should_stop = True

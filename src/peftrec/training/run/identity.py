@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -11,17 +11,16 @@ from peftrec.config.roles import roles_of
 from peftrec.data.fingerprint import content_hashes, data_hash
 from peftrec.data.split import Split
 from peftrec.processes import ProcessRank
-from peftrec.results.record import Provenance
+from peftrec.results.record import Kind, Provenance
 from peftrec.settings.run import Settings, settings_to_config
 from peftrec.settings.run_identity import digest, processes_decide, question_hash, run_code
-
-KIND: Literal["train"] = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """Name and hashes of a run."""
 
+    kind: Kind
     run_id: str
     config: dict[str, JsonValue]
     roles: Mapping[str, str]
@@ -32,7 +31,7 @@ class Identity:
     provenance: Provenance
 
 
-def identify(settings: Settings, split: Split, processes: ProcessRank) -> Identity:
+def identify(settings: Settings, split: Split, processes: ProcessRank, kind: Kind) -> Identity:
     """Hash what the run asks, fingerprint the code that will answer; loads no weights.
 
     The names of users and items are part of the question: a finished run is asked by them.
@@ -40,7 +39,7 @@ def identify(settings: Settings, split: Split, processes: ProcessRank) -> Identi
     config, roles = settings_to_config(settings), roles_of(settings)
     provenance = provenance_of(settings, split)
     facts: dict[str, Any] = {
-        "kind": KIND,
+        "kind": kind,
         "data": provenance.data_hash,
         "content": provenance.content_hashes,
         "towers": provenance.tower_revisions,
@@ -50,6 +49,7 @@ def identify(settings: Settings, split: Split, processes: ProcessRank) -> Identi
         facts["processes"] = processes.count
     question, code = question_hash(config, roles, facts), run_code(settings)
     return Identity(
+        kind=kind,
         run_id=run_id(settings.strategy_name, question, code),
         config=config,
         roles=dict(roles),

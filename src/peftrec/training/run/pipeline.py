@@ -16,7 +16,7 @@ from peftrec.errors import SettingsError, UserError
 from peftrec.files import FULL, UNUSABLE
 from peftrec.processes import ProcessRank
 from peftrec.progress.quiet import quieten_libraries
-from peftrec.results.record import Evaluation, Status
+from peftrec.results.record import Epoch, Evaluation, Kind, Status
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import cost_differences
 from peftrec.training.building.assembly import assemble
@@ -31,6 +31,7 @@ from peftrec.training.run.restored_run import restore_run
 from peftrec.training.run.run_record import RunRecord, describe_parameters
 from peftrec.training.run.scoring import evaluate_test
 from peftrec.training.run.trackers import trackers
+from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
 from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
 
 _runs_of_this_process = itertools.count()
@@ -44,30 +45,32 @@ class RunOutcome:
     status: Status
 
 
-def train_run(settings: Settings) -> RunOutcome:
+def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome:
     """Train and evaluate one configuration; a finished run is not run again, an unfinished one resumes.
 
+    A trial of a tuning is a run of its own kind, in a folder of its own, and never scores the test set.
     Where several processes train together, each of them calls this. Whatever ends the run early is recorded and
     raised again, but for a mistake of the configuration, which leaves no run.
     """
     quieten_libraries()
     check_strategy(settings.trainer.strategy)
     fix_kernels(is_deterministic=settings.trainer.is_deterministic)
+    kind: Kind = "train" if trial is None else "trial"
     with joined(settings.trainer) as processes:
         # The check of all images is remembered on the disk, and hashing reads all that there is: once is enough.
         split = processes.first_then_others(partial(prepare_data, settings))
         device = resolve_device(settings.trainer.accelerator)
         settings = with_precision(settings, device)
-        identity = processes.from_first(partial(identify, settings, split, processes))
+        identity = processes.from_first(partial(identify, settings, split, processes, kind))
         folder = processes.from_first(partial(run_folder, settings, identity))
         with _explaining_unwritable(folder):
             run = begin(settings, split, identity, folder, device, processes)
-            if run.record.status == "success":
+            if run.record.is_over:
                 _explain_reuse(run, identity)
             else:
                 explain_slow_precision(settings.trainer.precision, device, is_told=processes.is_first)
                 with _recording_failure(run):
-                    _run(settings, split, device, run, processes)
+                    _run(settings, split, device, run, processes, trial)
                 processes.wait_for_all()
     return RunOutcome(folder, run.record.status)
 
@@ -84,7 +87,14 @@ def evaluate_run(run_directory: Path) -> Evaluation:
     return evaluate_test(run.module, run.settings, run.split, validation=validation)[0]
 
 
-def _run(settings: Settings, split: Split, device: torch.device, run: RunRecord, processes: ProcessRank) -> None:
+def _run(
+    settings: Settings,
+    split: Split,
+    device: torch.device,
+    run: RunRecord,
+    processes: ProcessRank,
+    trial: TrialOrder | None,
+) -> None:
     is_isolated = next(_runs_of_this_process) == 0
     assembled = assemble(settings, split, device, processes)
     module = assembled.module
@@ -95,6 +105,13 @@ def _run(settings: Settings, split: Split, device: torch.device, run: RunRecord,
         competitors=loaders.competitors,
         store=None if assembled.store is None else assembled.store.manifest.key.folder_name(),
     )
+    watch = None
+    if trial is not None:
+        watch = TrialWatch(trial, monitor=settings.evaluation.monitor, run_directory=run.folder)
+
+    def goes_on(epochs: list[Epoch]) -> bool:
+        return watch is None or processes.from_first(partial(watch.goes_on, epochs))
+
     with trackers(settings.logger, run.record, run.folder, is_first=processes.is_first) as loggers:
         fitted = fit(
             settings,
@@ -102,9 +119,12 @@ def _run(settings: Settings, split: Split, device: torch.device, run: RunRecord,
             loaders,
             run.folder,
             conditions={"devices": run.record.latest.devices, **run.record.latest.conditions},
-            watcher=Watcher(on_start=run.start, on_epoch=run.after_epoch, loggers=loggers),
+            watcher=Watcher(on_start=run.start, on_epoch=run.after_epoch, goes_on=goes_on, loggers=loggers),
             is_isolated=is_isolated,
         )
+        if watch is not None:
+            run.finish_trial(fitted, was_stopped=watch.was_stopped)
+            return
         validation = fitted.epochs[fitted.chosen_epoch].validation
         evaluation, ranked = evaluate_test(module, settings, split, validation=validation)
         run.finish(fitted, evaluation, ranked, split)

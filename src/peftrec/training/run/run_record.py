@@ -24,16 +24,17 @@ from peftrec.results.record import (
     Evaluation,
     ParameterCounts,
     Record,
+    Status,
     Stretch,
     read_record,
     write_record,
 )
 from peftrec.settings.run import Settings
-from peftrec.training.checkpoint import checkpoint_bytes
+from peftrec.training.checkpoint import checkpoint_bytes, remove_checkpoints
 from peftrec.training.parameter_groups import ParameterRole, count_parameters, optimizer_groups
 from peftrec.training.run.exit_status import status_of
 from peftrec.training.run.fitting import Fitted
-from peftrec.training.run.identity import KIND, Identity
+from peftrec.training.run.identity import Identity
 from peftrec.training.run.scoring import UserRanks
 
 EPOCHS_FILE = "epochs.csv"
@@ -79,14 +80,25 @@ class RunRecord:
 
     def finish(self, fitted: Fitted, evaluation: Evaluation, ranked: UserRanks, split: Split) -> None:
         """Write what the run ended with."""
-        record = self.record
-        record.epochs, record.chosen_epoch = fitted.epochs, fitted.chosen_epoch
-        record.efficiency, record.evaluation = fitted.efficiency, evaluation
-        record.checkpoint_bytes = checkpoint_bytes(self.folder)
-        record.status, record.error = "success", None
+        self._end(fitted, "success")
+        self.record.evaluation = evaluation
         if self.writes:
             write_ranks(ranked, split, self.folder)
-            write_record(record, self.folder)
+            write_record(self.record, self.folder)
+
+    def finish_trial(self, fitted: Fitted, *, was_stopped: bool) -> None:
+        """Write what a trial ended with, and remove its parameters: nobody asks a trial for recommendations."""
+        self._end(fitted, "pruned" if was_stopped else "success")
+        if self.writes:
+            write_record(self.record, self.folder)
+            remove_checkpoints(self.folder)
+
+    def _end(self, fitted: Fitted, status: Status) -> None:
+        record = self.record
+        record.epochs, record.chosen_epoch = fitted.epochs, fitted.chosen_epoch
+        record.efficiency = fitted.efficiency
+        record.checkpoint_bytes = checkpoint_bytes(self.folder)
+        record.status, record.error = status, None
 
     def fail(self, error: BaseException) -> None:
         """Write that the run failed, unless it was written already: of several processes the first to fail knows why,
@@ -143,7 +155,7 @@ def new_record(
         seed=settings.seed,
         status="running",
         process=this_process(),
-        kind=KIND,
+        kind=identity.kind,
         config=identity.config,
         roles=dict(identity.roles),
         question_hash=identity.question_hash,
