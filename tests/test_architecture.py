@@ -76,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
     "paper_tables": {"config", "results"},
+    "tuning": {"config", "results", "settings", "jobs", "planning", "training/run"},
     "testing": {
         *("code", "config", "data", "data/readers", "models", "models/towers", "models/objectives", "towers"),
         *("strategies", "user_encoders", "objectives", "settings"),

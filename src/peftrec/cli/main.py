@@ -11,6 +11,7 @@ from peftrec.errors import UserError, did_you_mean
 
 VERBS = {
     "train": "train one strategy, or a sweep of them (-m)",
+    "tune": "give each strategy the same budget of trials, choose by validation, then train and compare the best",
     "plan": "say what a run, or a set of them (-m), will cost, before weights or data are there",
     "evaluate": "score a finished run again, from its own record and checkpoint",
     "recommend": "the best items for a user of a finished run, and what speaks for each",

@@ -62,6 +62,7 @@ class JobOutcome(BaseModel):
     status: Status
     run_directory: str | None = None
     error: str | None = None
+    was_killed: bool = False
     seconds: float
 
 
@@ -73,6 +74,8 @@ class JobReport(BaseModel):
     status: Status
     run_directory: str | None = None
     error: str | None = None
+    was_killed: bool = False
+    """Whether a signal ended the process, before it could say anything."""
 
 
 class JobRunner:
@@ -150,7 +153,7 @@ def read_report(outcome_file: Path, exit_status: int) -> JobReport:
     if exit_status < 0:
         name = signal.Signals(-exit_status).name
         hint = "; the system may have run out of memory" if exit_status == -signal.SIGKILL else ""
-        return JobReport(status="failed", error=f"the process was killed by {name}{hint}")
+        return JobReport(status="failed", error=f"the process was killed by {name}{hint}", was_killed=True)
     return JobReport(status="failed", error=f"the process exited with status {exit_status} and said nothing")
 
 

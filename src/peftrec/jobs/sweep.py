@@ -129,18 +129,26 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
             settings = settings_from_composed(config)
         except SettingsError as error:
             raise SettingsError(f"job {' '.join(own)}: {error}") from error
-        jobs.append(
-            Job(
-                label=job_label(settings, own),
-                overrides=[text.lstrip("+") for text in overrides],
-                config=settings_to_config(settings),
-                roles=_roles(settings),
-                code_hash=run_code(settings).digest,
-            )
-        )
+        jobs.append(job_of(settings, overrides, own))
     for first, second in combinations(jobs, 2):
         _check_apart(first, second)
-    code = hand_over()  # now that all modules of all jobs have been read
+    return with_user_code(jobs)
+
+
+def job_of(settings: Settings, overrides: Sequence[str], own_overrides: Sequence[str]) -> Job:
+    """Return the job that trains checked settings; `own_overrides` set it apart from the others."""
+    return Job(
+        label=job_label(settings, own_overrides),
+        overrides=[text.lstrip("+") for text in overrides],
+        config=settings_to_config(settings),
+        roles=_roles(settings),
+        code_hash=run_code(settings).digest,
+    )
+
+
+def with_user_code(jobs: Sequence[Job]) -> list[Job]:
+    """Give jobs the user's code, when all modules of all of them have been read."""
+    code = hand_over()
     return [job.model_copy(update={"code": code}) for job in jobs]
 
 

@@ -16,7 +16,8 @@ from peftrec.errors import SettingsError, UserError
 from peftrec.files import FULL, UNUSABLE
 from peftrec.processes import ProcessRank
 from peftrec.progress.quiet import quieten_libraries
-from peftrec.results.record import Epoch, Evaluation, Kind, Status
+from peftrec.results.costs import Epoch
+from peftrec.results.record import Evaluation, Kind, Status
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import cost_differences
 from peftrec.training.building.assembly import assemble

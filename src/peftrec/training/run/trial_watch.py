@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from peftrec.files import write_atomically
-from peftrec.results.record import Epoch
+from peftrec.results.costs import Epoch
 
 GO, STOP = "go", "stop"
 PROGRESS_FILE = "progress.json"

@@ -1,0 +1,51 @@
+"""`peftrec tune`: the same budget of trials for every strategy, chosen by validation, then trained and compared."""
+
+from peftrec.cli.arguments import Grammar, read_arguments
+
+HELP = """usage: peftrec tune strategy=A,B,... budget.trials=N|budget.seconds=S [final_seeds=1,2,3] [--dry-run]
+                    [slots=N] [hours=H] [sampler=random|tpe] [pruner=halving|none] [KEY=VALUE ...]
+
+Gives every strategy the same budget: as many trials, or training seconds. Its defaults and published rates are always
+tried, the others are drawn from search/STRATEGY.yaml. The best setting, by validation alone, is trained over
+final_seeds and reported. A tuning that was stopped, however that was, goes on with the same command.
+
+  budget.trials=20     trials of each strategy
+  budget.seconds=3600  or training seconds of each
+  final_seeds=1,2,3    seeds of the runs that the table is made of
+  trial_seed=0         seed of the trials; none of the final ones
+  pruner=halving       every second drawn trial may be stopped early by successive halving; none stops nothing
+  sampler=random       who draws those: random, or tpe
+  slots=N              trials at a time; one for each visible CUDA device, or one
+  hours=H              begin no trial after so long; the same command goes on
+  item_knn=true        tune item-kNN too, which needs no training
+  --dry-run            say jobs, hours and bytes, and start nothing
+  --config-dir DIR     DIR/search/lora.yaml is the space of strategy=lora, beside what `peftrec train` takes from DIR
+
+  peftrec tune strategy=full,lora,iisan_cached experiment=quickstart name=tuned budget.trials=16 final_seeds=1,2,3,4,5
+
+Other keys are those of `peftrec train` and hold for every trial; what they fix is not tuned. Trials lie in
+RUNS_DIR/NAME/trials, what was learnt in RUNS_DIR/NAME/tuning, and best settings in tuning/best:
+  peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora ...
+"""
+DRY_RUN = "--dry-run"
+GRAMMAR = Grammar(
+    verb="tune",
+    help=HELP,
+    flags=frozenset({DRY_RUN}),
+    leaves_others=True,
+    needs_words=True,
+    runs_user_code=True,
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Tune; 0 where every strategy has a table row."""
+    given = read_arguments(GRAMMAR, arguments)
+    if given is None:
+        return 0
+    from peftrec.tuning.tuning import forecast_tuning, tune
+
+    if DRY_RUN in given.flags:
+        print(forecast_tuning(given.others), end="")
+        return 0
+    return tune(given.others)

@@ -1,0 +1,118 @@
+"""What a tuning will cost, before anything starts: from what was measured in its folder so far, else from a plan."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from peftrec.planning.plan import Plan, plan_set
+from peftrec.planning.request import PlanRequest
+from peftrec.results.record import RECORD_FILE, Record, read_record
+from peftrec.results.tables import bytes_text, number_text
+from peftrec.tuning.candidates import Candidate
+from peftrec.tuning.settings import TuneSettings
+
+_BEST_BYTES, _LAST_BYTES = 4, 12
+"""Of a trainable parameter in the two checkpoints of a run: itself, and with Adam's two moments."""
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """One strategy's share."""
+
+    strategy: str
+    trials: int | None
+    """Still to be run; null where the budget is seconds."""
+    finals: int
+    seconds_per_epoch: float | None
+    basis: str
+    """Where seconds come from."""
+    max_epochs: int
+    budget_seconds: float | None
+    final_bytes: int
+    running_bytes: int
+    store_bytes: int
+
+    @property
+    def hours(self) -> float | None:
+        """The most that it takes, one job at a time and with training alone; early stopping makes it less."""
+        if self.seconds_per_epoch is None:
+            return None
+        run = self.seconds_per_epoch * self.max_epochs
+        trials = self.budget_seconds if self.trials is None else self.trials * run
+        assert trials is not None
+        return (trials + self.finals * run) / _HOUR
+
+
+def forecasts(
+    candidates: Sequence[Candidate], settings: TuneSettings, begun: Sequence[int], request: PlanRequest
+) -> list[Forecast]:
+    """Return each strategy's share; `begun` are its trials so far. Raises what planning raises."""
+    planned = plan_set({each.strategy: each.settings for each in candidates}, request)
+    records = list(_records(candidates[0].settings.experiment_directory))
+    return [
+        _forecast(candidate, settings, number, plan, records)
+        for candidate, number, plan in zip(candidates, begun, planned.plans, strict=True)
+    ]
+
+
+def _forecast(
+    candidate: Candidate, settings: TuneSettings, begun: int, plan: Plan, records: Sequence[Record]
+) -> Forecast:
+    own = [record for record in records if record.strategy == candidate.strategy]
+    measured = [epoch.training_seconds for record in own for epoch in record.epochs]
+    seconds, basis = plan.seconds_per_epoch, "operations at the given rate"
+    if measured:
+        seconds, basis = statistics.median(measured), f"{len(measured)} epochs measured here"
+    budget = settings.budget
+    return Forecast(
+        strategy=candidate.strategy,
+        trials=None if budget.trials is None else max(0, budget.trials - begun),
+        finals=len(settings.final_seeds),
+        seconds_per_epoch=seconds,
+        basis=basis if seconds is not None else "nothing measured here yet",
+        max_epochs=candidate.settings.trainer.max_epochs,
+        budget_seconds=budget.seconds,
+        final_bytes=len(settings.final_seeds) * plan.trainable_parameters * (_BEST_BYTES + _LAST_BYTES),
+        running_bytes=plan.trainable_parameters * (_BEST_BYTES + _LAST_BYTES),
+        store_bytes=0 if plan.store is None else plan.store.num_bytes,
+    )
+
+
+def _records(home: Path) -> Iterator[Record]:
+    for file in sorted(home.rglob(RECORD_FILE)):
+        yield read_record(file)
+
+
+def to_text(found: Sequence[Forecast], settings: TuneSettings, slots: int) -> str:
+    """Return one line a strategy, and the sums."""
+    lines = [_line(each) for each in found]
+    known = [each.hours for each in found if each.hours is not None]
+    final_bytes = sum(each.final_bytes for each in found)
+    running = slots * max(each.running_bytes for each in found)
+    stores = sum({each.store_bytes for each in found})
+    jobs = sum((each.trials or 0) + each.finals for each in found)
+    trials = "" if settings.budget.trials is not None else ", and trials until each strategy has its seconds"
+    hours = (
+        f"{sum(known):.2f} hours at most, one job at a time"
+        if len(known) == len(found)
+        else ("hours unknown for some: give rate=TFLOPS, or begin with hours=0.1 and ask again")
+    )
+    return "\n".join(
+        [
+            *lines,
+            f"in all: {jobs} jobs{trials}; {hours}; {slots} at a time",
+            f"disk: {bytes_text(final_bytes)} of checkpoints that stay, {bytes_text(running)} while trials run, "
+            f"{bytes_text(stores)} of hidden states",
+            "",
+        ]
+    )
+
+
+def _line(each: Forecast) -> str:
+    trials = f"{each.budget_seconds:g} s of trials" if each.trials is None else f"{each.trials} trials"
+    seconds = each.seconds_per_epoch
+    told = "" if seconds is None else f", {number_text(seconds)} s an epoch, up to {each.max_epochs} epochs"
+    hours = "" if each.hours is None else f": {each.hours:.2f} hours at most"
+    return f"{each.strategy}: {trials} and {each.finals} final runs{told} ({each.basis}){hours}"
