@@ -37,6 +37,9 @@ def test_a_lock_that_a_dead_writer_left_holds_nobody_up(tmp_path: Path) -> None:
 
 
 def test_two_tuners_do_not_share_a_folder(tmp_path: Path) -> None:
-    with opened_journal(tmp_path), pytest.raises(UserError, match=r"process \d+ on .* tunes here already"):
-        with opened_journal(tmp_path):
-            pass
+    with (
+        opened_journal(tmp_path),
+        pytest.raises(UserError, match=r"process \d+ on .* tunes here already"),
+        opened_journal(tmp_path),
+    ):
+        pass

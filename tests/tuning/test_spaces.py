@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from peftrec.code.user_code import open_door
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.tuning.candidates import compose_candidates
@@ -28,29 +29,38 @@ def test_every_space_fits_its_strategy(strategy: str) -> None:
         assert set(candidate.values_of(start.changes)) == set(candidate.space.dimensions)
 
 
-def test_a_space_is_checked_against_the_fields_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from peftrec.code.user_code import open_door
-
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "strategy.rnk: {type: int, low: 1, high: 8}",
+            "search/lora.yaml: space.strategy.rnk: unknown key strategy.rnk; did you mean strategy.rank?",
+        ),
+        (
+            "strategy.rank: {type: int, low: 0, high: 8}",
+            "space.strategy.rank: strategy.rank: expected a value greater than or equal to 1, got 0",
+        ),
+        (
+            "strategy.rank: {type: float, low: 1.5, high: 8.5}",
+            "space.strategy.rank: strategy.rank: expected an integer, got 1.5",
+        ),
+        (
+            "strategy.rank: {type: int, low: 8, high: 8}",
+            "search/lora.yaml: space.strategy.rank: low must lie below high",
+        ),
+        ("strategy.rank: {type: int, low: 2}", "high"),
+        ("strategy.rank: [1, 2]", "expected {type: float"),
+        ("learning_rates.introduced: {type: float, low: 0.0, high: 1.0, log: true}", "needs low above 0"),
+    ],
+)
+def test_a_space_is_checked_against_the_fields_that_it_names(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "search").mkdir()
-    file = tmp_path / "search" / "lora.yaml"
     open_door(config=[str(tmp_path)])
     try:
-        for line, message in {
-            "strategy.rnk: {type: int, low: 1, high: 8}": "search/lora.yaml: space.strategy.rnk: unknown key strategy.rnk; "
-            "did you mean strategy.rank?",
-            "strategy.rank: {type: int, low: 0, high: 8}": "search/lora.yaml: space.strategy.rank: strategy.rank: expected "
-            "a value greater than or equal to 1, got 0",
-            "strategy.rank: {type: float, low: 1.5, high: 8.5}": "search/lora.yaml: space.strategy.rank: strategy.rank: "
-            "expected an integer, got 1.5",
-            "strategy.rank: {type: int, low: 8, high: 8}": "search/lora.yaml: space.strategy.rank: low must lie below high",
-            "strategy.rank: {type: int, low: 2}": "high",
-            "strategy.rank: [1, 2]": "expected {type: float",
-            "learning_rates.introduced: {type: float, low: 0.0, high: 1.0, log: true}": "needs low above 0",
-        }.items():
-            file.write_text(f"space:\n  {line}\n")
-            with pytest.raises(SettingsError) as error:
-                compose_candidates(["strategy=lora"], TUNING)
-            assert message in str(error.value)
+        (tmp_path / "search" / "lora.yaml").write_text(f"space:\n  {line}\n")
+        with pytest.raises(SettingsError) as error:
+            compose_candidates(["strategy=lora"], TUNING)
+        assert message in str(error.value)
     finally:
         open_door()
 
