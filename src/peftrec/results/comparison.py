@@ -1,7 +1,7 @@
 """The comparison of a folder's runs: rows, TPME, and what a reader must know beside the figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,7 +12,9 @@ from peftrec.results.notes import comparison_notes, label_notes, protocol
 from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row
 from peftrec.results.runs import Run, check_comparable
 from peftrec.results.superseded import without_superseded
-from peftrec.results.tpme import pareto_front, sensitivity_band, tpme
+from peftrec.results.tpme import Cost, pareto_front, sensitivity_band, tpme
+from peftrec.results.tpme_notes import mixed_notes
+from peftrec.results.tpme_reference import CostChoices
 
 QUALITY = ("hr@10", "ndcg@10")
 SHOWN = ("strategy", "seeds", *QUALITY, "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme")
@@ -49,7 +51,7 @@ class Comparison:
         return tuple(row for row in self.rows if row.status == BASELINE)
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
+def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Comparison:  # noqa: B008 - it is frozen
     """Build the comparison; RecordError where runs may not stand in one table, or none ended well.
 
     Of runs that asked the same by different code, the latest stands in the table, and the others are named.
@@ -63,7 +65,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     comparable = [run for run in runs if run.record.comparison_hash == successes[0].record.comparison_hash]
     labelled = label_runs(comparable)
     strategies = [strategy_row(label, group) for label, group in labelled.items()]
-    values, band, problem = _tpme(strategies)
+    values, band, problem = _tpme(strategies, choices)
     trained = {row.strategy: row.runs for row in strategies if row.runs}
     return Comparison(
         experiments=tuple(sorted({run.record.experiment for run in successes})),
@@ -72,8 +74,9 @@ def compare(runs: Sequence[Run]) -> Comparison:
         tpme=values,
         band=band,
         front=_front(strategies),
-        protocol=protocol([run.record for run in successes], list(values)),
+        protocol=protocol([run.record for run in successes], list(values), choices),
         notes=(
+            *mixed_notes(costs_of(strategies), choices),
             *label_notes(labelled_keys(comparable)),
             *comparison_notes(runs, trained, differing_settings(labelled), problem),
             *code_notes(trained),
@@ -82,13 +85,21 @@ def compare(runs: Sequence[Run]) -> Comparison:
     )
 
 
+def costs_of(rows: Sequence[Row]) -> dict[str, Cost]:
+    """Return the costs of the rows that have them."""
+    return {row.strategy: row.cost for row in rows if row.cost is not None}
+
+
 def _tpme(
-    rows: Sequence[Row],
+    rows: Sequence[Row], choices: CostChoices
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], str | None]:
     """Return TPME, its band, and why there is none: a table of one strategy or one epoch is still a table."""
-    costs = {row.strategy: row.cost for row in rows if row.cost is not None}
+    costs = costs_of(rows)
+    reference = None if choices.reference is None else choices.reference.as_costs()
+    if choices.conditions == "mixed":
+        costs = {name: replace(cost, conditions={}) for name, cost in costs.items()}
     try:
-        return tpme(costs), sensitivity_band(costs), None
+        return tpme(costs, reference=reference), sensitivity_band(costs, reference), None
     except RecordError as error:
         return {}, {}, str(error)
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from peftrec.results.configs import differing, flatten
 from peftrec.results.record import Record
 from peftrec.results.runs import Run
-from peftrec.results.tpme import BAND_LARGEST, BAND_SMALLEST, BAND_STEP, weights_text
+from peftrec.results.tpme_notes import tpme_lines
+from peftrec.results.tpme_reference import CostChoices
 
 LONGEST_ERROR = 200
 
 
-def protocol(records: Sequence[Record], tpme_set: Sequence[str]) -> tuple[str, ...]:
+def protocol(records: Sequence[Record], tpme_set: Sequence[str], choices: CostChoices) -> tuple[str, ...]:
     """Return how the figures were measured, one sentence an entry."""
     first = records[0]
     flat = flatten(first.config)
@@ -26,12 +27,7 @@ def protocol(records: Sequence[Record], tpme_set: Sequence[str]) -> tuple[str, .
         *_baselines(records),
         f"Costs are medians over seeds. {_memory(first)}",
     ]
-    if tpme_set:
-        lines.append(
-            f"TPME is relative to the set it is normalised over: {', '.join(tpme_set)}. Lower is better; weights "
-            f"{weights_text()}. tpme_low and tpme_high: over all weights in steps of {BAND_STEP:g}, each from "
-            f"{BAND_SMALLEST:g} to {BAND_LARGEST:g}."
-        )
+    lines += tpme_lines(tpme_set, choices)
     return tuple(lines)
 
 

@@ -15,6 +15,7 @@ from peftrec.results.page import page
 from peftrec.results.published import Published, beside
 from peftrec.results.runs import find_runs
 from peftrec.results.significance import COLUMNS, compare_pairs
+from peftrec.results.tpme_reference import CostChoices
 
 FOLDER = "report"
 SCORE_TOLERANCE = 1e-4
@@ -63,9 +64,13 @@ def write_report(runs: Path, published: Published | None = None) -> Report:
     return report
 
 
-def build_report(runs: Path, published: Published | None = None) -> Report:
+def build_report(
+    runs: Path,
+    published: Published | None = None,
+    choices: CostChoices = CostChoices(),  # noqa: B008 - it is frozen
+) -> Report:
     """Return the report of the records below `runs`; the same records give the same bytes."""
-    comparison = compare(find_runs(runs))
+    comparison = compare(find_runs(runs), choices)
     tests, problem = _significance(comparison)
     pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
     directory = runs / FOLDER

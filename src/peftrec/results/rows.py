@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from peftrec.errors import RecordError
+from peftrec.results.conditions import of_all
 from peftrec.results.costs import Metrics
 from peftrec.results.runs import Run
 from peftrec.results.significance import Spread, spread
@@ -87,6 +88,7 @@ def _cost(runs: Sequence[Run]) -> Cost:
         peak_memory_bytes=None if memory is None else round(memory),
         device=runs[0].record.latest.devices,
         comparison_hash=runs[0].record.comparison_hash,
+        conditions=of_all([run.record for run in runs]),
         runs=tuple(run.name for run in runs),
     )
 

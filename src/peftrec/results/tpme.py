@@ -8,9 +8,10 @@ that TPME is relative to that set: one more strategy changes every value. Name t
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from peftrec.errors import RecordError
+from peftrec.results.conditions import differing_conditions
 
 QUANTITIES = ("seconds_per_epoch", "trainable_parameters", "peak_memory_bytes")
 
@@ -34,6 +35,8 @@ class Cost:
     peak_memory_bytes: int | None
     device: str
     comparison_hash: str
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """See peftrec.results.conditions."""
     runs: tuple[str, ...] = ()
     """Ids of the runs that were measured, for error messages."""
 
@@ -61,9 +64,14 @@ class TpmeWeights:
 PAPER_WEIGHTS = TpmeWeights()
 
 
-def tpme(costs: Mapping[str, Cost], weights: TpmeWeights = PAPER_WEIGHTS) -> dict[str, float]:
-    """Return TPME by strategy; RecordError where the set is too small, incomplete, or mixes devices or data."""
-    return _weighted(_normalised(costs), weights)
+def tpme(
+    costs: Mapping[str, Cost], weights: TpmeWeights = PAPER_WEIGHTS, reference: Mapping[str, Cost] | None = None
+) -> dict[str, float]:
+    """Return TPME by strategy, normalised over the set itself or over a fixed `reference`.
+
+    Raises RecordError where the set is too small, incomplete, or mixes devices, conditions or data.
+    """
+    return _weighted(_normalised(costs, reference), weights)
 
 
 def sensitivity_weights() -> tuple[TpmeWeights, ...]:
@@ -78,9 +86,11 @@ def sensitivity_weights() -> tuple[TpmeWeights, ...]:
     )
 
 
-def sensitivity_band(costs: Mapping[str, Cost]) -> dict[str, tuple[float, float]]:
+def sensitivity_band(
+    costs: Mapping[str, Cost], reference: Mapping[str, Cost] | None = None
+) -> dict[str, tuple[float, float]]:
     """Return each strategy's lowest and highest TPME over `sensitivity_weights`: what the choice of alphas decides."""
-    normalised = _normalised(costs)
+    normalised = _normalised(costs, reference)
     values = [_weighted(normalised, weights) for weights in sensitivity_weights()]
     return {name: (min(value[name] for value in values), max(value[name] for value in values)) for name in costs}
 
@@ -105,16 +115,17 @@ def _weighted(normalised: Mapping[str, Sequence[float]], weights: TpmeWeights) -
     }
 
 
-def _normalised(costs: Mapping[str, Cost]) -> dict[str, tuple[float, ...]]:
-    """Min-max each quantity over the set; one that all share tells nothing apart and counts 0."""
-    _check(costs)
-    columns = [_column(costs, quantity) for quantity in QUANTITIES]
-    scaled = [_min_max(column) for column in columns]
-    return {name: tuple(column[place] for column in scaled) for place, name in enumerate(costs)}
+def _normalised(costs: Mapping[str, Cost], reference: Mapping[str, Cost] | None) -> dict[str, tuple[float, ...]]:
+    """Min-max each quantity over the set, or the reference; one that all share tells nothing apart and counts 0."""
+    within = costs if reference is None else reference
+    named = {} if reference is None else {f"{name} of the reference": cost for name, cost in reference.items()}
+    _check(within, {**costs, **named})
+    columns = [_scaled(_column(costs, quantity), _column(within, quantity)) for quantity in QUANTITIES]
+    return {name: tuple(column[place] for column in columns) for place, name in enumerate(costs)}
 
 
-def _min_max(column: Sequence[float]) -> list[float]:
-    lowest, highest = min(column), max(column)
+def _scaled(column: Sequence[float], within: Sequence[float]) -> list[float]:
+    lowest, highest = min(within), max(within)
     if lowest == highest:
         return [0.0] * len(column)
     return [(value - lowest) / (highest - lowest) for value in column]
@@ -133,13 +144,19 @@ def _column(costs: Mapping[str, Cost], quantity: str) -> list[float]:
     return values
 
 
-def _check(costs: Mapping[str, Cost]) -> None:
-    if len(costs) <= 1:
-        raise RecordError(f"TPME compares at least two strategies, here: {', '.join(costs) or 'none'}; train another")
+def _check(within: Mapping[str, Cost], costs: Mapping[str, Cost]) -> None:
+    if len(within) <= 1:
+        raise RecordError(f"TPME compares at least two strategies, here: {', '.join(within) or 'none'}; train another")
     _check_shared(costs, "device", "were measured on different devices; run them all on one device")
     _check_shared(
         costs, "comparison_hash", "differ in data, split or evaluation; report each experiment's folder by itself"
     )
+    if lines := differing_conditions({name: cost.conditions for name, cost in costs.items()}):
+        raise RecordError(
+            f"TPME of one set: costs were measured under different conditions: {'; '.join(lines)}; train these runs "
+            "again under the same ones, measure the folder by `peftrec measure RUNS_DIR`, or compare them all the same "
+            "by `peftrec report RUNS_DIR conditions=mixed`"
+        )
 
 
 def _check_shared(costs: Mapping[str, Cost], key: str, complaint: str) -> None:

@@ -51,7 +51,7 @@ def begin(
     Raises UserError where another process runs it now.
     """
     stretch = this_stretch(
-        identity.code, device, processes, costs=cost_conditions(identity.config, identity.roles), reuse=settings.reuse
+        settings, identity.code, device, processes, costs=cost_conditions(identity.config, identity.roles)
     )
 
     def begin_here() -> tuple[Record, Record | None]:

@@ -104,7 +104,7 @@ def _run(
         describe_parameters(module.parameter_roles, dict(module.loop.learning_rates)),
         negatives_per_positive=loaders.negatives_per_positive,
         competitors=loaders.competitors,
-        store=None if assembled.store is None else assembled.store.manifest.key.folder_name(),
+        store=assembled.store,
     )
     watch = None
     if trial is not None:

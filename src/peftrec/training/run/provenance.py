@@ -12,24 +12,27 @@ import torch
 
 from peftrec import __version__
 from peftrec.code.fingerprint import Fingerprint
-from peftrec.devices import device_name, thread_conditions
+from peftrec.devices import device_name
 from peftrec.processes import ProcessRank
 from peftrec.results.record import Stretch
+from peftrec.settings.run import Settings
+from peftrec.training.run.conditions import conditions_of, roles_of_conditions
 
 _PACKAGES = ("torch", "lightning", "transformers", "peft", "hydra-core", "numpy")
 
 
 def this_stretch(
-    code: Fingerprint, device: torch.device, processes: ProcessRank, *, costs: Mapping[str, Any], reuse: str
+    settings: Settings, code: Fingerprint, device: torch.device, processes: ProcessRank, *, costs: Mapping[str, Any]
 ) -> Stretch:
     """Describe what the run is trained with from now on; `costs` are its keys whose role is cost."""
+    conditions = conditions_of(settings, costs, device)
     commit, has_changes = source_state(Path(__file__))
     return Stretch(
         first_epoch=0,
         started_at=datetime.now(UTC).isoformat(),
         modules=dict(code.modules),
         packages=dict(code.versions),
-        reuse=reuse,
+        reuse=settings.reuse,
         versions={
             "peftrec": __version__,
             "python": platform.python_version(),
@@ -40,7 +43,8 @@ def this_stretch(
         device=device_name(device),
         num_devices=processes.count,
         num_nodes=processes.num_nodes,
-        conditions={**costs, **thread_conditions()},
+        conditions=conditions,
+        condition_roles=roles_of_conditions(conditions, costs),
     )
 
 

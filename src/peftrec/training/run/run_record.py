@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from peftrec.config.roles import Role
 from peftrec.data.split import Split
 from peftrec.errors import UserError
 from peftrec.files import write_atomically, write_stream_atomically
+from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.costs import Epoch, MachineUse
 from peftrec.results.process import this_process
 from peftrec.results.record import (
@@ -32,6 +34,7 @@ from peftrec.results.record import (
 from peftrec.settings.run import Settings
 from peftrec.training.checkpoint import checkpoint_bytes, remove_checkpoints
 from peftrec.training.parameter_groups import ParameterRole, count_parameters, optimizer_groups
+from peftrec.training.run.conditions import placement_of
 from peftrec.training.run.exit_status import status_of
 from peftrec.training.run.fitting import Fitted
 from peftrec.training.run.identity import Identity
@@ -52,11 +55,19 @@ class RunRecord:
         self.writes_csv = writes_csv
 
     def describe(
-        self, parameters: ParameterCounts, *, negatives_per_positive: float, competitors: str, store: str | None
+        self,
+        parameters: ParameterCounts,
+        *,
+        negatives_per_positive: float,
+        competitors: str,
+        store: HiddenStateStore | None,
     ) -> None:
-        """Note what was built."""
+        """Note what was built, and where the store lies that it reads."""
         self.record.parameters = parameters
-        self.record.store = store
+        self.record.store = None if store is None else store.manifest.key.folder_name()
+        latest, placed = self.record.latest, placement_of(store)
+        latest.conditions |= placed
+        latest.condition_roles |= dict.fromkeys(placed, Role.COST.value)
         self.record.negatives_per_positive = negatives_per_positive
         self.record.competitors = competitors
 
