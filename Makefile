@@ -11,7 +11,7 @@ QUICK := not slow and not gpu and not benchmark
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart list $(TABLES:%=table-%) test test-all lint format tiny-towers benchmark notebook wheel \
+.PHONY: help install quickstart list tables $(TABLES:%=table-%) test test-all lint format tiny-towers benchmark notebook wheel \
 	clean
 
 help: ## Show this list
@@ -37,6 +37,9 @@ quickstart: $(STAMP) ## Compare all strategies on the built-in data; ends in the
 
 list: $(STAMP) ## The tables, what each runs, what is done: make list [SCALE=tiny|real|paper]; make table-main builds one
 	@$(BIN)/peftrec table scale=$(SCALE)
+
+tables: $(STAMP) ## Build every table, one after the other: make tables [SCALE=tiny]; make list then says how long each took
+	@failed=0; for name in $(TABLES); do $(MAKE) --no-print-directory table-$$name || failed=1; done; exit $$failed
 
 # make table-NAME [SCALE=tiny|real|paper] [DATA=DIR] [SET="KEY=VALUE ..."]; conf/tables.yaml says what each runs.
 BUILD_TABLE = $(BIN)/peftrec table $* scale=$(SCALE) $(if $(DATA),root=$(DATA)) $(SET)
