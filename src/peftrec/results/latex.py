@@ -104,7 +104,8 @@ def _body(comparison: Comparison, names: Mapping[str, str], cells: Cells, width:
 
 def _caption(comparison: Comparison, cells: Cells) -> str:
     most = max(len(row.runs) for row in comparison.strategies)
-    sentences = [f"Adaptation strategies compared: {breakable_latex(', '.join(comparison.experiments), LONG_WORD)}."]
+    experiments = ", ".join(comparison.experiments).replace("_", " ")
+    sentences = [f"Adaptation strategies compared: {breakable_latex(experiments, LONG_WORD)}."]
     if most > 1:
         over = "the" if "seeds" in cells.columns else str(most)
         sentences.append(f"Quality is mean $\\pm$ standard deviation over {over} seeds.")
