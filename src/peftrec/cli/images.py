@@ -19,7 +19,9 @@ the way to see that it is whole; TARGET appears when it is complete.
   corrupt=skip    leave out images that cannot be decoded, and name them; without it, they are an error
   overwrite=true  replace TARGET
 
-Then train with data.images=TARGET (below data.root)."""
+Then train with data.images=TARGET (below data.root).
+
+`peftrec images fetch --help`: from a table of ids and addresses to a folder of images."""
 
 SUFFIXES = (".zip", ".lmdb")
 ALLOWED: dict[str, Sequence[int] | tuple[str, ...]] = {
@@ -34,7 +36,11 @@ GRAMMAR = Grammar(verb="images", help=HELP, keys=tuple(ALLOWED), leaves_others=T
 
 
 def main(arguments: list[str]) -> int:
-    """Pack, and print what was written and left out."""
+    """Pack, and print what was written and left out; or fetch."""
+    if arguments[:1] == ["fetch"]:
+        from peftrec.cli import images_fetch
+
+        return images_fetch.main(arguments[1:])
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0

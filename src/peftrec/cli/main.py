@@ -17,7 +17,7 @@ VERBS = {
     "recommend": "the best items for a user of a finished run, and what speaks for each",
     "retrieval": "compare ways to describe users by query vectors: PinnerSage and its baselines",
     "cache": "build, verify, list or prune stores of frozen towers' hidden states",
-    "images": "pack a folder, zip or LMDB of images into one file (pack)",
+    "images": "pack a folder, zip or LMDB of images into one file (pack); fetch images by their addresses (fetch)",
     "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
     "coldstart": "rank for items or users without history: Heater and what it must beat",
     "classify": "train Gated Transformer Networks on labelled series, over several seeds",

@@ -29,6 +29,12 @@ Write = Callable[[Sequence[ImageFile]], None]
 MAGIC = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
 """How files begin, and their suffix. Readers look at the content: a GIF may be called .jpg, as shops do."""
 
+
+def suffix_of(content: bytes) -> str:
+    """Return the suffix for an image file of this content."""
+    return next((MAGIC[start] for start in MAGIC if content.startswith(start)), "jpg")
+
+
 PAGE = 4096
 """Bytes to whose multiples LMDB rounds a value."""
 
@@ -44,8 +50,7 @@ def open_zip(path: Path) -> Iterator[Write]:
             for file in files:
                 if file.item_id.startswith(".") or not file.item_id.isprintable() or set(file.item_id) & set("/\\"):
                     raise DataError(f"the item id {file.item_id!r} makes no file name, as a zip needs it: use an LMDB")
-                suffix = next((MAGIC[start] for start in MAGIC if file.content.startswith(start)), "jpg")
-                archive.writestr(zipfile.ZipInfo(f"{file.item_id}.{suffix}"), file.content)
+                archive.writestr(zipfile.ZipInfo(f"{file.item_id}.{suffix_of(file.content)}"), file.content)
 
         yield write
 

@@ -23,11 +23,11 @@ parse_json: Parse = json.loads
 
 
 def parse_literal(line: str) -> Any:
-    """Read a Python literal, of which nothing is ever evaluated; what is no such literal is read as JSON."""
+    """Read a line of JSON, or of a Python literal, of which nothing is ever evaluated."""
     try:
+        return json.loads(line)  # first: what is both is written as JSON writes it (`\\/`, surrogate pairs)
+    except ValueError:
         return ast.literal_eval(line)
-    except (ValueError, SyntaxError):
-        return json.loads(line)
 
 
 def read_objects(file: Path, wanted: Sequence[Wanted], parse: Parse) -> Columns:
