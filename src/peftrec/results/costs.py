@@ -106,7 +106,8 @@ class ServingTimes(RecordPart):
     item_seconds: float
     """To encode one item as the run reads it: from its title and image through the towers, or from the store."""
     new_item_seconds: float | None
-    """To encode one item that no store holds, through the towers; null where items are no more than ids."""
+    """To encode one item that nobody has met, through the towers; null where items are no more than ids, and where the
+    run reads a store, beside which its towers are not loaded."""
     catalogue_seconds: float
     """To encode `num_items` items; from a sample of blocks where the whole takes longer than the measurement may."""
     encoded_items: int
@@ -121,8 +122,6 @@ class Serving(RecordPart):
     num_items: int
     """Size of the catalogue."""
     as_trained: ServingTimes
-    merged: ServingTimes | None = None
-    """With the adapter folded into the weights; null where the method has nothing that folds exactly."""
     answer_seconds_p50: float
     """To answer one user: history encoded, catalogue scored, the best ten found; items are encoded already."""
     answer_seconds_p99: float

@@ -25,12 +25,13 @@ from peftrec.training.building.loaders import build_loaders
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
+from peftrec.training.measurement.serving import measure_serving
 from peftrec.training.run.beginning import begin, run_folder
 from peftrec.training.run.fitting import Watcher, fit
 from peftrec.training.run.identity import Identity, identify
 from peftrec.training.run.restored_run import restore_run
 from peftrec.training.run.run_record import RunRecord, describe_parameters
-from peftrec.training.run.scoring import evaluate_test
+from peftrec.training.run.scoring import encoded_candidates, evaluate_test
 from peftrec.training.run.trackers import trackers
 from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
 from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
@@ -127,7 +128,17 @@ def _run(
             run.finish_trial(fitted, was_stopped=watch.was_stopped)
             return
         validation = fitted.epochs[fitted.chosen_epoch].validation
-        evaluation, ranked = evaluate_test(module, settings, split, validation=validation)
+        catalogue = encoded_candidates(module)
+        evaluation, ranked = evaluate_test(module, settings, split, validation=validation, catalogue=catalogue)
+        if run.writes:
+            run.record.serving = measure_serving(
+                module,
+                catalogue,
+                split.test,
+                sequence_length=split.sequence_length,
+                reads_times=settings.user_encoder.reads_times,
+                runs_towers=settings.strategy.reads_content and settings.strategy.states == "live",
+            )
         run.finish(fitted, evaluation, ranked, split)
 
 

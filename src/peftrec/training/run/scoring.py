@@ -30,6 +30,13 @@ class UserRanks:
 
 
 @torch.inference_mode()
+def encoded_candidates(module: RecommenderModule) -> Float[Tensor, "candidate dim"]:
+    """Embed all candidates in evaluation mode; every one of several processes calls it."""
+    module.eval()
+    return module.encode_catalogue()
+
+
+@torch.inference_mode()
 def rank_users(
     module: RecommenderModule,
     cases: RankingCases,
@@ -56,9 +63,15 @@ def rank_users(
 
 
 def evaluate_test(
-    module: RecommenderModule, settings: Settings, split: Split, *, validation: Metrics
+    module: RecommenderModule,
+    settings: Settings,
+    split: Split,
+    *,
+    validation: Metrics,
+    catalogue: Float[Tensor, "candidate dim"] | None = None,
 ) -> tuple[Evaluation, UserRanks]:
-    """Score the test set with the module's current parameters, and the baselines beside it."""
+    """Score the test set with the module's current parameters, and the baselines beside it; `catalogue` is what they
+    make of the candidates, where somebody has encoded them already."""
     cases = split.test
     ranked = rank_users(
         module,
@@ -66,6 +79,7 @@ def evaluate_test(
         sequence_length=split.sequence_length,
         block=evaluation_block(settings.evaluation, len(split.items)),
         reads_times=settings.user_encoder.reads_times,
+        catalogue=catalogue,
     )
     masks = segment_masks(split.train_counts, cases.targets, np.diff(cases.histories.offsets))
     evaluation = Evaluation(
