@@ -5,9 +5,8 @@
 Three figures are compared, planned over measured minus one:
 
 exact   the total of weights, gradients, optimizer state and saved tensors, as the run's record holds it
-peak    the most that is alive at a moment. On CUDA `max_memory_allocated` of the run, against the plan of the largest
-        batch; on a CPU what torch's allocator hands out during one step on the run's first batch, from the profiler's
-        log, against the plan of that batch
+peak    the most that the device's allocator held in a step, as the run's record holds it, against the plan of the
+        largest batch
 process on a CPU, the run's resident peak less what was resident before the model was built, against the plan of the
         largest batch. It also holds decoded images, libraries that load late, and freed memory that was not given
         back: no plan counts them
@@ -23,21 +22,13 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
 from peftrec.config.folder import config_directory
-from peftrec.data.loading import EpochOrder, TrainingBatches
 from peftrec.planning.plan import plan_run
 from peftrec.planning.request import PlanRequest
-from peftrec.planning.step import StepPlanner
-from peftrec.planning.target import find_target
 from peftrec.planning.workloads import read_workload
 from peftrec.results.record import read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings
-from peftrec.training.building.assembly import assemble
-from peftrec.training.building.reading import prepare_data
 from peftrec.training.run.pipeline import train_run
 
 DEFAULTS = ["trainer.has_progress_bar=false", "trainer.max_epochs=1", "logger=none", "batch_size=256"]
@@ -74,15 +65,9 @@ def compare(strategy: str, overrides: Sequence[str]) -> str:
     workload = read_workload(settings)
     plan = plan_run(strategy, settings, workload, PlanRequest())
     run = measured_apart("run", overrides)
-    if run["cuda"] is None:
-        planner = StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
-        planned_peak = planner.plan(plan.batches.first).peak_bytes
-        measured_peak = measured_apart("step", overrides)["peak"]
-    else:
-        planned_peak, measured_peak = plan.peak_bytes, run["cuda"]
     pairs = (
         (plan.exact_bytes.total, run["exact"]),
-        (planned_peak, measured_peak),
+        (plan.memory_bytes, run["peak"]),
         (plan.peak_bytes, run["resident"]),
     )
     return f"{strategy:<22}" + "".join(_cells(planned, measured) for planned, measured in pairs)
@@ -110,50 +95,11 @@ def measure_run(settings: Settings) -> dict[str, int | None]:
     return {
         "exact": efficiency.exact_bytes.total,
         "resident": efficiency.resident_peak_bytes,
-        "cuda": efficiency.cuda_max_allocated_bytes,
+        "peak": efficiency.peak_memory_bytes,
     }
 
 
-def measure_step(settings: Settings) -> dict[str, int]:
-    """Return the peak of what a CPU's allocator hands out in a step, in the order of Lightning's loop: forward, drop
-    the last gradients, backward. Two steps come before, which leave optimizer state and gradients behind."""
-    split = prepare_data(settings)
-    assembled = assemble(settings, split, torch.device("cpu"))
-    store, module = assembled.store, assembled.module
-    module.set_training_modes()
-    order = EpochOrder(len(split.windows), batch_size=settings.batch_size, seed=settings.seed)
-    batches = TrainingBatches(split.windows, module.content, length=split.sequence_length + 1)
-    batch = batches[next(iter(order))]
-    optimizer, arithmetic = module.configure_optimizers(), find_target(settings).arithmetic
-    for _ in range(2):
-        with arithmetic():
-            loss = module.loss(batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        del loss
-    before = sum(tensor.untyped_storage().nbytes() for tensor in _standing(module, optimizer, batch))
-    before += 0 if store is None or store.placement == "disk" else store.num_bytes
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        with arithmetic():
-            loss = module.loss(batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-    changes = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
-    live = peak = before
-    for event in sorted(changes, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return {"peak": peak}
-
-
-def _standing(module: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[torch.Tensor]:
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    states = [value for state in optimizer.state.values() for value in state.values()]
-    return [*module.parameters(), *module.buffers(), *gradients, *states, *batch.tensors()]
-
-
-MEASUREMENTS = {"run": measure_run, "step": measure_step}
+MEASUREMENTS = {"run": measure_run}
 
 if __name__ == "__main__":
     main()
