@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from peftrec.files import write_stream_atomically
 from peftrec.results.costs import Efficiency, Epoch, ExactBytes, Metrics
 from peftrec.results.process import Process
+from peftrec.results.ranks import per_user
 from peftrec.results.record import (
     RANKS_FILE,
     DataSummary,
@@ -24,7 +25,6 @@ from peftrec.results.record import (
     Stretch,
     write_record,
 )
-from peftrec.results.significance import per_user
 
 EXPERIMENT = "made-up-example"
 DEVICE = "made-up (nothing was measured)"

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -26,19 +25,11 @@ from peftrec.results.comparison import compare
 from peftrec.results.page import page
 from peftrec.results.report import FOLDER, Report, write_report
 from peftrec.results.runs import find_runs
-from peftrec.results.significance import COLUMNS
+from peftrec.results.tested import infer
 
 FILES = {
-    *(
-        "table.csv",
-        "table.md",
-        "table.tex",
-        "table_two_column.tex",
-        "segments.csv",
-        "segments.md",
-        "significance.csv",
-        "index.html",
-    ),
+    *("table.csv", "table.md", "table.tex", "table_two_column.tex", "segments.csv", "segments.md", "index.html"),
+    *("intervals.csv", "significance.csv", "significance.md"),
     *("quality_vs_tpme.png", "quality_vs_tpme.svg", "quality_vs_costs.png", "quality_vs_costs.svg"),
 }
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare_strategies.ipynb"
@@ -111,8 +102,8 @@ def test_the_page_needs_nothing_else_and_links_every_record(written: Report) -> 
 
 def test_the_page_escapes_what_records_say(experiment: Path, change: Callable[..., None], written: Report) -> None:
     change(experiment / "lora-example1", status="failed", error="<script>alert(1)</script>", evaluation=None)
-    tests = pd.DataFrame(columns=list(COLUMNS))
-    text = page(compare(find_runs(experiment)), written.contents, tests, None, experiment / FOLDER)
+    comparison = compare(find_runs(experiment))
+    text = page(comparison, written.contents, infer(comparison), experiment / FOLDER)
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
 

@@ -1,6 +1,7 @@
 """Paired tests against brute force, and against scipy's own."""
 
 import itertools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,10 @@ import pytest
 from scipy import stats
 
 from peftrec.errors import RecordError
-from peftrec.results.significance import (
-    bootstrap_interval,
-    compare_pairs,
-    holm,
-    per_user,
-    permutation_p_value,
-    read_ranks,
-    spread,
-)
+from peftrec.results.paired_tests import bootstrap_interval, holm, permutation_p_value
+from peftrec.results.ranks import per_user, read_ranks, read_seeds
+from peftrec.results.significance import COLUMNS, Asked, all_pairs, compare_pairs, read_scored, spread, strategy_means
+from peftrec.results.users_and_seeds import ANY_SEEDS, THESE_SEEDS, SeedDraws, difference_of, mean_of
 
 
 def ranks(values: list[int], unreachable: tuple[int, ...] = ()) -> pd.DataFrame:
@@ -129,8 +125,111 @@ def test_same_input_same_output_and_pairs_do_not_depend_on_others(tmp_path: Path
     pd.testing.assert_frame_equal(every, compare_pairs(folders))
     two = compare_pairs({name: folders[name] for name in "ab"})
     pair = every[(every["strategy_a"] == "a") & (every["strategy_b"] == "b")].reset_index(drop=True)
-    columns = ["difference", "ci_low", "ci_high", "p_value"]
+    columns = ["difference", "claim", "ci_low", "ci_high", "p_value"]
     pd.testing.assert_frame_equal(pair[columns], two[columns])
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> dict[str, list[Path]]:
+    """Three strategies of 200 users: two with three seeds, one with one."""
+    generator = np.random.default_rng(5)
+    return {
+        name: [
+            write(tmp_path / f"{name}{seed}", ranks(generator.integers(1, best, 200).tolist())) for seed in range(seeds)
+        ]
+        for name, best, seeds in (("good", 15, 3), ("bad", 60, 3), ("single", 15, 1))
+    }
+
+
+def test_any_seeds_are_claimed_where_both_have_two(drawn: dict[str, list[Path]]) -> None:
+    tests = compare_pairs(drawn, ["hr@10"]).set_index(["strategy_a", "strategy_b"])
+    assert tuple(compare_pairs(drawn).columns) == COLUMNS
+    assert tests["claim"].to_dict() == {
+        ("good", "bad"): ANY_SEEDS,
+        ("good", "single"): THESE_SEEDS,
+        ("bad", "single"): THESE_SEEDS,
+    }
+    good, bad = (read_seeds(name, drawn[name]).scores("hr@10") for name in ("good", "bad"))
+    estimate, row = difference_of(good, bad, pairs_seeds=False), tests.loc[("good", "bad")]
+    assert (row["ci_low"], row["ci_high"]) == estimate.interval(0.95)
+    assert (row["p_value"], row["difference"]) == (estimate.p_value(), estimate.mean)
+    for pair in (("good", "single"), ("bad", "single")):
+        row = tests.loc[pair]
+        assert row["p_value"] == row["these_seeds_p"]
+
+
+def test_each_family_of_p_values_is_corrected_over_all_rows(drawn: dict[str, list[Path]]) -> None:
+    tests = all_pairs(read_scored(drawn), asked=Asked(margin=0.05))
+    for column, corrected in (("p_value", "p_holm"), ("these_seeds_p", "these_seeds_p_holm")):
+        assert tests[corrected].tolist() == holm(tests[column].tolist())
+    assert tests["p_equivalence_holm"].tolist() == holm(tests["p_equivalence"].tolist())
+
+
+def test_a_margin_makes_equal_strategies_equivalent_and_wide_intervals_undecided(
+    drawn: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(6)
+    alike = [write(tmp_path / f"alike{seed}", ranks(generator.integers(1, 15, 200).tolist())) for seed in range(3)]
+    folders = {"good": drawn["good"], "alike": alike, "bad": drawn["bad"]}
+    verdicts = {
+        margin: all_pairs(read_scored(folders), ["hr@10"], asked=Asked(margin=margin)).set_index(
+            ["strategy_a", "strategy_b"]
+        )["verdict"]
+        for margin in (None, 0.0001, 0.2)
+    }
+    assert verdicts[None].tolist() == ["undecided", "better", "better"]
+    assert verdicts[0.0001].tolist() == ["undecided", "better", "better"]
+    assert verdicts[0.2].tolist() == ["equivalent", "better", "better"]
+
+
+def test_the_seeds_of_one_start_and_order_pair(drawn: dict[str, list[Path]]) -> None:
+    """Where every seed gave both the same; a strategy that did not note it pairs with none."""
+    folders = {"good": drawn["good"], "bad": drawn["bad"]}
+    noted = [SeedDraws(seed, "64", "start") for seed in range(3)]
+    others = [SeedDraws(seed, "64", "another") for seed in range(3)]
+    cases = {
+        "user and seed": {"good": noted, "bad": noted},
+        "user": {"good": noted, "bad": others},
+    }
+    for expected, draws in cases.items():
+        row = all_pairs(read_scored(folders, draws), ["ndcg@10"]).iloc[0]
+        assert row["paired_by"] == expected
+        good, bad = (read_seeds(name, drawn[name]).scores("ndcg@10") for name in folders)
+        estimate = difference_of(good, bad, pairs_seeds=expected == "user and seed")
+        assert (row["ci_low"], row["ci_high"]) == estimate.interval(0.95)
+    unnoted: list[SeedDraws | None] = [None, None, None]
+    row = all_pairs(read_scored(folders, {"good": unnoted, "bad": unnoted}), ["ndcg@10"]).iloc[0]
+    assert row["paired_by"] == "user"
+
+
+def test_means_have_the_interval_of_their_table(drawn: dict[str, list[Path]]) -> None:
+    means = strategy_means(read_scored(drawn), ["hr@10"]).set_index("strategy")
+    estimate = mean_of(read_seeds("good", drawn["good"]).scores("hr@10"))
+    assert (means.loc["good", "ci_low"], means.loc["good", "ci_high"]) == estimate.interval(0.95)
+    assert means["claim"].tolist() == [ANY_SEEDS, ANY_SEEDS, THESE_SEEDS]
+    assert 0 <= means.loc["good", "share_of_seeds"] < 1
+    assert pd.isna(means.loc["single", "share_of_seeds"])
+
+
+def test_a_large_report_takes_a_second_or_two(tmp_path: Path) -> None:
+    """Users of Amazon Scientific, five seeds, eight strategies; a generous bound, because machines are shared."""
+    generator = np.random.default_rng(0)
+    folders = {
+        name: [
+            write(tmp_path / f"{name}{seed}", ranks(generator.integers(1, 200, 12_076).tolist())) for seed in range(5)
+        ]
+        for name in "abcdefgh"
+    }
+    began = time.process_time()
+    tests = all_pairs(read_scored(folders), ("hr@10", "ndcg@10"), asked=Asked(margin=0.01, wish=0.003))
+    taken = time.process_time() - began
+    assert len(tests) == 56
+    assert taken < 10
+
+
+def test_one_user_has_no_interval(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="one test user"):
+        compare_pairs({"a": [write(tmp_path / "a", ranks([1]))], "b": [write(tmp_path / "b", ranks([2]))]})
 
 
 def test_other_users_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from peftrec.results.record import RECORD_FILE
 from peftrec.results.rows import BASELINE
 from peftrec.results.runs import Run
 from peftrec.results.tables import best_cells, details, readable, readable_segments
+from peftrec.results.tested import Tested
+from peftrec.results.tested_text import readable_means, readable_pairs, sentences
 
 TEMPLATE = "page.html.j2"
 TITLES = {"quality_vs_tpme.svg": "Quality against TPME", "quality_vs_costs.svg": "Quality against each raw cost"}
@@ -43,8 +45,7 @@ class Grid:
 def page(
     comparison: Comparison,
     pictures: Mapping[str, bytes],
-    significance: pd.DataFrame,
-    significance_problem: str | None,
+    tested: Tested,
     place: Path,
 ) -> str:
     """Return the page; `place` is the folder it will lie in, from which records are linked."""
@@ -64,8 +65,9 @@ def page(
         figures=[{"title": title, "svg": _inline(pictures[name], name)} for name, title in TITLES.items()],
         details=_grid(details(comparison)),
         segments=[{"metric": metric, "table": _grid(readable_segments(comparison, metric))} for metric in QUALITY],
-        significance=_grid(_short(significance)),
-        significance_problem=significance_problem,
+        claims=sentences(tested),
+        means=None if tested.problem else _grid(readable_means(tested)),
+        pairs=_grid(readable_pairs(tested)) if len(tested.pairs) else None,
         runs=[_run(run, place) for run in comparison.runs],
     )
 
@@ -84,25 +86,6 @@ def _grid(frame: pd.DataFrame, best: pd.DataFrame | None = None) -> Grid:
     return Grid(
         tuple(frame.columns),
         tuple(Line(tuple(Cell(str(text), bool(mark)) for text, mark in zip(*line, strict=True))) for line in lines),
-    )
-
-
-def _short(significance: pd.DataFrame) -> pd.DataFrame:
-    """Return the tests as a reader wants them: the pair first, the interval in one cell."""
-    return pd.DataFrame(
-        [
-            {
-                "pair": f"{row.strategy_a} - {row.strategy_b}",
-                "metric": row.metric,
-                "difference": f"{row.difference:+.4f}",
-                "95 % interval": f"{row.ci_low:+.4f} to {row.ci_high:+.4f}",
-                "p": f"{row.p_value:.4f}",
-                "p (Holm)": f"{row.p_holm:.4f}",
-                "significant": "yes" if row.is_significant else "no",
-            }
-            for row in significance.itertuples()
-        ],
-        columns=["pair", "metric", "difference", "95 % interval", "p", "p (Holm)", "significant"],
     )
 
 

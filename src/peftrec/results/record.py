@@ -29,8 +29,7 @@ class Provenance(RecordPart):
     """What decided the result besides configuration and code, as hashes."""
 
     data_hash: str
-    """Of candidates, training windows and targets with the names of users and items: what is learnt from and ranked,
-    whatever reads it."""
+    """Of candidates, training windows and targets, with the names of users and items, whatever reads them."""
     content_hashes: dict[str, str] = Field(default_factory=dict)
     """Modality to the hash of the titles or images."""
     tower_revisions: dict[str, str]
@@ -99,6 +98,8 @@ class ParameterCounts(RecordPart):
     """Optimizer group (`text`, `image`, `introduced`, `recommender`) to `learning_rate` and `parameters`."""
     role: dict[str, str]
     """Name of every parameter to `<origin>/frozen` or `<origin>/<optimizer group>`."""
+    user_encoder_start: str | None = None
+    """Hash of the user encoder's values before training; null in records of before."""
 
 
 class Evaluation(RecordPart):
@@ -147,8 +148,7 @@ class Record(RecordPart):
     competitors: str | None = None
     """What these are: the items of the `batch`, with `sampled` ones, or the `catalogue`."""
     store: str | None = None
-    """Name of the hidden-state store that the run reads, a folder in hidden_states.directory; null where it reads
-    none."""
+    """Name of the hidden-state store that the run reads (in hidden_states.directory); null where it reads none."""
     efficiency: Efficiency | None = None
     serving: Serving | None = None
     evaluation: Evaluation | None = None

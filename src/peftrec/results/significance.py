@@ -1,8 +1,9 @@
-"""Is a difference between two strategies more than chance? Paired per-user tests, and the spread over seeds.
+"""Is a difference between two strategies more than chance? Every pair, on every metric, with what is claimed of it.
 
-Users are the units: each user's metric is averaged over a strategy's seeds, and the difference of two strategies is
-paired user by user. The interval and the p-value therefore speak about other users, not about other seeds; the spread
-over seeds stands beside them.
+Two claims may be meant. `these seeds`: other users would see the same, under the very seeds that were run; the tests
+are of users alone (peftrec.results.paired_tests). `any seeds`: so would other seeds; intervals and tests are over
+users and seeds together (peftrec.results.users_and_seeds), which takes two seeds of each strategy. The second is
+claimed wherever it can be, and the p-value of the first stands beside it.
 """
 
 import itertools
@@ -12,31 +13,32 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from peftrec.errors import RecordError
-from peftrec.results.record import RANKS_FILE
+from peftrec.results.equivalence import equivalence_p_value, verdict
+from peftrec.results.paired_tests import CONFIDENCE, bootstrap_interval, holm, permutation_p_value
+from peftrec.results.power import seeds_needed, smallest_difference, smallest_margin
+from peftrec.results.ranks import UserSeedRanks, Values, read_seeds
+from peftrec.results.users_and_seeds import ANY_SEEDS, Estimate, SeedDraws, difference_of, mean_of, student_quantile
 
-RANK_COLUMNS = ("user", "rank", "is_cold", "is_unreachable", "history_length")
+METRICS = ("hr@10", "ndcg@10")
 COLUMNS = (
-    *("metric", "strategy_a", "strategy_b", "mean_a", "mean_b", "difference", "ci_low", "ci_high"),
-    *("p_value", "p_holm", "is_significant", "num_users", "seeds_a", "seeds_b"),
+    *("metric", "strategy_a", "strategy_b", "mean_a", "mean_b", "difference"),
+    *("claim", "ci_low", "ci_high", "p_value", "p_holm", "is_significant", "verdict"),
+    *("standard_error", "degrees_of_freedom", "paired_by"),
+    *("these_seeds_p", "these_seeds_p_holm"),
+    *("margin", "margin_low", "margin_high", "p_equivalence", "p_equivalence_holm"),
+    *("smallest_difference", "wish", "seeds_for_wish", "seeds_for_margin", "num_users", "seeds_a", "seeds_b"),
 )
-RESAMPLES = 9999
-CONFIDENCE = 0.95
-LARGEST_EXACT = 13
-"""Up to this many users that differ all 2^n sign patterns are enumerated; more are sampled."""
-LARGEST_DRAWN = 500
-"""Up to this many users that differ are drawn as users, which bounds the memory."""
-USERS_PER_VALUE = 25
-"""Users that can be drawn in the time of one more value of a multinomial draw."""
-WORD = 64
-
-Values = NDArray[np.float64]
-Counts = NDArray[np.int64]
+MEAN_COLUMNS = (
+    *("metric", "strategy", "mean", "claim", "ci_low", "ci_high"),
+    *("standard_error", "degrees_of_freedom", "share_of_seeds", "num_users", "seeds"),
+)
+LEVEL = 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,10 @@ class Spread:
 
     @property
     def half_width(self) -> float | None:
-        """Half the 95 % Student interval of the mean, null with one seed."""
+        """Half the 95 % Student interval of the mean over seeds, for these users; null with one seed."""
         if self.std is None:
             return None
-        from scipy.special import stdtrit  # here, because one seed does not need it and it takes a while to import
-
-        return float(stdtrit(self.count - 1, 0.5 + CONFIDENCE / 2)) * self.std / math.sqrt(self.count)
+        return student_quantile(self.count - 1, 0.5 + CONFIDENCE / 2) * self.std / math.sqrt(self.count)
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -63,123 +63,118 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(values), std, len(values))
 
 
-def read_ranks(run: Path) -> pd.DataFrame:
-    """Read the per-user ranks of a run's folder; RecordError names what is missing."""
-    file = run / RANKS_FILE
-    if not file.is_file():
-        raise RecordError(f"{file}: no such file, so per-user tests cannot include this run; train it again")
-    ranks = pd.read_parquet(file)
-    missing = [column for column in RANK_COLUMNS if column not in ranks.columns]
-    if missing:
-        raise RecordError(f"{file}: column {missing[0]} is missing; written by another version, train the run again")
-    if ranks["user"].duplicated().any() or (ranks.loc[~ranks["is_unreachable"], "rank"] < 1).any():
-        raise RecordError(f"{file}: a user occurs twice or a rank is below 1; the file is damaged, train the run again")
-    return ranks
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user wants to know of differences, in the metrics' unit (0.005 is half a hit in a hundred users)."""
+
+    margin: float | None = None
+    """Differences up to this one do not matter."""
+    wish: float | None = None
+    """The difference that should be found; the margin where none is named."""
+
+    @property
+    def wished(self) -> float | None:
+        return self.margin if self.wish is None else self.wish
 
 
-def per_user(ranks: pd.DataFrame, metric: str) -> pd.Series:
-    """Return each user's `hr@k`, `ndcg@k` or `mrr@k`, indexed by user; an unreachable target is a miss."""
-    name, cut = _parse(metric)
-    rank = ranks["rank"].to_numpy(dtype=np.float64)
-    is_hit = (rank <= cut) & ~ranks["is_unreachable"].to_numpy(dtype=bool)
-    place = np.where(is_hit, rank, 1.0)
-    gain = {"hr": np.ones_like(place), "ndcg": 1 / np.log2(place + 1), "mrr": 1 / place}[name]
-    return pd.Series(np.where(is_hit, gain, 0.0), index=pd.Index(ranks["user"], name="user"), name=metric)
+NOTHING = Asked()
 
 
-def _parse(metric: str) -> tuple[str, int]:
-    name, _, cut = metric.partition("@")
-    if name not in {"hr", "ndcg", "mrr"} or not cut.isdigit():
-        raise RecordError(f"metric {metric}: tests know hr@k, ndcg@k and mrr@k")
-    return name, int(cut)
+@dataclass(frozen=True)
+class Scored:
+    """A strategy's ranks by user and seed, and what each seed gave its run."""
+
+    ranks: UserSeedRanks
+    draws: tuple[SeedDraws | None, ...]
+
+    def pairs_seeds_with(self, other: "Scored") -> bool:
+        """Whether each run shares what it has of its seed with the run in the other's same place."""
+        return None not in self.draws and self.draws == other.draws
 
 
-def bootstrap_interval(differences: Values, generator: np.random.Generator) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean over users.
-
-    Resampling users is a multinomial draw over the distinct differences: the same law as drawing users one by one, and
-    quick for any number of users. Few users that differ are drawn as users, which is quicker than many values.
-    """
-    values, counts = np.unique(differences, return_counts=True)
-    differing = differences[differences != 0]
-    if 0 < len(differing) < min(LARGEST_DRAWN, USERS_PER_VALUE * len(values)):
-        sums = _sums_of_drawn(differing, len(differences), generator)
-    else:
-        sums = generator.multinomial(len(differences), counts / counts.sum(), RESAMPLES) @ values
-    low, high = np.quantile(sums / len(differences), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
-
-
-def _sums_of_drawn(differing: Values, num_users: int, generator: np.random.Generator) -> Values:
-    """Draw for each resample how many of its users are ones that differ, then those, two at a time; return the sums."""
-    picked = generator.binomial(num_users, len(differing) / num_users, RESAMPLES)
-    pairs = picked // 2
-    ends = np.cumsum(pairs)
-    of_two = np.add.outer(differing, differing).ravel()
-    drawn = of_two[generator.integers(len(of_two), size=ends[-1] + 1)]
-    drawn[-1] = 0.0  # of no resample: it is where the last one starts if that has no pair
-    odd = differing[generator.integers(len(differing), size=RESAMPLES)] * (picked % 2)
-    return np.add.reduceat(drawn, ends - pairs) * (pairs > 0) + odd
-
-
-def permutation_p_value(differences: Values, generator: np.random.Generator) -> float:
-    """Return the two-sided p-value of the paired permutation test: each user's difference keeps or flips its sign.
-
-    Zeros do not change under a flip, and users with equal absolute difference share one draw of how many keep theirs,
-    so sampling is exact in law and quick. For few differing users all patterns of signs are enumerated.
-    """
-    changed = differences[differences != 0]
-    if not len(changed):
-        return 1.0
-    least = abs(changed.sum()) * (1 - 1e-12)
-    if len(changed) <= LARGEST_EXACT:
-        kept = np.arange(2 ** len(changed))[:, None] >> np.arange(len(changed)) & 1
-        return float((np.abs((2.0 * kept - 1) @ changed) >= least).mean())
-    sizes, counts = np.unique(np.abs(changed), return_counts=True)
-    sums = (2.0 * _half_of(counts, generator) - counts) @ sizes
-    return (int((np.abs(sums) >= least).sum()) + 1) / (RESAMPLES + 1)
-
-
-def _half_of(counts: Counts, generator: np.random.Generator) -> Counts:
-    """Draw RESAMPLES times a binomial number of each count with probability 1/2: the ones among as many random bits,
-    because that takes a tenth of the time of numpy's own draw."""
-    words = -(-counts // WORD)
-    starts = np.cumsum(words) - words
-    bits = np.full(words.sum(), WORD)
-    bits[starts] = counts - WORD * (words - 1)
-    masks = np.uint64(2**WORD - 1) >> (WORD - bits).astype(np.uint64)
-    drawn = generator.integers(2**WORD, size=(RESAMPLES, len(bits)), dtype=np.uint64)
-    return np.add.reduceat(np.bitwise_count(drawn & masks), starts, axis=1, dtype=np.int64)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's step-down adjusted p-values, in the order given."""
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+def read_scored(
+    runs: Mapping[str, Sequence[Path]], draws: Mapping[str, Sequence[SeedDraws | None]] | None = None
+) -> dict[str, Scored]:
+    """Read the ranks of strategies; `runs` maps each to its runs' folders, one a seed, and `draws` to what these have
+    of their seeds. Raises RecordError where ranks are missing or users differ."""
+    found = {
+        name: Scored(read_seeds(name, folders), tuple((draws or {}).get(name, [None] * len(folders))))
+        for name, folders in runs.items()
+    }
+    for (one, first), (other, second) in itertools.pairwise(found.items()):
+        if not np.array_equal(first.ranks.users, second.ranks.users):
+            raise RecordError(f"{one} and {other} were not tested on the same users; report them by themselves")
+    for name, scored in found.items():
+        if len(scored.ranks.users) < 2:  # noqa: PLR2004
+            raise RecordError(f"{name}: one test user, whose score has no interval")
+    return found
 
 
 def compare_pairs(
-    runs: Mapping[str, Sequence[Path]], metrics: Sequence[str] = ("hr@10", "ndcg@10"), *, seed: int = 0
+    runs: Mapping[str, Sequence[Path]], metrics: Sequence[str] = METRICS, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Test every pair of strategies; `runs` maps a strategy to its runs' folders, one a seed.
+    """Test every pair of strategies; `runs` maps a strategy to its runs' folders, one a seed."""
+    return all_pairs(read_scored(runs), metrics, seed=seed)
 
-    `p_holm` is corrected over all rows of the answer; the same records and seed give the same answer bit for bit.
+
+def all_pairs(
+    strategies: Mapping[str, Scored], metrics: Sequence[str] = METRICS, *, asked: Asked = NOTHING, seed: int = 0
+) -> pd.DataFrame:
+    """Test every pair of strategies; the same ranks and seed give the same answer bit for bit.
+
+    `p_holm`, `these_seeds_p_holm` and `p_equivalence_holm` are each corrected over all rows of the answer.
     """
-    ranks = {name: [read_ranks(folder) for folder in folders] for name, folders in runs.items()}
     rows = []
     for metric in metrics:
-        means = {name: _mean_over_seeds(name, tables, metric) for name, tables in ranks.items()}
-        for one, other in itertools.combinations(runs, 2):
-            row = _test(means[one], means[other], _generator(seed, metric, one, other))
-            counts = {"seeds_a": len(runs[one]), "seeds_b": len(runs[other])}
-            rows.append({"metric": metric, "strategy_a": one, "strategy_b": other, **row, **counts})
-    for row, p_holm in zip(rows, holm([float(row["p_value"]) for row in rows]), strict=True):
-        row |= {"p_holm": p_holm, "is_significant": p_holm < 1 - CONFIDENCE}
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        scores = {name: scored.ranks.scores(metric) for name, scored in strategies.items()}
+        for one, other in itertools.combinations(strategies, 2):
+            pairs_seeds = strategies[one].pairs_seeds_with(strategies[other])
+            row: dict[str, Any] = {"metric": metric, "strategy_a": one, "strategy_b": other}
+            row |= _test(scores[one], scores[other], _generator(seed, metric, one, other), pairs_seeds=pairs_seeds)
+            rows.append(row | _asked_of(row.pop("estimate"), asked))
+    return correct(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def correct(tests: pd.DataFrame) -> pd.DataFrame:
+    """Return tests with Holm's correction over all of them, and the verdicts that follow from it."""
+    tests = tests.copy()
+    for column, corrected in (
+        ("p_value", "p_holm"),
+        ("these_seeds_p", "these_seeds_p_holm"),
+        ("p_equivalence", "p_equivalence_holm"),
+    ):
+        tests[corrected] = holm(tests[column].tolist()) if tests[column].notna().all() else None
+    tests["is_significant"] = tests["p_holm"] < LEVEL
+    tests["verdict"] = [
+        verdict(difference, is_significant=is_significant, is_equivalent=p is not None and p < LEVEL)
+        for difference, is_significant, p in tests[["difference", "is_significant", "p_equivalence_holm"]].to_numpy()
+    ]
+    return tests
+
+
+def strategy_means(strategies: Mapping[str, Scored], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Return each strategy's mean with its interval, and the share of its variance that is the seeds'."""
+    rows = []
+    for metric, (name, scored) in itertools.product(metrics, strategies.items()):
+        estimate = mean_of(scored.ranks.scores(metric))
+        low, high = estimate.interval(CONFIDENCE)
+        of_seeds = sum(part.added for part in estimate.seeds)
+        rows.append(
+            {
+                "metric": metric,
+                "strategy": name,
+                "mean": estimate.mean,
+                "claim": estimate.claim,
+                "ci_low": low,
+                "ci_high": high,
+                "standard_error": estimate.standard_error,
+                "degrees_of_freedom": estimate.degrees_of_freedom,
+                "share_of_seeds": of_seeds / estimate.variance if estimate.seeds and estimate.variance else None,
+                "num_users": estimate.num_users,
+                "seeds": len(scored.draws),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(MEAN_COLUMNS))
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:
@@ -187,26 +182,41 @@ def _generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32("\n".join(names).encode())])
 
 
-def _test(one: pd.Series, other: pd.Series, generator: np.random.Generator) -> dict[str, float | int | str | bool]:
-    if not one.index.equals(other.index):
-        raise RecordError(f"{one.name} and {other.name} were not tested on the same users; report them by themselves")
-    differences = (one - other).to_numpy(dtype=np.float64).round(12)
-    low, high = bootstrap_interval(differences, generator)
+def _test(one: Values, other: Values, generator: np.random.Generator, *, pairs_seeds: bool) -> dict[str, Any]:
+    estimate = difference_of(one, other, pairs_seeds=pairs_seeds)
+    differences = (one.mean(axis=1) - other.mean(axis=1)).round(12)
+    of_these = permutation_p_value(differences, generator)
+    if estimate.claim == ANY_SEEDS:
+        (low, high), p_value = estimate.interval(CONFIDENCE), estimate.p_value()
+    else:
+        (low, high), p_value = bootstrap_interval(differences, generator), of_these
     return {
         "mean_a": float(one.mean()),
         "mean_b": float(other.mean()),
-        "difference": float(differences.mean()),
+        "difference": estimate.mean,
+        "claim": estimate.claim,
         "ci_low": low,
         "ci_high": high,
-        "p_value": permutation_p_value(differences, generator),
-        "num_users": len(differences),
+        "p_value": p_value,
+        "standard_error": estimate.standard_error,
+        "degrees_of_freedom": estimate.degrees_of_freedom,
+        "paired_by": "user and seed" if pairs_seeds and estimate.claim == ANY_SEEDS else "user",
+        "these_seeds_p": of_these,
+        "num_users": len(one),
+        "seeds_a": one.shape[1],
+        "seeds_b": other.shape[1],
+        "estimate": estimate,
     }
 
 
-def _mean_over_seeds(name: str, tables: Sequence[pd.DataFrame], metric: str) -> pd.Series:
-    """Return each user's mean over seeds, users in a fixed order."""
-    columns = [per_user(table, metric).sort_index() for table in tables]
-    if any(not column.index.equals(columns[0].index) for column in columns):
-        raise RecordError(f"{name}: its seeds were not tested on the same users; report them by themselves")
-    mean: pd.Series = pd.concat(columns, axis=1).mean(axis=1).rename(name)
-    return mean
+def _asked_of(estimate: Estimate, asked: Asked) -> dict[str, Any]:
+    """Return what the margin and the wish make of a difference."""
+    answer: dict[str, Any] = {"smallest_difference": smallest_difference(estimate)}
+    if asked.margin is not None:
+        low, high = estimate.interval(1 - 2 * LEVEL)
+        answer |= {"margin": asked.margin, "margin_low": low, "margin_high": high}
+        answer["p_equivalence"] = equivalence_p_value(estimate, asked.margin)
+        answer["seeds_for_margin"] = seeds_needed(estimate, asked.margin, smallest_margin)
+    if asked.wished is not None:
+        answer |= {"wish": asked.wished, "seeds_for_wish": seeds_needed(estimate, asked.wished)}
+    return answer

@@ -4,6 +4,7 @@ Every process of a run keeps one; the first alone writes.
 """
 
 import csv
+import hashlib
 import io
 import sys
 from pathlib import Path
@@ -179,7 +180,7 @@ def new_record(
 
 
 def describe_parameters(roles: list[ParameterRole], learning_rates: dict[str, float]) -> ParameterCounts:
-    """Return the table of every parameter's role."""
+    """Return the table of every parameter's role, of parameters that no step has moved yet."""
     by_origin = count_parameters(roles)
     groups = optimizer_groups(roles, learning_rates)  # type: ignore[arg-type]
     return ParameterCounts(
@@ -194,7 +195,15 @@ def describe_parameters(roles: list[ParameterRole], learning_rates: dict[str, fl
             for group in groups
         },
         role={role.name: f"{role.origin}/{role.group or 'frozen'}" for role in roles},
+        user_encoder_start=_hash_of_values([role for role in roles if role.name.startswith("user_encoder.")]),
     )
+
+
+def _hash_of_values(roles: list[ParameterRole]) -> str:
+    digest = hashlib.sha256()
+    for role in roles:
+        digest.update(role.parameter.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def epochs_csv(epochs: list[Epoch]) -> str:

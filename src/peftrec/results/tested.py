@@ -1,0 +1,76 @@
+"""The statistics of a comparison: intervals of means, tests of pairs, and why there are none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from peftrec.errors import RecordError
+from peftrec.results.comparison import QUALITY, Comparison
+from peftrec.results.significance import (
+    COLUMNS,
+    MEAN_COLUMNS,
+    NOTHING,
+    Asked,
+    Scored,
+    all_pairs,
+    read_scored,
+    strategy_means,
+)
+from peftrec.results.users_and_seeds import SeedDraws
+
+SCORE_TOLERANCE = 1e-4
+"""Scores may have been summed in float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What the users' ranks say of means and of pairs."""
+
+    means: pd.DataFrame
+    """Columns MEAN_COLUMNS of peftrec.results.significance."""
+    pairs: pd.DataFrame
+    """Columns COLUMNS of it."""
+    asked: Asked = NOTHING
+    problem: str | None = None
+    """Why there is nothing; null where there is: records may travel without their ranks."""
+
+
+def infer(comparison: Comparison, asked: Asked = NOTHING) -> Tested:
+    """Test every pair of a comparison's strategies.
+
+    Raises RecordError where ranks do not give the recorded scores: one of the two files is from another run.
+    """
+    try:
+        scored = _read(comparison)
+    except RecordError as error:
+        return Tested(
+            means=pd.DataFrame(columns=list(MEAN_COLUMNS)),
+            pairs=pd.DataFrame(columns=list(COLUMNS)),
+            asked=asked,
+            problem=f"No per-user tests: {error}.",
+        )
+    means = strategy_means(scored, QUALITY)
+    _check_scores(comparison, means)
+    return Tested(means=means, pairs=all_pairs(scored, QUALITY, asked=asked), asked=asked)
+
+
+def _read(comparison: Comparison) -> Mapping[str, Scored]:
+    rows = comparison.strategies
+    return read_scored(
+        {row.strategy: [run.folder for run in row.runs] for row in rows},
+        {row.strategy: [SeedDraws.of(run.record) for run in row.runs] for row in rows},
+    )
+
+
+def _check_scores(comparison: Comparison, means: pd.DataFrame) -> None:
+    by_ranks = means.set_index(["strategy", "metric"])["mean"]
+    for row in comparison.strategies:
+        for metric in QUALITY:
+            recorded, found = row.quality.get(metric), float(by_ranks[row.strategy, metric])
+            if recorded is not None and abs(recorded.mean - found) > SCORE_TOLERANCE:
+                names = ", ".join(run.name for run in row.runs)
+                raise RecordError(
+                    f"{names}: {metric} is {recorded.mean:.6f} in record.json but {found:.6f} by ranks.parquet; the "
+                    "files are not of the same run, train it again"
+                )
