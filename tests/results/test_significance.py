@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from peftrec.errors import RecordError
+from peftrec.results.asked import Asked
 from peftrec.results.paired_tests import bootstrap_interval, holm, permutation_p_value
 from peftrec.results.ranks import per_user, read_ranks, read_seeds
-from peftrec.results.significance import COLUMNS, Asked, all_pairs, compare_pairs, read_scored, spread, strategy_means
+from peftrec.results.significance import COLUMNS, all_pairs, compare_pairs, read_scored, spread, strategy_means
 from peftrec.results.users_and_seeds import ANY_SEEDS, THESE_SEEDS, SeedDraws, difference_of, mean_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from peftrec.results.comparison import QUALITY, Comparison
@@ -49,6 +49,23 @@ def page(
     place: Path,
 ) -> str:
     """Return the page; `place` is the folder it will lie in, from which records are linked."""
+    return template(TEMPLATE).render(
+        experiments=", ".join(comparison.experiments),
+        main=main_grid(comparison),
+        notes=comparison.notes,
+        protocol=comparison.protocol,
+        figures=[{"title": title, "svg": _inline(pictures[name], name)} for name, title in TITLES.items()],
+        details=grid_of(details(comparison)),
+        segments=[{"metric": metric, "table": grid_of(readable_segments(comparison, metric))} for metric in QUALITY],
+        claims=sentences(tested),
+        means=None if tested.problem else grid_of(readable_means(tested)),
+        pairs=grid_of(readable_pairs(tested)) if len(tested.pairs) else None,
+        runs=[_run(run, place) for run in comparison.runs],
+    )
+
+
+def template(name: str) -> Template:
+    """Return a page's template, which escapes what it is given."""
     environment = Environment(
         loader=PackageLoader("peftrec.results", "."),
         autoescape=True,
@@ -57,30 +74,20 @@ def page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(TEMPLATE).render(
-        experiments=", ".join(comparison.experiments),
-        main=_main(comparison),
-        notes=comparison.notes,
-        protocol=comparison.protocol,
-        figures=[{"title": title, "svg": _inline(pictures[name], name)} for name, title in TITLES.items()],
-        details=_grid(details(comparison)),
-        segments=[{"metric": metric, "table": _grid(readable_segments(comparison, metric))} for metric in QUALITY],
-        claims=sentences(tested),
-        means=None if tested.problem else _grid(readable_means(tested)),
-        pairs=_grid(readable_pairs(tested)) if len(tested.pairs) else None,
-        runs=[_run(run, place) for run in comparison.runs],
-    )
+    return environment.get_template(name)
 
 
-def _main(comparison: Comparison) -> Grid:
+def main_grid(comparison: Comparison) -> Grid:
+    """Return the main table, best cells marked."""
     kinds = [
         "" if row.status == "success" else BASELINE if row.status == BASELINE else "missing" for row in comparison.rows
     ]
-    plain = _grid(readable(comparison), best_cells(comparison))
+    plain = grid_of(readable(comparison), best_cells(comparison))
     return Grid(plain.columns, tuple(Line(line.cells, kind) for line, kind in zip(plain.rows, kinds, strict=True)))
 
 
-def _grid(frame: pd.DataFrame, best: pd.DataFrame | None = None) -> Grid:
+def grid_of(frame: pd.DataFrame, best: pd.DataFrame | None = None) -> Grid:
+    """Return a table as lines of cells."""
     marks = pd.DataFrame(False, index=frame.index, columns=frame.columns) if best is None else best
     lines = zip(frame.to_numpy().tolist(), marks.to_numpy().tolist(), strict=True)
     return Grid(

@@ -7,12 +7,12 @@ from pathlib import Path
 from peftrec.errors import UserError
 from peftrec.files import write_atomically
 from peftrec.results import figures, tables, tested_text
+from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import Comparison, compare, table
 from peftrec.results.latex import TWO_COLUMNS, to_latex
 from peftrec.results.page import page
 from peftrec.results.published import Published, beside
 from peftrec.results.runs import find_runs
-from peftrec.results.significance import NOTHING, Asked
 from peftrec.results.tested import Tested, infer
 from peftrec.results.tpme_reference import CostChoices
 
@@ -44,14 +44,19 @@ class Report:
 
     def write(self) -> None:
         """Write the files. Raises UserError where they cannot be written."""
-        try:
-            for file, content in zip(self.files, self.contents.values(), strict=True):
-                write_atomically(file, content)
-        except OSError as error:
-            raise UserError(
-                f"{self.directory}: cannot be written ({error.strerror}), so that the report is not there as files; "
-                "make the folder writable, or copy the runs to one that is"
-            ) from error
+        write_files(self.directory, self.contents)
+
+
+def write_files(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files by their names. Raises UserError where they cannot be written."""
+    try:
+        for name, content in contents.items():
+            write_atomically(directory / name, content)
+    except OSError as error:
+        raise UserError(
+            f"{directory}: cannot be written ({error.strerror}), so that the report is not there as files; "
+            "make the folder writable, or copy the runs to one that is"
+        ) from error
 
 
 def write_report(runs: Path, published: Published | None = None) -> Report:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from peftrec.errors import RecordError
+from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.equivalence import equivalence_p_value, verdict
 from peftrec.results.paired_tests import CONFIDENCE, bootstrap_interval, holm, permutation_p_value
 from peftrec.results.power import seeds_needed, smallest_difference, smallest_margin
@@ -61,23 +62,6 @@ def spread(values: Sequence[float]) -> Spread:
     """Return mean and sample standard deviation of at least one value."""
     std = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.fmean(values), std, len(values))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a user wants to know of differences, in the metrics' unit (0.005 is half a hit in a hundred users)."""
-
-    margin: float | None = None
-    """Differences up to this one do not matter."""
-    wish: float | None = None
-    """The difference that should be found; the margin where none is named."""
-
-    @property
-    def wished(self) -> float | None:
-        return self.margin if self.wish is None else self.wish
-
-
-NOTHING = Asked()
 
 
 @dataclass(frozen=True)

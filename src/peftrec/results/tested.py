@@ -6,17 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from peftrec.errors import RecordError
+from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import QUALITY, Comparison
-from peftrec.results.significance import (
-    COLUMNS,
-    MEAN_COLUMNS,
-    NOTHING,
-    Asked,
-    Scored,
-    all_pairs,
-    read_scored,
-    strategy_means,
-)
+from peftrec.results.significance import COLUMNS, MEAN_COLUMNS, Scored, all_pairs, read_scored, strategy_means
 from peftrec.results.users_and_seeds import SeedDraws
 
 SCORE_TOLERANCE = 1e-4

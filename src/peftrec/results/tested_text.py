@@ -33,9 +33,7 @@ def readable_means(tested: Tested) -> pd.DataFrame:
                 "mean": f"{row['mean']:.4f}",
                 "95 % interval": f"{row['ci_low']:.4f} to {row['ci_high']:.4f}",
                 "speaks of": row["claim"],
-                "seeds' share of the variance": ""
-                if pd.isna(row["share_of_seeds"])
-                else f"{row['share_of_seeds']:.0%}",
+                "seeds' share of variance": "" if pd.isna(row["share_of_seeds"]) else f"{row['share_of_seeds']:.0%}",
             }
             for row in tested.means.to_dict("records")
         ]
