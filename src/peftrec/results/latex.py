@@ -114,7 +114,8 @@ def _caption(comparison: Comparison, cells: Cells) -> str:
     sentences.append("Best of the strategies in bold, second underlined.")
     if cells.has_marks:
         sentences.append(
-            f"$^{{{MARK}}}$: differs from the bold one in a paired test over users ($p < 0.05$, corrected by Holm)."
+            f"$^{{{MARK}}}$: differs from the bold one by more than chance over users, and over seeds where both have "
+            "several ($p < 0.05$, corrected by Holm)."
         )
     return " ".join(sentences)
 
