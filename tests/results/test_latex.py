@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from made_up_records import write_example_records
 from peftrec.results.comparison import Comparison, compare
 from peftrec.results.latex import ONE_COLUMN, TWO_COLUMNS, Layout, to_latex
 from peftrec.results.latex_cells import worse_than_best
@@ -106,7 +107,9 @@ def test_seconds_stand_only_where_there_is_a_best(comparison: Comparison) -> Non
     assert not (second & best).any(axis=None)
 
 
-def test_marks_are_of_those_that_a_test_tells_from_the_best(comparison: Comparison) -> None:
+def test_marks_are_of_those_that_a_test_tells_from_the_best(tmp_path: Path) -> None:
+    """Five seeds, because a test over users and seeds tells little of two."""
+    comparison = compare(find_runs(write_example_records(tmp_path, seeds=5, num_users=200)))
     tests = pairs_tested(comparison)
     best = next(
         row.strategy for row, is_best in zip(comparison.rows, best_cells(comparison)["hr@10"], strict=True) if is_best
