@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def signed_rank_p_value(differences: Values) -> float:
 
 def signed_rank_tests(found: Sequence[OverDataSets]) -> pd.DataFrame:
     """Test every pair of strategies over the data sets; p_holm is corrected over all rows. No rows below FEWEST."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one in found:
         if len(one.scores) < FEWEST:
             continue

@@ -98,12 +98,12 @@ def ranks_table(across: Across) -> pd.DataFrame:
 def readable_ranks(one: OverDataSets) -> pd.DataFrame:
     """Return strategies down by mean rank, data sets across, `2 (0.0614)` in a cell."""
     rows = []
-    for strategy, mean_rank in one.mean_ranks.sort_values(kind="stable").items():
+    for strategy in one.mean_ranks.sort_values(kind="stable").index.astype(str):
         cells = {
-            name: f"{one.ranks.loc[name, strategy]:g} ({one.scores.loc[name, strategy]:.4f})"
+            str(name): f"{one.ranks.loc[name, strategy]:g} ({one.scores.loc[name, strategy]:.4f})"
             for name in one.ranks.index
         }
-        rows.append({"strategy": str(strategy), MEAN_RANK: f"{mean_rank:.2f}", **cells})
+        rows.append({"strategy": strategy, MEAN_RANK: f"{one.mean_ranks[strategy]:.2f}", **cells})
     return pd.DataFrame(rows)
 
 
