@@ -126,7 +126,7 @@ def test_what_is_of_one_folder_is_refused_for_several(word: str, tmp_path: Path)
 
 
 def test_a_mistyped_key_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="magrin=0.005: unknown to peftrec report; did you mean margin?"):
+    with pytest.raises(SettingsError, match=r"magrin=0.005: unknown to peftrec report; did you mean margin\?"):
         main([str(tmp_path), "magrin=0.005"])
 
 

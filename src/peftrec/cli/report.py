@@ -7,8 +7,8 @@ from peftrec.errors import SettingsError, UserError, did_you_mean
 
 HELP = """usage: peftrec report RUNS_DIR [RUNS_DIR ...] [KEY=VALUE ...] [--published PAPER]
 
-Writes RUNS_DIR/report from the records below it and prints the table; runs/quickstart is such a folder. Several folders,
-one a data set, have a report each, and ranks across them in the folder that holds them all.
+Writes RUNS_DIR/report from the records below it and prints the table; runs/quickstart is such a folder. Several
+folders, one a data set, have a report each, and ranks across them in the folder that holds them all.
 
   margin=0.005                differences of hr@10 or ndcg@10 below this one do not matter: which pairs are equivalent
   wish=0.003                  how many seeds would show such a difference; the margin where it is not given

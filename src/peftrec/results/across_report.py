@@ -53,7 +53,9 @@ def build_across_report(
     Raises RecordError where two of them are of one data set, or fewer than two strategies are in all.
     """
     names = _names(folders)
-    reports = {name: build_report(folder, choices=choices, asked=asked) for name, folder in zip(names, folders, strict=True)}
+    reports = {
+        name: build_report(folder, choices=choices, asked=asked) for name, folder in zip(names, folders, strict=True)
+    }
     _check_data({name: report.comparison for name, report in reports.items()})
     over = [_over(metric, reports) for metric in QUALITY]
     pairs = [report.tested.pairs.assign(data_set=name) for name, report in reports.items() if len(report.tested.pairs)]
