@@ -49,7 +49,7 @@ def test_the_ablations_are_heater_without_its_parts() -> None:
         "heater": (True, True),
         "heater_without_experts": (False, True),
         "heater_without_constraint": (True, False),
-        "dropoutnet": (False, False),
+        "heater_without_both": (False, False),
     }
     assert {model.replaced for model in kept.values()} == {0.5}
 
@@ -68,7 +68,7 @@ def test_published_rates() -> None:
 def test_jobs_leave_results_and_a_table(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models = "model=dropoutnet,content_neighbours,popularity"
+    models = "model=heater_without_both,content_neighbours,popularity"
     assert coldstart("-m", *words, models, "seed=1,2") == 0
     first = capsys.readouterr()
     assert len(list((tmp_path / "runs" / "cold_start" / "lastfm").glob("*.json"))) == 6
@@ -76,7 +76,7 @@ def test_jobs_leave_results_and_a_table(
     rows = [line.split("|")[1:3] for line in first.out.splitlines() if line.startswith("|")][2:]
     assert [(name.strip(), seeds.strip()) for name, seeds in rows] == [
         ("content_neighbours", "2"),
-        ("dropoutnet", "2"),
+        ("heater_without_both", "2"),
         ("popularity", "2"),
     ]
     assert "90 users, 60 items" in first.out

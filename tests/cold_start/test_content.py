@@ -2,13 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from peftrec.cold_start.content import SparseMatrix, TagsAndCitations, bag_of_ids, read_id_lists, standardise
+from peftrec.cold_start.content import SparseMatrix, TagsAndCitations, bag_of_ids, read_id_lists, standardise, weigh
 from peftrec.errors import DataError, UserError
 
 
@@ -29,6 +30,27 @@ def test_a_constant_column_becomes_zero() -> None:
 def test_a_bag_says_which_ids_are_there() -> None:
     matrix = bag_of_ids([[2, 0, 2], [], [1]])
     assert matrix.toarray().tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+def published_tfidf(counts: Any) -> Any:
+    """`tfidf` of the published main_CiteULike.py, step by step."""
+    row, col = counts.shape
+    binary = counts.copy()
+    binary[binary != 0] = 1.0
+    tf = (counts + binary).copy()
+    tf.data = np.log(tf.data)
+    idf = np.log(row / (1 + np.sum(binary, 0)))
+    return tf * sparse.spdiags(idf, 0, col, col)
+
+
+def test_weights_are_the_published_ones() -> None:
+    draws = np.random.default_rng(0)
+    counts = draws.integers(1, 9, size=(40, 12)) * (draws.random((40, 12)) < draws.random(12) * 0.8)
+    counts[3] = 0
+    expected = published_tfidf(sparse.csr_matrix(counts.astype(np.float64))).toarray()
+    np.testing.assert_allclose(weigh(sparse.csr_matrix(counts)).toarray(), expected, rtol=1e-12)
+    lengths = np.linalg.norm(expected, axis=1)
+    assert lengths.max() > 1.5 * np.median(lengths)  # so that a matrix of unit rows could not have passed
 
 
 @pytest.mark.parametrize(
@@ -82,7 +104,9 @@ def test_more_components_than_items_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_extra_is_named_where_sklearn_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_articles(tmp_path)
     monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.utils.extmath", None)
     with pytest.raises(UserError, match=r"pip install 'peftrec\[cold-start\]'"):
         TagsAndCitations().read(tmp_path)
 

@@ -220,3 +220,9 @@ def test_a_date_is_refused_with_its_number(date: str) -> None:
 def test_settings_that_contradict_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TableFiles(**{"root": "unread", "split": "global_time", **fields})
+
+
+def test_a_split_says_when_its_periods_start() -> None:
+    split = split_of(random_events(0), validation_from=20, test_from=30)
+    assert split.periods is not None
+    assert (split.periods.validation_from, split.periods.test_from) == (20, 30)

@@ -8,6 +8,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 
 from peftrec.cold_start.fitting import build_trainer
 from peftrec.progress import terminal
+from peftrec.progress.epochs import EpochBar
 from peftrec.progress.terminal import counting
 
 
@@ -69,3 +70,9 @@ def test_epochs_of_a_small_training_are_counted(clock: list[float], capsys: pyte
         "epochs trained: 2 of 4 after 0.7 min, 0.7 min left",
         "epochs trained: 4 of 4 after 1.3 min, 0.0 min left",
     ]
+
+
+def test_the_bar_counts_epochs_from_one() -> None:
+    bar = EpochBar()
+    bar._trainer = build_trainer(12, "cpu")
+    assert [bar._get_train_description(epoch).rstrip() for epoch in (0, 11)] == ["Epoch 1/12", "Epoch 12/12"]

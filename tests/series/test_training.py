@@ -113,16 +113,26 @@ def outcome(seed: int, *rows: tuple[float, float]) -> SeedOutcome:
 
 
 def test_three_rules_by_hand(tmp_path: Path) -> None:
-    seeds = (outcome(1, (3.0, 0.5), (1.0, 0.75), (2.0, 1.0), (2.0, 0.25)), outcome(2, (1.0, 0.5), (1.0, 0.0)))
-    assert list(accuracies(seeds).values()) == [[0.75, 0.5], [0.25, 0.0], [1.0, 0.5]]
+    """The published code tests after epochs 5, 10, ... alone: what is better in between it never sees."""
+    first = ((3.0, 0.5), (1.0, 0.75), (2.0, 1.0), (2.0, 0.5), (2.0, 0.25))
+    second = ((1.0, 0.5), *[(1.0, 1.0)] * 3, (1.0, 0.0), *[(2.0, 1.0)] * 4, (2.0, 0.5), (2.0, 0.0))
+    seeds = (outcome(1, *first), outcome(2, *second))
+    assert list(accuracies(seeds).values()) == [[0.75, 0.5], [0.25, 0.0], [0.25, 0.5]]
     text = to_text(replace(describe(settings(tmp_path), SPLIT), seeds=seeds))
-    assert "at the least training loss                  62.50   17.68  75.0 50.0" in text
-    assert "best of all epochs, chosen on the test set  75.00   35.36  100.0 50.0" in text
-    assert "published, by the last rule                  98.7" in text
+    assert "at the least training loss                         62.50   17.68  75.0 50.0" in text
+    assert "best of every fifth epoch, chosen on the test set  37.50   17.68  25.0 50.0" in text
+    assert "published, by the last rule                         98.7" in text
     assert "step tower 0.25, channel tower 0.75" in text
     alone = to_text(replace(describe(settings(tmp_path), SPLIT), seeds=seeds[:1], dataset="Other"))
     assert "75.00       -  75.0" in alone
     assert "published" not in alone
+
+
+def test_without_a_fifth_epoch_nothing_is_chosen_by_the_published_rule(tmp_path: Path) -> None:
+    seeds = (outcome(1, *[(1.0, 0.5)] * 4),)
+    assert list(accuracies(seeds)) == ["at the least training loss", "at the last epoch"]
+    text = to_text(replace(describe(settings(tmp_path), SPLIT), seeds=seeds))
+    assert "published                   98.7" in text
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)

@@ -18,7 +18,7 @@ from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.user_histories import UserHistories
 from peftrec.training.run.restored_run import RestoredRun
 
-NUM_USERS = 16
+NUM_USERS, DAY = 16, 86400
 PUBLISHED = {"decay_average", "pinnersage", "kmeans"}
 
 
@@ -113,3 +113,14 @@ def test_times_are_counted_in_days_of_the_given_length(restored: Callable[..., R
     by_week = UserHistories.of(run, day_length=7 * 86400.0).of_user("u0").known_days()
     np.testing.assert_allclose(by_day, 7 * by_week)
     assert sorted(set(np.floor(by_day).tolist())) == [1000.0, 1007.0, 1014.0]
+
+
+def test_a_split_by_time_is_predicted_in_its_test_period(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Validation chose the epoch, so its days are not the future of these embeddings."""
+    test_from = 1014 * DAY - 40000  # in a day that validation shares
+    run = train("full", split="global_time", validation_from=1007 * DAY, test_from=test_from)
+    for words, expected in (([], 1014), (["first_day=1007"], 1007)):
+        assert cli.main(["retrieval", f"run={run}", "profile=last_item", *words, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["protocol"]["first_day"] == expected

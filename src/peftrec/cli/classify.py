@@ -13,7 +13,8 @@ HELP = """usage: peftrec classify [--cfg] [recipe=NAME] [KEY=VALUE ...]
   --cfg   print the checked configuration as yaml and stop
 
 Trains Gated Transformer Networks (arXiv:2103.14438) once a seed on series of different lengths and prints the test
-accuracy by three rules of choosing the epoch. Finished seeds are kept under runs_dir and not trained again.
+accuracy by three rules of choosing the epoch, of which the last is the published code's. Finished seeds are kept under
+runs_dir and not trained again.
 
   peftrec classify                                     # JapaneseVowels, which aeon's package holds; a small GTN
   peftrec classify recipe=published seeds=[1]          # the published size and optimizer

@@ -13,9 +13,10 @@ The first form trains a method on the pair files of a published split, ranks for
 (lastfm), writes runs/cold_start/SPLIT/MODEL-HASH.json, and prints the table of what lies there. With -m, values
 separated by commas make a set; finished jobs are not run again.
 
-  model   heater, dropoutnet, heater_without_experts, heater_without_constraint, content_neighbours, popularity
+  model   heater, heater_without_experts, heater_without_constraint, heater_without_both, content_neighbours,
+          popularity
 
-  peftrec coldstart -m pairs=citeulike pairs.root=DIR model=heater,dropoutnet,content_neighbours,popularity seed=1,2,3
+  peftrec coldstart -m pairs=citeulike pairs.root=DIR model=heater,content_neighbours,popularity seed=1,2,3
 
 The second form learns from the warm items of a finished sequential run how their embeddings follow from their content,
 gives the cold items embeddings that way, ranks the run's test users again, and writes cold_items.json beside its

@@ -17,7 +17,8 @@ cosine with a candidate reaches the threshold, recall the share that are candida
   profile=NAME,...    of conf/profiles/profile; all by default. last_item is always evaluated: lifts are taken over it
   budget=400          candidates a day for all queries together; 400 as in the paper is much of a small catalogue
   past_days=90        forget what is older, as the paper does; by default nothing is
-  first_day=DAY       predict from this day on (timestamp / day_length), for example the first that did not train
+  first_day=DAY       predict from this day on (timestamp / day_length); by default all, and of a run whose data is
+                      split by time those of the test period, which neither trained nor chose the epoch
   neighbours=hnsw     by graph instead of exact; the share of exact neighbours found is printed
   KEY=VALUE           for every profile: day_length=86400 (a day in the unit of the timestamps), seed=1
   --json              print JSON alone"""

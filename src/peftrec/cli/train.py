@@ -69,7 +69,7 @@ def describe(run_directory: Path) -> str:
         f"({', '.join(f'{name} {baseline[metric]:.4f}' for name, baseline in record.evaluation.baselines.items())})"
         for metric in ("hr@10", "ndcg@10")
     )
-    return f"test, epoch {record.chosen_epoch}, {record.data.num_candidates:,} candidates: {figures}"
+    return f"test, epoch {record.chosen_epoch_from_one}, {record.data.num_candidates:,} candidates: {figures}"
 
 
 def sweep(overrides: list[str]) -> int:

@@ -121,7 +121,9 @@ def to_markdown(result: ColdItemsResult) -> str:
         if segment in result.before
     ]
     counts = f"{result.num_warm_items:,} warm and {result.num_cold_items:,} cold items"
-    return f"{markdown_grid(pd.DataFrame(rows))}\n{counts}; epoch {result.chosen_epoch} of {len(result.validation)}.\n"
+    return (
+        f"{markdown_grid(pd.DataFrame(rows))}\n{counts}; epoch {result.chosen_epoch + 1} of {len(result.validation)}.\n"
+    )
 
 
 def _test_metrics(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> dict[str, Metrics]:

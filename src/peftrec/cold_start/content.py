@@ -40,9 +40,11 @@ class Content(ABC):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TagsAndCitations(Content):
-    """Articles by their tags and the articles that they cite: TF-IDF, a randomised SVD, columns standardised.
+    """Articles by their tags and the articles that they cite: weighted, reduced by a randomised SVD, columns
+    standardised.
 
-    The published content came from titles and abstracts; the way from there on is the same.
+    The published content has words of titles and abstracts in place of tags and citations. What follows, weights
+    included, is the published code's (Zziwei/Heater--Cold-Start-Recommendation, main_CiteULike.py).
     """
 
     tags: str = "item-tag.dat"
@@ -55,7 +57,7 @@ class TagsAndCitations(Content):
         return self.tags, self.citations
 
     def read(self, root: Path) -> Float[Tensor, "entity feature"]:
-        decomposition, text = _import_sklearn()
+        randomized_svd = _import_svd()
         tags = read_id_lists(root / self.tags)
         citations = read_id_lists(root / self.citations, has_count=True)
         if len(tags) != len(citations):
@@ -64,14 +66,16 @@ class TagsAndCitations(Content):
                 "must be the same item's"
             )
         bags = sparse.hstack([bag_of_ids(tags), bag_of_ids(citations)]).tocsr()
-        weighted = text.TfidfTransformer().fit_transform(bags)
+        weighted = weigh(bags)
         if self.num_components >= min(weighted.shape):
             raise DataError(
                 f"{root / self.tags}: {weighted.shape[0]} items with {weighted.shape[1]} features; set "
                 "pairs.content.num_components below both"
             )
-        svd = decomposition.TruncatedSVD(self.num_components, n_iter=SVD_ITERATIONS, random_state=SVD_SEED)
-        return torch.from_numpy(standardise(svd.fit_transform(weighted), clip=CLIP).astype(np.float32))
+        left, singular, _ = randomized_svd(
+            weighted, n_components=self.num_components, n_iter=SVD_ITERATIONS, random_state=SVD_SEED
+        )
+        return torch.from_numpy(standardise(left * singular, clip=CLIP).astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -132,6 +136,17 @@ def bag_of_ids(lists: Sequence[Sequence[int]]) -> Any:
     return matrix
 
 
+def weigh(bags: Any) -> Any:
+    """Return ln(1 + count) ln(rows / (1 + rows with the feature)) for a sparse matrix of counts.
+
+    Rows are not brought to one length, as they are not in the published code: an article with many features stays long.
+    """
+    counts = sparse.csr_matrix(bags, dtype=np.float64)
+    holders = np.bincount(counts.indices, minlength=counts.shape[1])
+    weighted = counts.log1p()
+    return weighted @ sparse.diags(np.log(counts.shape[0] / (1 + holders)))
+
+
 def standardise(rows: npt.NDArray[np.floating], *, clip: float) -> npt.NDArray[np.floating]:
     """Bring columns to mean 0 and deviation 1 over the rows that are not all zero, which stay zero, and cut them at
     `clip`. A constant column keeps deviation 0."""
@@ -144,10 +159,9 @@ def standardise(rows: npt.NDArray[np.floating], *, clip: float) -> npt.NDArray[n
     return standardised
 
 
-def _import_sklearn() -> tuple[Any, Any]:
+def _import_svd() -> Any:
     try:
-        from sklearn import decomposition
-        from sklearn.feature_extraction import text
+        from sklearn.utils.extmath import randomized_svd
     except ImportError as error:
         raise UserError("tags and citations need scikit-learn: pip install 'peftrec[cold-start]'") from error
-    return decomposition, text
+    return randomized_svd

@@ -26,7 +26,7 @@ from peftrec.cold_start.heater import Heater
 from peftrec.cold_start.method import Epoch, Fitted, Method, Task, Training
 from peftrec.cold_start.pairs import ColdStartData, Side
 from peftrec.config.strict import STRICT
-from peftrec.progress.epochs import EpochCount
+from peftrec.progress.epochs import EpochBar, EpochCount
 from peftrec.progress.quiet import quieten_libraries
 from peftrec.progress.terminal import shows_progress
 from peftrec.training.run.exit_status import interruption
@@ -206,7 +206,7 @@ def build_trainer(max_epochs: int, accelerator: str) -> Trainer:
         accelerator=accelerator,
         devices=1,
         max_epochs=max_epochs,
-        callbacks=None if has_bar else EpochCount(),
+        callbacks=EpochBar() if has_bar else EpochCount(),
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=has_bar,

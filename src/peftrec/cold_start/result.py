@@ -134,7 +134,9 @@ def _label(result: ColdStartResult, rows: list[list[ColdStartResult]]) -> str:
 
 
 def _cells(row: Sequence[ColdStartResult], label: str) -> dict[str, str]:
-    chosen = " ".join(sorted({f"{name} {value}" for one in row for name, value in one.chosen.items()}))
+    chosen = " ".join(
+        sorted({f"{name} {value + (name == 'epoch')}" for one in row for name, value in one.chosen.items()})
+    )  # epochs are counted from zero in results and from one for people
     return {
         "model": label,
         "seeds": str(len(row)),

@@ -21,7 +21,7 @@ from peftrec.data.global_time import (
 )
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
-from peftrec.data.source import DataSource
+from peftrec.data.source import DataSource, Moment
 from peftrec.errors import DataError
 
 HELD_OUT = 2  # validation and test target
@@ -51,6 +51,14 @@ class RankingCases:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Periods:
+    """When the periods of a time split start, in the unit of the timestamps."""
+
+    validation_from: Moment
+    test_from: Moment
+
+
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """One data set, ready for training and evaluation."""
 
@@ -66,6 +74,8 @@ class Split:
     sequence_length: int
     num_interactions: int
     """Interactions kept, whether they train, are ranked, or come after a user's test target."""
+    periods: Periods | None = None
+    """None under leave-one-out, where each user has an end of their own."""
 
     def log_popularity(self) -> npt.NDArray[np.float32]:
         """Log share of the training interactions. An item without any is never in a training batch; it gets zero,
@@ -86,6 +96,7 @@ class _Parts:
     validation: RankingCases
     test: RankingCases
     counts: dict[str, int]
+    periods: Periods | None = None
 
 
 def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
@@ -106,6 +117,7 @@ def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
         counts={**catalogue.counts, **parts.counts},
         sequence_length=source.sequence_length,
         num_interactions=len(parts.kept.items),
+        periods=parts.periods,
     )
 
 
@@ -184,6 +196,7 @@ def _cut_at_times(interactions: Interactions, source: DataSource) -> _Parts:
         validation=cases["validation"],
         test=cases["test"],
         counts=counts,
+        periods=Periods(validation_from=validation_from, test_from=test_from),
     )
 
 

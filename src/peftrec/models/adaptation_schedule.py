@@ -1,7 +1,8 @@
 """What an adaptation does besides gradient steps: a term of the loss, and work between two steps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from jaxtyping import Float
 from torch import Tensor
@@ -24,6 +25,12 @@ class AdaptationSchedule(ABC):
     @abstractmethod
     def after_step(self, step: int) -> None:
         """Act after an optimizer step, counted from 1, whose gradients are still there."""
+
+    @contextmanager
+    def as_kept(self) -> Iterator[None]:
+        """Put the parameters into the state in which an epoch is scored and kept, and back again at the end: training
+        goes on as if nobody had looked. By default they are kept as they train."""
+        yield
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:

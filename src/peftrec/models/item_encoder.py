@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -36,6 +36,14 @@ class ItemEncoder(nn.Module, ABC):
         """Yield parameters that the strategy put beside the towers; those inside them are found by identity."""
         return ()
 
+    def finer_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """Return groups that may have learning rates of their own, by the names that the strategy declares."""
+        return {}
+
+    def image_projection(self) -> nn.Linear | None:
+        """Return the layer that brings images to the embedding dimension; None where there is no such single layer."""
+        return None
+
 
 class FusionHead(nn.Module):
     """The head of the embedded methods: GELU(W h + b) per tower, concatenated image first, then one linear layer
@@ -52,6 +60,10 @@ class FusionHead(nn.Module):
         projected = [nn.functional.gelu(self.project[name](vectors[name])) for name in self.modalities]
         return self.fusion(torch.cat(projected, dim=-1))
 
+    def image_projection(self) -> nn.Linear | None:
+        """Return the image tower's projection, where there is one."""
+        return cast("nn.Linear", self.project["image"]) if "image" in self.project else None
+
 
 class OutputStateHead(nn.Module):
     """The fusion head on the one state that is read."""
@@ -62,6 +74,10 @@ class OutputStateHead(nn.Module):
 
     def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
         return self.head({name: tensor[:, 0] for name, tensor in states.items()})
+
+    def image_projection(self) -> nn.Linear | None:
+        """Return the head's."""
+        return self.head.image_projection()
 
 
 class TowerItemEncoder(ItemEncoder):
@@ -76,6 +92,9 @@ class TowerItemEncoder(ItemEncoder):
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         return self.head(self.towers(batch))
 
+    def image_projection(self) -> nn.Linear | None:
+        return self.head.image_projection()
+
 
 @runtime_checkable
 class StateReader(Protocol):
@@ -83,6 +102,15 @@ class StateReader(Protocol):
 
     def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
         """Return the stored states of the items."""
+        ...
+
+
+@runtime_checkable
+class ProjectsImages(Protocol):
+    """A network on hidden states that has one layer from images to the embedding dimension."""
+
+    def image_projection(self) -> nn.Linear | None:
+        """Return it; None where no image is read."""
         ...
 
 
@@ -96,12 +124,14 @@ class FrozenStatesEncoder(ItemEncoder):
         *,
         indices: Mapping[Modality, tuple[int, ...]],
         introduced: Iterable[nn.Parameter] = (),
+        finer_groups: Mapping[str, Iterable[nn.Parameter]] | None = None,
     ) -> None:
         super().__init__()
         self.towers = towers.requires_grad_(False)
         self.network = network
         self.indices = indices
         self._introduced = tuple(introduced)
+        self._finer_groups = {name: tuple(parameters) for name, parameters in (finer_groups or {}).items()}
         self._reader: StateReader | None = None
 
     def read_from(self, reader: StateReader) -> None:
@@ -111,6 +141,12 @@ class FrozenStatesEncoder(ItemEncoder):
 
     def introduced(self) -> Iterable[nn.Parameter]:
         return self._introduced
+
+    def finer_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        return self._finer_groups
+
+    def image_projection(self) -> nn.Linear | None:
+        return self.network.image_projection() if isinstance(self.network, ProjectsImages) else None
 
     def states(self, batch: ItemBatch) -> dict[Modality, Float[Tensor, "item state hidden"]]:
         """Return the states of a batch: its own, those of the store, or the towers' without a gradient."""
@@ -139,6 +175,13 @@ class FrozenStatesEncoder(ItemEncoder):
         if not is_read_here or not compiles_every_shape(next(self.network.parameters())):
             return batch
         return replace(batch, items=nn.functional.pad(batch.items, (0, -len(batch.items) % _ROWS)))
+
+
+def start_xavier_normal(layer: nn.Linear | None) -> None:
+    """Start a layer as the published IISAN code starts its image projection; nothing to do where there is none."""
+    if layer is not None:
+        nn.init.xavier_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 def compiles_every_shape(parameter: Tensor) -> bool:

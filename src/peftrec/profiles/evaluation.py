@@ -35,7 +35,8 @@ class Protocol:
     takes all."""
 
     first_day: float | None = None
-    """Predict from this day on, a timestamp divided by the length of a day; null predicts all."""
+    """Predict from this day on, a timestamp divided by the length of a day. Null predicts all; of a run whose data is
+    split by time, those of the test period, because validation chose the epoch that made the embeddings."""
 
     excludes_seen: bool = True
     """Whether the history's items are no candidates: right where, as with ratings, nothing is done twice."""

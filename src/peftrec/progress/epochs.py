@@ -5,6 +5,7 @@ import sys
 import time
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 
 from peftrec.progress.terminal import CountedLines
 
@@ -18,6 +19,15 @@ class EpochCount(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lines.advance(1)
+
+
+class EpochBar(RichProgressBar):
+    """Lightning's bar, with epochs counted from one as everywhere."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        total = self.trainer.max_epochs
+        text = f"Epoch {current_epoch + 1}" + ("" if total is None or total < 0 else f"/{total}")
+        return text.ljust(len(self.validation_description))  # of one width, or the two lines flicker
 
 
 class EpochLines(Callback):

@@ -40,6 +40,7 @@ class Epoch(RecordPart):
     """One training epoch and the validation after it."""
 
     epoch: int
+    """Counted from zero."""
     training_loss: float
     validation: Metrics
     training_seconds: float

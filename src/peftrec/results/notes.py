@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from peftrec.results.configs import differing, flatten
 from peftrec.results.record import Record
 from peftrec.results.runs import Run
+from peftrec.results.split_notes import split_text
 from peftrec.results.tpme_notes import tpme_lines
 from peftrec.results.tpme_reference import CostChoices
 
@@ -20,7 +21,7 @@ def protocol(records: Sequence[Record], tpme_set: Sequence[str], choices: CostCh
         f"Experiment {experiments}; device {first.latest.devices}; data {first.provenance.data_hash[:12]}; "
         f"seeds {', '.join(str(seed) for seed in sorted({record.seed for record in records}))}.",
         *_ranking(first, flat.get("evaluation.mask_history", "not recorded")),
-        "Split: leave one out; each user's last item tests, the last but one validates, the others train.",
+        split_text(first),
         f"The epoch is chosen by validation {flat.get('evaluation.monitor', '(monitor not recorded)')}; the test set "
         "is scored once, from that epoch. Figures are fractions: mean and sample standard deviation over seeds; one "
         "target a user, so hr@k equals recall@k.",

@@ -102,7 +102,7 @@ def _run(run: Run, place: Path) -> dict[str, str]:
         "name": run.name,
         "seed": str(record.seed),
         "status": record.effective_status().replace("_", " "),
-        "chosen_epoch": "" if record.chosen_epoch is None else str(record.chosen_epoch),
+        "chosen_epoch": str(record.chosen_epoch_from_one or ""),
         "link": quote(Path(os.path.relpath(run.folder / RECORD_FILE, place)).as_posix()),
     }
 

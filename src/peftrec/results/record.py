@@ -84,7 +84,10 @@ class DataSummary(RecordPart):
     num_cold_test: int
     """Test targets without a training interaction."""
     counts: dict[str, int]
-    """What data policies did (items dropped, images blanked, ...)."""
+    """What data policies did (items dropped, images blanked, ...), and whom a time split left out."""
+    validation_from: int | float | None = None
+    """When validation starts, in the unit of the timestamps; null where the split is not by time."""
+    test_from: int | float | None = None
 
 
 class ParameterCounts(RecordPart):
@@ -170,6 +173,11 @@ class Record(RecordPart):
     def chosen_validation(self) -> Metrics | None:
         """Validation figures of the chosen epoch, null where none is chosen yet."""
         return None if self.chosen_epoch is None else self.epochs[self.chosen_epoch].validation
+
+    @property
+    def chosen_epoch_from_one(self) -> int | None:
+        """The chosen epoch as people count; the record itself counts from zero."""
+        return None if self.chosen_epoch is None else self.chosen_epoch + 1
 
     @property
     def latest(self) -> Stretch:

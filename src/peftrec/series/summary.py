@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from peftrec.series.results import ClassificationResults, SeedOutcome
 
 PUBLISHED = {"JapaneseVowels": 0.987}
-"""GTN's accuracy in the table of the authors' repository (ZZUFaceBookDL/GTN), whose code keeps the best over epochs."""
+"""GTN's accuracy in the table of the authors' repository (ZZUFaceBookDL/GTN), whose code looks at the test set after
+every fifth epoch and keeps the best."""
+PUBLISHED_INTERVAL = 5  # `test_interval` of its run.py
+_PUBLISHED_RULE = "best of every fifth epoch, chosen on the test set"
 
 
 def accuracies(seeds: Sequence[SeedOutcome]) -> dict[str, list[float]]:
-    """Return rule to accuracy of each seed. Only the last rule looks at the test set."""
-    return {
+    """Return rule to accuracy of each seed. Only the last rule, the published code's, looks at the test set; without a
+    fifth epoch there is none by it."""
+    tested = [each.epochs[PUBLISHED_INTERVAL - 1 :: PUBLISHED_INTERVAL] for each in seeds]
+    rules = {
         "at the least training loss": [each.least_loss_epoch().test_accuracy for each in seeds],
         "at the last epoch": [each.epochs[-1].test_accuracy for each in seeds],
-        "best of all epochs, chosen on the test set": [
-            max(epoch.test_accuracy for epoch in each.epochs) for each in seeds
-        ],
     }
+    if all(tested):
+        rules[_PUBLISHED_RULE] = [max(epoch.test_accuracy for epoch in epochs) for epochs in tested]
+    return rules
 
 
 def to_text(results: ClassificationResults) -> str:
@@ -33,7 +38,8 @@ def to_text(results: ClassificationResults) -> str:
         *(f"{rule:<{width}}  {_mean_and_spread(values)}  {_percents(values)}" for rule, values in rules.items()),
     ]
     if results.dataset in PUBLISHED:
-        lines.append(f"{'published, by the last rule':<{width}}  {100 * PUBLISHED[results.dataset]:5.1f}")
+        label = "published, by the last rule" if _PUBLISHED_RULE in rules else "published"
+        lines.append(f"{label:<{width}}  {100 * PUBLISHED[results.dataset]:5.1f}")
     gates = [each.least_loss_epoch().step_gate for each in results.seeds]
     mean = statistics.mean(gates)
     lines += ["", f"mean gate at the least training loss: step tower {mean:.2f}, channel tower {1 - mean:.2f}"]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from peftrec.code.fingerprint import take_fingerprint
 from peftrec.code.user_code import sources
-from peftrec.progress.epochs import EpochCount
+from peftrec.progress.epochs import EpochBar, EpochCount
 from peftrec.progress.terminal import shows_progress
 from peftrec.series.classifier import GTNClassifier
 from peftrec.series.data import LabelledSeries, SeriesSplit
@@ -83,7 +83,7 @@ def train_seed(settings: ClassifySettings, split: SeriesSplit, seed: int) -> See
     torch.manual_seed(seed)
     module = ClassifierModule(build_classifier(settings, split), settings.recipe)
     has_bar = shows_progress()
-    progress: Callback = RichProgressBar() if has_bar else EpochCount()
+    progress: Callback = EpochBar() if has_bar else EpochCount()
     trainer = Trainer(
         accelerator=settings.accelerator,
         devices=1,

@@ -1,10 +1,12 @@
 """PinnerSage's offline retrieval on the histories and embeddings of a finished run."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from peftrec.data.split import Periods
 from peftrec.profiles.base import unit_rows
 from peftrec.profiles.evaluation import Outcome, Protocol, evaluate
 from peftrec.profiles.lifts import lift_cells, lift_rows, read_published
@@ -57,12 +59,16 @@ class RetrievalTable:
         neighbours = "exact" if recall is None else f"approximate, {recall:.2%} of the exact ones found"
         return (
             f"{aligned([list(rows[0]), *(list(row.values()) for row in rows)])}\n\n"
-            f"{some.num_users:,} users, {some.num_days:,} days, {some.num_targets:,} actions predicted; "
-            f"{some.num_users_left_out:,} users without a day after another one left out\n"
+            f"{some.num_users:,} users, {some.num_days:,} days{self._first_day_text()}, {some.num_targets:,} actions "
+            f"predicted; {some.num_users_left_out:,} users without a day after another one left out\n"
             f"{self._candidates_text()}; relevant from cosine {self.protocol.threshold}; neighbours: {neighbours}\n"
             "lift over last_item: mean over users and draws ± deviation between draws [95 % of bootstrap samples of "
             f"users]\npublished: {published.source}; {published.setting}\n"
         )
+
+    def _first_day_text(self) -> str:
+        day = self.protocol.first_day
+        return "" if day is None else f" from day {day:.15g} on"
 
     def _candidates_text(self) -> str:
         budget, items = self.protocol.budget, self.num_items
@@ -80,6 +86,8 @@ def compare_profiles(
     """
     shared = next(iter(settings.values()))
     run = restore_run(run_directory)
+    if protocol.first_day is None and run.split.periods is not None:
+        protocol = replace(protocol, first_day=first_whole_day(run.split.periods, shared.day_length))
     histories = [history for _, history in UserHistories.of(run, day_length=shared.day_length)]
     for history in histories[:1]:
         history.known_days()
@@ -99,6 +107,11 @@ def compare_profiles(
         neighbour_recall=index.recall() if isinstance(index, ComparedIndex) else None,
         seed=shared.seed,
     )
+
+
+def first_whole_day(periods: Periods, day_length: float) -> float:
+    """Return the first day that lies in the test period from its beginning."""
+    return float(math.ceil(periods.test_from / day_length))
 
 
 def _plain(value: Any) -> Any:

@@ -105,8 +105,8 @@ def _protocol(run: RestoredRun) -> str:
         f"hash `{record.provenance.data_hash[:12]}`. Histories are read up to {run.split.sequence_length} items. All "
         f"candidates are ranked; ties count against the model; history mask `{run.settings.evaluation.mask_history}`: "
         f"{data.num_unreachable_test:,} test targets are unreachable, {data.num_cold_test:,} are cold. Epoch "
-        f"{record.chosen_epoch} was chosen by validation {run.settings.evaluation.monitor}, and the test set scored "
-        "once, from it."
+        f"{record.chosen_epoch_from_one} was chosen by validation {run.settings.evaluation.monitor}, and the test set "
+        "scored once, from it."
     )
 
 

@@ -43,6 +43,14 @@ class LearningRates:
     decay: Decay = "none"
     """What follows: rates stay, or fall with the inverse square root of the step, as after the warm-up of Transformers
     without Tears (arXiv:1910.05895)."""
+    finer: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Rates of the strategy's own finer groups, by name (`Strategy.finer_groups`), in place of the one above that would
+    hold them. A group that the configured variant does not build has no parameters, and its rate no effect."""
+
+    def by_group(self) -> dict[str, float]:
+        """Return the rate of every optimizer group."""
+        rates = {"text": self.text, "image": self.image, "introduced": self.introduced}
+        return {**rates, "recommender": self.recommender, **self.finer}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -141,6 +149,10 @@ class Settings:
     runs_dir: Place[str]
     seed: int = Field(ge=0, lt=2**32)
     embedding_dim: int = Field(default=64, ge=1)
+    image_projection: Literal["uniform", "xavier_normal"] = "uniform"
+    """How the layer that brings images to `embedding_dim` starts, where the strategy has one: as torch starts a linear
+    layer, or Xavier-normal with a bias of zero, as in the published IISAN code. The text's starts as torch does there
+    as well."""
     batch_size: int = Field(default=64, ge=2)
     """Users a step, on all devices together; also decides the number of in-batch negatives."""
     data: DataSource
@@ -162,7 +174,17 @@ class Settings:
             raise SettingsError(
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
+        self._check_finer_groups()
         self.user_encoder.check(dim=self.embedding_dim)
+
+    def _check_finer_groups(self) -> None:
+        known = self.strategy.finer_groups
+        for name in self.learning_rates.finer:
+            if name not in known:
+                has = f"has {', '.join(known)}" if known else "has none; leave learning_rates.finer out"
+                raise SettingsError(
+                    f"learning_rates.finer.{name}: strategy={self.strategy_name} has no such group; it {has}"
+                )
 
     @property
     def experiment_directory(self) -> Path:

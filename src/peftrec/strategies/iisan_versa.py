@@ -13,7 +13,15 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.side_networks.options import Activation, BlockOptions, Branch, Branches, Layers, Mixing
+from peftrec.models.side_networks.options import (
+    BRANCH_GROUPS,
+    Activation,
+    BlockOptions,
+    Branch,
+    Branches,
+    Layers,
+    Mixing,
+)
 from peftrec.models.side_networks.side_layers import branches_over, checked_layers, last_layers_of_groups
 from peftrec.models.towers.names import Modality
 from peftrec.strategies.base import ReadKind, Reads, Strategy
@@ -31,6 +39,7 @@ class IISANVersa(Strategy, BlockOptions):
     keeps_towers_frozen: ClassVar[bool] = True
     read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
+    finer_groups: ClassVar[tuple[str, ...]] = (*BRANCH_GROUPS, "alignment")
 
     num_groups: int = Field(default=6, ge=1)
     """Groups that each tower's blocks are split into; the last state of each is read, and the embedding layer's.
@@ -61,7 +70,13 @@ class IISANVersa(Strategy, BlockOptions):
 
         indices = self.reads(towers.depths()).layers
         network = self._network(towers.widths(), indices, embedding_dim)
-        return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
+        return FrozenStatesEncoder(
+            towers,
+            network,
+            indices=indices,
+            introduced=network.introduced(),
+            finer_groups=network.finer_groups(),
+        )
 
     def reads(self, depths: Mapping[Modality, int]) -> Reads:
         chosen: dict[Modality, Layers | None] = {"image": self.image_layers, "text": self.text_layers}

@@ -1,7 +1,8 @@
 """LoRA (Hu et al., ICLR 2022, arXiv:2106.09685): h = W0 x + (alpha / r) B A x, with B zero at the start.
 
-The weights come from peft, one tower at a time and on the pretrained layers. (The published IISAN code replaced
-query and value by fresh random layers instead, so its LoRA figures are not comparable.)
+The weights come from peft, one tower at a time and on the pretrained layers. The published IISAN code calls
+loralib.Linear(768, 768, r=8) in place of query and value: alpha is 1 there and the layers' biases train, which
+`lora_published.yaml` says; and the layers are fresh, so that W0 is random, which is a fault that is not copied.
 """
 
 from typing import TYPE_CHECKING, ClassVar
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LoRA(Strategy):
-    """The paper's setting by default: rank 8 on query and value of every block of both towers."""
+    """By default rank 8 on query and value of every block of both towers, at a scale of one."""
 
     identity_at_start: ClassVar[bool] = True
 
     rank: int = Field(default=8, ge=1)
     alpha: float = Field(default=8.0, gt=0)
-    """Scale of the update is alpha / rank; equal to the rank as in the published runs."""
+    """Scale of the update is alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    trains_biases: bool = False
+    """Whether the biases of the adapted layers train, at the rates of their towers."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
     """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
 
@@ -52,5 +55,5 @@ class LoRA(Strategy):
             lora_alpha=self.alpha,  # type: ignore[arg-type]  # a fraction works, peft's annotation is narrower
             lora_dropout=self.dropout,
             target_modules=tower.paths_of(self.sites),
-            bias="none",
+            bias="lora_only" if self.trains_biases else "none",
         )

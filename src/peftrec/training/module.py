@@ -1,7 +1,7 @@
 """The one LightningModule: every strategy, user encoder and objective trains and is evaluated by this loop."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -152,7 +152,7 @@ class RecommenderModule(LightningModule):
             self.adaptation.after_step(self.global_step + 1)  # Lightning counts a step when this has returned
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = optimizer_groups(self.parameter_roles, cast("Any", self.loop.learning_rates))
+        groups = optimizer_groups(self.parameter_roles, self.loop.learning_rates)
         is_fused = self.device.type in ("cpu", "cuda")
         return torch.optim.Adam(groups, fused=is_fused)
 
@@ -185,6 +185,9 @@ class RecommenderModule(LightningModule):
             ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.loop.mask_history)
         self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
 
+    def _as_kept(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.adaptation is None else self.adaptation.as_kept()
+
     @contextmanager
     def _as_for_scoring(self) -> Iterator[None]:
         """Leave the compiler out, and autocast, under which Lightning runs validation steps: scores of eight bits tie,
@@ -194,7 +197,8 @@ class RecommenderModule(LightningModule):
             yield
 
     def on_validation_epoch_start(self) -> None:
-        self._catalogue = self.encode_catalogue()
+        with self._as_kept():
+            self._catalogue = self.encode_catalogue()
 
     def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
         assert self._catalogue is not None
@@ -212,12 +216,15 @@ class RecommenderModule(LightningModule):
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        trainable = self.trainable_names()
-        checkpoint["state_dict"] = {
-            name: tensor for name, tensor in checkpoint["state_dict"].items() if name in trainable
-        }
-        if self.adaptation is not None and "optimizer_states" in checkpoint:  # one to resume from
+        trainable, state = self.trainable_names(), checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: tensor for name, tensor in state.items() if name in trainable}
+        if self.adaptation is None:
+            return
+        if "optimizer_states" in checkpoint:  # one to resume from
             checkpoint[_ADAPTATION] = self.adaptation.state_dict()
+            return
+        with self.adaptation.as_kept():  # one to score with, as validation did
+            checkpoint["state_dict"] = {name: tensor.clone() for name, tensor in checkpoint["state_dict"].items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.adaptation is not None:

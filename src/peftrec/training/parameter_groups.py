@@ -2,10 +2,11 @@
 
 Origins are told by object identity, captured before the strategy touches the towers: names change when a layer is
 wrapped, tensors do not. pretrained = a tower's own; introduced = what the strategy put into or beside a tower;
-recommender = projections, fusion and user encoder.
+recommender = projections, fusion and user encoder. A strategy may name finer groups of what it builds (the gates of a
+branch, say); one that `learning_rates.finer` gives a rate is an optimizer group of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +18,6 @@ from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Towers
 
 Origin = Literal["pretrained", "introduced", "recommender"]
-Group = Literal["text", "image", "introduced", "recommender"]
-GROUPS: tuple[Group, ...] = ("text", "image", "introduced", "recommender")
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,33 @@ class ParameterRole:
     name: str
     parameter: nn.Parameter
     origin: Origin
-    group: Group | None
-    """Null where it is frozen."""
+    group: str | None
+    """Name of the optimizer group; null where it is frozen."""
 
 
 def parameter_roles(
-    model: nn.Module, item_encoder: ItemEncoder, snapshot: PretrainedSnapshot, *, objective: nn.Module | None = None
+    model: nn.Module,
+    item_encoder: ItemEncoder,
+    snapshot: PretrainedSnapshot,
+    *,
+    objective: nn.Module | None = None,
+    finer: Container[str] = (),
 ) -> list[ParameterRole]:
-    """Return each unique parameter of the model, and of the objective, with its origin and group."""
+    """Return each unique parameter of the model, and of the objective, with its origin and group; `finer` names those
+    of the encoder's finer groups that have a rate of their own."""
     introduced = {id(parameter) for parameter in (*item_encoder.towers.parameters(), *item_encoder.introduced())}
+    finer_of = {
+        id(parameter): name
+        for name, parameters in item_encoder.finer_groups().items()
+        if name in finer
+        for parameter in parameters
+    }
     roles = []
     of_objective = [] if objective is None else objective.named_parameters(prefix="objective")
     for name, parameter in (*model.named_parameters(), *of_objective):  # unique tensors: shared ones are listed once
         modality = snapshot.modality_of.get(id(parameter))
         origin: Origin = "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
-        group: Group = modality or ("introduced" if origin == "introduced" else "recommender")
+        group = finer_of.get(id(parameter)) or modality or origin
         roles.append(
             ParameterRole(
                 name=name, parameter=parameter, origin=origin, group=group if parameter.requires_grad else None
@@ -66,14 +77,14 @@ def parameter_roles(
     return roles
 
 
-def optimizer_groups(roles: Iterable[ParameterRole], learning_rates: dict[Group, float]) -> list[dict[str, object]]:
-    """Return Adam's parameter groups; an empty group is left out."""
+def optimizer_groups(roles: Iterable[ParameterRole], learning_rates: Mapping[str, float]) -> list[dict[str, object]]:
+    """Return Adam's parameter groups in the order of the rates; an empty group is left out."""
     roles = list(roles)
     groups = []
-    for group in GROUPS:
+    for group, rate in learning_rates.items():
         parameters = [role.parameter for role in roles if role.group == group]
         if parameters:
-            groups.append({"params": parameters, "lr": learning_rates[group], "name": group})
+            groups.append({"params": parameters, "lr": rate, "name": group})
     return groups
 
 

@@ -12,7 +12,7 @@ from lightning import Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.precision import HalfPrecision
 from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from peftrec.errors import SettingsError
 from peftrec.models.towers.tower import Towers
 from peftrec.processes import ProcessRank
-from peftrec.progress.epochs import EpochLines
+from peftrec.progress.epochs import EpochBar, EpochLines
 from peftrec.progress.terminal import shows_progress
 from peftrec.settings.run import EvaluationSettings, Settings, TrainerSettings
 from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
@@ -51,7 +51,7 @@ def build_trainer(
     progress: list[Callback] = []
     if settings.has_progress_bar:
         lines = EpochLines(monitor=monitor, max_epochs=settings.max_epochs)
-        progress = [RichProgressBar() if has_bar else lines]
+        progress = [EpochBar() if has_bar else lines]
     # Named, so that Lightning never takes a Slurm job of one task for more than it is.
     cluster: ClusterEnvironment = TorchElasticEnvironment() if processes.are_several else LightningEnvironment()
     return Trainer(

@@ -94,6 +94,32 @@ def test_without_steps_after_the_last_the_budget_is_still_met() -> None:
     assert {sum(ranks) for ranks in training.ranks().values()} == {FINAL * NUM_MATRICES}
 
 
+@pytest.mark.parametrize("stop", [1, 2, 5, 8, NUM_STEPS])
+def test_what_is_kept_has_the_final_budget_whenever_it_is(stop: int) -> None:
+    """Also where all triplets still train (1, 2), between two allocations (5), and after the last (12)."""
+    training = Training(deltaT=4)
+    for step in range(1, stop + 1):
+        training.step(step)
+    before = training.values()
+    with training.schedule.as_kept():
+        assert {sum(ranks) for ranks in training.ranks().values()} == {FINAL * NUM_MATRICES}
+    after = training.values()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    if stop <= 5:
+        assert all(sum(ranks) > FINAL * NUM_MATRICES for ranks in training.ranks().values())
+
+
+def test_looking_at_what_is_kept_changes_nothing_in_training() -> None:
+    watched, alone = Training(), Training()
+    for step in range(1, NUM_STEPS + 1):
+        watched.step(step)
+        alone.step(step)
+        with watched.schedule.as_kept():
+            pass
+    found = watched.values()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in alone.values().items())
+
+
 @pytest.mark.parametrize("stop", [1, 5, 10])
 def test_what_it_remembers_is_its_whole_state(stop: int) -> None:
     """Also before the first allocation (1), among allocations (5), and when they are over (10)."""

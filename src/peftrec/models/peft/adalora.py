@@ -63,6 +63,27 @@ class RankAllocation(AdaptationSchedule):
                 with _without_check_of_determinism():
                     tuner.update_and_allocate(step)  # type: ignore[no-untyped-call]
 
+    @contextmanager
+    def as_kept(self) -> Iterator[None]:
+        """Leave each tower the triplets of the final budget, the most important so far. Between two allocations those
+        that were taken grow again, and before the last one more are left than the budget that was asked for."""
+        values = [
+            p for tuner in self._tuners.values() for name, p in tuner.model.named_parameters() if "lora_E" in name
+        ]
+        trained = [value.detach().clone() for value in values]
+        for tuner in self._tuners.values():
+            allocator = tuner.rankallocator
+            if allocator.exp_avg_ipt:  # else no step was taken yet, or the final triplets are chosen
+                _follow_devices(tuner)
+                with _without_check_of_determinism():
+                    allocator.mask_to_budget(tuner.model, allocator.target_bgt)  # type: ignore[no-untyped-call]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for value, before in zip(values, trained, strict=True):
+                    value.copy_(before)
+
     def state_dict(self) -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
         for modality, tuner in self._tuners.items():

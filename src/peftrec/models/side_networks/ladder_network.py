@@ -97,5 +97,9 @@ class LadderNetwork(nn.Module):
         """Return the ladders, which stand beside the towers; the head is the recommender's."""
         return list(self.ladders.parameters())
 
+    def image_projection(self) -> nn.Linear | None:
+        """Return the head's."""
+        return self.head.image_projection()
+
     def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
         return self.head({name: self.ladders[name](tensor) for name, tensor in states.items()})

@@ -147,6 +147,21 @@ class SideNetwork(nn.Module):
             parameters += [] if tower.gates is None else [tower.gates]  # type: ignore[list-item]
         return parameters
 
+    def finer_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return first output layers and gates by branch, and the alignment: what published rates tell apart."""
+        groups: dict[str, list[nn.Parameter]] = {}
+        for name, tower in self.branches.items():
+            groups[f"{name}_output"] = list(tower.out.parameters())  # type: ignore[union-attr]
+            if tower.gates is not None:
+                groups[f"{name}_gates"] = [tower.gates]  # type: ignore[list-item]
+        if self.alignment is not None:
+            groups["alignment"] = list(self.alignment.parameters())
+        return groups
+
+    def image_projection(self) -> nn.Linear | None:
+        """Return the image branch's second output layer, where there is such a branch."""
+        return self.branches["image"].project if "image" in self.branches else None  # type: ignore[return-value]
+
     def embed_branches(
         self, states: dict[Modality, Float[Tensor, "item state hidden"]]
     ) -> dict[Branch, Float[Tensor, "item dim"]]:

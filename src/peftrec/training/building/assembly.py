@@ -10,7 +10,7 @@ from peftrec.data.content import ItemContent
 from peftrec.data.split import Split
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader
+from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader, start_xavier_normal
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.tower import Towers
 from peftrec.processes import ALONE, ProcessRank
@@ -76,6 +76,8 @@ def build_module(
     # Seeded here, not before loading: live and stored variants then start from the same side network.
     torch.manual_seed(settings.seed)
     item_encoder = settings.strategy.adapt(towers, embedding_dim=settings.embedding_dim, num_items=len(log_popularity))
+    if settings.image_projection == "xavier_normal":
+        start_xavier_normal(item_encoder.image_projection())
     if states is not None:
         if not isinstance(item_encoder, FrozenStatesEncoder):
             raise SettingsError(
@@ -94,16 +96,13 @@ def build_module(
     return RecommenderModule(
         recommender,
         objective,
-        parameter_roles=parameter_roles(recommender, item_encoder, snapshot, objective=objective),
+        parameter_roles=parameter_roles(
+            recommender, item_encoder, snapshot, objective=objective, finer=settings.learning_rates.finer
+        ),
         content=content,
         log_popularity=log_popularity,
         loop=LoopSettings(
-            learning_rates={
-                "text": settings.learning_rates.text,
-                "image": settings.learning_rates.image,
-                "introduced": settings.learning_rates.introduced,
-                "recommender": settings.learning_rates.recommender,
-            },
+            learning_rates=settings.learning_rates.by_group(),
             warmup_steps=settings.learning_rates.warmup_steps,
             decay=settings.learning_rates.decay,
             mask_history=settings.evaluation.mask_history,

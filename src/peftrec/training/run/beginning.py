@@ -96,4 +96,6 @@ def summarise_data(split: Split, settings: Settings) -> DataSummary:
         num_unreachable_test=int(split.test.is_target_in_history().sum()) if masks_targets else 0,
         num_cold_test=int((split.train_counts[split.test.targets] == 0).sum()),
         counts=split.counts,
+        validation_from=None if split.periods is None else split.periods.validation_from,
+        test_from=None if split.periods is None else split.periods.test_from,
     )

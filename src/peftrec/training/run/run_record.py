@@ -182,7 +182,7 @@ def new_record(
 def describe_parameters(roles: list[ParameterRole], learning_rates: dict[str, float]) -> ParameterCounts:
     """Return the table of every parameter's role, of parameters that no step has moved yet."""
     by_origin = count_parameters(roles)
-    groups = optimizer_groups(roles, learning_rates)  # type: ignore[arg-type]
+    groups = optimizer_groups(roles, learning_rates)
     return ParameterCounts(
         trainable=sum(counts["trainable"] for counts in by_origin.values()),
         total=sum(counts["trainable"] + counts["frozen"] for counts in by_origin.values()),
@@ -207,11 +207,13 @@ def _hash_of_values(roles: list[ParameterRole]) -> str:
 
 
 def epochs_csv(epochs: list[Epoch]) -> str:
-    """Return one row an epoch: losses, validation metrics (`val/hr@10`), seconds, what the machine did."""
+    """Return one row an epoch, the first being 1: losses, validation metrics (`val/hr@10`), seconds, what the machine
+    did."""
     rows = []
     for epoch in epochs:
         row: dict[str, Any] = epoch.model_dump()
         validation = row.pop("validation")
+        row["epoch"] += 1
         machine = row.pop("machine") or dict.fromkeys(MachineUse.model_fields)
         rows.append({**row, **machine, **{f"val/{name}": value for name, value in validation.items()}})
     stream = io.StringIO()
