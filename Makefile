@@ -11,8 +11,8 @@ QUICK := not slow and not gpu and not benchmark
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart list tables $(TABLES:%=table-%) test test-all lint format tiny-towers benchmark notebook wheel \
-	clean
+.PHONY: help install quickstart list tables $(TABLES:%=table-%) test test-all lint format tiny-towers benchmark \
+	gpu-acceptance notebook wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ tiny-towers: $(STAMP) ## Train the tiny towers that the package ships (a few min
 
 benchmark: $(STAMP) ## Measure a training step of iisan_cached against this machine's arithmetic
 	$(BIN)/python benchmarks/cached_step.py
+
+# Nine minutes at most: each part is a process that is killed at its limit, and what is known is written after each.
+gpu-acceptance: $(STAMP) ## Steps, memory and store building at the paper's shape on one GPU: [PUBLISHED=DIR] [DATA=DIR] [OUT=DIR]
+	$(BIN)/python benchmarks/gpu_acceptance.py --out $(or $(OUT),runs/gpu_acceptance) \
+		$(if $(PUBLISHED),--published $(PUBLISHED)) $(if $(DATA),--data-root $(DATA)) $(ACCEPTANCE)
 
 notebook: $(STAMP) ## Run the notebooks as they stand in the repository
 	$(BIN)/python -m pytest --nbmake notebooks

@@ -1,6 +1,6 @@
 """From what a source read to what is trained on and ranked.
 
-Leave-one-out is the paper's (facts of IISAN, section 4): a user's last item is the test target, the one before it the
+Leave-one-out is the paper's (IISAN, section 4.1; `read_behaviors` of its code): a user's last item is the test target, the one before it the
 validation target, the rest trains. The other rule is in `global_time`. Only items that occur in the kept interactions
 are candidates; they are renumbered here, and every index below is one of theirs.
 """

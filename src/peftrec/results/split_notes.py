@@ -40,12 +40,12 @@ def _periods(data: DataSummary | None) -> str:
         return ""
     moments = {name: "" if at is None else f" ({at:.15g})" for name, at in _starts(data).items()}
     counts = data.counts
+    trained, validated = (_users(counts, name) for name in ("users_in_training", "users_ranked_in_validation"))
     return (
-        f". What is before validation{moments['validation']} trains{_users(counts, 'users_in_training')}; a user's "
-        f"first item from then to before the test{moments['test']} validates{_users(counts, 'users_ranked_in_validation')}, "
-        f"the first from then on tests ({data.num_users:,} users). Without a history before it, "
-        f"{counts.get('users_without_history_in_validation', 0):,} users are not ranked in validation and "
-        f"{counts.get('users_without_history_in_test', 0):,} not in test"
+        f". What is before validation{moments['validation']} trains{trained}; a user's first item from then to before "
+        f"the test{moments['test']} validates{validated}, the first from then on tests ({data.num_users:,} users). "
+        f"Without a history before it, {counts.get('users_without_history_in_validation', 0):,} users are not ranked "
+        f"in validation and {counts.get('users_without_history_in_test', 0):,} not in test"
     )
 
 

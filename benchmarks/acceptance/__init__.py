@@ -1,0 +1,1 @@
+"""What `gpu_acceptance` is made of."""
