@@ -132,7 +132,7 @@ def test_without_a_fifth_epoch_nothing_is_chosen_by_the_published_rule(tmp_path:
     seeds = (outcome(1, *[(1.0, 0.5)] * 4),)
     assert list(accuracies(seeds)) == ["at the least training loss", "at the last epoch"]
     text = to_text(replace(describe(settings(tmp_path), SPLIT), seeds=seeds))
-    assert "published                   98.7" in text
+    assert "published                    98.7" in text
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)

@@ -45,12 +45,17 @@ def test_user_encoder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "formula", "published"),
+    ("name", "formula", "stated"),
     [
         ("frozen", HEAD + USER_ENCODER, 206_912),
         ("frozen_cached", HEAD + USER_ENCODER, 206_912),
         ("bitfit", BIASES + HEAD + USER_ENCODER, 411_968),
         ("lora", 2 * BLOCKS * 2 * 8 * (WIDTH + WIDTH) + HEAD + USER_ENCODER, 796_736),
+        (
+            "lora_published",  # loralib's layers as the published code makes them, biases of query and value included
+            2 * BLOCKS * 2 * (8 * (WIDTH + WIDTH) + WIDTH) + HEAD + USER_ENCODER,
+            833_600,
+        ),
         ("adapter", 2 * BLOCKS * 2 * BOTTLENECK + HEAD + USER_ENCODER, 4_965_440),
         ("adapter_pfeiffer", 2 * BLOCKS * BOTTLENECK + HEAD + USER_ENCODER, 2_586_176),
         ("adapter_parallel", 2 * BLOCKS * BOTTLENECK + HEAD + USER_ENCODER, 2_586_176),
@@ -68,8 +73,8 @@ def test_user_encoder() -> None:
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],
 )
-def test_trainable_parameters_at_the_papers_shape(name: str, formula: int, published: int) -> None:
-    assert formula == published
+def test_trainable_parameters_at_the_papers_shape(name: str, formula: int, stated: int) -> None:
+    assert formula == stated
     assert trainable(name) == formula
 
 

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.models.towers.tower import Towers
 from peftrec.strategies.lora import LoRA
 from peftrec.towers.pair import TowerPair
-from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, item_batch
+from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, build_strategy, item_batch
 
 PAIR = SMALL_PAIRS["text_and_image"]
 
@@ -63,3 +64,27 @@ def test_a_site_that_matches_nothing_is_refused() -> None:
 @pytest.mark.parametrize("pair", [TowerPair(text=TEXT, image=None), TowerPair(text=None, image=IMAGE)])
 def test_one_tower_is_enough(pair: TowerPair) -> None:
     assert sum("lora_B" in name for name, _ in adapted(LoRA(), pair).named_parameters()) == 2 * NUM_BLOCKS
+
+
+def test_biases_of_the_adapted_layers_train_where_that_is_asked_for() -> None:
+    towers = adapted(LoRA(rank=2, alpha=1.0, trains_biases=True))
+    for tower in towers.present().values():
+        trained = {name for name, p in tower.encoder.named_parameters() if p.requires_grad and "lora_" not in name}
+        paths = {path for site in ("query", "value") for path in tower.site_paths(site)}
+        assert {name.replace(".base_layer", "") for name in trained} == {f"{path}.bias" for path in paths}
+
+
+def test_the_published_call_is_loralib_s_on_pretrained_weights() -> None:
+    """loralib 0.1.1: result = W x + b, plus (x A' B') times lora_alpha / r, where lora_alpha is 1 unless given."""
+    strategy = build_strategy(config_directory() / "strategy" / "lora_published.yaml")
+    assert isinstance(strategy, LoRA)
+    tower = adapted(strategy).text
+    assert tower is not None
+    layer = tower.encoder.get_submodule(tower.site_paths("query")[0])
+    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight  # type: ignore[index, union-attr]
+    generator = torch.Generator().manual_seed(0)
+    b.data.normal_(generator=generator)  # type: ignore[union-attr, operator]
+    inputs = torch.randn(5, a.shape[1], generator=generator)  # type: ignore[union-attr]
+    base = layer.base_layer  # type: ignore[union-attr]
+    expected = torch.nn.functional.linear(inputs, base.weight, base.bias) + (inputs @ a.T @ b.T) * (1 / 8)  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(layer(inputs), expected)

@@ -1,8 +1,8 @@
 """From what a source read to what is trained on and ranked.
 
-Leave-one-out is the paper's (IISAN, section 4.1; `read_behaviors` of its code): a user's last item is the test target, the one before it the
-validation target, the rest trains. The other rule is in `global_time`. Only items that occur in the kept interactions
-are candidates; they are renumbered here, and every index below is one of theirs.
+Leave-one-out is the paper's (IISAN, section 4.1; `read_behaviors` of its code): a user's last item is the test target,
+the one before it the validation target, the rest trains. The other rule is in `global_time`. Only items that occur in
+the kept interactions are candidates; they are renumbered here, and every index below is one of theirs.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """The classifier trained once a seed, with Lightning.
 
-The loop and the results are its own, and not those of a run: there are no users and no ranking, the paper reads three
-rules of choosing off every epoch's test accuracy, and a training of a minute needs no checkpoint.
+The loop and the results are its own, and not those of a run: there are no users and no ranking, three rules
+of choosing an epoch are read off every epoch's test accuracy, and a training of a minute needs no checkpoint.
 """
 
 import time
