@@ -31,6 +31,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # eight processes, each of which imports torch
 def test_the_road_on_a_cpu(data: Path, tmp_path: Path) -> None:
     program, out = Path(gpu_acceptance.__file__), tmp_path / "out"
     command = [sys.executable, str(program), "--out", str(out), "--data-root", str(data), "--shape", "small"]

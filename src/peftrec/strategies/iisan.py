@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.side_networks.options import BRANCH_GROUPS, Activation, BlockOptions, Branches, Layers, Mixing
+from peftrec.models.side_networks.options import SIDE_GROUPS, Activation, BlockOptions, Branches, Layers, Mixing
 from peftrec.models.side_networks.side_layers import branches_over, checked_layers
 from peftrec.models.towers.names import Modality
 from peftrec.strategies.base import ReadKind, Reads, Strategy
@@ -30,7 +30,7 @@ class IISAN(Strategy, BlockOptions):
     keeps_towers_frozen: ClassVar[bool] = True
     read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
-    finer_groups: ClassVar[tuple[str, ...]] = BRANCH_GROUPS
+    finer_groups: ClassVar[tuple[str, ...]] = SIDE_GROUPS
 
     layers: Layers | None = None
     """Hidden states that the blocks read: a rule by name, or a list, strictly increasing, in which 0 is the embedding

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.models.side_networks.options import (
-    BRANCH_GROUPS,
+    SIDE_GROUPS,
     Activation,
     BlockOptions,
     Branch,
@@ -39,7 +39,7 @@ class IISANVersa(Strategy, BlockOptions):
     keeps_towers_frozen: ClassVar[bool] = True
     read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
-    finer_groups: ClassVar[tuple[str, ...]] = (*BRANCH_GROUPS, "alignment")
+    finer_groups: ClassVar[tuple[str, ...]] = SIDE_GROUPS
 
     num_groups: int = Field(default=6, ge=1)
     """Groups that each tower's blocks are split into; the last state of each is read, and the embedding layer's.

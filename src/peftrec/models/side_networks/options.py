@@ -8,9 +8,13 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 
 Branch = Literal["image", "text", "inter"]
-BRANCH_GROUPS = ("text_output", "image_output", "inter_output", "text_gates", "image_gates", "inter_gates")
-"""Groups of a side network's parameters that may have learning rates of their own: a branch's first output layer, and
-its gates."""
+SIDE_GROUPS = (
+    *("text_output", "image_output", "inter_output"),
+    *("text_gates", "image_gates", "inter_gates"),
+    "alignment",
+)
+"""Groups of a side network's parameters that may have learning rates of their own: a branch's first output layer, its
+gates, and what brings two widths together."""
 Branches = Literal["intra_inter", "intra", "inter"]
 Mixing = Literal["gated", "add"]
 Activation = Literal["relu", "gelu"]
