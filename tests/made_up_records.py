@@ -142,6 +142,7 @@ def _config(strategy: str, seed: int) -> dict[str, JsonValue]:
         "batch_size": 64,
         "strategy": {"_target_": f"made_up.{strategy}"},
         "evaluation": {"mask_history": "all", "monitor": "hr@10", "patience": 10},
+        "data": {"split": "leave_one_out", "windows": "last", "sequence_length": 10},
         "trainer": {"max_epochs": 3, "precision": "32-true"},
     }
 
