@@ -88,6 +88,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
     "paper_tables": {"config", "results"},
     "tuning": {"config", "results", "settings", "jobs", "planning", "training/run"},
+    "measuring": {
+        *("code", "data", "hidden_states", "jobs", "progress", "results", "settings"),
+        *("training", "training/building", "training/measurement", "training/run"),
+    },
     "testing": {
         *("code", "config", "data", "data/readers", "models", "models/towers", "models/objectives", "towers"),
         *("strategies", "user_encoders", "objectives", "settings"),

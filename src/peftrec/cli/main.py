@@ -21,6 +21,7 @@ VERBS = {
     "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
     "coldstart": "rank for items or users without history: Heater and what it must beat",
     "classify": "train Gated Transformer Networks on labelled series, over several seeds",
+    "measure": "time steps of all runs of a folder in turns, and write what they cost into their records",
     "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",
     "table": "build a table of a paper by the verbs above, or list all (make list)",
     "report": "write the tables and figures of a folder of runs, from their records alone",

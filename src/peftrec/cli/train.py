@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.cli.arguments import SWEEP, Grammar, read_arguments
-from peftrec.errors import UserError
+from peftrec.errors import SettingsError, UserError
+from peftrec.measuring.request import AUTO
 
 if TYPE_CHECKING:
     from peftrec.jobs.sweep import Sweep
+    from peftrec.measuring.request import When
 
-HELP = """usage: peftrec train [-m] [--cfg] [--config-dir DIR] [code=DIR] [GROUP=OPTION ...] [KEY=VALUE ...]
+MEASURE = "measure"
+HELP = """usage: peftrec train [-m] [--cfg] [--config-dir DIR] [code=DIR] [measure=auto|always|never]
+                     [GROUP=OPTION ...] [KEY=VALUE ...]
 
   -m                sweep: every combination of comma-separated values, a process each; finished runs are skipped
   --cfg             print the checked configuration as yaml and stop
+  measure=auto      after a sweep, `peftrec measure` times the steps of its runs side by side where other work, or their
+                    own scatter, disturbed their times (always, never)
   code=DIR          classes of your own may come from DIR: strategy._target_=mine.Mine
   --config-dir DIR  the same, and DIR's yaml files stand beside those below: DIR/strategy/mine.yaml is strategy=mine
 
@@ -30,6 +36,7 @@ def main(arguments: list[str]) -> int:
         verb="train",
         help=lambda: HELP + list_choices(),
         flags=SWEEP | {"--cfg"},
+        keys=(MEASURE,),
         leaves_others=True,
         runs_user_code=True,
     )
@@ -38,7 +45,10 @@ def main(arguments: list[str]) -> int:
         return 0
     if "--cfg" in given.flags:
         return show(given.others)
-    return sweep(given.others) if given.is_sweep else train(given.others)
+    if MEASURE in given.own and not given.is_sweep:
+        raise SettingsError("measure: one run has nothing beside it; give it to a sweep (-m), or use peftrec measure")
+    when = when_to_measure(given.own.get(MEASURE, AUTO))
+    return sweep(given.others, measure=when) if given.is_sweep else train(given.others)
 
 
 def train(overrides: list[str]) -> int:
@@ -72,11 +82,24 @@ def describe(run_directory: Path) -> str:
     return f"test, epoch {record.chosen_epoch_from_one}, {record.data.num_candidates:,} candidates: {figures}"
 
 
-def sweep(overrides: list[str]) -> int:
-    """Train every job of a sweep, print the comparison, and name the jobs that failed."""
+def sweep(overrides: list[str], *, measure: "When") -> int:
+    """Train every job of a sweep, time the steps of its runs side by side where that is asked for or needed, print the
+    comparison, and name the jobs that failed."""
     from peftrec.jobs.sweep import run_sweep
 
-    return report_sweep(run_sweep(overrides))
+    finished = run_sweep(overrides)
+    from peftrec.measuring.after_sweep import measure_sweep
+
+    measure_sweep(finished, measure)
+    return report_sweep(finished)
+
+
+def when_to_measure(word: str) -> "When":
+    """Read `measure=`. Raises SettingsError for another word."""
+    for known in (AUTO, "always", "never"):
+        if word == known:
+            return known
+    raise SettingsError(f"measure={word}: expected auto, always or never")
 
 
 def report_sweep(sweep: "Sweep") -> int:

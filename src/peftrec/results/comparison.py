@@ -7,12 +7,15 @@ import pandas as pd
 
 from peftrec.errors import RecordError
 from peftrec.results.code_notes import code_notes, superseded_notes
+from peftrec.results.cost_notes import seconds_notes, seconds_protocol
+from peftrec.results.intervals import Certainty, certainty
 from peftrec.results.labels import differing_settings, label_runs, labelled_keys
 from peftrec.results.notes import comparison_notes, label_notes, protocol
-from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row
+from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row, with_seconds
 from peftrec.results.runs import Run, check_comparable
+from peftrec.results.seconds import Seconds, seconds_of
 from peftrec.results.superseded import without_superseded
-from peftrec.results.tpme import Cost, pareto_front, sensitivity_band, tpme
+from peftrec.results.tpme import PAPER_WEIGHTS, Cost, TpmeWeights, pareto_front, sensitivity_band, tpme
 from peftrec.results.tpme_notes import mixed_notes
 from peftrec.results.tpme_reference import CostChoices
 
@@ -36,6 +39,10 @@ class Comparison:
     tpme: Mapping[str, float]
     """Empty where TPME is not defined; a note says why."""
     band: Mapping[str, tuple[float, float]]
+    seconds: Seconds
+    """Where seconds are from, and which rows other work disturbed."""
+    certain: Certainty
+    """How sure seconds and TPME are."""
     front: frozenset[str]
     """Strategies that none beats in hr@10 and all three costs together."""
     protocol: tuple[str, ...]
@@ -65,20 +72,29 @@ def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Compar
     comparable = [run for run in runs if run.record.comparison_hash == successes[0].record.comparison_hash]
     labelled = label_runs(comparable)
     strategies = [strategy_row(label, group) for label, group in labelled.items()]
-    values, band, problem = _tpme(strategies, choices)
     trained = {row.strategy: row.runs for row in strategies if row.runs}
+    seconds = seconds_of(trained)
+    strategies = [with_seconds(row, seconds.per_epoch.get(row.strategy)) for row in strategies]
+    values, band, problem = _tpme(strategies, choices)
+    certain = certainty(costs_of(strategies), seconds, lambda costs: tpme(*_compared(costs, choices)))
     return Comparison(
         experiments=tuple(sorted({run.record.experiment for run in successes})),
         rows=(*strategies, *baseline_rows(successes)),
         runs=tuple(runs),
         tpme=values,
         band=band,
+        seconds=seconds,
+        certain=certain,
         front=_front(strategies),
-        protocol=protocol([run.record for run in successes], list(values), choices),
+        protocol=(
+            *protocol([run.record for run in successes], list(values), choices),
+            *seconds_protocol(seconds, certain),
+        ),
         notes=(
             *mixed_notes(costs_of(strategies), choices),
             *label_notes(labelled_keys(comparable)),
             *comparison_notes(runs, trained, differing_settings(labelled), problem),
+            *seconds_notes(seconds, trained),
             *code_notes(trained),
             *superseded_notes(superseded),
         ),
@@ -94,14 +110,20 @@ def _tpme(
     rows: Sequence[Row], choices: CostChoices
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], str | None]:
     """Return TPME, its band, and why there is none: a table of one strategy or one epoch is still a table."""
-    costs = costs_of(rows)
-    reference = None if choices.reference is None else choices.reference.as_costs()
-    if choices.conditions == "mixed":
-        costs = {name: replace(cost, conditions={}) for name, cost in costs.items()}
+    costs, weights, reference = _compared(costs_of(rows), choices)
     try:
-        return tpme(costs, reference=reference), sensitivity_band(costs, reference), None
+        return tpme(costs, weights, reference), sensitivity_band(costs, reference), None
     except RecordError as error:
         return {}, {}, str(error)
+
+
+def _compared(
+    costs: Mapping[str, Cost], choices: CostChoices
+) -> tuple[Mapping[str, Cost], TpmeWeights, Mapping[str, Cost] | None]:
+    """Return what `tpme` compares: costs, weights, and the reference that they are normalised over."""
+    if choices.conditions == "mixed":
+        costs = {name: replace(cost, conditions={}) for name, cost in costs.items()}
+    return costs, PAPER_WEIGHTS, None if choices.reference is None else choices.reference.as_costs()
 
 
 def _front(rows: Sequence[Row]) -> frozenset[str]:
@@ -123,7 +145,7 @@ def table(comparison: Comparison) -> pd.DataFrame:
     for column in frame.columns:
         if column in INTEGERS:
             frame[column] = frame[column].astype("Int64")
-        elif column not in {"strategy", "status", "is_on_front"}:
+        elif column not in {"strategy", "status", "is_on_front", "seconds_from", "disturbed"}:
             frame[column] = frame[column].astype("Float64")
     frame["is_on_front"] = frame["is_on_front"].astype("boolean")
     return frame
@@ -150,6 +172,23 @@ def _cells(row: Row, comparison: Comparison) -> dict[str, object]:
         **spreads,
         "tpme_low": low,
         "tpme_high": high,
+        **_certainty_cells(row, comparison),
         "is_on_front": row.strategy in comparison.front if is_strategy else None,
         **{name: row.details.get(name) for name in DETAILS},
+    }
+
+
+def _certainty_cells(row: Row, comparison: Comparison) -> dict[str, object]:
+    """Return intervals over rounds, epochs and seeds, where seconds are from, and what disturbed them."""
+    is_strategy = row.status == "success"
+    certain, disturbance = comparison.certain, comparison.seconds.disturbed.get(row.strategy)
+    tpme_low, tpme_high = certain.tpme.get(row.strategy, (None, None)) if is_strategy else (None, None)
+    seconds_low, seconds_high = certain.seconds.get(row.strategy, (None, None)) if is_strategy else (None, None)
+    return {
+        "tpme_ci_low": tpme_low,
+        "tpme_ci_high": tpme_high,
+        "seconds_ci_low": seconds_low,
+        "seconds_ci_high": seconds_high,
+        "seconds_from": comparison.seconds.source if is_strategy else None,
+        "disturbed": disturbance.text if is_strategy and disturbance else None,
     }

@@ -53,13 +53,18 @@ def cells_of(comparison: Comparison, significance: pd.DataFrame) -> Cells:
                 column=each,
                 is_best=bool(best.loc[place, name]),
                 is_second=bool(second.loc[place, name]),
-                mark=MARK if (values["strategy"], name) in worse else "",
+                mark=MARK if (values["strategy"], name) in worse else _disturbed(comparison, values["strategy"], name),
             )
             for name, each in columns.items()
         )
         for place, values in enumerate(frame.to_dict("records"))
     ]
     return Cells(columns, tuple(rows), has_marks=bool(worse))
+
+
+def _disturbed(comparison: Comparison, strategy: str, name: str) -> str:
+    """Return the mark of seconds that other work, or their own scatter, disturbed; a note says by what."""
+    return r"\dagger" if name == "seconds_per_epoch" and strategy in comparison.seconds.disturbed else ""
 
 
 def worse_than_best(comparison: Comparison, significance: pd.DataFrame) -> frozenset[tuple[str, str]]:

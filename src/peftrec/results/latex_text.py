@@ -4,7 +4,7 @@ _COMMANDS = {"~": "asciitilde", "^": "asciicircum", "\\": "backslash", "<": "les
 TEX_SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{character: f"\\text{command}{{}}" for character, command in _COMMANDS.items()},
-    **dict(zip('±"\n\t', (r"$\pm$", "''", " ", " "), strict=True)),
+    **dict(zip('±†"\n\t', (r"$\pm$", r"$\dagger$", "''", " ", " "), strict=True)),
 }
 NARROW, WIDE, CAPITAL, OTHER = 0.32, 0.92, 0.80, 0.56
 """Widths of characters in em, of Computer Modern Roman at 8 points, rounded up."""

@@ -26,7 +26,7 @@ def protocol(records: Sequence[Record], tpme_set: Sequence[str], choices: CostCh
         "is scored once, from that epoch. Figures are fractions: mean and sample standard deviation over seeds; one "
         "target a user, so hr@k equals recall@k.",
         *_baselines(records),
-        f"Costs are medians over seeds. {_memory(first)}",
+        f"Parameters, memory and other costs are medians over seeds. {_memory(first)}",
     ]
     lines += tpme_lines(tpme_set, choices)
     return tuple(lines)

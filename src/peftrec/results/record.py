@@ -14,6 +14,7 @@ from peftrec.results.costs import Efficiency, Epoch, Metrics, Serving
 from peftrec.results.earlier_schemas import SCHEMA_VERSION, upgraded
 from peftrec.results.process import Process, is_alive
 from peftrec.results.record_part import RecordPart
+from peftrec.results.side_by_side import SideBySide
 
 RECORD_FILE = "record.json"
 RANKS_FILE = "ranks.parquet"
@@ -157,6 +158,8 @@ class Record(RecordPart):
     evaluation: Evaluation | None = None
     """Null until the run has ended well, and always in a trial."""
     checkpoint_bytes: int | None = None
+    side_by_side: SideBySide | None = None
+    """What a step costs beside those of other runs, where `peftrec measure` has timed them in turns."""
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:

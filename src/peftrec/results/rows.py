@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from peftrec.errors import RecordError
 from peftrec.results.conditions import of_all
@@ -90,6 +90,19 @@ def _cost(runs: Sequence[Run]) -> Cost:
         comparison_hash=runs[0].record.comparison_hash,
         conditions=of_all([run.record for run in runs]),
         runs=tuple(run.name for run in runs),
+    )
+
+
+def with_seconds(row: Row, seconds: float | None) -> Row:
+    """Return the row with other seconds an epoch than training's; those that stand beside it follow."""
+    if seconds is None or row.cost is None:
+        return row
+    trained, amortised = row.cost.seconds_per_epoch, row.details.get("amortised_seconds_per_epoch")
+    store = None if trained is None or amortised is None else amortised - trained
+    return replace(
+        row,
+        cost=replace(row.cost, seconds_per_epoch=seconds),
+        details={**row.details, "amortised_seconds_per_epoch": None if store is None else seconds + store},
     )
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peftrec.results.comparison import QUALITY, SHOWN, Comparison, table
+from peftrec.results.cost_notes import MARK
 from peftrec.results.rows import BASELINE, Row
 from peftrec.results.significance import Spread
 
@@ -47,7 +48,8 @@ def _readable_row(row: Row, comparison: Comparison) -> dict[str, str]:
         return cells | {QUALITY[0]: row.status.replace("_", " ")}
     cells |= {name: quality_text(row.quality.get(name), has_spread=is_strategy) for name in QUALITY}
     if row.cost is not None:
-        cells["seconds_per_epoch"] = number_text(row.cost.seconds_per_epoch)
+        mark = f" {MARK}" if row.strategy in comparison.seconds.disturbed else ""
+        cells["seconds_per_epoch"] = number_text(row.cost.seconds_per_epoch) + mark
         cells["trainable_parameters"] = count_text(row.cost.trainable_parameters)
         cells["peak_memory_bytes"] = bytes_text(row.cost.peak_memory_bytes)
     if is_strategy and row.strategy in comparison.tpme:
@@ -89,11 +91,16 @@ DETAIL_TEXT = {"store_bytes": bytes_text, "checkpoint_bytes": bytes_text, "step_
 
 
 def best_cells(comparison: Comparison) -> pd.DataFrame:
-    """Return which cells of `readable` hold the best value of a strategy: most quality, least cost."""
+    """Return which cells of `readable` hold the best value of a strategy: most quality, least cost. Seconds, and TPME
+    with them, scatter: a row is best in them only where their intervals say so (peftrec.results.intervals)."""
     frame = table(comparison)
     is_strategy = (frame["status"] == "success").to_numpy()
     best = pd.DataFrame(False, index=frame.index, columns=list(SHOWN))
+    certain = {"seconds_per_epoch": comparison.certain.least_seconds, "tpme": comparison.certain.least_tpme}
     for column in SHOWN[2:]:
+        if column in certain:
+            best[column] = is_strategy & (frame["strategy"] == certain[column]).to_numpy()
+            continue
         values = frame.loc[is_strategy, column].dropna()
         if len(values) > 1:
             target = values.max() if column in QUALITY else values.min()
@@ -123,6 +130,10 @@ def details(comparison: Comparison) -> pd.DataFrame:
         low, high = comparison.band.get(row.strategy, (None, None))
         cells = {"strategy": row.strategy, "on_pareto_front": "yes" if row.strategy in comparison.front else "no"}
         cells["tpme_low_to_high"] = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+        low, high = comparison.certain.tpme.get(row.strategy, (None, None))
+        cells["tpme_ci"] = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+        low, high = comparison.certain.seconds.get(row.strategy, (None, None))
+        cells["seconds_ci"] = "" if low is None or high is None else f"{number_text(low)} to {number_text(high)}"
         for name in COST_DETAILS:
             value = row.details.get(name)
             cells[name] = DETAIL_TEXT.get(name, number_text)(value)

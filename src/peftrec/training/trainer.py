@@ -47,23 +47,13 @@ def build_trainer(
     has_bar = settings.has_progress_bar and shows_progress()
     monitor = f"val/{evaluation.monitor}"
     stopping = EarlyStopping(monitor=monitor, mode="max", patience=evaluation.patience)
-    is_half = settings.precision == "bf16-true"
     progress: list[Callback] = []
     if settings.has_progress_bar:
         lines = EpochLines(monitor=monitor, max_epochs=settings.max_epochs)
         progress = [EpochBar() if has_bar else lines]
-    # Named, so that Lightning never takes a Slurm job of one task for more than it is.
-    cluster: ClusterEnvironment = TorchElasticEnvironment() if processes.are_several else LightningEnvironment()
-    return Trainer(
-        accelerator=settings.accelerator,
-        devices=processes.count // processes.num_nodes,
-        num_nodes=processes.num_nodes,
-        strategy=lightning_strategy(settings.strategy, processes),
-        precision=None if is_half else settings.precision,  # type: ignore[arg-type]  # `auto` is resolved
-        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.max_epochs),
-        accumulate_grad_batches=settings.accumulate_batches,
-        detect_anomaly=settings.detect_anomaly,
-        deterministic=settings.is_deterministic,
+    return plain_trainer(
+        settings,
+        processes,
         # The order of the callbacks is the order of their work: measure, record, decide, then save what all decided.
         callbacks=[
             *measuring,
@@ -72,14 +62,36 @@ def build_trainer(
             keep_best(run_directory, evaluation.monitor),
             keep_last(run_directory),
         ],
-        plugins=[AtomicCheckpointIO(), cluster, *([WholeBfloat16("bf16-true")] if is_half else [])],
+        max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.max_epochs),
         logger=list(loggers) or False,
         log_every_n_steps=1,  # nothing is logged by step; the default of 50 only warns about short epochs
         default_root_dir=run_directory,
         enable_progress_bar=has_bar,
+    )
+
+
+def plain_trainer(
+    settings: TrainerSettings, processes: ProcessRank, *, callbacks: Sequence[Callback], **options: Any
+) -> Trainer:
+    """Return a Trainer that takes its steps as every run does; `options` are Lightning's, for all that is no step."""
+    is_half = settings.precision == "bf16-true"
+    # Named, so that Lightning never takes a Slurm job of one task for more than it is.
+    cluster: ClusterEnvironment = TorchElasticEnvironment() if processes.are_several else LightningEnvironment()
+    return Trainer(
+        accelerator=settings.accelerator,
+        devices=processes.count // processes.num_nodes,
+        num_nodes=processes.num_nodes,
+        strategy=lightning_strategy(settings.strategy, processes),
+        precision=None if is_half else settings.precision,  # type: ignore[arg-type]  # `auto` is resolved
+        accumulate_grad_batches=settings.accumulate_batches,
+        detect_anomaly=settings.detect_anomaly,
+        deterministic=settings.is_deterministic,
+        callbacks=list(callbacks),
+        plugins=[AtomicCheckpointIO(), cluster, *([WholeBfloat16("bf16-true")] if is_half else [])],
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        **options,
     )
 
 

@@ -50,11 +50,7 @@ def restore_run(run_directory: Path) -> RestoredRun:
     catalogue = read_catalogue(settings)
     split = split_catalogue(catalogue, settings.data)
     device = resolve_device(settings.trainer.accelerator)
-    if changes := list(_changes(settings, record.provenance, provenance_of(settings, split))):
-        raise RecordError(
-            f"{run_directory}: not what this run was trained on any more: {'; '.join(changes)}. Put back what it was "
-            "trained on, or train again: the same command then starts a new run"
-        )
+    check_unchanged(run_directory, record, settings, split)
     module = assemble(settings, split, device).module.to(device, parameter_dtype(settings.trainer.precision))
     load_best(module, run_directory)
     return RestoredRun(
@@ -66,6 +62,15 @@ def restore_run(run_directory: Path) -> RestoredRun:
         module=module.eval(),
         device=device,
     )
+
+
+def check_unchanged(run_directory: Path, record: Record, settings: Settings, split: Split) -> None:
+    """Raise RecordError where data or towers are no longer what a run saw."""
+    if changes := list(_changes(settings, record.provenance, provenance_of(settings, split))):
+        raise RecordError(
+            f"{run_directory}: not what this run was trained on any more: {'; '.join(changes)}. Put back what it was "
+            "trained on, or train again: the same command then starts a new run"
+        )
 
 
 def _changes(settings: Settings, recorded: Provenance, found: Provenance) -> Iterator[str]:
