@@ -18,6 +18,7 @@ from peftrec.results.superseded import without_superseded
 from peftrec.results.tpme import PAPER_WEIGHTS, Cost, TpmeWeights, pareto_front, sensitivity_band, tpme
 from peftrec.results.tpme_notes import mixed_notes
 from peftrec.results.tpme_reference import CostChoices
+from peftrec.results.tried import choice_notes, choose_tried, is_chosen
 
 QUALITY = ("hr@10", "ndcg@10")
 SHOWN = ("strategy", "seeds", *QUALITY, "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme")
@@ -26,6 +27,8 @@ INTEGERS = {
     *("seeds", "trainable_parameters", "peak_memory_bytes", "store_bytes", "step_operations"),
     *("total_parameters", "checkpoint_bytes"),
 }
+
+CLAIMS = ("is_on_front", "is_chosen")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Compar
     check_comparable(successes)
     comparable = [run for run in runs if run.record.comparison_hash == successes[0].record.comparison_hash]
     labelled = label_runs(comparable)
-    strategies = [strategy_row(label, group) for label, group in labelled.items()]
+    tried = choose_tried(labelled)
+    strategies = [strategy_row(label, group, is_chosen=is_chosen(label, tried)) for label, group in labelled.items()]
     trained = {row.strategy: row.runs for row in strategies if row.runs}
     seconds = seconds_of(trained)
     strategies = [with_seconds(row, seconds.per_epoch.get(row.strategy)) for row in strategies]
@@ -93,6 +97,7 @@ def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Compar
         notes=(
             *mixed_notes(costs_of(strategies), choices),
             *label_notes(labelled_keys(comparable)),
+            *choice_notes(tried),
             *comparison_notes(runs, trained, differing_settings(labelled), problem),
             *seconds_notes(seconds, trained),
             *code_notes(trained),
@@ -145,9 +150,10 @@ def table(comparison: Comparison) -> pd.DataFrame:
     for column in frame.columns:
         if column in INTEGERS:
             frame[column] = frame[column].astype("Int64")
-        elif column not in {"strategy", "status", "is_on_front", "seconds_from", "disturbed"}:
+        elif column in CLAIMS:
+            frame[column] = frame[column].astype("boolean")
+        elif column not in {"strategy", "status", "seconds_from", "disturbed"}:
             frame[column] = frame[column].astype("Float64")
-    frame["is_on_front"] = frame["is_on_front"].astype("boolean")
     return frame
 
 
@@ -174,6 +180,8 @@ def _cells(row: Row, comparison: Comparison) -> dict[str, object]:
         "tpme_high": high,
         **_certainty_cells(row, comparison),
         "is_on_front": row.strategy in comparison.front if is_strategy else None,
+        "is_chosen": row.is_chosen,
+        **{f"validation_{name}": row.validation[name].mean if name in row.validation else None for name in QUALITY},
         **{name: row.details.get(name) for name in DETAILS},
     }
 

@@ -24,7 +24,7 @@ def label_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def label_parts(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Return by run what stands in its label behind the strategy. Towers and classes (`GRU4Rec`) speak for themselves,
     other values stand behind the shortest ending of their key that no other has: `norm=scale`."""
-    told = _tell_apart(runs)
+    told = tell_apart(runs)
     short = short_keys(key for values in told.values() for key in values)
     return {
         run.name: [
@@ -36,7 +36,7 @@ def label_parts(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def labelled_keys(runs: Sequence[Run]) -> list[str]:
     """Return the keys, whole, whose values stand in labels."""
-    return sorted({key for values in _tell_apart(runs).values() for key in values})
+    return sorted({key for values in tell_apart(runs).values() for key in values})
 
 
 def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
@@ -44,13 +44,13 @@ def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
     of all rows are said already."""
     firsts = {label: group[0] for label, group in labelled.items()}
     configs = dict(zip(firsts, _settings(list(firsts.values()), with_strategy=False), strict=True))
-    told = _tell_apart([run for group in labelled.values() for run in group])
+    told = tell_apart([run for group in labelled.values() for run in group])
     said = set.intersection(*map(set, told.values()))
     across = telling_values(configs)
     return differing({label: _without(values, said) for label, values in across.items()})
 
 
-def _tell_apart(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+def tell_apart(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
     """Return by run the keys and values that tell it from others of its strategy."""
     told: dict[str, dict[str, str]] = {}
     for strategy in {run.record.strategy for run in runs}:

@@ -36,6 +36,10 @@ class Row:
     """Runs that ended well."""
     segments: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
     """Segment (`all`, `warm`, ...) to metric to its spread over seeds."""
+    validation: Mapping[str, Spread] = field(default_factory=dict)
+    """Metric of the chosen epochs to its spread over seeds."""
+    is_chosen: bool | None = None
+    """Whether validation chose this one of several settings that were tried; null where there was no choice."""
     cost: Cost | None = None
     details: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -44,7 +48,7 @@ class Row:
         return self.segments.get(ALL_USERS, {})
 
 
-def strategy_row(label: str, group: Sequence[Run]) -> Row:
+def strategy_row(label: str, group: Sequence[Run], *, is_chosen: bool | None = None) -> Row:
     successes = tuple(run for run in group if run.is_success)
     if not successes:
         statuses = sorted({run.record.effective_status() for run in group})
@@ -59,6 +63,8 @@ def strategy_row(label: str, group: Sequence[Run]) -> Row:
         status="success",
         runs=successes,
         segments=segments,
+        validation=_spreads([run.evaluation.validation for run in successes]),
+        is_chosen=is_chosen,
         cost=_cost(successes),
         details=_details(successes),
     )

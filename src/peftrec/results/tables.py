@@ -6,6 +6,8 @@
 import io
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -42,7 +44,7 @@ def readable(comparison: Comparison) -> pd.DataFrame:
 def _readable_row(row: Row, comparison: Comparison) -> dict[str, str]:
     is_strategy = row.status == "success"
     cells = dict.fromkeys(SHOWN, "")
-    cells["strategy"] = row.strategy
+    cells["strategy"] = row.strategy if row.is_chosen is not False else f"{row.strategy}, not chosen"
     cells["seeds"] = "" if row.status == BASELINE else str(len(row.runs))
     if not is_strategy and row.status != BASELINE:
         return cells | {QUALITY[0]: row.status.replace("_", " ")}
@@ -92,9 +94,10 @@ DETAIL_TEXT = {"store_bytes": bytes_text, "checkpoint_bytes": bytes_text, "step_
 
 def best_cells(comparison: Comparison) -> pd.DataFrame:
     """Return which cells of `readable` hold the best value of a strategy: most quality, least cost. Seconds, and TPME
-    with them, scatter: a row is best in them only where their intervals say so (peftrec.results.intervals)."""
+    with them, scatter: a row is best in them only where their intervals say so (peftrec.results.intervals). Settings
+    that were tried and that validation did not choose are no candidates."""
     frame = table(comparison)
-    is_strategy = (frame["status"] == "success").to_numpy()
+    is_strategy = _may_be_best(frame)
     best = pd.DataFrame(False, index=frame.index, columns=list(SHOWN))
     certain = {"seconds_per_epoch": comparison.certain.least_seconds, "tpme": comparison.certain.least_tpme}
     for column in SHOWN[2:]:
@@ -113,7 +116,7 @@ def best_cells(comparison: Comparison) -> pd.DataFrame:
 def second_cells(comparison: Comparison) -> pd.DataFrame:
     """Return which cells hold the second best value of a strategy, in the columns that have a best one."""
     frame, best = table(comparison), best_cells(comparison)
-    is_strategy = (frame["status"] == "success").to_numpy()
+    is_strategy = _may_be_best(frame)
     second = pd.DataFrame(False, index=best.index, columns=best.columns)
     for column in best.columns[best.any()]:
         values = frame.loc[is_strategy & ~best[column].to_numpy(), column].dropna()
@@ -121,6 +124,10 @@ def second_cells(comparison: Comparison) -> pd.DataFrame:
             target = values.max() if column in QUALITY else values.min()
             second.loc[values.index[values == target], column] = True
     return second
+
+
+def _may_be_best(frame: pd.DataFrame) -> "npt.NDArray[np.bool_]":
+    return ((frame["status"] == "success") & frame["is_chosen"].fillna(True)).to_numpy(dtype=bool)
 
 
 def details(comparison: Comparison) -> pd.DataFrame:
