@@ -13,7 +13,7 @@ from peftrec.results.configs import differing, flatten
 from peftrec.results.page import grid_of, main_grid, template
 from peftrec.results.tables import best_cells, markdown_grid, readable
 from peftrec.results.tested import Tested
-from peftrec.results.tested_text import readable_pairs
+from peftrec.results.tested_text import p_text, readable_pairs
 
 TEMPLATE = "across.html.j2"
 MEAN_RANK = "mean rank"
@@ -62,7 +62,7 @@ def _of_tests(across: Across, num_sets: int) -> list[str]:
             "ranks of so few differ by chance as far as they can. What can be said is said for each data set."
         ]
     lines = [
-        f"{one.metric}: Friedman's test with Iman and Davenport's F, p = {one.friedman_p:.4f}; where it is below 0.05, "
+        f"{one.metric}: Friedman's test with Iman and Davenport's F, p {_equal_or_below(one.friedman_p)}; where it is below 0.05, "
         f"mean ranks that are {one.critical_difference:.2f} apart differ (Nemenyi's critical difference at 5 %)."
         for one in across.over
     ]
@@ -71,6 +71,11 @@ def _of_tests(across: Across, num_sets: int) -> list[str]:
         "Mean ranks depend on which strategies stand in the table; pairs over data sets, which do not, are Wilcoxon's "
         f"signed ranks, corrected over all {len(across.signed_ranks)} rows (Holm).",
     ]
+
+
+def _equal_or_below(p_value: float | None) -> str:
+    text = "" if p_value is None else p_text(p_value)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def _differing_evaluation(across: Across) -> list[str]:
@@ -115,8 +120,8 @@ def readable_signed_ranks(across: Across) -> pd.DataFrame:
                 "pair": f"{row['strategy_a']} - {row['strategy_b']}",
                 "metric": row["metric"],
                 "better on": f"{row['num_better']} of {row['data_sets']}",
-                "p": f"{row['p_value']:.4f}",
-                "p (Holm)": f"{row['p_holm']:.4f}",
+                "p": p_text(row["p_value"]),
+                "p (Holm)": p_text(row["p_holm"]),
             }
             for row in across.signed_ranks.to_dict("records")
         ]

@@ -9,6 +9,7 @@ from peftrec.results.tables import markdown_grid
 from peftrec.results.tested import Tested
 from peftrec.results.users_and_seeds import ANY_SEEDS, THESE_SEEDS
 
+SMALLEST_SHOWN = 1e-4
 _LISTED = 8
 """Pairs named one by one."""
 
@@ -51,8 +52,8 @@ def readable_pairs(tested: Tested) -> pd.DataFrame:
             "difference": f"{row['difference']:+.4f}",
             "95 % interval": f"{row['ci_low']:+.4f} to {row['ci_high']:+.4f}",
             "speaks of": row["claim"],
-            "p (Holm)": f"{row['p_holm']:.4f}",
-            f"p (Holm), {THESE_SEEDS}": f"{row['these_seeds_p_holm']:.4f}",
+            "p (Holm)": p_text(row["p_holm"]),
+            f"p (Holm), {THESE_SEEDS}": p_text(row["these_seeds_p_holm"]),
             "verdict": row["verdict"],
             "smallest difference": f"{row['smallest_difference']:.4f}",
         }
@@ -63,6 +64,11 @@ def readable_pairs(tested: Tested) -> pd.DataFrame:
             line[f"seeds for {wished:g}"] = _count(row["seeds_for_wish"])
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def p_text(value: float) -> str:
+    """Return a p-value with four digits; none is zero."""
+    return f"{value:.4f}" if value >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN:.4f}"
 
 
 def _count(value: float | None) -> str:
