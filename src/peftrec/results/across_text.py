@@ -62,8 +62,8 @@ def _of_tests(across: Across, num_sets: int) -> list[str]:
             "ranks of so few differ by chance as far as they can. What can be said is said for each data set."
         ]
     lines = [
-        f"{one.metric}: Friedman's test with Iman and Davenport's F, p {_equal_or_below(one.friedman_p)}; where it is below 0.05, "
-        f"mean ranks that are {one.critical_difference:.2f} apart differ (Nemenyi's critical difference at 5 %)."
+        f"{one.metric}: Friedman's test with Iman and Davenport's F, p {_equal_or_below(one.friedman_p)}; where it is "
+        f"below 0.05, mean ranks that are {one.critical_difference:.2f} apart differ (Nemenyi's critical difference at 5 %)."
         for one in across.over
     ]
     return [
