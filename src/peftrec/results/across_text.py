@@ -63,7 +63,8 @@ def _of_tests(across: Across, num_sets: int) -> list[str]:
         ]
     lines = [
         f"{one.metric}: Friedman's test with Iman and Davenport's F, p {_equal_or_below(one.friedman_p)}; where it is "
-        f"below 0.05, mean ranks that are {one.critical_difference:.2f} apart differ (Nemenyi's critical difference at 5 %)."
+        f"below 0.05, mean ranks that are {one.critical_difference:.2f} apart differ (Nemenyi's critical difference at "
+        "5 %)."
         for one in across.over
     ]
     return [
