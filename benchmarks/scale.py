@@ -2,8 +2,11 @@
 
     python benchmarks/scale.py [--sizes 10000 100000 1000000] [--output DIR]
 
-Four stretches, each size in a process of its own, so that peaks do not mix; DIR gets scale.png and scale.json:
+Six stretches, each size in a process of its own, so that peaks do not mix; DIR gets scale.png and scale.json:
 
+csv         N users with ten interactions each, shuffled, of N items with titles, as CSV: reading, checking, sorting by
+            time, splitting
+parquet     the same as Parquet
 data        N users with 6 to 12 of N items in the published layout: reading, checking, splitting
 step        cached IISAN for N users on N items, whose states (random, float16, 7 of width 128 for text and image, so
             that a million items take 3.6 GB of the temporary folder's disk) lie in a store, which is opened as a run
@@ -25,16 +28,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from cached_step import EMBEDDING_DIM, NUM_STATES, build_recommender
+from pyarrow import csv, parquet
 
 from peftrec.data.content import ItemContent
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import TrainingBatches
 from peftrec.data.readers.iisan import IisanFiles
+from peftrec.data.readers.table import TableFiles
 from peftrec.data.split import split_catalogue
 from peftrec.evaluation.item_knn import neighbours_of, user_item_matrix
 from peftrec.evaluation.ranking import Histories, rank_by_embedding, users_per_block
@@ -108,6 +115,42 @@ def measure_data(size: int, folder: Path) -> dict[str, float]:
         split = split_catalogue(source.read(text=True, images=False), source)
         seconds = time.perf_counter() - started
         assert len(split.test) == size
+        return {"seconds": seconds, "bytes": most()}
+
+
+def write_tables(size: int, folder: Path, suffix: str) -> TableFiles:
+    """Write a shuffled log of ten interactions a user, and titled items."""
+    random = np.random.default_rng(0)
+    order = random.permutation(10 * size)
+    users, items = np.repeat(np.arange(size), 10)[order], (size * random.random(10 * size) ** 2).astype(np.int64)
+    events = {
+        "user": np.char.add("u", users.astype("U8")),
+        "item": np.char.add("i", items.astype("U8")),
+        "timestamp": 1_600_000_000 + random.integers(0, 10**8, 10 * size),
+    }
+    titles = {"item": [f"i{item}" for item in range(size)], "title": [f"title of item {item}" for item in range(size)]}
+    for name, columns in (("interactions", events), ("items", titles)):
+        table = pa.table(columns)
+        file = folder / f"{name}{suffix}"
+        csv.write_csv(table, file) if suffix == ".csv" else parquet.write_table(table, file)
+    return TableFiles(
+        root=str(folder),
+        interactions=f"interactions{suffix}",
+        items=f"items{suffix}",
+        repeated_interactions="drop",
+        short_histories="drop",
+    )
+
+
+def measure_table(size: int, folder: Path, suffix: str) -> dict[str, float]:
+    """Read and split a log of ten interactions a user."""
+    source = write_tables(size, folder, suffix)
+    pa.default_memory_pool().release_unused()
+    with watching() as most:
+        started = time.perf_counter()
+        split = split_catalogue(source.read(text=True, images=False), source)
+        seconds = time.perf_counter() - started
+        assert len(split.test) > 0.99 * size
         return {"seconds": seconds, "bytes": most()}
 
 
@@ -194,6 +237,8 @@ def measure_neighbours(size: int, _: Path) -> dict[str, float]:
 
 
 STRETCHES = {
+    "csv": partial(measure_table, suffix=".csv"),
+    "parquet": partial(measure_table, suffix=".parquet"),
     "data": measure_data,
     "step": measure_step,
     "evaluation": measure_evaluation,
@@ -207,6 +252,8 @@ def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     units = {
+        "csv": "ten interactions a user, CSV",
+        "parquet": "the same, Parquet",
         "data": "data set-up",
         "step": "a training step",
         "evaluation": "ranking one user",

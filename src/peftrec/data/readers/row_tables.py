@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from peftrec.data.choices import RepeatedInteractions, UnknownItems
-from peftrec.data.tables.columns import Columns
+from peftrec.data.tables.columns import Columns, release_unused
 from peftrec.data.tables.events import EventLinking, Events
 from peftrec.data.tables.tables import HistoryTable, ItemTable
 
@@ -32,26 +32,35 @@ def link_rows(
     tables: RowTables, *, unknown_items: UnknownItems, repeated: RepeatedInteractions
 ) -> tuple[ItemTable, HistoryTable]:
     """Gather each user's rows and sort them by time; rows of one time stay as the file has them."""
+    items, events, counts = items_of(tables), events_of(tables), dict(tables.counts)
+    del tables  # a table of ten million rows as text takes as much memory as all that is made of it
+    release_unused()
+    linking = EventLinking(events=events, items=items, unknown_items=unknown_items, repeated=repeated, counts=counts)
+    return items, linking.link()
+
+
+def items_of(tables: RowTables) -> ItemTable:
+    """Return the items as the file has them."""
     columns = tables.items
-    items = ItemTable(
+    return ItemTable(
         file=columns.file,
         ids=columns.ids(tables.item_id).rows(),
         titles=join_texts({label: columns.texts(name) for label, name in tables.texts}),
         lines=columns.lines,
         image_paths=None if tables.image_path is None else tuple(columns.texts(tables.image_path)),
     )
+
+
+def events_of(tables: RowTables) -> Events:
+    """Return the interactions as the file has them."""
     rows = tables.interactions
-    events = Events(
+    return Events(
         file=rows.file,
         users=rows.ids(tables.user),
         items=rows.ids(tables.item),
         times=None if tables.time is None else rows.times(tables.time),
         lines=rows.lines,
     )
-    linking = EventLinking(
-        events=events, items=items, unknown_items=unknown_items, repeated=repeated, counts=dict(tables.counts)
-    )
-    return items, linking.link()
 
 
 def join_texts(fields: dict[str, list[str]]) -> tuple[str, ...] | None:

@@ -37,5 +37,4 @@ class RowSource(FileSource):
         """Read, gather each user's rows and sort them by time; rows of one time stay as the file has them."""
         from peftrec.data.readers.row_tables import link_rows
 
-        tables = self.read_rows(root)
-        return link_rows(tables, unknown_items=self.unknown_items, repeated=self.repeated_interactions)
+        return link_rows(self.read_rows(root), unknown_items=self.unknown_items, repeated=self.repeated_interactions)

@@ -149,6 +149,11 @@ class Columns:
         return DataError(f"{self.place(int(rows[0]))}: {name} is {value!r}, not {expected}{others}")
 
 
+def release_unused() -> None:
+    """Give memory that Arrow keeps for later back to the system."""
+    pa.default_memory_pool().release_unused()
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A column that the configuration names under `key`."""

@@ -49,14 +49,11 @@ class EventLinking:
             offsets=offsets_of(lengths),
             times=None if events.times is None else events.times[rows],
         )
-        first_rows = np.empty(len(events.users.names), dtype=np.int64)
-        first_rows[events.users.codes[::-1]] = np.arange(len(events.users.codes))[::-1]  # the last one written stays
+        first_rows = first_places(events.users)
         return HistoryTable(
             file=events.file,
             interactions=interactions,
-            lines=np.fromiter(
-                (events.lines[row] for row in first_rows.tolist()), dtype=np.int64, count=len(first_rows)
-            ),
+            lines=lines_of(events.lines, first_rows),
             lengths_in_file=np.bincount(events.users.codes, minlength=len(events.users.names)),
             counts=self.counts,
         )
@@ -80,7 +77,7 @@ class EventLinking:
         if times is None:
             ordered = rows[np.argsort(users, kind="stable")]
             return self._earliest(ordered) if self.repeated == "earliest" else ordered
-        ordered = rows[np.lexsort((times[rows], users))]
+        ordered = rows[by_user_and_time(users, times[rows])]
         if self.repeated == "earliest":
             return self._earliest(ordered)
         return self._without_repetitions(ordered, times)
@@ -117,3 +114,36 @@ class EventLinking:
             f"{events.items.names[events.items.codes[row]]!r} at this time in an earlier row already{others}: "
             "set data.repeated_interactions=drop to take such rows once, or keep"
         )
+
+
+def by_user_and_time(users: npt.NDArray[np.int32], times: Times) -> npt.NDArray[np.int64]:
+    """Return the order by user and time; rows of one user and time stay as they are.
+
+    Users and whole times that fit into one number are sorted as one, in a third of the time of two sorts.
+    """
+    if not len(users) or not np.issubdtype(times.dtype, np.integer):
+        return np.lexsort((times, users))
+    first = int(times.min())
+    span = int(times.max()) - first + 1
+    if (int(users.max()) + 1) * span > np.iinfo(np.int64).max:
+        return np.lexsort((times, users))
+    keys = users.astype(np.int64)
+    keys *= span
+    keys += times.astype(np.int64, copy=False)
+    keys -= first
+    return np.argsort(keys, kind="stable")
+
+
+def first_places(column: Encoded) -> npt.NDArray[np.int64]:
+    """Return the row in which each name stands first; names are numbered in the order of these rows."""
+    codes = column.codes
+    is_first = np.ones(len(codes), dtype=np.bool_)
+    is_first[1:] = codes[1:] > np.maximum.accumulate(codes)[:-1]
+    return np.flatnonzero(is_first)
+
+
+def lines_of(lines: Sequence[int], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the lines of some rows."""
+    if isinstance(lines, range):
+        return lines.start + lines.step * rows
+    return np.asarray(lines, dtype=np.int64)[rows]

@@ -125,6 +125,8 @@ def unknown_items(items: ItemTable, file: Path, first: Sequence[tuple[int, str]]
 
 def refuse_bad_ids(kind: str, file: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
     """Refuse empty ids, and ids that stand in two lines."""
+    if len(set(ids)) == len(ids) and all(map(str.strip, ids)):
+        return
     seen: dict[str, int] = {}
     repeated: list[tuple[int, str]] = []
     for line, name in zip(lines, ids, strict=True):
