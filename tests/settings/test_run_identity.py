@@ -114,12 +114,14 @@ READING = tuple(
 """What reads data of other kinds than the run's. What a run does read is hashed: candidates, windows, targets, content.
 """
 KEEPING = {
-    f"peftrec.training.run.{name}"
+    f"peftrec.training.{name}"
     for name in (
-        *("pipeline", "identity", "beginning", "earlier_runs", "provenance", "run_record", "restored_run", "trackers"),
+        *("run.pipeline", "run.identity", "run.beginning", "run.earlier_runs", "run.provenance", "run.run_record"),
+        *("run.restored_run", "run.trackers", "run.conditions", "run.trial_watch", "measurement.serving"),
     )
 }
-"""Stages that find, begin, tell and record a run, and what decides figures in none of them."""
+"""Stages that find, begin, tell and record a run, and what decides figures in none of them: a trial that is stopped
+early says so, and serving is measured when all figures are known."""
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "iisan_cached", "id"])
