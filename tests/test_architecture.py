@@ -87,7 +87,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
     "paper_tables": {"config", "results"},
-    "tuning": {"config", "results", "settings", "jobs", "planning", "training/run"},
+    "tuning": {
+        *("config", "data", "evaluation", "results", "settings", "jobs", "planning", "measuring"),
+        *("training/building", "training/run"),
+    },
     "measuring": {
         *("code", "data", "hidden_states", "jobs", "progress", "results", "settings"),
         *("training", "training/building", "training/measurement", "training/run"),

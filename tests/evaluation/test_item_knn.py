@@ -1,11 +1,13 @@
 """Item-based neighbours against ten dense lines, and what keeps memory bounded changes nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from peftrec.evaluation import item_knn
-from peftrec.evaluation.item_knn import NUM_NEIGHBOURS, neighbours_of, score_users, user_item_matrix
+from peftrec.evaluation.item_knn import NUM_NEIGHBOURS, UNTUNED, ItemKnn, neighbours_of, score_users, user_item_matrix
 
 Histories = list[list[int]]
 
@@ -15,20 +17,28 @@ def flat(histories: Histories) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.in
     return items, np.cumsum([0, *map(len, histories)]).astype(np.int64)
 
 
-def sparse_scores(training: Histories, histories: Histories, num_items: int, k: int) -> npt.NDArray[np.float32]:
+def sparse_scores(
+    training: Histories, histories: Histories, num_items: int, k: int, method: ItemKnn = UNTUNED
+) -> npt.NDArray[np.float32]:
     items, offsets = flat(training)
     users = np.repeat(np.arange(len(training)), np.diff(offsets))
     matrix = user_item_matrix(users, items, num_users=len(training), num_items=num_items)
-    return score_users(neighbours_of(matrix, k), *flat(histories))
+    return score_users(neighbours_of(matrix, replace(method, neighbours=k)), *flat(histories))
 
 
-def dense_scores(training: Histories, histories: Histories, num_items: int, k: int) -> npt.NDArray[np.float64]:
+def dense_scores(
+    training: Histories, histories: Histories, num_items: int, k: int, method: ItemKnn = UNTUNED
+) -> npt.NDArray[np.float64]:
     """The definition, one item and one user at a time."""
     taken = np.array([[item in history for item in range(num_items)] for history in training], dtype=float)
     together = taken.T @ taken
     np.fill_diagonal(together, 0)
     counts = taken.sum(axis=0)
-    similar = together / np.sqrt(np.maximum(np.outer(counts, counts), 1))
+    if method.similarity == "cosine":
+        sizes = np.sqrt(np.maximum(np.outer(counts, counts), 1))
+    else:
+        sizes = np.maximum([[len(np.flatnonzero(one + other)) for other in taken.T] for one in taken.T], 1)
+    similar = together / (sizes + method.shrinkage)
     for row in similar:
         row[np.argsort(-row, kind="stable")[k:]] = 0
     return np.array([sum((similar[item] for item in set(history)), np.zeros(num_items)) for history in histories])
@@ -56,13 +66,14 @@ def test_a_neighbourhood_holds_the_most_similar_and_the_first_of_equals() -> Non
 
 @pytest.mark.parametrize("k", [1, 3, NUM_NEIGHBOURS])
 @pytest.mark.parametrize("most", [1, 50, 2**20])
+@pytest.mark.parametrize("method", [UNTUNED, ItemKnn(shrinkage=2.5), ItemKnn(similarity="jaccard", shrinkage=0.5)])
 def test_agrees_with_the_dense_definition_whatever_the_blocks(
-    monkeypatch: pytest.MonkeyPatch, k: int, most: int
+    monkeypatch: pytest.MonkeyPatch, k: int, most: int, method: ItemKnn
 ) -> None:
     training, histories = random_histories(0, 60, 40), random_histories(1, 25, 40)
     monkeypatch.setattr(item_knn, "_MOST_SIMILARITIES", most)
-    found = sparse_scores(training, histories, 40, k)
-    np.testing.assert_allclose(found, dense_scores(training, histories, 40, k), rtol=1e-6)
+    found = sparse_scores(training, histories, 40, k, method)
+    np.testing.assert_allclose(found, dense_scores(training, histories, 40, k, method), rtol=1e-6)
     assert np.count_nonzero(found)
 
 

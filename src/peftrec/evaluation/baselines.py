@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from peftrec.evaluation.item_knn import UserItemMatrix, neighbours_of, score_users
+from peftrec.evaluation.item_knn import UNTUNED, ItemKnn, UserItemMatrix, neighbours_of, score_users
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import Histories, HistoryMask, rank_targets, users_per_block
 
@@ -37,13 +37,13 @@ def popularity_baseline(train_counts: npt.NDArray[np.int64], cases: BaselineCase
     return _rank(cases, lambda start, end: counts.repeat(end - start, 1))
 
 
-def item_knn_baseline(training: UserItemMatrix, cases: BaselineCases) -> dict[str, float]:
+def item_knn_baseline(training: UserItemMatrix, cases: BaselineCases, method: ItemKnn = UNTUNED) -> dict[str, float]:
     """Rank every user's candidates by their similarity to the items of the history; see `peftrec.evaluation.item_knn`.
 
     `training` holds a 1 where a user interacted with an item in training. A candidate that is no neighbour of the
     history scores 0, as many others do: ties count against the target.
     """
-    neighbours = neighbours_of(training)
+    neighbours = neighbours_of(training, method)
 
     def scores(start: int, end: int) -> Float[Tensor, "user candidate"]:
         return torch.from_numpy(score_users(neighbours, *cases.histories(start, end)))

@@ -1,27 +1,43 @@
 """Item-based nearest neighbours (Sarwar et al., WWW 2001; Deshpande & Karypis, TOIS 2004), on sparse matrices alone.
 
-sim(i, j) = |users of both i and j| / sqrt(|users of i| |users of j|)          cosine of binary columns
+sim(i, j) = |users of both i and j| / (sqrt(|users of i| |users of j|) + shrinkage)       cosine of binary columns
+sim(i, j) = |users of both i and j| / (|users of i or j| + shrinkage)                      Jaccard
 score(u, i) = sum over the items j of u's history of sim(i, j), where i is among the nearest neighbours of j
 
 Building costs the sum over users of the squared number of their items, and is done for blocks of items, so that no more
 than a block's similarities are held besides the neighbours kept.
 """
 
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 NUM_NEIGHBOURS = 20
-"""Neighbours kept of each item; fixed, because a baseline is not tuned, and few, because it bounds the memory: those of
-a million items are 240 MB at most."""
+"""Neighbours kept of each item where nobody tunes them; few, because it bounds the memory: those of a million items are
+240 MB at most."""
+Similarity = Literal["cosine", "jaccard"]
 _MOST_SIMILARITIES = 2**20
 """Entries that a block of the similarity matrix may have, unless one item has more: about 50 MiB with what is made of
 them."""
 
 UserItemMatrix: TypeAlias = Any
 """scipy.sparse.csr_array, which has no types: a row a user, a column an item."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemKnn:
+    """What of the method may be tuned; the defaults stand in every record."""
+
+    neighbours: int = NUM_NEIGHBOURS
+    similarity: Similarity = "cosine"
+    shrinkage: float = 0.0
+    """Added to the denominator: lowers similarities that few users speak for."""
+
+
+UNTUNED = ItemKnn()
 
 
 def user_item_matrix(
@@ -35,7 +51,7 @@ def user_item_matrix(
     return matrix
 
 
-def neighbours_of(training: UserItemMatrix, num_neighbours: int = NUM_NEIGHBOURS) -> UserItemMatrix:
+def neighbours_of(training: UserItemMatrix, method: ItemKnn = UNTUNED) -> UserItemMatrix:
     """Return, a row an item, its similarities to its most similar items; of equals the first ones are kept."""
     users_of_item = np.bincount(training.indices, minlength=training.shape[1])
     by_item = training.T.tocsr()
@@ -44,9 +60,10 @@ def neighbours_of(training: UserItemMatrix, num_neighbours: int = NUM_NEIGHBOURS
         together = by_item[start:end] @ training
         items = start + np.repeat(np.arange(end - start), np.diff(together.indptr))
         is_other = together.indices != items
-        products = users_of_item[items] * users_of_item[together.indices]
-        together.data /= np.sqrt(products)
-        kept.append(_nearest(_entries(together, is_other), num_neighbours))
+        own, theirs = users_of_item[items], users_of_item[together.indices]
+        sizes = np.sqrt(own * theirs) if method.similarity == "cosine" else own + theirs - together.data
+        together.data /= sizes + method.shrinkage
+        kept.append(_nearest(_entries(together, is_other), method.neighbours))
     return sparse.vstack(kept, format="csr")
 
 

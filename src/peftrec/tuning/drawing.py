@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from pydantic import JsonValue
 
-from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.spaces import Choice, Dimension, FloatRange, IntRange, Space, Values
 
 Role = Literal["start", "independent", "drawn"]
@@ -22,13 +21,12 @@ _SIGNIFICANT_DIGITS = 3
 """Of a real number that is drawn: rates that a person can read and copy."""
 
 
-def role_of(number: int, *, num_starts: int, settings: TuneSettings) -> Role:
+def role_of(number: int, *, num_starts: int, all_alike: bool) -> Role:
     """Return what a trial is for. The independent ones are the first draw and every second after it, so that a budget
-    of any size has them; where nothing is stopped and all are drawn at random, every draw is one."""
+    of any size has them; where nothing is stopped and all are drawn at random (`all_alike`), every draw is one."""
     if number < num_starts:
         return "start"
-    is_alike = settings.sampler == "random" and settings.pruner == "none"
-    return "independent" if is_alike or (number - num_starts) % 2 == 0 else "drawn"
+    return "independent" if all_alike or (number - num_starts) % 2 == 0 else "drawn"
 
 
 def draw(space: Space, *, seed: int, name: str, number: int) -> Values:

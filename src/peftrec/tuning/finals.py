@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 def final_settings(tuned: Tuned, best: TrialResult, seed: int) -> Settings:
     """Return the best settings with a final seed."""
-    return tuned.candidate.changed({**best.changes, "seed": seed})
+    return tuned.candidate.changed({**tuned.study.chosen_values(best), "seed": seed})
 
 
 def final_jobs(tuned: Sequence[Tuned], settings: TuneSettings) -> list[Job]:
@@ -41,7 +41,7 @@ def final_jobs(tuned: Sequence[Tuned], settings: TuneSettings) -> list[Job]:
             continue
         for seed in settings.final_seeds:
             own = [f"seed={seed}"]
-            overrides = [f"strategy={each.candidate.strategy}", *as_overrides(best.changes), *own]
+            overrides = [f"strategy={each.candidate.strategy}", *as_overrides(each.study.chosen_values(best)), *own]
             jobs.append(job_of(final_settings(each, best, seed), overrides, own))
     return with_user_code(jobs)
 
@@ -70,7 +70,8 @@ def write_best(tuned: Sequence[Tuned], folder: Path, command: str) -> list[Path]
             f"# @package _global_\n# Chosen by validation {monitor} {best.value:.4f}: trial {best.number} "
             f"({best.origin}) of {each.study.begun()}, by\n#   {command}\n"
         )
-        content = yaml.safe_dump(nested(best.changes), sort_keys=False, allow_unicode=True) if best.changes else "{}\n"
+        values = nested(each.study.chosen_values(best))
+        content = yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else "{}\n"
         path = folder / BEST_FOLDER / "tuned" / f"{each.candidate.strategy}.yaml"
         write_atomically(path, (head + content).encode())
         written.append(path)

@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
+from peftrec.measuring.request import When
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sampler = Literal["random", "tpe"]
@@ -50,6 +51,9 @@ class TuneSettings:
     """Trials at a time; null means one for each visible CUDA device, or one."""
     hours: float | None = Field(default=None, gt=0)
     """No trial begins when the command has run so long; those that have end, and the same command goes on."""
+    measure: When = "always"
+    """Whether the final runs are measured side by side (see `peftrec measure`): `auto` where their own times were
+    disturbed."""
     item_knn: bool = True
     """Whether item-kNN, which needs no training, is tuned beside the strategies, by as many trials."""
 

@@ -47,6 +47,8 @@ class TrialResult:
     """Of training, without validation."""
     chosen_epoch: int | None
     run_directory: str | None
+    code_hash: str | None
+    comparison_hash: str | None
     error: str | None
 
 
@@ -62,6 +64,7 @@ class StrategyStudy:
         starts: Sequence[tuple[str, Values, Values]],
         plan: Mapping[str, JsonValue],
         settings: TuneSettings,
+        stops_early: bool = True,
     ) -> None:
         """Open the study `name`, or create it; `starts` are name, changes and values of each tuned key. Raises
         SettingsError where the journal holds it for another `plan`."""
@@ -71,6 +74,7 @@ class StrategyStudy:
         self.space = space
         self.starts = starts
         self.settings = settings
+        self.stops_early = stops_early and settings.pruner == "halving"
         known = {each.study_name for each in storage.get_all_studies()}
         if name in known:
             self.study: Study = optuna.load_study(study_name=name, storage=storage)
@@ -140,7 +144,8 @@ class StrategyStudy:
 
     def role(self, number: int) -> Role:
         """Return what a trial is for."""
-        return role_of(number, num_starts=len(self.starts), settings=self.settings)
+        is_alike = self.settings.sampler == "random" and not self.stops_early
+        return role_of(number, num_starts=len(self.starts), all_alike=is_alike)
 
     def origin(self, number: int) -> str:
         """Return who stands behind a trial's settings."""
@@ -164,6 +169,10 @@ class StrategyStudy:
         trials = self.study.get_trials(deepcopy=False)
         return [self._result(trial) for trial in trials if trial.state.name != "WAITING"]
 
+    def chosen_values(self, result: TrialResult) -> Values:
+        """Return the tuned keys of a trial with their values, and what else it changes: a published rate, say."""
+        return {**self.values_of(result.number), **result.changes}
+
     def best(self) -> TrialResult | None:
         """Return the trial of the best validation figure, of equals the first; one that was stopped cannot win."""
         complete = [result for result in self.results() if result.state == "complete"]
@@ -183,6 +192,8 @@ class StrategyStudy:
             seconds=told.get("seconds", 0.0),
             chosen_epoch=told.get("chosen_epoch"),
             run_directory=told.get("run_directory"),
+            code_hash=told.get("code_hash"),
+            comparison_hash=told.get("comparison_hash"),
             error=told.get("error"),
         )
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import pandas as pd
 from pydantic import JsonValue
 
-from peftrec.results.comparison import Comparison
+from peftrec.results.comparison import QUALITY, Comparison
+from peftrec.results.costs import Metrics
+from peftrec.results.rows import Row
 from peftrec.results.tables import markdown_grid, number_text, readable
 from peftrec.tuning.finals import override_value
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.study import StrategyStudy, TrialResult
-from peftrec.tuning.tuner import Tuned
 
+TUNED = ("budget", "chosen", "validation")
 COLUMNS = (
     *("strategy", "trial", "origin", "role", "state", "validation"),
     *("epochs", "chosen_epoch", "training_seconds"),
@@ -56,11 +58,9 @@ def trials_begun(file: Path, strategies: Sequence[str]) -> list[int]:
     return [int((names == strategy).sum()) for strategy in strategies]
 
 
-def chosen_text(changes: Mapping[str, JsonValue]) -> str:
-    """Return chosen values for a cell: `introduced=0.003, rank=16`; a start without changes is `defaults`."""
-    return (
-        ", ".join(f"{key.rpartition('.')[2]}={override_value(value)}" for key, value in changes.items()) or "defaults"
-    )
+def chosen_text(values: Mapping[str, JsonValue]) -> str:
+    """Return chosen values for a cell: `introduced=0.003, rank=16`."""
+    return ", ".join(f"{key.rpartition('.')[2]}={override_value(value)}" for key, value in values.items())
 
 
 def budget_text(results: Sequence[TrialResult]) -> str:
@@ -72,25 +72,44 @@ def budget_text(results: Sequence[TrialResult]) -> str:
     return f"{len(results)} trials{f' ({ended_early})' if ended_early else ''}, {number_text(seconds)} s"
 
 
-def tuned_table(comparison: Comparison, tuned: Sequence[Tuned], run_ids: Mapping[str, frozenset[str]]) -> pd.DataFrame:
-    """Return the comparison's table with what was tuned beside each row; `run_ids` are the final runs by strategy."""
+def tuned_table(
+    comparison: Comparison,
+    studies: Mapping[str, StrategyStudy],
+    run_ids: Mapping[str, frozenset[str]],
+    baselines: Mapping[str, Metrics],
+) -> pd.DataFrame:
+    """Return the comparison's table with what was tuned beside each row; `run_ids` are the final runs by strategy,
+    `baselines` the test figures of what was tuned and needs no training."""
     frame = readable(comparison)
-    cells = []
-    for row in comparison.rows:
-        ids = {run.name for run in row.runs}
-        found = next((each for each in tuned if ids & run_ids.get(each.candidate.strategy, frozenset())), None)
-        cells.append(_cells(found) if found is not None else dict.fromkeys(("budget", "chosen", "validation"), ""))
-    return pd.concat([frame, pd.DataFrame(cells, columns=["budget", "chosen", "validation"])], axis="columns")
+    tuned = [_study_of(row, studies, run_ids) for row in comparison.rows]
+    cells = [dict.fromkeys(TUNED, "") if study is None else _cells(study) for study in tuned]
+    rows = pd.concat([frame, pd.DataFrame(cells, columns=list(TUNED))], axis="columns")
+    further = [
+        {
+            "strategy": f"{name}, tuned",
+            **{metric: f"{values[metric]:.4f}" for metric in QUALITY},
+            **_cells(studies[name]),
+        }
+        for name, values in baselines.items()
+    ]
+    return pd.concat([rows, pd.DataFrame(further, columns=rows.columns)], ignore_index=True).fillna("")
 
 
-def _cells(tuned: Tuned) -> dict[str, str]:
-    best, results = tuned.study.best(), tuned.study.results()
+def _study_of(
+    row: Row, studies: Mapping[str, StrategyStudy], run_ids: Mapping[str, frozenset[str]]
+) -> StrategyStudy | None:
+    own = {run.name for run in row.runs}
+    return next((studies[name] for name, ids in run_ids.items() if own & ids), None)
+
+
+def _cells(study: StrategyStudy) -> dict[str, str]:
+    best, results = study.best(), study.results()
     assert best is not None
     assert best.value is not None
     default = next((result.value for result in results if result.number == 0), None)
     return {
         "budget": budget_text(results),
-        "chosen": chosen_text(best.changes),
+        "chosen": f"{chosen_text(study.values_of(best.number))} ({best.origin})",
         "validation": f"{best.value:.4f}" + (f" (defaults {default:.4f})" if default is not None else ""),
     }
 

@@ -117,7 +117,7 @@ class Tuner:
         folder = self.folder / "running" / name
         folder.mkdir(parents=True, exist_ok=True)
         _wait_for_former(folder)
-        may_stop = self.settings.pruner == "halving" and tuned.study.role(trial.number) == "drawn"
+        may_stop = tuned.study.stops_early and tuned.study.role(trial.number) == "drawn"
         order = TrialOrder(folder=str(folder), rungs=tuned.rungs if may_stop else ())
         future = submit(f"{name} {trial.number}", _job_of(tuned, trial, order))
         self.running.append(_Running(tuned=tuned, trial=trial, folder=folder, order=order, future=future))
@@ -183,6 +183,7 @@ def _result_of(record: Record, values: list[float], run_directory: str) -> dict[
         "chosen_epoch": record.chosen_epoch,
         "run_directory": run_directory,
         "code_hash": record.code_hash,
+        "comparison_hash": record.comparison_hash,
     }
 
 

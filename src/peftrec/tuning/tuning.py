@@ -1,32 +1,37 @@
 """The verb `peftrec tune`: from its words to the table."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from peftrec.config.composition import compose_part
 from peftrec.config.instantiate import fields_of
 from peftrec.config.roles import roles_of
-from peftrec.files import write_atomically
+from peftrec.errors import UserError
 from peftrec.jobs.isolation import JobOutcome, JobRunner
 from peftrec.jobs.launching import JOB_MODULE
 from peftrec.jobs.sweep import Sweep, device_groups, job_of, with_user_code
+from peftrec.measuring.after_sweep import measure_sweep
 from peftrec.results.report import build_report
-from peftrec.results.tables import to_csv
 from peftrec.settings.run import settings_to_config
 from peftrec.settings.run_identity import deciding_config
 from peftrec.tuning.candidates import STRATEGY, Candidate, compose_candidates
+from peftrec.tuning.files import TRIALS_FILE, Learnt
 from peftrec.tuning.finals import final_jobs, write_best
+from peftrec.tuning.item_knn import item_knn_space
 from peftrec.tuning.journal import opened_journal, require_optuna
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import to_markdown, trials_begun, trials_table, tuned_table
+from peftrec.tuning.tables import trials_begun
 from peftrec.tuning.tuner import Tuned, Tuner
 
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
 FOLDER = "tuning"
-TRIALS_FILE = "trials.csv"
 _KEYS = {*fields_of(TuneSettings), *(f"budget.{name}" for name in fields_of(Budget))}
 _LISTS = ("final_seeds",)
 
@@ -52,29 +57,53 @@ def tune(words: Sequence[str], *, module: str = JOB_MODULE) -> int:
     require_optuna()
     settings, others = read_words(words)
     candidates = compose_candidates(others, settings)
+    space = item_knn_space() if settings.item_knn else None
     home = candidates[0].settings.experiment_directory
-    folder = home / FOLDER
     jobs = with_user_code([job_of(each.settings, [f"{STRATEGY}={each.strategy}"], []) for each in candidates])
     devices = device_groups(jobs)
-    slots = settings.slots or max(1, len(devices))
-    with opened_journal(folder) as storage:
+    runner = JobRunner(slots=settings.slots or max(1, len(devices)), devices=devices, module=module)
+    with opened_journal(home / FOLDER) as storage:
         tuned = [
-            Tuned(candidate=each, study=_study(storage, each, settings), job=job)
+            Tuned(candidate=each, study=open_study(storage, each, settings), job=job)
             for each, job in zip(candidates, jobs, strict=True)
         ]
-        runner = JobRunner(slots=slots, devices=devices, module=module)
-        write_trials(tuned, folder)
-        is_done = Tuner(tuned, settings, folder, on_told=lambda: write_trials(tuned, folder)).run(runner)
-        if not is_done:
+        learnt = Learnt(home / FOLDER, settings, {each.candidate.strategy: each.study for each in tuned})
+        learnt.write_trials()
+        if not Tuner(tuned, settings, home / FOLDER, on_told=learnt.write_trials).run(runner):
             print(_stopped(tuned, settings), file=sys.stderr)
             return 1
-        write_best(tuned, folder, " ".join(["peftrec", "tune", *words]))
-        sweep = Sweep()
-        outcomes = sweep.run_jobs(final_jobs(tuned, settings), directory=home, slots=slots, module=module)
-        return _report(home, folder, tuned, settings, outcomes)
+        check_one_data_set(learnt.studies.values())
+        write_best(tuned, home / FOLDER, " ".join(["peftrec", "tune", *words]))
+        if space is not None:
+            learnt.add_item_knn(storage, space, candidates[0].settings)
+    return _train_best(tuned, learnt, runner)
 
 
-def _study(storage: object, candidate: Candidate, settings: TuneSettings) -> StrategyStudy:
+def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> int:
+    """Train the best settings over the final seeds, measure them side by side, and report."""
+    sweep = Sweep()
+    home = tuned[0].candidate.settings.experiment_directory
+    outcomes = sweep.run_jobs(
+        final_jobs(tuned, learnt.settings), directory=home, slots=runner.slots, module=runner.module
+    )
+    measure_sweep(sweep, learnt.settings.measure)
+    report = build_report(home)
+    report.write()
+    print(report.to_terminal())
+    monitor = tuned[0].candidate.settings.evaluation.monitor
+    for line in learnt.write_tables(report.comparison, run_ids(outcomes), monitor):
+        print(f"- {line}")
+    print(f"report: {report.directory}\ntuning: {learnt.folder}")
+    failed = [outcome for outcome in outcomes if outcome.status != "success"]
+    for outcome in failed:
+        print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
+    without = [each.candidate.strategy for each in tuned if each.study.best() is None]
+    if without:
+        print(f"no trial ended well: {', '.join(without)}; see {learnt.folder / TRIALS_FILE}", file=sys.stderr)
+    return 1 if failed or without else 0
+
+
+def open_study(storage: "BaseStorage", candidate: Candidate, settings: TuneSettings) -> StrategyStudy:
     """Open a strategy's study; what it is gone on with by is all that decides its trials."""
     run = candidate.settings
     starts = [(start.name, start.changes, candidate.values_of(start.changes)) for start in candidate.starts]
@@ -87,18 +116,28 @@ def _study(storage: object, candidate: Candidate, settings: TuneSettings) -> Str
         "pruner": settings.pruner,
     }
     return StrategyStudy(
-        storage,  # type: ignore[arg-type]
-        name=candidate.strategy,
-        space=candidate.space,
-        starts=starts,
-        plan=plan,
-        settings=settings,
+        storage, name=candidate.strategy, space=candidate.space, starts=starts, plan=plan, settings=settings
     )
 
 
-def write_trials(tuned: Sequence[Tuned], folder: Path) -> None:
-    """Write one row a trial."""
-    write_atomically(folder / TRIALS_FILE, to_csv(trials_table([each.study for each in tuned])).encode())
+def check_one_data_set(studies: Iterable[StrategyStudy]) -> None:
+    """Raise UserError where the trials saw different data: files may have changed while the tuning had stopped."""
+    hashes = {each.comparison_hash for study in studies for each in study.results() if each.comparison_hash is not None}
+    if len(hashes) > 1:
+        raise UserError(
+            "the data changed between the trials, so that nothing can be chosen among them: put back what the first "
+            "were trained on, or set name=NAME for a tuning of its own"
+        )
+
+
+def run_ids(outcomes: Sequence[JobOutcome]) -> dict[str, frozenset[str]]:
+    """Return the names of final runs by strategy."""
+    found: dict[str, frozenset[str]] = {}
+    for outcome in outcomes:
+        strategy = outcome.overrides[0].partition("=")[2]
+        if outcome.run_directory is not None:
+            found[strategy] = found.get(strategy, frozenset()) | {Path(outcome.run_directory).name}
+    return found
 
 
 def _stopped(tuned: Sequence[Tuned], settings: TuneSettings) -> str:
@@ -107,28 +146,6 @@ def _stopped(tuned: Sequence[Tuned], settings: TuneSettings) -> str:
         f"hours={settings.hours:g}: no trial begins any more ({counts} of {settings.budget.describe()}); the same "
         "command goes on, and one with a smaller budget trains the best of what is there"
     )
-
-
-def _report(
-    home: Path, folder: Path, tuned: Sequence[Tuned], settings: TuneSettings, outcomes: Sequence[JobOutcome]
-) -> int:
-    """Write and print the report of the folder, and beside it the table of what was tuned."""
-    failed = [outcome for outcome in outcomes if outcome.status != "success"]
-    run_ids: dict[str, frozenset[str]] = {}
-    for each in tuned:
-        label = f"{STRATEGY}={each.candidate.strategy}"
-        own = [outcome for outcome in outcomes if label in outcome.overrides and outcome.run_directory is not None]
-        run_ids[each.candidate.strategy] = frozenset(Path(str(outcome.run_directory)).name for outcome in own)
-    report = build_report(home)
-    report.write()
-    print(report.to_terminal())
-    frame = tuned_table(report.comparison, tuned, run_ids)
-    write_atomically(folder / "table.csv", to_csv(frame).encode())
-    write_atomically(folder / "table.md", to_markdown(frame, settings, ()).encode())
-    print(f"report: {report.directory}\ntuning: {folder}")
-    for outcome in failed:
-        print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
-    return 1 if failed or any(each.study.best() is None for each in tuned) else 0
 
 
 def forecast_tuning(words: Sequence[str]) -> str:

@@ -93,20 +93,24 @@ def evaluate_test(
 
 def baselines_of(split: Split, evaluation: EvaluationSettings, ranked: UserRanks, *, seed: int) -> dict[str, Metrics]:
     """Return what needs no training, on the test users."""
-    histories = split.test.histories
-    cases = BaselineCases(
-        targets=split.test.targets,
-        history_items=histories.items,
-        history_offsets=histories.offsets,
-        num_candidates=len(split.items),
-        mask_history=evaluation.mask_history,
-        max_score_bytes=evaluation.max_score_bytes,
-    )
+    cases = baseline_cases(split, split.test, evaluation)
     return {
         "popularity": popularity_baseline(split.train_counts, cases),
         "item_knn": item_knn_baseline(training_matrix(split), cases),
         "random": random_baseline(len(split.items), ranked.is_unreachable, seed=seed),
     }
+
+
+def baseline_cases(split: Split, cases: RankingCases, evaluation: EvaluationSettings) -> BaselineCases:
+    """Return the users of a part of the split as baselines take them."""
+    return BaselineCases(
+        targets=cases.targets,
+        history_items=cases.histories.items,
+        history_offsets=cases.histories.offsets,
+        num_candidates=len(split.items),
+        mask_history=evaluation.mask_history,
+        max_score_bytes=evaluation.max_score_bytes,
+    )
 
 
 def training_matrix(split: Split) -> UserItemMatrix:

@@ -1,0 +1,72 @@
+"""The files of a tuning's folder: every trial, curves of quality against budget, the table, and what was learnt."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peftrec.config.roles import roles_of
+from peftrec.files import write_atomically
+from peftrec.results.comparison import Comparison
+from peftrec.results.costs import Metrics
+from peftrec.results.tables import to_csv
+from peftrec.settings.run import Settings, settings_to_config
+from peftrec.settings.run_identity import deciding_config
+from peftrec.tuning.figure import draw_curves
+from peftrec.tuning.item_knn import NAME, open_item_knn, tune_item_knn
+from peftrec.tuning.learnt import budget_curves, curves_table, importances, notes
+from peftrec.tuning.settings import TuneSettings
+from peftrec.tuning.spaces import Space
+from peftrec.tuning.study import StrategyStudy
+from peftrec.tuning.tables import to_markdown, trials_table, tuned_table
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+TRIALS_FILE = "trials.csv"
+_OF_DATA = ("data", "towers", "evaluation")
+"""What of a run's settings decides which users and items item-kNN ranks."""
+
+
+@dataclass
+class Learnt:
+    """What the studies hold, written for people."""
+
+    folder: Path
+    settings: TuneSettings
+    studies: dict[str, StrategyStudy]
+    baselines: dict[str, Metrics] = field(default_factory=dict)
+    """Test figures of what was tuned and needs no training."""
+
+    def write_trials(self) -> None:
+        """Write one row a trial."""
+        self._write(TRIALS_FILE, to_csv(trials_table(list(self.studies.values()))))
+
+    def add_item_knn(self, storage: "BaseStorage", space: Space, run: Settings) -> None:
+        """Tune item-kNN on the data of a run, in this process."""
+        from peftrec.training.building.reading import prepare_data
+
+        deciding = deciding_config(settings_to_config(run), roles_of(run))
+        study = open_item_knn(storage, space, self.settings, {key: deciding[key] for key in _OF_DATA})
+        figures = tune_item_knn(study, self.settings, run, prepare_data(run))
+        self.studies[NAME] = study
+        if figures is not None:
+            self.baselines[NAME] = figures
+        self.write_trials()
+
+    def write_tables(self, comparison: Comparison, run_ids: Mapping[str, frozenset[str]], monitor: str) -> list[str]:
+        """Write curves, figure, importances and the table; return what was learnt, in sentences."""
+        studies = list(self.studies.values())
+        curves = budget_curves(studies)
+        told = notes(studies, curves)
+        frame = tuned_table(comparison, self.studies, run_ids, self.baselines)
+        self._write("budget.csv", to_csv(curves_table(curves)))
+        self._write("importance.json", json.dumps({each.name: importances(each) for each in studies}, indent=2))
+        self._write("table.csv", to_csv(frame))
+        self._write("table.md", to_markdown(frame, self.settings, told))
+        write_atomically(self.folder / "budget.svg", draw_curves(curves, monitor))
+        return told
+
+    def _write(self, name: str, text: str) -> None:
+        write_atomically(self.folder / name, text.encode())
