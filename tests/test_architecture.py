@@ -88,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
     "paper_tables": {"config", "results"},
     "tuning": {
-        *("config", "data", "evaluation", "results", "settings", "jobs", "planning", "measuring"),
+        *("config", "data", "models/towers", "evaluation", "results", "settings", "jobs", "planning", "measuring"),
         *("training/building", "training/run"),
     },
     "measuring": {

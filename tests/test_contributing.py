@@ -10,6 +10,8 @@ import pytest
 from peftrec.cli.main import main
 from peftrec.code.user_code import open_door
 from peftrec.results.record import read_record
+from peftrec.tuning.candidates import compose_candidates
+from peftrec.tuning.settings import Budget, TuneSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 FILE = re.compile(r"^`(parts/[\w./]+)`:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -49,7 +51,7 @@ def commands(verb: str) -> list[list[str]]:
 def test_every_page_has_its_command_and_its_files() -> None:
     chosen = {word.partition("=")[0] for command in commands("peftrec") for word in command if "=" in word}
     assert {"strategy", "objective", "user_encoder", "data"} <= chosen
-    assert len(FILE.findall(PAGE.read_text())) == 10
+    assert len(FILE.findall(PAGE.read_text())) == 11
 
 
 @pytest.mark.parametrize("words", commands("peftrec"), ids=lambda words: words[3])
@@ -75,6 +77,12 @@ def test_the_contract_tests_pass_what_the_page_wrote(
     said = capfd.readouterr().out
     assert status == 0, said
     assert " passed" in said
+
+
+def test_the_search_space_of_the_page_fits_its_strategy(parts: Path) -> None:
+    open_door(config=[str(parts)])
+    (candidate,) = compose_candidates(["strategy=last_blocks"], TuneSettings(budget=Budget(trials=1)))
+    assert list(candidate.space.dimensions) == ["learning_rates.text", "learning_rates.recommender", "strategy.number"]
 
 
 def test_a_mistake_in_the_data_of_the_page_names_its_line(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:

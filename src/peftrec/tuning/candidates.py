@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.roles import value_of
 from peftrec.errors import SettingsError
+from peftrec.models.towers.names import MODALITIES
 from peftrec.settings.composition import FILLED_BY_CHOICE, settings_from_composed
 from peftrec.settings.run import Settings, settings_from_config, settings_to_config
 from peftrec.tuning.default_space import default_space
@@ -99,9 +100,10 @@ def _compose(loader: ConfigLoader, strategy: str, shared: Sequence[str], tuning:
     composed = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     OmegaConf.update(composed, FILLED_BY_CHOICE, strategy, force_add=True)
     fixed = {word.lstrip("+").partition("=")[0] for word in shared}
+    without_tower = {f"learning_rates.{name}" for name in MODALITIES if name not in settings.towers.modalities}
     space, origin = _space_of(loader, strategy, settings)
     candidate = Candidate(
-        strategy=strategy, composed=composed, settings=settings, space=space.without(fixed), starts=()
+        strategy=strategy, composed=composed, settings=settings, space=space.without(fixed | without_tower), starts=()
     )
     _check_space(candidate, origin)
     starts = _starts(loader, candidate, fixed, origin)

@@ -9,9 +9,10 @@ from peftrec.config.roles import Role
 from peftrec.settings.run import Settings
 from peftrec.tuning.spaces import Dimension, FloatRange, IntRange, Space
 
-_PRETRAINED = (1e-5, 1e-3)
-_NEW = (1e-4, 1e-2)
+_RATES = {"text": (1e-5, 1e-3), "image": (1e-5, 1e-3), "introduced": (1e-4, 1e-2), "recommender": (1e-4, 1e-2)}
 """Two decades: the best rate of variants of one method lies up to one from another's (arXiv:2602.04998)."""
+_FEW_ITEMS, _SHORT = 100, 10
+"""Sizes that decide no group."""
 _FACTOR = 4
 """Numbers are searched from a fourth of the default to four times it."""
 _MOST_OF_A_SHARE = 0.5
@@ -19,10 +20,15 @@ _MOST_OF_A_SHARE = 0.5
 
 
 def default_space(settings: Settings) -> Space:
-    """Return the space: rates of what the strategy may train, and its own numbers around their defaults."""
+    """Return the space: rates of the groups that have parameters, and the strategy's numbers around their defaults.
+
+    The model is built without values, to see which groups train. Raises SettingsError where it cannot be built.
+    """
+    groups = trained_groups(settings)
     rates: dict[str, Dimension] = {
         f"learning_rates.{group}": FloatRange(type="float", low=low, high=high, log=True)
-        for group, (low, high) in _rates(settings).items()
+        for group, (low, high) in _RATES.items()
+        if group in groups
     }
     numbers = {
         f"strategy.{name}": dimension
@@ -32,13 +38,13 @@ def default_space(settings: Settings) -> Space:
     return Space(dimensions={**rates, **numbers})
 
 
-def _rates(settings: Settings) -> dict[str, tuple[float, float]]:
-    strategy = settings.strategy
-    if not strategy.reads_content:
-        return {"recommender": _NEW}
-    modalities: tuple[str, ...] = () if strategy.keeps_towers_frozen else tuple(settings.towers.modalities)
-    towers = dict.fromkeys(modalities, _PRETRAINED)
-    return {**towers, "introduced": _NEW, "recommender": _NEW}
+def trained_groups(settings: Settings) -> frozenset[str]:
+    """Return the optimizer groups that have parameters, of those that every strategy may have."""
+    from peftrec.planning.fake_tensors import build_fake_run
+    from peftrec.planning.target import find_target
+
+    run = build_fake_run(settings, find_target(settings), num_items=_FEW_ITEMS, sequence_length=_SHORT)
+    return frozenset(role.group for role in run.module.parameter_roles if role.group is not None)
 
 
 def _around(value: object, field: FieldInfo) -> Dimension | None:

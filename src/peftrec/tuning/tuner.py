@@ -69,6 +69,7 @@ class Tuner:
         self.folder = folder
         self.on_told = on_told
         self.running: list[_Running] = []
+        self._submitted = 0
         self._until = None if settings.hours is None else time.monotonic() + settings.hours * 3600
 
     def run(self, runner: JobRunner) -> bool:
@@ -119,8 +120,12 @@ class Tuner:
         _wait_for_former(folder)
         may_stop = tuned.study.stops_early and tuned.study.role(trial.number) == "drawn"
         order = TrialOrder(folder=str(folder), rungs=tuned.rungs if may_stop else ())
-        future = submit(f"{name} {trial.number}", _job_of(tuned, trial, order))
+        future = submit(self._next_name(), _job_of(tuned, trial, order))
         self.running.append(_Running(tuned=tuned, trial=trial, folder=folder, order=order, future=future))
+
+    def _next_name(self) -> str:
+        self._submitted += 1
+        return str(self._submitted)
 
     def _look(self, each: _Running, submit: Submit) -> None:
         """Answer a trial that waits, and tell one that has ended."""
@@ -130,7 +135,7 @@ class Tuner:
         outcome = each.future.result()
         if outcome.was_killed and each.starts < _MOST_STARTS:
             each.starts += 1
-            each.future = submit(f"{each.folder.name} again", _job_of(each.tuned, each.trial, each.order))
+            each.future = submit(self._next_name(), _job_of(each.tuned, each.trial, each.order))
             return
         self.running.remove(each)
         if outcome.status != "interrupted":  # such a trial goes on when the command is given again
