@@ -223,7 +223,7 @@ def segments_markdown(comparison: Comparison) -> str:
 
 
 def to_terminal(comparison: Comparison, width: int | None = None) -> str:
-    """Return the table, protocol and notes for a terminal, without colour."""
+    """Return the table, what makes its rows less comparable, and the protocol, for a terminal, without colour."""
     console = Console(file=io.StringIO(), width=width or 140, color_system=None, highlight=False, markup=False)
     grid = Table(title=None)
     for column in SHOWN:
@@ -235,6 +235,9 @@ def to_terminal(comparison: Comparison, width: int | None = None) -> str:
     with console.capture() as captured:
         console.print(grid)
         console.print("* best of the strategies")
-        for line in (*comparison.protocol, *comparison.notes):
+        for line in comparison.notes:
+            console.print(f"- {line}", soft_wrap=True)
+        console.print("How it was measured:")
+        for line in comparison.protocol:
             console.print(f"- {line}", soft_wrap=True)
     return captured.get()
