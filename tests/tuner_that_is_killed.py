@@ -25,7 +25,7 @@ from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.tuner import Tuned, Tuner
 from peftrec.tuning.tuning import open_study
 
-EPOCH_SECONDS = 0.02
+EPOCH_SECONDS = 0.05
 MONITOR = "hr@10"
 
 

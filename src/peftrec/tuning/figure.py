@@ -1,7 +1,7 @@
 """Quality against budget, a line a strategy; the same trials draw the same bytes."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,8 +15,9 @@ _MARKERS = "osD^v<>pPX*h"
 _SIZE = (6.4, 4.2)
 
 
-def draw_curves(curves: Sequence[BudgetCurve], monitor: str) -> bytes:
-    """Return an svg: the expected best validation figure of n trials, its 95 % interval as a bar."""
+def draw_curves(curves: Sequence[BudgetCurve], monitor: str, untrained: Mapping[str, float]) -> bytes:
+    """Return an svg: the expected best validation figure of n trials, its 95 % interval as a bar; `untrained` are the
+    best figures of what trains nothing, whose trials cost next to nothing."""
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasAgg(figure)
@@ -35,6 +36,8 @@ def draw_curves(curves: Sequence[BudgetCurve], monitor: str) -> bytes:
                 elinewidth=0.6,
                 label=f"{curve.strategy} ({curve.seconds_per_trial:.0f} s a trial)",
             )
+        for name, value in untrained.items():
+            axes.axhline(value, color="0.4", linewidth=0.8, linestyle="--", label=f"{name}, best of all trials")
         axes.set_xlabel("random trials")
         axes.set_ylabel(f"expected best validation {monitor}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -65,7 +65,10 @@ class Learnt:
         self._write("importance.json", json.dumps({each.name: importances(each) for each in studies}, indent=2))
         self._write("table.csv", to_csv(frame))
         self._write("table.md", to_markdown(frame, self.settings, told))
-        write_atomically(self.folder / "budget.svg", draw_curves(curves, monitor))
+        trained = [curve for curve in curves if curve.strategy not in self.baselines]
+        best = {name: self.studies[name].best() for name in self.baselines}
+        untrained = {f"{name}, tuned": each.value for name, each in best.items() if each and each.value is not None}
+        write_atomically(self.folder / "budget.svg", draw_curves(trained, monitor, untrained))
         return told
 
     def _write(self, name: str, text: str) -> None:

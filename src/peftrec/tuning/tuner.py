@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from peftrec.errors import UserError
 from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
-from peftrec.results.record import OVER, Record, read_record
+from peftrec.results.record import OVER, RECORD_FILE, Record, read_record
 from peftrec.training.run.trial_watch import TrialOrder, answer_file, give_answer, read_progress
 from peftrec.tuning.candidates import Candidate
 from peftrec.tuning.halving import goes_on, rungs_of
@@ -206,7 +206,7 @@ def _print(each: _Running, value: float, state: State) -> None:
 def _wait_for_former(folder: Path) -> None:
     """Wait until the process of a trial whose tuner was killed has noticed. Raises UserError where it does not."""
     progress = read_progress(folder)
-    if progress is None or not Path(progress.run_directory).exists():
+    if progress is None or not (Path(progress.run_directory) / RECORD_FILE).exists():
         return
     until = time.monotonic() + _SECONDS_TO_DIE
     while read_record(Path(progress.run_directory)).effective_status() == "running":
