@@ -73,6 +73,12 @@ def test_records_hold_rounds_beside_what_training_measured(folder: Path, monkeyp
         assert part.conditions["threads"] == run.record.latest.conditions["threads"]
         assert part.code_hash == run.record.code_hash
         assert part.ratio_low <= part.ratio <= part.ratio_high
+        trained = run.record.efficiency
+        assert trained is not None
+        assert trained.peak_memory_bytes is not None
+        assert part.memory_source == trained.memory_source == "cpu_allocator"
+        # Of the first batches of the epoch in place of all.
+        assert part.peak_memory_bytes == pytest.approx(trained.peak_memory_bytes, rel=0.1)
         for turn in part.rounds:
             assert turn.seconds_per_step > 0
             assert turn.num_steps == part.num_steps * part.num_passes

@@ -228,3 +228,27 @@ def test_costs_are_those_of_the_conditions_that_the_run_ended_with(record: Recor
 )
 def test_scatter_is_the_distance_of_the_quartiles(values: list[float], expected: float | None) -> None:
     assert scatter(values) == expected
+
+
+def test_memory_that_training_did_not_tell_is_that_of_the_measured_steps(
+    experiment: Path, change: Callable[..., None]
+) -> None:
+    """As in records of before the allocator's log: measured for all rows, so that none is of another definition."""
+    memory: dict[str, Mapping[str, object]] = {
+        name: {"peak_memory_bytes": 1000 + place, "memory_source": "cpu_allocator"} for place, name in enumerate(QUIET)
+    }
+    known = side_by_side(experiment, change, changes=memory)
+    assert not known.seconds.peak_memory_bytes, "training's stand where all rows have them"
+    for run in find_runs(experiment):
+        if run.record.strategy == "lora":
+            assert run.record.efficiency is not None
+            change(run.folder, efficiency=run.record.efficiency.model_copy(update={"peak_memory_bytes": None}))
+    comparison = compare(find_runs(experiment))
+    rows = {row.strategy: row.cost for row in comparison.strategies}
+    assert {name: cost and cost.peak_memory_bytes for name, cost in rows.items()} == {
+        name: part["peak_memory_bytes"] for name, part in memory.items()
+    }
+    assert any("Memory is of these steps too" in line for line in comparison.protocol)
+    assert set(comparison.tpme) == set(QUIET)
+    lacking = side_by_side(experiment, change, changes=memory | {"id": {"peak_memory_bytes": None}})
+    assert not lacking.tpme

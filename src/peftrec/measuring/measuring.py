@@ -24,7 +24,7 @@ from peftrec.measuring.choosing import (
     turns_of,
 )
 from peftrec.measuring.request import FEWEST_ROUNDS, MeasureRequest
-from peftrec.measuring.turns import TurnTakers, one_round, threads_of, warm_up
+from peftrec.measuring.turns import Turn, TurnTakers, one_round, threads_of, warm_up
 from peftrec.results.alternation import Block, Ratios, ratios
 from peftrec.results.record import Record, read_record, write_record
 from peftrec.results.runs import Run
@@ -38,7 +38,7 @@ class _Measured:
     """What a run gave so far."""
 
     rounds: list[Round] = field(default_factory=list)
-    allocated_bytes: int | None = None
+    last: Turn | None = None
     description: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,7 +105,7 @@ def _measure_block(
         for place, taker in enumerate(running):
             own = measured[taker.run.name]
             own.rounds.append(taken[place].round(block=number, number=round_number, place=order.index(place)))
-            own.allocated_bytes = taken[place].allocated_bytes
+            own.last = taken[place]
         if round_number + 1 >= FEWEST_ROUNDS:
             so_far = ratios([_block(number, members, measured)], None)
             tell(f"round {round_number + 1} of {request.rounds}: the widest interval is {so_far.widest():.0%} wide")
@@ -148,6 +148,7 @@ def _written(
 
 
 def _part(run: Run, own: _Measured, found: Ratios, shared: Mapping[str, Any]) -> SideBySide:
+    assert own.last is not None, "every run takes its turn in every round"
     low, high = found.interval(run.name)
     return SideBySide(
         **shared,
@@ -156,7 +157,8 @@ def _part(run: Run, own: _Measured, found: Ratios, shared: Mapping[str, Any]) ->
         ratio=found.ratio(run.name),
         ratio_low=low,
         ratio_high=high,
-        peak_memory_bytes=own.allocated_bytes,
+        peak_memory_bytes=own.last.allocated_bytes,
+        memory_source=own.last.memory_source,
         **own.description,
     )
 

@@ -93,7 +93,8 @@ class Gate(Callback):
             {
                 "epochs": self.meter.epochs[-self._passes :],
                 "device_seconds": self.clock.take(),
-                "allocated_bytes": self.meter.peak.cuda_allocated,
+                "allocated_bytes": self.meter.peak.allocated,
+                "memory_source": self.meter.peak.source,
             }
         )
         self._wait(trainer)

@@ -19,7 +19,7 @@ from peftrec.jobs.starting import Program, Running
 from peftrec.jobs.supervisor import Supervisor
 from peftrec.measuring.channel import Channel
 from peftrec.measuring.job import MeasuringJob
-from peftrec.results.costs import Epoch
+from peftrec.results.costs import Epoch, MemorySource
 from peftrec.results.machine_use import use_of_all
 from peftrec.results.runs import Run
 from peftrec.results.side_by_side import Round
@@ -39,6 +39,8 @@ class Turn:
     device_seconds: tuple[float, ...] | None
     """Of each pass, by CUDA's events; None on a CPU."""
     allocated_bytes: int | None
+    """The most that the device's allocator held in any turn so far."""
+    memory_source: MemorySource | None
 
     @property
     def seconds_per_step(self) -> float:
@@ -82,6 +84,7 @@ class TurnTaker:
             epochs=tuple(Epoch.model_validate(epoch) for epoch in heard["epochs"]),
             device_seconds=None if heard["device_seconds"] is None else tuple(heard["device_seconds"]),
             allocated_bytes=heard["allocated_bytes"],
+            memory_source=heard["memory_source"],
         )
 
     def get_ready(self) -> None:

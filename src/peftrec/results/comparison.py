@@ -11,7 +11,7 @@ from peftrec.results.cost_notes import seconds_notes, seconds_protocol
 from peftrec.results.intervals import Certainty, certainty
 from peftrec.results.labels import differing_settings, label_runs, labelled_keys
 from peftrec.results.notes import comparison_notes, label_notes, protocol
-from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row, with_seconds
+from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row, with_memory, with_seconds
 from peftrec.results.runs import Run, check_comparable
 from peftrec.results.seconds import Seconds, seconds_of
 from peftrec.results.superseded import without_superseded
@@ -79,6 +79,7 @@ def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Compar
     trained = {row.strategy: row.runs for row in strategies if row.runs}
     seconds = seconds_of(trained)
     strategies = [with_seconds(row, seconds.per_epoch.get(row.strategy)) for row in strategies]
+    strategies = [with_memory(row, seconds.peak_memory_bytes.get(row.strategy)) for row in strategies]
     values, band, problem = _tpme(strategies, choices)
     certain = certainty(costs_of(strategies), seconds, lambda costs: tpme(*_compared(costs, choices)))
     return Comparison(

@@ -14,11 +14,13 @@ def seconds_protocol(seconds: Seconds, certain: Certainty) -> tuple[str, ...]:
     """Return how seconds were timed, and what their intervals are of."""
     if seconds.source == "side_by_side":
         part = seconds.measured[0]
+        others = "Other times, and memory, are training's."
+        if seconds.peak_memory_bytes:
+            others = "Memory is of these steps too; other times are training's."
         lines = [
             f"Seconds an epoch are those of steps timed side by side ({part.measured_at[:10]}, measurement "
             f"{part.measurement}): one run of each row, {part.num_steps} steps in turns, the ratios inside each of "
-            f"{seconds.num_units} rounds, their median over rounds, times the steps of an epoch. Other times, and "
-            "memory, are training's."
+            f"{seconds.num_units} rounds, their median over rounds, times the steps of an epoch. {others}"
         ]
         units = "rounds"
     else:

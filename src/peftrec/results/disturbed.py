@@ -71,7 +71,9 @@ def of_turns(part: SideBySide) -> Disturbance:
     turns = [turn for turn in part.rounds if turn.machine is not None]
     use = use_of_all([turn.machine for turn in turns if turn.machine is not None])
     seconds = sum(turn.seconds for turn in turns)
-    return Disturbance(busy=signs(use, seconds, computing_seconds=seconds if part.peak_memory_bytes is None else None))
+    return Disturbance(
+        busy=signs(use, seconds, computing_seconds=None if part.memory_source == "cuda_allocator" else seconds)
+    )
 
 
 def signs(use: MachineUse | None, seconds: float, *, computing_seconds: float | None) -> tuple[str, ...]:

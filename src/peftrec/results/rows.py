@@ -99,6 +99,13 @@ def _cost(runs: Sequence[Run]) -> Cost:
     )
 
 
+def with_memory(row: Row, peak_memory_bytes: int | None) -> Row:
+    """Return the row with a memory that was measured beside training."""
+    if peak_memory_bytes is None or row.cost is None:
+        return row
+    return replace(row, cost=replace(row.cost, peak_memory_bytes=peak_memory_bytes))
+
+
 def with_seconds(row: Row, seconds: float | None) -> Row:
     """Return the row with other seconds an epoch than training's; those that stand beside it follow."""
     if seconds is None or row.cost is None:

@@ -4,7 +4,7 @@ one measurement, otherwise of training.
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -34,6 +34,9 @@ class Seconds:
     disturbed: Mapping[str, Disturbance]
     """Rows that other work, or their own scatter, makes less certain."""
     measured: tuple[SideBySide, ...] = ()
+    peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    """What the allocator held in the measured steps, of all rows alike, where the runs of some row do not know it of
+    their training; empty otherwise."""
 
     @property
     def is_busy(self) -> bool:
@@ -70,7 +73,18 @@ def _side_by_side(rows: Mapping[str, Sequence[Run]], parts: Mapping[str, SideByS
         num_units=found.num_rounds,
         disturbed={name: each for name, each in disturbed.items() if each},
         measured=tuple(parts.values()),
+        peak_memory_bytes=_measured_memory(rows, parts),
     )
+
+
+def _measured_memory(rows: Mapping[str, Sequence[Run]], parts: Mapping[str, SideBySide]) -> dict[str, int]:
+    found = {name: part.peak_memory_bytes for name, part in parts.items() if part.peak_memory_bytes is not None}
+    are_known = all(any(_knows_memory(run) for run in runs) for runs in rows.values())
+    return {} if are_known or len(found) < len(rows) else found
+
+
+def _knows_memory(run: Run) -> bool:
+    return run.record.efficiency is not None and run.record.efficiency.peak_memory_bytes is not None
 
 
 def ratios_of(parts: Mapping[str, SideBySide], *, is_busy: bool) -> Ratios:

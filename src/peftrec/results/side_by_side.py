@@ -7,7 +7,7 @@ ratios inside each round.
 
 from pydantic import JsonValue
 
-from peftrec.results.costs import MachineUse
+from peftrec.results.costs import MachineUse, MemorySource
 from peftrec.results.record_part import RecordPart
 
 
@@ -54,7 +54,8 @@ class SideBySide(RecordPart):
     ratio_high: float
     """The 95 % interval of `ratio`, over rounds."""
     peak_memory_bytes: int | None
-    """What CUDA had allocated at most during these steps; null on a CPU."""
+    """The most that the device's allocator held in these steps, as in `Efficiency`."""
+    memory_source: MemorySource | None = None
     device: str
     conditions: dict[str, JsonValue]
     """As those of a stretch of training."""

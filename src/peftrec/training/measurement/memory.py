@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from peftrec.results.costs import MemorySource
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # proc(5): writing 5 resets VmHWM to the current resident size
@@ -19,6 +21,18 @@ class PeakMemory:
     resident: int | None = None
     cpu_allocated: int | None = None
     """See peftrec.training.measurement.allocations."""
+
+    @property
+    def allocated(self) -> int | None:
+        """What the allocator of the device that trains held."""
+        return self.cpu_allocated if self.cuda_allocated is None else self.cuda_allocated
+
+    @property
+    def source(self) -> MemorySource | None:
+        """Whose log says so."""
+        if self.cuda_allocated is not None:
+            return "cuda_allocator"
+        return None if self.cpu_allocated is None else "cpu_allocator"
 
     def maximum(self, other: "PeakMemory") -> "PeakMemory":
         """Return the larger of each."""
