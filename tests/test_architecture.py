@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "devices": {"errors"},
     "code": set(),
     "config": {"code"},
-    "progress": set(),
+    "outputs": set(),
+    "progress": {"outputs"},
     "evaluation": set(),
     "data": {"config"},
     "data/tables": {"data"},
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "objectives": {"config", "data", "models/objectives"},
     "hidden_states": {"data", "models/towers", "progress"},
     "settings": {"code", "config", "data", "towers", "strategies", "user_encoders", "objectives"},
-    "results": set(),
+    "results": {"outputs"},
     "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
     "training/measurement": {"data", "hidden_states", "results", "training"},
     "training/building": {
@@ -73,19 +74,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "profiles": {"config"},
     "series": {"code", "config", "models", "progress"},
     "cold_start": {
-        *("code", "config", "data", "evaluation", "results", "progress", "settings"),
+        *("code", "config", "data", "evaluation", "outputs", "results", "progress", "settings"),
         *("training", "training/building", "training/run"),
     },
     "planning": {
-        *("data", "models", "models/towers", "towers", "hidden_states", "results", "settings"),
+        *("data", "models", "models/towers", "towers", "hidden_states", "outputs", "results", "settings"),
         *("training", "training/building", "training/measurement"),
     },
     "serving": {
         *("data", "data/images", "data/readers", "data/tables", "models", "models/towers", "towers", "profiles"),
-        *("results", "settings", "progress", "training", "training/building", "training/run"),
+        *("outputs", "results", "settings", "progress", "training", "training/building", "training/run"),
     },
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
-    "jobs": {"code", "config", "hidden_states", "results", "settings", "training/run"},
+    "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "training/run"},
     "paper_tables": {"config", "results"},
     "tuning": {
         *("config", "data", "models/towers", "evaluation", "results", "settings", "jobs", "planning", "measuring"),

@@ -8,16 +8,18 @@ from peftrec.errors import UserError, did_you_mean
 from peftrec.progress.terminal import counting
 
 HELP = """usage: peftrec images pack SOURCE TARGET [size=PIXELS] [quality=90] [corrupt=skip] [overwrite=true]
+                            [max_image_pixels=67108864]
 
 Copies every image of SOURCE (a folder, a zip, an LMDB of this program, or the LMDB that IISAN's build_lmdb.py writes)
 into TARGET, whose suffix says what it becomes: .zip (stored, without compression) or .lmdb. Each image is decoded on
 the way to see that it is whole; TARGET appears when it is complete.
 
-  size=PIXELS     short side in pixels, as JPEG; smaller images stay as they are. Without it, files are copied byte for
-                  byte, and the raw pixels of IISAN's LMDB become PNG.
+  size=PIXELS     short side in pixels, as upright JPEG; smaller images stay as they are. Without it, files are
+                  copied byte for byte, and the raw pixels of IISAN's LMDB become PNG.
   quality=90      of the JPEGs that size= makes, 1 to 95
   corrupt=skip    leave out images that cannot be decoded, and name them; without it, they are an error
   overwrite=true  replace TARGET
+  max_image_pixels=N  images that declare more than N pixels count as corrupt, and nothing of them is decoded
 
 Then train with data.images=TARGET (below data.root).
 
@@ -29,6 +31,7 @@ ALLOWED: dict[str, Sequence[int] | tuple[str, ...]] = {
     "quality": range(1, 96),
     "corrupt": ("error", "skip"),
     "overwrite": ("false", "true"),
+    "max_image_pixels": range(1, 2**40),
 }
 
 
@@ -46,10 +49,13 @@ def main(arguments: list[str]) -> int:
         return 0
     options = checked(given.own)
     source, target = places(given.others, options)
+    from peftrec.data.choices import MAX_IMAGE_PIXELS
+    from peftrec.data.images.decoding import Decoding
     from peftrec.data.images.opening import open_images
     from peftrec.data.images.packing import Conversion, pack_images
 
-    images = open_images(source, None, key="SOURCE")
+    bound = int(options.get("max_image_pixels", MAX_IMAGE_PIXELS))
+    images = open_images(source, None, key="SOURCE").decoded(Decoding(max_pixels=bound, key="max_image_pixels"))
     conversion = Conversion(**{name: int(options[name]) for name in ("size", "quality") if name in options})
     with counting("images packed", len(images)) as advance:
         packed = pack_images(
@@ -89,8 +95,9 @@ def checked(options: Mapping[str, str]) -> Mapping[str, str]:
     """Return options whose values are allowed. Raises UserError that says which are."""
     for name, value in options.items():
         allowed = ALLOWED[name]
-        if value not in map(str, allowed):
-            numbers = isinstance(allowed, range)
+        numbers = isinstance(allowed, range)
+        is_allowed = value.isdecimal() and int(value) in allowed if numbers else value in allowed
+        if not is_allowed:
             expected = (
                 f"a whole number from {allowed[0]} to {allowed[-1]}" if numbers else " or ".join(map(str, allowed))
             )

@@ -8,6 +8,7 @@ from importlib import import_module
 from peftrec import __version__
 from peftrec.devices import settle_threads
 from peftrec.errors import UserError, did_you_mean
+from peftrec.outputs.streams import abandon_output, safe_streams
 
 VERBS = {
     "train": "train one strategy, or a sweep of them (-m)",
@@ -29,11 +30,23 @@ VERBS = {
 """Verb to its line in the help; the verb is also the name of its module beside this one, which has
 `main(arguments) -> int`."""
 
-OK, MISTAKE, INTERRUPTED = 0, 2, 130
+OK, MISTAKE, INTERRUPTED, NO_READER = 0, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C."""
+    """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C, 141 where the program that
+    read the output has closed it, as shells count SIGPIPE."""
+    with safe_streams():
+        try:
+            status = _main(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            abandon_output()
+            return NO_READER
+        return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     settle_threads(os.environ)  # before anything imports torch
     verb = words[0] if words else "--help"

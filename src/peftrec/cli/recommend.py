@@ -1,12 +1,12 @@
 """`peftrec recommend`: the best items for a user of a finished run, or for a history of items, and why."""
 
 import csv
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from peftrec.cli.arguments import JSON, Arguments, Grammar, read_arguments
 from peftrec.errors import SettingsError, did_you_mean
+from peftrec.outputs.safe_text import for_json
 from peftrec.serving.recommend_request import RecommendRequest
 
 KEYS = ("run", "user", "items", "k", "candidates", "seen")
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     quieten_libraries()
     answer = recommend(request, settings)
     if given.wants_json:
-        print(json.dumps(asdict(answer), indent=2, ensure_ascii=False))
+        print(for_json(asdict(answer)))
     else:
         print(answer.to_text(), end="")
     return 0

@@ -53,13 +53,17 @@ def main(arguments: list[str]) -> int:
     )
     if len(folders) > 1:
         across = build_across_report(folders, choices, asked)
-        print(across.to_terminal(), flush=True)
-        across.write()
+        try:
+            print(across.to_terminal(), flush=True)
+        finally:
+            across.write()
         print(f"report: {across.directory}\n  {', '.join(across.contents)}")
         return 0
     report = build_report(folders[0], read_published(paper) if paper else None, choices, asked)
-    print(report.to_terminal(), flush=True)  # first: it is there even where files cannot be
-    report.write()
+    try:
+        print(report.to_terminal(), flush=True)  # first: it is there even where files cannot be
+    finally:
+        report.write()  # also where `| head` has read enough
     print(f"report: {report.directory}\n  {', '.join(report.contents)}")
     if (file := given.own.get(WRITE_REFERENCE)) is not None:
         write_reference(costs_of(report.comparison.strategies), Path(file))

@@ -12,6 +12,7 @@ from peftrec.code.fingerprint import Fingerprint
 from peftrec.cold_start.evaluation import CUTOFFS
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
+from peftrec.outputs.safe_text import for_markdown
 from peftrec.results.costs import Metrics
 from peftrec.results.record_part import RecordPart
 from peftrec.results.significance import spread
@@ -124,7 +125,9 @@ def _split_table(results: Sequence[ColdStartResult]) -> str:
     first = results[0]
     counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in first.counts.items())
     notes = [f"{counts}; every candidate ranked, ties against the right ones.", first.note]
-    return f"## {first.pairs}\n\n{markdown_grid(cells, best)}\n" + "".join(f"{note}\n" for note in notes if note)
+    return f"## {for_markdown(first.pairs)}\n\n{markdown_grid(cells, best)}\n" + "".join(
+        f"{for_markdown(note)}\n" for note in notes if note
+    )
 
 
 def _label(result: ColdStartResult, rows: list[list[ColdStartResult]]) -> str:

@@ -24,6 +24,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from peftrec.code.user_code import config_folders
 from peftrec.config.folder import config_directory
+from peftrec.config.hydra_node import check_key, is_hydras
 from peftrec.config.instantiate import PartType, build_part
 from peftrec.errors import SettingsError, UserError
 
@@ -107,8 +108,9 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         raise SettingsError(
             f"{text}: several values make a sweep: add -m, or quote a value with commas: {key}='\"...\"'"
         )
-    is_hydras = key.startswith(("hydra.", "hydra/"))
-    if is_hydras or override.is_delete() or override.package is not None or "/" in key:
+    if is_own := is_hydras(key):
+        check_key(key, text)
+    if is_own or override.is_delete() or override.package is not None or "/" in key:
         return text
     bare = text.lstrip("+")
     if key not in groups or isinstance(override.value(), dict):

@@ -14,6 +14,12 @@ MissingFeatures = Literal["error", "zero", "mean", "drop"]
 Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 """Filters by which Pillow resizes a picture."""
 
+Orientation = Literal["exif", "file"]
+"""Images upright by their cameras' notes, or as they lie in the file."""
+
+MAX_IMAGE_PIXELS = 2**26
+"""67 million, 200 MB decoded: more than most cameras take."""
+
 LEAST_MINIMUM = 4
 """What `minimum_history` may be at least: a training transition takes two items, validation and test one each."""
 

@@ -15,6 +15,9 @@ from peftrec.data.choices import Resampling
 from peftrec.data.features import FeatureRows
 from peftrec.data.items import ImageSource
 
+MOST_RESIZED_PIXELS = 2**23
+"""An image that is resized and then cropped is resized whole up to this size, 25 MB; a photograph takes 2**17."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenisedTitles:
@@ -64,14 +67,26 @@ class ImageTransform:
     Null resizes both sides at once to the size itself, so that nothing is cropped away."""
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        """Resize, and crop where that is asked for, to channels-first bytes."""
+        """Resize, and crop where that is asked for, to channels-first bytes.
+
+        Of an image that is very long, only the middle is resized: the whole one could take gigabytes.
+        """
         height, width = self._resized(image.height, image.width)
+        if height * width > MOST_RESIZED_PIXELS:
+            return _channels_first(self._resized_middle(image, height, width))
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling[self.resampling.upper()])
         if (height, width) != (self.height, self.width):
             left, top = (width - self.width) // 2, (height - self.height) // 2
             image = image.crop((left, top, left + self.width, top + self.height))
-        return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+        return _channels_first(image)
+
+    def _resized_middle(self, image: Image.Image, height: int, width: int) -> Image.Image:
+        """Return what resizing to `height` and `width` and cropping give, within two levels of rounding."""
+        across, down = image.width / width, image.height / height
+        left, top = (width - self.width) // 2 * across, (height - self.height) // 2 * down
+        box = (left, top, left + self.width * across, top + self.height * down)
+        return image.resize((self.width, self.height), Image.Resampling[self.resampling.upper()], box=box)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that an image has before it is cropped."""
@@ -82,6 +97,10 @@ class ImageTransform:
         shorter = min(height, width)
         longer = int(self.cropped_from * max(height, width) / shorter)  # rounded as transformers rounds
         return (self.cropped_from, longer) if height <= width else (longer, self.cropped_from)
+
+
+def _channels_first(image: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
 
 
 class Pixels:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftrec.jobs.attaching import attach
+from peftrec.outputs.streams import safe_streams
 
 if TYPE_CHECKING:
     from peftrec.jobs.isolation import JobReport
@@ -72,4 +73,6 @@ def train(config: dict[str, Any], *, code_hash: str | None = None, trial: "Trial
 
 if __name__ == "__main__":
     attach()
-    sys.exit(main(sys.argv[1:]))
+    with safe_streams():
+        status = main(sys.argv[1:])
+    sys.exit(status)

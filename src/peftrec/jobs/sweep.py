@@ -11,10 +11,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from peftrec.code.user_code import hand_over, take_over
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
+from peftrec.config.hydra_node import check_node
 from peftrec.config.roles import roles_of
 from peftrec.devices import visible_devices
 from peftrec.errors import SettingsError, UserError
@@ -80,6 +82,8 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
         prepared = prepare_overrides(overrides, is_sweep=True)
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
+        # Before Hydra sets up logging and callbacks, which it does from this node.
+        check_node(hydra.compose_config(ROOT_CONFIG, prepared, RunMode.MULTIRUN, with_log_configuration=False))
         try:
             hydra.multirun(ROOT_CONFIG, task_function=sweep, overrides=prepared)
         except OSError as error:

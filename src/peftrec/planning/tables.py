@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
+from peftrec.outputs.safe_text import each_for_line, for_line
 from peftrec.planning.plan import Plan, PlannedSet
 from peftrec.results.tables import bytes_text, count_text, number_text, operations_text
 from peftrec.results.tpme import weights_text
@@ -58,7 +59,7 @@ def to_text(planned: PlannedSet) -> str:
         if rows:
             console.print(_grid(title, rows))
     for note in notes(planned):
-        console.print(f"- {note}", soft_wrap=True)
+        console.print(f"- {for_line(note)}", soft_wrap=True)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -67,7 +68,7 @@ def _grid(title: str, rows: Rows) -> Table:
     for place, column in enumerate(rows[0]):
         grid.add_column(column, justify="right" if place else "left")
     for row in rows:
-        grid.add_row(*row.values())
+        grid.add_row(*each_for_line(row.values()))
     return grid
 
 

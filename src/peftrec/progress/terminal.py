@@ -6,12 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from peftrec.outputs.safe_text import each_for_line
+from peftrec.outputs.streams import beneath
+
 _LINE_SECONDS = 30.0
 
 
 def shows_progress() -> bool:
     """Say whether progress bars make sense: on a terminal, and not in continuous integration."""
     return sys.stdout.isatty() and not os.environ.get("CI")
+
+
+def give_bars_the_terminal() -> None:
+    """Let rich's bars, Lightning's among them, move the cursor, which nothing else that is printed can."""
+    import rich
+
+    rich.reconfigure(file=beneath(sys.stdout))
 
 
 @contextmanager
@@ -28,6 +38,7 @@ def counting(
     elif shows_progress():
         from rich.progress import Progress
 
+        give_bars_the_terminal()
         with Progress(transient=True) as progress:
             task = progress.add_task(what, total=total)
             yield lambda amount: progress.advance(task, amount)
@@ -62,6 +73,7 @@ class CountedLines:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of cells as lines in which columns begin below each other, without spaces at the end."""
+    rows = [each_for_line(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows

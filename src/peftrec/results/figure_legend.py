@@ -5,6 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from peftrec.outputs.safe_text import for_line
 from peftrec.results.comparison import Comparison
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -18,7 +19,7 @@ BESIDE_NAME = 6 * LIST_SIZE
 
 def write_beneath(figure: Figure, comparison: Comparison, caption: str) -> None:
     """List number, mark and name of every strategy under the plots, in as many columns as fit; then the caption."""
-    labels = [f"{number_of(place)}  {row.strategy}" for place, row in enumerate(comparison.strategies)]
+    labels = [f"{number_of(place)}  {for_line(row.strategy)}" for place, row in enumerate(comparison.strategies)]
     handles = [
         Line2D([], [], label=label, linestyle="none", markersize=6, **mark(place)) for place, label in enumerate(labels)
     ]

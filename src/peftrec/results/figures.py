@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from peftrec.outputs.safe_text import for_line
 from peftrec.results.comparison import Comparison
 from peftrec.results.figure_legend import write_beneath
 from peftrec.results.figure_points import Point, draw_points, write_numbers
@@ -50,6 +51,7 @@ STYLE: dict[str, Any] = {
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
+    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 
 
@@ -134,7 +136,9 @@ def _caption(name: str, comparison: Comparison) -> str:
     bars = "Vertical bars: standard deviation over seeds. "
     if name == "quality_vs_tpme":
         bars += "Horizontal bars: TPME over other weights. "
-    text = f"Experiment {', '.join(comparison.experiments)}. {bars}Grey steps: Pareto front. Dashed: baselines."
+    text = (
+        f"Experiment {for_line(', '.join(comparison.experiments))}. {bars}Grey steps: Pareto front. Dashed: baselines."
+    )
     return textwrap.fill(f"{text} TPME and front are of the set listed.", CAPTION_WIDTH[name])
 
 
@@ -190,7 +194,7 @@ def _name_baselines(axes: Axes, comparison: Comparison, *, apart: float) -> None
     for name, level in sorted(_baselines(comparison).items(), key=lambda item: item[1]):
         height = max(level, lowest)
         lowest = height + apart * axes.get_ylim()[1]
-        axes.text(1.01, height, name, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
+        axes.text(1.01, height, for_line(name), transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
 
 
 def _bytes(figure: Figure, kind: str, shown: Bbox, metadata: dict[str, str | None]) -> bytes:

@@ -12,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from peftrec.outputs.safe_text import each_for_line, for_csv, for_line, for_markdown
 from peftrec.results.comparison import QUALITY, SHOWN, Comparison, table
 from peftrec.results.cost_notes import MARK
 from peftrec.results.rows import BASELINE, Row
@@ -32,8 +33,8 @@ COST_DETAILS = (
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Return csv that pandas reads back to the same values."""
-    return frame.to_csv(index=False, lineterminator="\n")
+    """Return csv that pandas reads back to the same values, and in which no spreadsheet finds a formula."""
+    return frame.map(for_csv).rename(columns=for_csv).to_csv(index=False, lineterminator="\n")
 
 
 def readable(comparison: Comparison) -> pd.DataFrame:
@@ -190,17 +191,21 @@ def readable_segments(comparison: Comparison, metric: str) -> pd.DataFrame:
 
 def markdown_grid(frame: pd.DataFrame, best: pd.DataFrame | None = None) -> str:
     """Return a Markdown table, first column to the left, the others to the right, best cells bold."""
-    cells = frame.map(lambda text: str(text).replace("|", "\\|"))
+    cells = frame.map(lambda text: for_markdown(str(text)))
     if best is not None:
         cells = cells.where(~best.reindex(columns=cells.columns), "**" + cells + "**")
-    lines = [list(cells.columns), [":--", *["--:"] * (len(cells.columns) - 1)], *cells.to_numpy().tolist()]
+    lines = [
+        list(map(for_markdown, cells.columns)),
+        [":--", *["--:"] * (len(cells.columns) - 1)],
+        *cells.to_numpy().tolist(),
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def to_markdown(comparison: Comparison) -> str:
     """Return `table.md`: the table, protocol and notes under it, and the second table."""
     parts = [
-        f"# Comparison: {', '.join(comparison.experiments)}\n",
+        f"# Comparison: {for_markdown(', '.join(comparison.experiments))}\n",
         markdown_grid(readable(comparison), best_cells(comparison)),
         _bullets("How it was measured", comparison.protocol),
         _bullets("Notes", comparison.notes),
@@ -211,12 +216,12 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def _bullets(title: str, lines: Sequence[str]) -> str:
-    return "".join([f"## {title}\n\n", *(f"- {line}\n" for line in lines)]) if lines else ""
+    return "".join([f"## {title}\n\n", *(f"- {for_markdown(line)}\n" for line in lines)]) if lines else ""
 
 
 def segments_markdown(comparison: Comparison) -> str:
     """Return `segments.md`: one table a metric."""
-    parts = [f"# Segments: {', '.join(comparison.experiments)}\n"]
+    parts = [f"# Segments: {for_markdown(', '.join(comparison.experiments))}\n"]
     for metric in QUALITY:
         parts += [f"## {metric}\n", markdown_grid(readable_segments(comparison, metric))]
     return "\n".join([*parts, _bullets("How it was measured", comparison.protocol)])
@@ -231,13 +236,13 @@ def to_terminal(comparison: Comparison, width: int | None = None) -> str:
         grid.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     cells, best = readable(comparison), best_cells(comparison)
     for texts, marks in zip(cells.to_numpy().tolist(), best.to_numpy().tolist(), strict=True):
-        grid.add_row(*(f"*{text}" if mark else text for text, mark in zip(texts, marks, strict=True)))
+        grid.add_row(*(f"*{text}" if mark else text for text, mark in zip(each_for_line(texts), marks, strict=True)))
     with console.capture() as captured:
         console.print(grid)
         console.print("* best of the strategies")
         for line in comparison.notes:
-            console.print(f"- {line}", soft_wrap=True)
+            console.print(f"- {for_line(line)}", soft_wrap=True)
         console.print("How it was measured:")
         for line in comparison.protocol:
-            console.print(f"- {line}", soft_wrap=True)
+            console.print(f"- {for_line(line)}", soft_wrap=True)
     return captured.get()

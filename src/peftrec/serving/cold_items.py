@@ -10,8 +10,10 @@ from torch import Tensor
 
 from peftrec.data.batches import ItemBatch, StateBatch
 from peftrec.data.images.checking import corrupt_images
+from peftrec.data.images.decoding import DEFAULT
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.items import Items
+from peftrec.data.readers.base import FileSource
 from peftrec.data.readers.delimited import DelimitedFile
 from peftrec.data.readers.formats import DIALECTS
 from peftrec.data.readers.screening import clean_title
@@ -42,7 +44,7 @@ def read_cold_items(file: Path, settings: Settings, *, known: Sequence[str]) -> 
     return Items(
         ids=_ids(table, known),
         titles=_titles(table) if towers.text_encoder else None,
-        images=_images(table) if towers.image_encoder else None,
+        images=_images(table, settings) if towers.image_encoder else None,
     )
 
 
@@ -112,12 +114,13 @@ def _titles(table: Columns) -> tuple[str, ...]:
     return titles
 
 
-def _images(table: Columns) -> FolderImages:
+def _images(table: Columns, settings: Settings) -> FolderImages:
     folder, paths = table.file.parent, tuple(table.texts(IMAGE))
     for row, path in enumerate(paths):
         if not path or not (folder / path).is_file():
             raise DataError(f"{table.place(row)}: there is no image at {folder / path}")
-    images = FolderImages(folder=folder, names=paths)
+    how = settings.data.decoding() if isinstance(settings.data, FileSource) else DEFAULT
+    images = FolderImages(folder=folder, names=paths, decoding=how)
     for row, message in corrupt_images(images, range(len(paths))).items():
         raise DataError(f"{table.place(row)}: {message}")
     return images

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from peftrec.outputs.safe_text import for_markdown, for_markdown_block, for_markdown_code
 from peftrec.results.record import Record
 from peftrec.serving.tower_folders import ExportedTower
 from peftrec.training.run.restored_run import RestoredRun
@@ -19,16 +20,17 @@ def model_card(run: RestoredRun, towers: Sequence[ExportedTower], weights: Seque
     record = run.record
     sections = [
         _front_matter(towers),
-        f"# {record.strategy} on {type(run.settings.data).__name__}\n\n"
+        f"# {for_markdown(record.strategy)} on {type(run.settings.data).__name__}\n\n"
         f"A sequential recommender whose items are encoded from {_contents(towers)}, trained and exported by peftrec "
-        f"{record.latest.versions['peftrec']}, run `{record.run_id}` of experiment `{record.experiment}`.",
+        f"{for_markdown(record.latest.versions['peftrec'])}, run {for_markdown_code(record.run_id)} of experiment "
+        f"{for_markdown_code(record.experiment)}.",
         "## Files\n\n" + "\n".join(_files(towers, weights)),
         "## Quality\n\n" + _quality(record),
         "## Protocol\n\n" + _protocol(run),
-        "## Configuration\n\n```yaml\n" + _configuration(record) + "```",
+        "## Configuration\n\n" + for_markdown_block(_configuration(record), "yaml"),
         "## Versions\n\n"
-        + ", ".join(f"{name} {version}" for name, version in record.latest.versions.items())
-        + f"; trained on {record.latest.devices}.",
+        + for_markdown(", ".join(f"{name} {version}" for name, version in record.latest.versions.items()))
+        + f"; trained on {for_markdown(record.latest.devices)}.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -62,7 +64,8 @@ def _files(towers: Sequence[ExportedTower], weights: Sequence[str]) -> list[str]
 
 
 def _tower(tower: ExportedTower) -> str:
-    base = f"`{tower.base_name}`" + (f" at revision `{tower.base_revision}`" if tower.base_revision else "")
+    at = f" at revision {for_markdown_code(tower.base_revision)}" if tower.base_revision else ""
+    base = for_markdown_code(tower.base_name) + at
     folder, nowhere = f"`{tower.modality}/`", f"no {tower.modality} folder"
     match tower.form:
         case "peft_folder":
@@ -84,16 +87,19 @@ def _tower(tower: ExportedTower) -> str:
 def _command(tower: ExportedTower) -> str:
     if tower.is_random:
         return ""  # nobody has that base
-    revision = f', revision="{tower.base_revision}"' if tower.base_revision else ""
-    base = f'{tower.model_class}.from_pretrained("{tower.base_name}"{revision})'
-    return f': `PeftModel.from_pretrained({base}, "{tower.modality}")`'
+    revision = f", revision={json.dumps(tower.base_revision)}" if tower.base_revision else ""
+    base = f"{tower.model_class}.from_pretrained({json.dumps(tower.base_name)}{revision})"
+    command = f'PeftModel.from_pretrained({base}, "{tower.modality}")'
+    return f": {for_markdown_code(command)}"
 
 
 def _quality(record: Record) -> str:
     assert record.evaluation is not None  # a finished run has it
     rows = {record.strategy: record.evaluation.test, **record.evaluation.baselines}
     lines = [f"| | {' | '.join(_METRICS)} |", f"|---|{'---|' * len(_METRICS)}"]
-    lines += [f"| {name} | {' | '.join(f'{row[key]:.4f}' for key in _METRICS)} |" for name, row in rows.items()]
+    lines += [
+        f"| {for_markdown(name)} | {' | '.join(f'{row[key]:.4f}' for key in _METRICS)} |" for name, row in rows.items()
+    ]
     return "\n".join(lines) + "\n\nFractions over the test users; below the run, baselines on the same protocol."
 
 
@@ -102,7 +108,8 @@ def _protocol(run: RestoredRun) -> str:
     assert data is not None  # as above
     return (
         f"{data.num_users:,} users, {data.num_candidates:,} candidates, {data.num_interactions:,} interactions; data "
-        f"hash `{record.provenance.data_hash[:12]}`. Histories are read up to {run.split.sequence_length} items. All "
+        f"hash {for_markdown_code(record.provenance.data_hash[:12])}. Histories are read up to "
+        f"{run.split.sequence_length} items. All "
         f"candidates are ranked; ties count against the model; history mask `{run.settings.evaluation.mask_history}`: "
         f"{data.num_unreachable_test:,} test targets are unreachable, {data.num_cold_test:,} are cold. Epoch "
         f"{record.chosen_epoch_from_one} was chosen by validation {run.settings.evaluation.monitor}, and the test set "

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from peftrec.outputs.safe_text import for_line
 from peftrec.progress.terminal import aligned
 
 _LONGEST_TITLE = 44
@@ -62,7 +63,7 @@ class Recommendations:
             title = _short(each.title or "") + (" (new)" if each.is_new else "")
             origin = () if each.interest is None else (f"interest {each.interest}",)
             rows.append((str(place), each.item, title, f"{each.score:.4f}", *origin, _because(each.reasons)))
-        heading = f"user {self.user}" if self.user is not None else "the given items"
+        heading = f"user {for_line(self.user)}" if self.user is not None else "the given items"
         text = f"for {heading}, after {self.num_steps} steps, from {self.run}\n{aligned(rows)}\n"
         return text + (self._interests_text() if self.interests else "")
 

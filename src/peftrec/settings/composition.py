@@ -8,6 +8,7 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
+from peftrec.config.hydra_node import check_node
 from peftrec.errors import SettingsError
 from peftrec.settings.run import Settings, settings_from_config
 
@@ -25,6 +26,7 @@ def settings_from_composed(config: DictConfig) -> Settings:
     """Check a composed config that still holds Hydra's own node, which knows the strategy's name."""
     if FILLED_BY_CHOICE in config:
         raise SettingsError(f"{FILLED_BY_CHOICE} is filled in from the choice of strategy; remove it")
+    check_node(config)
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
     return settings_from_config({**plain, FILLED_BY_CHOICE: config.hydra.runtime.choices.strategy})

@@ -22,7 +22,7 @@ from peftrec.errors import SettingsError
 from peftrec.models.towers.tower import Towers
 from peftrec.processes import ProcessRank
 from peftrec.progress.epochs import EpochBar, EpochLines
-from peftrec.progress.terminal import shows_progress
+from peftrec.progress.terminal import give_bars_the_terminal, shows_progress
 from peftrec.settings.run import EvaluationSettings, Settings, TrainerSettings
 from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
 
@@ -45,6 +45,8 @@ def build_trainer(
 ) -> Trainer:
     """Return the Trainer of a run whose process group is joined already."""
     has_bar = settings.has_progress_bar and shows_progress()
+    if has_bar:
+        give_bars_the_terminal()
     monitor = f"val/{evaluation.monitor}"
     stopping = EarlyStopping(monitor=monitor, mode="max", patience=evaluation.patience)
     progress: list[Callback] = []

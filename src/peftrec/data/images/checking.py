@@ -59,7 +59,8 @@ def cache_folder() -> Path:
 def _state(images: StoredImages) -> str:
     """Hash everything that the answer depends on, without reading an image."""
     place = images.place()
-    digest = hashlib.sha256(repr((PIL.__version__, place, str(Path(place).resolve()), images.names)).encode())
+    how = (PIL.__version__, images.decoding.max_pixels)
+    digest = hashlib.sha256(repr((how, place, str(Path(place).resolve()), images.names)).encode())
     for file in images.files():
         try:
             status = file.stat()

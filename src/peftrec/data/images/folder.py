@@ -30,6 +30,7 @@ class FolderImages(StoredImages):
     def read(self, name: str) -> bytes:
         """Return the file's bytes."""
         try:
+            self.decoding.check_bytes((self.folder / name).stat().st_size, self.place(name))
             return (self.folder / name).read_bytes()
         except OSError as error:
             raise DataError(f"{self.place(name)}: the image cannot be read ({error.strerror})") from error

@@ -148,7 +148,7 @@ class LmdbImages(StoredImages):
     def read(self, name: str) -> bytes:
         """Return the value."""
         with self.handle.get().environment.begin() as transaction:
-            content: bytes | None = transaction.get(name.encode())
+            content: bytes | None = transaction.get(name.encode())  # no larger than the file, which nothing unpacks
         if content is None:
             raise CorruptImageError(f"{self.place(name)}: the key is gone")
         return content

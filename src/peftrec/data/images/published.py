@@ -125,6 +125,7 @@ class PublishedImages(LmdbImages):
         fields = read_fields(content, place)
         match fields:
             case {"channels": int(channels), "size": (int(height), int(width)), "image": bytes(pixels)}:
+                self.decoding.check_size(width, height, place)
                 if channels == CHANNELS and height > 0 and width > 0 and len(pixels) == height * width * channels:
                     return Image.frombytes("RGB", (width, height), pixels)
                 found = f"{len(pixels)} bytes for {height} x {width} pixels of {channels} channels"

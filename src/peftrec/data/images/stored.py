@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from PIL import Image
 
-from peftrec.data.images.decoding import blank_image, decode_rgb
+from peftrec.data.images.decoding import DEFAULT, Decoding, blank_image, decode_rgb
 from peftrec.errors import DataError
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp")
@@ -23,6 +23,7 @@ class StoredImages(ABC):
     """Images by item; `names[item]` is a file's name, None where the item has no image, or BLANK."""
 
     names: tuple[str | None, ...]
+    decoding: Decoding = DEFAULT
 
     holds_files: ClassVar[bool] = True
     """Whether `read` returns the bytes of an image file."""
@@ -39,11 +40,15 @@ class StoredImages(ABC):
 
     def decode(self, content: bytes, name: str) -> Image.Image:
         """Return the image that `read(name)` gave. Raises CorruptImageError."""
-        return decode_rgb(content, self.place(name))
+        return decode_rgb(content, self.place(name), self.decoding)
 
     def item_id(self, name: str) -> str:
         """Return the id of the item whose image has this name."""
         return stem_of(name)[0]
+
+    def decoded(self, how: Decoding) -> Self:
+        """Return the source with images that are decoded in another way."""
+        return replace(self, decoding=how)
 
     def select(self, items: Sequence[int]) -> Self:
         """Return the source restricted to `items`, in their order."""
@@ -57,6 +62,8 @@ class StoredImages(ABC):
     def fingerprint(self) -> str:
         """Return a hash of all names and their stamps, in the order of the items."""
         digest = hashlib.sha256()
+        if self.holds_files and self.decoding.orientation == "exif":
+            digest.update(b"upright")
         for name in self.names:
             digest.update(repr((name, self.stamp(name) if name else 0)).encode())
         return digest.hexdigest()

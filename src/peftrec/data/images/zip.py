@@ -62,7 +62,11 @@ class ZipImages(StoredImages):
         opened = self.handle.get()
         try:
             with opened.lock:
-                return opened.archive.read(name)
+                declared = opened.archive.getinfo(name).file_size
+                self.decoding.check_bytes(declared, self.place(name))
+                with opened.archive.open(name) as member:
+                    # Not one byte more than declared is unpacked; `read` without a number unpacks what it gets first.
+                    return member.read(declared + 1)
         except DAMAGE as error:
             raise CorruptImageError(f"{self.place(name)}: the member cannot be read ({error})") from error
 

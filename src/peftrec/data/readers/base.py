@@ -9,12 +9,13 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
-from peftrec.data.choices import Policy
+from peftrec.data.choices import MAX_IMAGE_PIXELS, Orientation, Policy
 from peftrec.data.source import DataSource
 from peftrec.errors import DataError
 
 if TYPE_CHECKING:
     from peftrec.data.catalogue import Catalogue
+    from peftrec.data.images.decoding import Decoding
     from peftrec.data.tables.tables import HistoryTable, ItemTable
 
 
@@ -46,6 +47,14 @@ class FileSource(DataSource):
     corrupt_images: Policy = "error"
     """An item whose image cannot be decoded: an error, dropped from all histories, or given a grey image."""
 
+    max_image_pixels: Place[int] = Field(default=MAX_IMAGE_PIXELS, ge=1)
+    """Width times height of the largest image that is decoded; a larger one counts as corrupt. What an image declares
+    is compared, before any memory is taken for it."""
+
+    orientation: Orientation = "exif"
+    """Whether images are turned as their cameras noted (`exif`; phones note it in place of turning pixels), or taken as
+    they lie in the file (`file`), as the published code does."""
+
     empty_titles: Policy = "error"
     """An item without a title: an error, dropped from all histories, or kept with an empty text."""
 
@@ -67,6 +76,12 @@ class FileSource(DataSource):
     def has_text(self) -> bool:
         """Say whether the configuration names text."""
         return True
+
+    def decoding(self) -> "Decoding":
+        """Return how image files become images."""
+        from peftrec.data.images.decoding import Decoding
+
+        return Decoding(max_pixels=self.max_image_pixels, orientation=self.orientation)
 
     def read(self, *, text: bool, images: bool) -> "Catalogue":
         """Read the tables, and check the content of their items."""
@@ -92,6 +107,7 @@ class FileSource(DataSource):
             rendered_images=self.rendered_images,
             missing_images=self.missing_images,
             corrupt_images=self.corrupt_images,
+            decoding=self.decoding(),
             empty_titles=self.empty_titles,
         )
         return content.catalogue(text=text, images=images)

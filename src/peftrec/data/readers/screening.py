@@ -9,6 +9,7 @@ from peftrec.data.catalogue import Catalogue
 from peftrec.data.choices import Policy
 from peftrec.data.global_time import times_of
 from peftrec.data.images.checking import corrupt_images
+from peftrec.data.images.decoding import Decoding
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.images.opening import open_images
 from peftrec.data.images.rendered import RenderedImages
@@ -34,6 +35,8 @@ class FileContent:
     rendered_images: int | None
     missing_images: Policy
     corrupt_images: Policy
+    decoding: Decoding
+    """How image files become images."""
     empty_titles: Policy
 
     def catalogue(self, *, text: bool, images: bool) -> Catalogue:
@@ -84,10 +87,10 @@ class FileContent:
         items, root, paths = self.items, self.root, self.items.image_paths
         if paths is None:
             pictures = open_images(root / str(self.images), items.ids, key="data.images")
-            return pictures, lambda item: pictures.looked_for(items.ids[item])
+            return pictures.decoded(self.decoding), lambda item: pictures.looked_for(items.ids[item])
         names = tuple(path if path and (root / path).is_file() else None for path in paths)
         return FolderImages(
-            folder=root, names=names
+            folder=root, names=names, decoding=self.decoding
         ), lambda item: f"{root / paths[item]}" if paths[item] else f"{items.place(item)}: no path"
 
 

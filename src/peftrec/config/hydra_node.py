@@ -1,0 +1,64 @@
+"""What a command or a yaml file may say to Hydra itself: what sweeps need, and nothing that Hydra would run.
+
+Hydra builds whatever class or function its node names under `_target_` (callbacks, launchers and what stands in them),
+and so does Python's logging with what `hydra.job_logging` holds. Parts of a run come through one door, which checks
+their classes (peftrec.code.user_code); these keys would go around it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from peftrec.errors import SettingsError
+
+ALLOWED = ("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir")
+"""Keys of a command line, or how they begin."""
+PLUGINS = ("hydra_plugins.peftrec_launcher.", "hydra._internal.core_plugins.")
+"""Modules of launchers and sweepers; that a class there is one, Hydra checks itself."""
+BUILT = ("launcher._target_", "sweeper._target_")
+PROGRAMS = frozenset({"_target_", "_args_", "_partial_", "()", "class", "factory", "env_set"})
+"""Keys that name what is called, or, the last one, what the environment of a job holds."""
+
+
+def is_hydras(key: str) -> bool:
+    """Say whether a key of a command line is Hydra's own."""
+    return key == "hydra" or key.startswith(("hydra.", "hydra/", "hydra@"))
+
+
+def check_key(key: str, text: str) -> None:
+    """Raise SettingsError for a key of Hydra's own that no sweep needs."""
+    is_allowed = key in ALLOWED or key.startswith(tuple(each for each in ALLOWED if each.endswith(".")))
+    if not is_allowed or any(part in PROGRAMS for part in key.split(".")):
+        raise SettingsError(
+            f"{text}: not for a command: of Hydra's own keys, sweeps need hydra/launcher=NAME, "
+            "hydra.launcher.KEY=VALUE and hydra.sweep.dir=DIR alone"
+        )
+
+
+def check_node(config: DictConfig) -> None:
+    """Raise SettingsError where the composed node of Hydra names a program besides a launcher and a sweeper.
+
+    Interpolations are not resolved: that would need the job.
+    """
+    node: Any = OmegaConf.to_container(config.hydra, resolve=False)
+    for path, value in _leaves(node, ""):
+        *_, last = path.split(".")
+        if path in BUILT:
+            if not str(value).startswith(PLUGINS):
+                raise SettingsError(f"hydra.{path}: {value}: no launcher or sweeper of this package or of Hydra")
+        elif last in PROGRAMS or path.startswith(("callbacks.", "job.env_set.")):
+            raise SettingsError(
+                f"hydra.{path}: what Hydra would run or set here, no sweep needs; remove it (code of your own comes in "
+                "by code=DIR and --config-dir DIR)"
+            )
+
+
+def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values, of lists too; an empty group is none."""
+    entries = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else None
+    if entries is None:
+        yield prefix, node
+        return
+    for key, value in entries:
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
