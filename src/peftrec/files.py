@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside, flushed to disk, then renamed."""
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ UNUSABLE = frozenset(
     }
 )
 """What it says of a place where no folder can be made, read or written."""
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
+"""What it says where a file system has no locks, as some network mounts do."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -75,6 +78,52 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+class Holding:
+    """A lock file that one process holds at a time. The system takes it back when its holder dies, whatever the clock
+    says; processes that the holder forks do not inherit it.
+
+    Where the file system has no locks, everybody gets it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def acquire(self) -> bool:
+        """Take it, and say whether it could be taken."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while self._handle is None:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(handle)
+                if error.errno in NO_LOCKS:
+                    return True
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    return False
+                raise
+            if _is_at(handle, self.path):
+                self._handle = handle
+            else:
+                os.close(handle)  # who held it has just removed it
+        return True
+
+    def release(self) -> None:
+        """Give it back, and leave no file."""
+        if self._handle is not None:
+            self.path.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = None
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def partial_name(name: str) -> str:

@@ -1,12 +1,42 @@
-"""Which of the processes that train together this one is, as whoever started them says in the environment."""
+"""Which of the processes that train together this one is, as whoever started them says in the environment; and how a
+process ends that is told to."""
 
 import itertools
 import os
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 Value = TypeVar("Value")
+TERMINATED = 128 + signal.SIGTERM
+"""The exit status that shells give a process which SIGTERM ended."""
+
+
+class Terminated(SystemExit):  # not an error: the process is to end
+    """SIGTERM came, by which a cluster or a system that shuts down ends a program."""
+
+    def __init__(self) -> None:
+        super().__init__(TERMINATED)
+
+    def __str__(self) -> str:
+        return "SIGTERM came"
+
+
+def terminate(_signum: int, _frame: FrameType | None) -> None:
+    """Raise Terminated; while what was done is recorded, neither SIGTERM nor Ctrl-C comes in between."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise Terminated
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM raise Terminated where nobody else handles it, as submitit does in the jobs that it requeues."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,6 @@
-"""kill -9 in the middle of an epoch and of a sweep: the same command loses nothing and ends the same, bit for bit."""
+"""kill -9 in the middle of an epoch and of a sweep: the same command loses nothing and ends the same, bit for bit.
+
+SIGTERM, by which clusters and systems end programs, is recorded and said besides."""
 
 import signal
 import time
@@ -10,6 +12,7 @@ import pytest
 
 from peftrec.cli import main as cli
 from peftrec.jobs.starting import ForkServer
+from peftrec.processes import TERMINATED
 from peftrec.results.record import Record, read_record
 from servers import run_command, start_command
 from waits_in_training import sign_of
@@ -100,3 +103,24 @@ def test_kill_in_a_sweep(tmp_path: Path, job_server: ForkServer) -> None:
     run_to_the_end(tmp_path / "killed", *arguments)
     assert_equal_quality(tmp_path / "whole", tmp_path / "killed")
     assert (finished / "record.json").stat().st_mtime_ns == written, "a finished run was run again"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("strategy=id",), ("-m", "strategy=id", "seed=2", "hydra.launcher.module=waits_in_training")]
+)
+def test_sigterm_in_an_epoch(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    runs_dir = tmp_path / "runs"
+    running = start_command(words(runs_dir, *arguments), module="waits_in_training")
+    assert running.output is not None
+    wait_until(lambda: sign_of(runs_dir).exists() or running.process.poll() is not None)
+    running.process.send_signal(signal.SIGTERM)
+    said = running.output.read()
+    assert running.process.wait() == TERMINATED == 143, said
+    running.close()
+    assert "ended by SIGTERM; the same command goes on from what is done" in said
+    assert "Traceback" not in said
+    ((_, record),) = records(runs_dir).values()
+    assert (record.status, len(record.epochs)) == ("interrupted", 2)
+    go_on(runs_dir, *(word for word in arguments if not word.startswith("hydra.")))
+    ((_, record),) = records(runs_dir).values()
+    assert record.status == "success"

@@ -70,7 +70,7 @@ def test_running_is_interrupted_once_its_process_is_gone(record: Record) -> None
 
 
 def test_a_reused_process_id_is_another_process(record: Record) -> None:
-    earlier = this_process().model_copy(update={"started_at": "2001-01-01T00:00:00+00:00"})
+    earlier = this_process().model_copy(update={"started_at": "2001-01-01T00:00:00+00:00", "birth": None})
     running = record.model_copy(update={"status": "running", "process": earlier})
     assert running.effective_status() == "interrupted"
 

@@ -9,6 +9,7 @@ from peftrec import __version__
 from peftrec.devices import settle_threads
 from peftrec.errors import UserError, did_you_mean
 from peftrec.outputs.streams import abandon_output, safe_streams
+from peftrec.processes import TERMINATED, Terminated, end_on_sigterm
 
 VERBS = {
     "train": "train one strategy, or a sweep of them (-m)",
@@ -34,8 +35,9 @@ OK, MISTAKE, INTERRUPTED, NO_READER = 0, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C, 141 where the program that
-    read the output has closed it, as shells count SIGPIPE."""
+    """Run a verb and return the exit status: 2 for a mistake in the input, 130 after Ctrl-C, 143 after SIGTERM,
+    141 where the program that read the output has closed it, as shells count these signals."""
+    end_on_sigterm()
     with safe_streams():
         try:
             status = _main(arguments)
@@ -64,6 +66,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what is done", file=sys.stderr)
         return INTERRUPTED
+    except Terminated:
+        print("ended by SIGTERM; the same command goes on from what is done", file=sys.stderr)
+        return TERMINATED
 
 
 def run(verb: str, arguments: list[str]) -> int:

@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from peftrec.errors import UserError
+
 HistoryMask = Literal["all", "all_but_target", "none"]
 
 
-class NonFiniteScoresError(ArithmeticError):
+class NonFiniteScoresError(UserError):
     """A score is NaN or infinite; a NaN target would rank first under a descending sort, so the run must fail."""
 
 
@@ -75,7 +77,10 @@ def rank_targets(
     Raises NonFiniteScoresError.
     """
     if not bool(torch.isfinite(scores.sum(dim=1)).all()):
-        raise NonFiniteScoresError("a score is not finite; lower the learning rate or use 32-bit precision")
+        raise NonFiniteScoresError(
+            "a score is not finite: the weights, or what they make of the items, are too large or no numbers; lower "
+            "the learning rates, or set trainer.precision=32-true"
+        )
     rows = torch.arange(len(targets), device=scores.device)
     target_scores = scores[rows, targets].clone()
     is_unreachable = torch.zeros_like(targets, dtype=torch.bool)

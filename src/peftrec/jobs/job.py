@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftrec.jobs.attaching import attach
 from peftrec.outputs.streams import safe_streams
+from peftrec.processes import end_on_sigterm
 
 if TYPE_CHECKING:
     from peftrec.jobs.isolation import JobReport
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
     from peftrec.training.run import pipeline  # noqa: F401  # what takes longest
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_on_sigterm()
     job = JobFile.model_validate_json(job_file.read_bytes())
     take_over(job.code)
     try:

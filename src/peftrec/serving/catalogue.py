@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from peftrec.data.items import Items
 from peftrec.data.tables.tables import LARGEST_SEARCH
-from peftrec.errors import DataError
+from peftrec.errors import CheckpointError, DataError
 from peftrec.training.run.restored_run import RestoredRun
 
 
@@ -29,6 +29,7 @@ class ServedCatalogue:
         """Encode the candidates of a run."""
         with torch.inference_mode():
             embeddings = run.module.encode_catalogue().float().cpu().numpy()
+        require_finite(embeddings, run.split.items.ids)
         items = run.split.items
         return cls(ids=items.ids, titles=items.titles, embeddings=embeddings, num_candidates=len(items))
 
@@ -41,6 +42,17 @@ class ServedCatalogue:
         titles = None if self.titles is None else self.titles + (items.titles or ("",) * len(items))
         return replace(
             self, ids=self.ids + items.ids, titles=titles, embeddings=np.concatenate([self.embeddings, embeddings])
+        )
+
+
+def require_finite(embeddings: Float[np.ndarray, "item dim"], ids: Sequence[str]) -> None:
+    """Raise CheckpointError where an item's embedding is no finite number; nothing can be ranked by it."""
+    is_finite = np.isfinite(embeddings).all(axis=1)
+    if not is_finite.all():
+        first = ids[int(np.argmin(is_finite))]
+        raise CheckpointError(
+            f"{int((~is_finite).sum())} of {len(ids)} items have embeddings that are not finite, item {first!r} first: "
+            "the towers' or the run's weights are damaged, or too large; check them, and train the run again"
         )
 
 

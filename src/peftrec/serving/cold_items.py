@@ -21,6 +21,7 @@ from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
+from peftrec.serving.catalogue import require_finite
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers
 from peftrec.training.encoding import encode_items
@@ -64,7 +65,9 @@ def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item
         return recommender.embed(batch).float()
 
     with torch.inference_mode():
-        return encode_items(embed, content, len(items), device=run.device).cpu().numpy()
+        embeddings = encode_items(embed, content, len(items), device=run.device).cpu().numpy()
+    require_finite(embeddings, items.ids)
+    return embeddings
 
 
 def _check_run(settings: Settings) -> None:

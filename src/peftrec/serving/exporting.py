@@ -19,6 +19,7 @@ from peftrec.errors import CheckpointError, UserError, shortlist
 from peftrec.files import folder_written_beside
 from peftrec.models.towers.names import Modality
 from peftrec.results.record import read_finished
+from peftrec.serving.catalogue import require_finite
 from peftrec.serving.model_card import CARD, model_card
 from peftrec.serving.tower_folders import ExportedTower, Form, TrainedTower, described
 from peftrec.training.module import RecommenderModule
@@ -118,7 +119,9 @@ class Exporter:
         groups = weights_beside_towers(module, self.forms)
         for name, tensors in groups.items():
             save_file(tensors, folder / name, metadata={"format": "pt"})
-        np.save(folder / EMBEDDINGS, item_embeddings(module), allow_pickle=False)
+        embeddings = item_embeddings(module)
+        require_finite(embeddings, items.ids)
+        np.save(folder / EMBEDDINGS, embeddings, allow_pickle=False)
         titles = items.titles if items.titles is not None else [None] * len(items)
         pd.DataFrame({"id": items.ids, "title": titles}).to_parquet(folder / ITEMS, index=False)
         (folder / CARD).write_text(model_card(self.run, towers, sorted(groups)))

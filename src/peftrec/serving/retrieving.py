@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import padded_sequences
-from peftrec.errors import SettingsError
+from peftrec.errors import CheckpointError, SettingsError
 from peftrec.profiles.base import NO_ITEM, History, Interests, unit_rows
 from peftrec.profiles.neighbours import ExactIndex, NeighbourIndex
 from peftrec.profiles.settings import ProfileSettings
@@ -53,6 +53,8 @@ def by_user_encoder(
     read = replace(read, items=sequences).to(run.device)
     with torch.inference_mode():
         states = recommender.last_states(embeddings, read.items, read.mask, read.times)
+    if not bool(torch.isfinite(states).all()):
+        raise CheckpointError("the user's state is not finite, so nothing can be ranked by it; train the run again")
     found = ExactIndex(catalogue.embeddings).search(states.float().cpu().numpy(), k, excluded=excluded)
     return Retrieved(rows=found.items[0].tolist(), scores=found.scores[0].tolist(), vectors=catalogue.embeddings)
 

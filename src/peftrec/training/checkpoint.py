@@ -1,5 +1,9 @@
 """Checkpoints of trainable tensors and plain data, whole or absent, loaded without unpickling code."""
 
+import pickle
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,19 @@ from torch import nn
 
 from peftrec.errors import CheckpointError
 from peftrec.files import write_stream_atomically
+
+REMEDIES = {
+    "best": "remove the folder {folder} and give the command of the run again: it then trains anew",
+    "last": "remove {path}, and the run starts again with its first epoch",
+}
+"""By the name of a checkpoint, what is to be done where it cannot be read."""
+KEYS: Mapping[str, type] = {"state_dict": dict, "epoch": int}
+"""What every checkpoint of a run holds, Lightning's keys."""
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, OSError),
+    *(RuntimeError, ValueError, LookupError, AttributeError, TypeError, NotImplementedError, OverflowError),
+)
+"""What zipfile and torch raise on a file that is no checkpoint, or no whole one."""
 
 BEST = "best"
 LAST = "last"
@@ -27,10 +44,56 @@ class AtomicCheckpointIO(CheckpointIO):
         write_stream_atomically(Path(path), lambda stream: torch.save(checkpoint, stream))
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return read_checkpoint(Path(path), map_location=map_location or "cpu")
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint and compare the checksums of its parts, which torch writes and does not look at.
+
+    Raises CheckpointError that names the file and the remedy where it is not whole, was changed, is none of a run, or
+    holds weights that are no finite numbers.
+    """
+    try:
+        if path.is_dir():
+            raise CheckpointError(_unreadable(path, "a folder"))
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(_unreadable(path, f"damaged: the checksum of {damaged} differs"))
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: missing; give the command of the run again") from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); let this user read it") from error
+    except DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(_unreadable(path, f"no whole checkpoint ({reason})")) from error
+    if (wrong := _wrong_content(checkpoint)) is not None:
+        raise CheckpointError(_unreadable(path, wrong))
+    return checkpoint
+
+
+def _wrong_content(checkpoint: Any) -> str | None:
+    """Return why this is no checkpoint of a run, or no good one; None where it is."""
+    if not isinstance(checkpoint, dict):
+        return f"holds a {type(checkpoint).__name__}, and no checkpoint of a run"
+    for key, kind in KEYS.items():
+        if not isinstance(checkpoint.get(key), kind):
+            return f"holds no {key}, so it is no checkpoint of a run"
+    for name, tensor in checkpoint["state_dict"].items():
+        if not isinstance(tensor, torch.Tensor):
+            return f"{name} is a {type(tensor).__name__} and no tensor"
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return f"{name} holds numbers that are not finite"
+    return None
+
+
+def _unreadable(path: Path, what: str) -> str:
+    remedy = REMEDIES.get(path.stem, REMEDIES[BEST])
+    return f"{path}: {what}; {remedy.format(path=path, folder=path.parent.parent)}"
 
 
 def keep_best(run_directory: Path, monitor: str) -> ModelCheckpoint:
@@ -59,9 +122,12 @@ def epochs_to_train(last: Path, max_epochs: int) -> int:
     """Return after how many epochs training ends: a resumed run that early stopping had ended is not trained on."""
     if not last.exists():
         return max_epochs
-    checkpoint = AtomicCheckpointIO().load_checkpoint(last)
-    (stopping,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("EarlyStopping"))
-    had_stopped = stopping["wait_count"] >= stopping["patience"]
+    checkpoint = read_checkpoint(last)
+    try:
+        (stopping,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("EarlyStopping"))
+        had_stopped = stopping["wait_count"] >= stopping["patience"]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(_unreadable(last, "holds nothing to go on from")) from error
     return int(checkpoint["epoch"]) + 1 if had_stopped else max_epochs
 
 
@@ -82,7 +148,7 @@ def load_best(module: nn.Module, run_directory: Path) -> int:
     path = checkpoint_path(run_directory, BEST)
     if not path.exists():
         raise CheckpointError(f"{path}: missing; finish the run with the command that started it")
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     try:
         module.load_state_dict(checkpoint["state_dict"])
     except CheckpointError as error:

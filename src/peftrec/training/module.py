@@ -22,6 +22,7 @@ from peftrec.models.recommender import Recommender
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Decay
 from peftrec.training.collectives import gather_rows
+from peftrec.training.divergence import check_losses
 from peftrec.training.encoding import encode_items
 from peftrec.training.learning_rates import rate_factor
 from peftrec.training.parameter_groups import ParameterRole, optimizer_groups
@@ -71,6 +72,7 @@ class RecommenderModule(LightningModule):
         self.register_buffer("log_popularity", log_popularity, persistent=False)
         self.ranks = RankCollector()
         self._catalogue: Tensor | None = None
+        self._losses: Tensor | None = None
         self.strict_loading = False  # load_state_dict below is stricter: it knows which keys must be missing
 
     @property
@@ -136,6 +138,8 @@ class RecommenderModule(LightningModule):
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss = self.loss(batch)
+        if self._losses is not None:
+            self._losses[batch_idx] = loss.detach()
         self.log(
             "train/loss",
             loss,
@@ -145,6 +149,9 @@ class RecommenderModule(LightningModule):
             sync_dist=self.processes.are_several,
         )
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        self._losses = torch.zeros(int(self.trainer.num_training_batches), device=self.device)
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         super().optimizer_step(*arguments, **keywords)
@@ -197,6 +204,11 @@ class RecommenderModule(LightningModule):
             yield
 
     def on_validation_epoch_start(self) -> None:
+        if self._losses is not None:  # looked at once an epoch: the host would wait for the device in every step
+            rates = {
+                str(role.group): self.loop.learning_rates[role.group] for role in self.parameter_roles if role.group
+            }
+            check_losses(self._losses, epoch=self.current_epoch, rates=rates, are_several=self.processes.are_several)
         with self._as_kept():
             self._catalogue = self.encode_catalogue()
 

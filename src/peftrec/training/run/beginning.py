@@ -1,12 +1,15 @@
 """How a run begins: in which folder, and with what that stands there already."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from peftrec.code.fingerprint import Fingerprint
 from peftrec.data.split import Split
-from peftrec.files import remove_abandoned
+from peftrec.errors import UserError
+from peftrec.files import Holding, remove_abandoned
 from peftrec.processes import ProcessRank
 from peftrec.results.record import DataSummary, Record, write_record
 from peftrec.settings.run import Settings
@@ -15,7 +18,7 @@ from peftrec.training.checkpoint import BEST, checkpoint_path
 from peftrec.training.run.earlier_runs import choose_despite_code, explain_new_code, find_earlier
 from peftrec.training.run.identity import Identity
 from peftrec.training.run.provenance import this_stretch
-from peftrec.training.run.run_record import RunRecord, earlier_record, new_record, refuse_running
+from peftrec.training.run.run_record import RunRecord, earlier_record, new_record, refuse_running, running_message
 
 TRIALS = "trials"
 """The folder, in that of the experiment, where trials of a tuning lie."""
@@ -36,6 +39,28 @@ def run_folder(settings: Settings, identity: Identity) -> Path:
         return own if chosen is None else chosen.folder
     explain_new_code(earlier, identity)
     return own
+
+
+@contextmanager
+def held(folder: Path, processes: ProcessRank) -> Iterator[None]:
+    """Hold the run while it goes on: two processes that began it at the same moment would both train it.
+
+    A finished run needs no holder. Raises UserError where another process has it, in all of `processes`.
+    """
+    holding = Holding(folder.with_name(f".{folder.name}.lock"))
+
+    def hold() -> None:
+        if holding.acquire():
+            return
+        record = earlier_record(folder)
+        if record is None or record.status != "success":
+            raise UserError(running_message(folder, None if record is None else record.process))
+
+    processes.from_first(hold)
+    try:
+        yield
+    finally:
+        holding.release()
 
 
 def begin(

@@ -5,21 +5,29 @@ from contextlib import contextmanager
 
 import torch
 
+from peftrec.files import FULL, UNUSABLE
+from peftrec.processes import Terminated
 from peftrec.results.record import Status
 
 
 @contextmanager
 def interruption() -> Iterator[None]:
-    """Raise KeyboardInterrupt again where something turned it into another error; what else ends a run passes.
+    """Raise KeyboardInterrupt or Terminated again where something turned it into another error, and OSError where torch
+    did; what else ends a run passes.
 
-    Lightning makes a SystemExit of it, and torch a RuntimeError where it came while a checkpoint was written: the file
-    that it then closes is shorter than it expects.
+    Lightning makes a SystemExit of the first, and torch a RuntimeError of any that comes while a checkpoint is written,
+    a full disk too: the file that it then closes is shorter than it expects.
     """
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, KeyboardInterrupt) and isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
+        cause = error.__context__
+        if isinstance(error, KeyboardInterrupt | Terminated):
+            raise
+        if isinstance(cause, KeyboardInterrupt | Terminated):
+            raise type(cause) from error
+        if isinstance(error, RuntimeError) and isinstance(cause, OSError) and cause.errno in FULL | UNUSABLE:
+            raise cause from error
         raise
 
 

@@ -1,6 +1,7 @@
 """The training itself: from an assembled model to its last epoch, and back to the parameters of its best."""
 
 import math
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
+from peftrec.processes import terminate
 from peftrec.results.costs import Efficiency, Epoch
 from peftrec.settings.run import Settings
 from peftrec.training.building.assembly import Assembled
@@ -100,9 +102,16 @@ class _Watching(Callback):
     def __init__(self, watcher: Watcher, meter: EfficiencyMeter) -> None:
         self.watcher = watcher
         self.meter = meter
+        self.handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_sigterm_back()
         self.watcher.on_start(trainer.current_epoch)
+
+    def _take_sigterm_back(self) -> None:
+        """Lightning's own handler would first wait for the other processes, which may not have been told."""
+        if self.handler is terminate:
+            signal.signal(signal.SIGTERM, terminate)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epochs = self.meter.history()

@@ -26,7 +26,7 @@ from peftrec.training.building.reading import prepare_data
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
 from peftrec.training.measurement.serving import measure_serving
-from peftrec.training.run.beginning import begin, run_folder
+from peftrec.training.run.beginning import begin, held, run_folder
 from peftrec.training.run.fitting import Watcher, fit
 from peftrec.training.run.identity import Identity, identify
 from peftrec.training.run.restored_run import restore_run
@@ -65,7 +65,7 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
         settings = with_precision(settings, device)
         identity = processes.from_first(partial(identify, settings, split, processes, kind))
         folder = processes.from_first(partial(run_folder, settings, identity))
-        with _explaining_unwritable(folder):
+        with _explaining_unwritable(folder), held(folder, processes):
             run = begin(settings, split, identity, folder, device, processes)
             if run.record.is_over:
                 _explain_reuse(run, identity)

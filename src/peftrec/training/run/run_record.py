@@ -19,7 +19,7 @@ from peftrec.errors import UserError
 from peftrec.files import write_atomically, write_stream_atomically
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.costs import Epoch, MachineUse
-from peftrec.results.process import this_process
+from peftrec.results.process import Process, this_process
 from peftrec.results.record import (
     RANKS_FILE,
     RECORD_FILE,
@@ -144,11 +144,16 @@ def earlier_record(run_directory: Path) -> Record | None:
 def refuse_running(record: Record, run_directory: Path) -> None:
     """Raise UserError where another process runs it now."""
     if record.effective_status() == "running" and record.process != this_process():
-        raise UserError(
-            f"{run_directory}: process {record.process.process_id} on {record.process.host} runs this already; "
-            "wait for it or stop it, then give the same command again (if it died with its host, remove "
-            f"{run_directory / RECORD_FILE} first; the run still resumes)"
-        )
+        raise UserError(running_message(run_directory, record.process))
+
+
+def running_message(run_directory: Path, process: Process | None) -> str:
+    """Say which process runs it now, where that is known, and what to do."""
+    holder = "another process" if process is None else f"process {process.process_id} on {process.host}"
+    return (
+        f"{run_directory}: {holder} runs this already; wait for it or stop it, then give the same command again (if it "
+        f"died with its host, remove {run_directory / RECORD_FILE} first; the run still resumes)"
+    )
 
 
 def new_record(

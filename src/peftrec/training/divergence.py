@@ -1,0 +1,35 @@
+"""Training that diverged: said once, with where it began, and not as scores that cannot be ranked."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed
+
+from peftrec.errors import UserError
+
+
+class DivergedError(UserError):
+    """The loss became infinite or no number."""
+
+
+def check_losses(
+    losses: Float[Tensor, " step"], *, epoch: int, rates: Mapping[str, float], are_several: bool = False
+) -> None:
+    """Raise DivergedError where a loss of an epoch is not finite, in all of several processes alike; `rates` are the
+    largest learning rates of the groups that train."""
+    is_bad = ~torch.isfinite(losses)
+    if are_several:
+        counts = is_bad.int()
+        distributed.all_reduce(counts)
+        is_bad = counts > 0
+    if not bool(is_bad.any()):
+        return
+    step = int(is_bad.int().argmax())
+    lower = " ".join(f"learning_rates.{name}={rate / 10:g}" for name, rate in rates.items())
+    used = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
+    raise DivergedError(
+        f"training diverged: the loss was {float(losses[step]):g} in step {step} of epoch {epoch}, at learning rates "
+        f"of {used}; lower them ({lower}), let them rise slowly (learning_rates.warmup_steps=100), or set "
+        "trainer.precision=32-true where it is another"
+    )

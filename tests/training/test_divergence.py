@@ -1,0 +1,37 @@
+"""A loss that is no number ends training with one message."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from peftrec.results.runs import find_runs
+from peftrec.training.divergence import DivergedError, check_losses
+from peftrec.training.module import RecommenderModule
+from peftrec.training.run.pipeline import train_run
+from small_runs import small_settings
+
+
+def test_the_first_bad_step_is_named() -> None:
+    rates = {"introduced": 1.0, "recommender": 0.5}
+    check_losses(torch.ones(4), epoch=3, rates=rates)
+    with pytest.raises(
+        DivergedError, match=r"loss was nan in step 2 of epoch 3.*introduced 1, recommender 0\.5"
+    ) as caught:
+        check_losses(torch.tensor([1.0, 2.0, torch.nan, torch.inf]), epoch=3, rates=rates)
+    assert "learning_rates.introduced=0.1 learning_rates.recommender=0.05" in str(caught.value)
+
+
+def test_a_run_that_diverges_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = RecommenderModule.loss
+
+    def loss(self: RecommenderModule, batch: object) -> torch.Tensor:
+        found = original(self, batch)  # type: ignore[arg-type]
+        return found * torch.nan if self.trainer.global_step == 2 else found
+
+    monkeypatch.setattr(RecommenderModule, "loss", loss)
+    with pytest.raises(DivergedError, match="loss was nan in step 2 of epoch 0"):
+        train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
+    (run,) = find_runs(tmp_path)
+    assert run.record.status == "failed"
+    assert (run.record.error or "").startswith("DivergedError: training diverged")
