@@ -36,6 +36,8 @@ class Grammar:
     """Keys that must be there, each with what it takes."""
     leaves_others: bool = False
     """Whether other words are somebody else's to read: those of a configuration, or places."""
+    takes_places: bool = False
+    """Whether words may say where a run's data, towers and stores lie now, for a verb that takes a run."""
     runs_user_code: bool = False
     """Whether folders of the user's own code, and of its configuration, may be named."""
     needs_words: bool = False
@@ -50,6 +52,8 @@ class Arguments:
     options: Mapping[str, str]
     own: Mapping[str, str]
     others: list[str]
+    places: tuple[str, ...] = ()
+    """`data.root=DIR` and the like."""
 
     @property
     def is_sweep(self) -> bool:
@@ -78,6 +82,14 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
         return None
     flags, options, rest = _take_flags(grammar, words)
     keys = (*grammar.keys, CODE) if grammar.runs_user_code else grammar.keys
+    places: list[str] = []
+    if grammar.takes_places:
+        from peftrec.settings.places import is_place_word
+
+        places, rest = (
+            [word for word in rest if is_place_word(word)],
+            [word for word in rest if not is_place_word(word)],
+        )
     own, others = _take_keys(rest, keys)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))
@@ -86,7 +98,7 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
             raise SettingsError(f"{key} is required: set {key}={kind}")
     if grammar.runs_user_code:
         _open_door(own.pop(CODE, None), options.pop(CONFIG_FOLDER, None))
-    return Arguments(flags=frozenset(flags), options=options, own=own, others=others)
+    return Arguments(flags=frozenset(flags), options=options, own=own, others=others, places=tuple(places))
 
 
 def _take_flags(grammar: Grammar, words: Sequence[str]) -> tuple[set[str], dict[str, str], list[str]]:

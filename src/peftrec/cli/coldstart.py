@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from peftrec.cli.arguments import SWEEP, Grammar, read_arguments
+from peftrec.settings.places import is_place_word
 
 HELP = """usage: peftrec coldstart [-m] pairs=citeulike|lastfm pairs.root=DIR [model=NAME] [KEY=VALUE ...]
        peftrec coldstart run=RUN_DIR [KEY=VALUE ...]
@@ -20,7 +21,7 @@ separated by commas make a set; finished jobs are not run again.
 
 The second form learns from the warm items of a finished sequential run how their embeddings follow from their content,
 gives the cold items embeddings that way, ranks the run's test users again, and writes cold_items.json beside its
-record. Keys are those of conf/cold_items/config.yaml.
+record. Keys are those of conf/cold_items/config.yaml; data.root=DIR says where the run's data lies now, if it was moved.
 """
 RUN = "run="
 GRAMMAR = Grammar(verb="coldstart", help=HELP, flags=SWEEP, leaves_others=True, needs_words=True, runs_user_code=True)
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
     if given is None:
         return 0
     if any(word.startswith(RUN) for word in given.others):
-        return complete(given.others)
+        places = [word for word in given.others if is_place_word(word)]
+        return complete([word for word in given.others if word not in places], places)
     return compare(given.others, is_sweep=given.is_sweep)
 
 
@@ -63,7 +65,7 @@ def compare(words: Sequence[str], *, is_sweep: bool) -> int:
     return 0
 
 
-def complete(words: Sequence[str]) -> int:
+def complete(words: Sequence[str], places: Sequence[str]) -> int:
     """Give a run's cold items embeddings from their content, and print what that changes."""
     from peftrec.cold_start.cold_items import ColdItemsSettings
     from peftrec.config.composition import compose_part
@@ -74,5 +76,5 @@ def complete(words: Sequence[str]) -> int:
     from peftrec.progress.quiet import quieten_libraries
 
     quieten_libraries()
-    print(to_markdown(complete_run(settings, describe_part(settings, ColdItemsSettings))), end="")
+    print(to_markdown(complete_run(settings, describe_part(settings, ColdItemsSettings), places)), end="")
     return 0

@@ -5,13 +5,17 @@ from pathlib import Path
 from peftrec.cli.arguments import Grammar, read_arguments
 from peftrec.errors import RecordError
 
-HELP = """usage: peftrec evaluate run=RUN_DIR [code=DIR]
+HELP = """usage: peftrec evaluate run=RUN_DIR [data.root=DIR] [code=DIR]
 
 Rebuilds the run from its own record and checkpoint, scores the test set, and exits with 1 where the figures differ
-from the recorded ones."""
+from the recorded ones.
+
+  data.root=DIR   where the run's data lies now, if it was moved; so for towers.*.checkpoint and hidden_states.directory"""
 
 
-GRAMMAR = Grammar(verb="evaluate", help=HELP, keys=("run",), required={"run": "RUN_DIR"}, runs_user_code=True)
+GRAMMAR = Grammar(
+    verb="evaluate", help=HELP, keys=("run",), required={"run": "RUN_DIR"}, takes_places=True, runs_user_code=True
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +31,7 @@ def main(arguments: list[str]) -> int:
         raise RecordError(f"{run_directory}: the run has no test figures; train it again")
     from peftrec.training.run.pipeline import evaluate_run
 
-    measured = evaluate_run(run_directory)
+    measured = evaluate_run(run_directory, given.places)
     for metric, value in measured.test.items():
         note = "" if value == recorded.test.get(metric) else f"   recorded {recorded.test.get(metric)}"
         print(f"{metric:<10} {value:.6f}{note}")

@@ -8,7 +8,7 @@ from peftrec.cli.arguments import Grammar, read_arguments
 if TYPE_CHECKING:
     from peftrec.serving.exporting import Export
 
-HELP = """usage: peftrec export run=RUN_DIR [to=DIR] [merge=true] [overwrite=true] [code=DIR]
+HELP = """usage: peftrec export run=RUN_DIR [to=DIR] [merge=true] [overwrite=true] [data.root=DIR] [code=DIR]
 
 Writes RUN_DIR/export, or DIR:
 
@@ -20,13 +20,16 @@ Writes RUN_DIR/export, or DIR:
   item_embeddings.npy       one row an item, and items.parquet: id and title of each row
   README.md                 a card: data, protocol, figures, configuration, versions
 
-Towers are read back and must give the run's vectors. The folder appears when it is whole."""
+Towers are read back and must give the run's vectors. The folder appears when it is whole.
+
+  data.root=DIR   where the run's data lies now, if it was moved; so for towers.*.checkpoint and hidden_states.directory"""
 
 GRAMMAR = Grammar(
     verb="export",
     help=HELP,
     keys=("run", "to", "merge", "overwrite"),
     required={"run": "RUN_DIR"},
+    takes_places=True,
     runs_user_code=True,
 )
 
@@ -46,6 +49,7 @@ def main(arguments: list[str]) -> int:
         to=Path(given.own["to"]) if "to" in given.own else None,
         merges=merges,
         overwrites=overwrites,
+        places=given.places,
     )
     print(summary(export))
     return 0

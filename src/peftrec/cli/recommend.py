@@ -24,6 +24,7 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
                    as the run's towers need
   profile=NAME     ask the interests of a profile (pinnersage, kmeans, decay_average, last_item, ...) in place of the
                    run's user encoder; its fields are in conf/profiles/profile
+  data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
   --json           print JSON alone
 
   peftrec recommend run=runs/default/iisan-0123456789ab user=user00061 k=5
@@ -36,7 +37,13 @@ own. With a profile all vectors have length one and scores are cosines with the 
 def main(arguments: list[str]) -> int:
     """Print the recommendations."""
     grammar = Grammar(
-        verb="recommend", help=HELP, flags=frozenset({JSON}), keys=KEYS, leaves_others=True, runs_user_code=True
+        verb="recommend",
+        help=HELP,
+        flags=frozenset({JSON}),
+        keys=KEYS,
+        leaves_others=True,
+        takes_places=True,
+        runs_user_code=True,
     )
     given = read_arguments(grammar, arguments)
     if given is None:
@@ -77,6 +84,7 @@ def request_of(given: Arguments) -> RecommendRequest:
         k=_count(own.get("k", "10")),
         candidates=Path(own["candidates"]) if "candidates" in own else None,
         keeps_seen=given.switch("seen"),
+        places=given.places,
         profile_words=tuple(others),
     )
 

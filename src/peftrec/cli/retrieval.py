@@ -21,6 +21,7 @@ cosine with a candidate reaches the threshold, recall the share that are candida
                       split by time those of the test period, which neither trained nor chose the epoch
   neighbours=hnsw     by graph instead of exact; the share of exact neighbours found is printed
   KEY=VALUE           for every profile: day_length=86400 (a day in the unit of the timestamps), seed=1
+  data.root=DIR       where the run's data lies now, if it was moved
   --json              print JSON alone"""
 
 
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
         keys=("run", "profile", *fields_of(Protocol)),
         required={"run": "RUN_DIR"},
         leaves_others=True,
+        takes_places=True,
         runs_user_code=True,
     )
     given = read_arguments(grammar, arguments)
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
     from peftrec.progress.quiet import quieten_libraries
 
     quieten_libraries()
-    table = compare_profiles(run, settings, protocol)
+    table = compare_profiles(run, settings, protocol, given.places)
     if given.wants_json:
         print(json.dumps(table.to_json(), indent=2))
     else:

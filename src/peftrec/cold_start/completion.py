@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ class ColdItemsResult(RecordPart):
     content of the item at hand."""
 
 
-def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> ColdItemsResult:
+def complete_run(
+    settings: ColdItemsSettings, config: dict[str, JsonValue], places: Sequence[str] = ()
+) -> ColdItemsResult:
     """Complete a run's cold items, or read what was found before with the same settings.
 
     Raises RecordError or CheckpointError where the run cannot be restored, DataError where no item is cold.
@@ -63,7 +66,7 @@ def complete_run(settings: ColdItemsSettings, config: dict[str, JsonValue]) -> C
     directory = Path(settings.run)
     path = directory / COLD_ITEMS_FILE
     decisive = {key: value for key, value in config.items() if key != "run"}
-    run = restore_run(directory)
+    run = restore_run(directory, places)
     code = take_fingerprint([__name__], _PACKAGES, sources())
     found = _read(path)
     if found is not None and (found.config, found.run_id) == (decisive, run.record.run_id):

@@ -1,7 +1,7 @@
 """PinnerSage's offline retrieval on the histories and embeddings of a finished run."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,14 @@ class RetrievalTable:
 
 
 def compare_profiles(
-    run_directory: Path, settings: Mapping[str, ProfileSettings], protocol: Protocol
+    run_directory: Path, settings: Mapping[str, ProfileSettings], protocol: Protocol, places: Sequence[str] = ()
 ) -> RetrievalTable:
     """Evaluate each profile on the same users, days and embeddings; `settings` share all but the profile.
 
     Raises DataError where the run's data has no timestamps, and what restoring a run raises.
     """
     shared = next(iter(settings.values()))
-    run = restore_run(run_directory)
+    run = restore_run(run_directory, places)
     if protocol.first_day is None and run.split.periods is not None:
         protocol = replace(protocol, first_day=first_whole_day(run.split.periods, shared.day_length))
     histories = [history for _, history in UserHistories.of(run, day_length=shared.day_length)]

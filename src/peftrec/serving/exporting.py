@@ -3,7 +3,7 @@
 The folder appears by one rename when all of it is written and the towers have been read back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +44,12 @@ class Export:
 
 
 def export_run(
-    run_directory: Path, *, to: Path | None = None, merges: bool = False, overwrites: bool = False
+    run_directory: Path,
+    *,
+    to: Path | None = None,
+    merges: bool = False,
+    overwrites: bool = False,
+    places: Sequence[str] = (),
 ) -> Export:
     """Write a finished run to `to`, or to a folder of its own.
 
@@ -54,7 +59,7 @@ def export_run(
     folder = to or run_directory / DEFAULT_FOLDER
     read_finished(run_directory)
     _check_place(folder, overwrites=overwrites)
-    exporter = Exporter(run=restore_run(run_directory), merges=merges)
+    exporter = Exporter(run=restore_run(run_directory, places), merges=merges)
     exporter.check()
     try:
         with folder_written_beside(folder) as beside:

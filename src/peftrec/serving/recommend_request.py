@@ -16,5 +16,7 @@ class RecommendRequest:
     candidates: Path | None
     """Table of new items to rank beside the run's own."""
     keeps_seen: bool
-    profile_words: tuple[str, ...]
+    places: tuple[str, ...] = ()
+    """Where the run's things lie now: `data.root=DIR`."""
+    profile_words: tuple[str, ...] = ()
     """Overrides of `conf/profiles`; empty asks the run's own user encoder."""

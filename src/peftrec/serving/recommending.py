@@ -25,7 +25,7 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     Raises DataError for an unknown user or item, faulty new items, or a list longer than what is left; and what
     restoring a run raises.
     """
-    run = restore_run(request.run)
+    run = restore_run(request.run, request.places)
     histories, row, history = _asked(run, request, settings)
     known = run.split.items
     new_items = None

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -77,14 +77,14 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
     return RunOutcome(folder, run.record.status)
 
 
-def evaluate_run(run_directory: Path) -> Evaluation:
+def evaluate_run(run_directory: Path, places: Sequence[str] = ()) -> Evaluation:
     """Score a finished run's checkpoint again, from the run's own recorded config.
 
     Raises RecordError where the data is no longer what the run saw, CheckpointError where the checkpoint is missing or
     another configuration's.
     """
     quieten_libraries()
-    run = restore_run(run_directory)
+    run = restore_run(run_directory, places)
     validation = run.record.evaluation.validation if run.record.evaluation else {}
     return evaluate_test(run.module, run.settings, run.split, validation=validation)[0]
 
