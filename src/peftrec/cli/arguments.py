@@ -86,10 +86,8 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
     if grammar.takes_places:
         from peftrec.settings.places import is_place_word
 
-        places, rest = (
-            [word for word in rest if is_place_word(word)],
-            [word for word in rest if not is_place_word(word)],
-        )
+        places = [word for word in rest if is_place_word(word)]
+        rest = [word for word in rest if word not in places]
     own, others = _take_keys(rest, keys)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))

@@ -21,7 +21,7 @@ separated by commas make a set; finished jobs are not run again.
 
 The second form learns from the warm items of a finished sequential run how their embeddings follow from their content,
 gives the cold items embeddings that way, ranks the run's test users again, and writes cold_items.json beside its
-record. Keys are those of conf/cold_items/config.yaml; data.root=DIR says where the run's data lies now, if it was moved.
+record. Keys are those of conf/cold_items/config.yaml; data.root=DIR says where the run's data lies now, if it moved.
 """
 RUN = "run="
 GRAMMAR = Grammar(verb="coldstart", help=HELP, flags=SWEEP, leaves_others=True, needs_words=True, runs_user_code=True)

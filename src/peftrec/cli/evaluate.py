@@ -10,7 +10,7 @@ HELP = """usage: peftrec evaluate run=RUN_DIR [data.root=DIR] [code=DIR]
 Rebuilds the run from its own record and checkpoint, scores the test set, and exits with 1 where the figures differ
 from the recorded ones.
 
-  data.root=DIR   where the run's data lies now, if it was moved; so for towers.*.checkpoint and hidden_states.directory"""
+  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory"""
 
 
 GRAMMAR = Grammar(

@@ -22,7 +22,7 @@ Writes RUN_DIR/export, or DIR:
 
 Towers are read back and must give the run's vectors. The folder appears when it is whole.
 
-  data.root=DIR   where the run's data lies now, if it was moved; so for towers.*.checkpoint and hidden_states.directory"""
+  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory"""
 
 GRAMMAR = Grammar(
     verb="export",

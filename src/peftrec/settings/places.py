@@ -51,9 +51,7 @@ def placed(
         key, _, text = word.partition("=")
         if key not in known:
             hint = did_you_mean(key, known, otherwise=f"the places of this run are {', '.join(known)}")
-            raise SettingsError(
-                f"{word}: a finished run is asked as it was trained, so places alone can change; {hint}"
-            )
+            raise SettingsError(f"{word}: a finished run is asked as it was trained, so only places can change; {hint}")
         _set(moved, key, _value(word, text))
     return moved
 

@@ -87,8 +87,8 @@ def _settings_of(record: Record, run_directory: Path, places: Sequence[str]) -> 
         if places:
             raise
         raise RecordError(
-            f"{run_directory / RECORD_FILE}: its configuration is none of this version ({error}); take the version that "
-            f"trained it (peftrec {record.latest.versions.get('peftrec', 'unknown')}), or train again"
+            f"{run_directory / RECORD_FILE}: its configuration is none of this version ({error}); take the version "
+            f"that trained it (peftrec {record.latest.versions.get('peftrec', 'unknown')}), or train again"
         ) from error
 
 
@@ -108,8 +108,8 @@ def _refuse_foreign_store(settings: Settings, items: Items, run_directory: Path)
     if directory.resolve().is_relative_to(runs) or (directory / store_key(settings, items).folder_name()).is_dir():
         return
     raise RecordError(
-        f"{run_directory}: its store is not there, and would be built in {directory}, which is outside {runs} and which "
-        f"only the record names; if you want that, add {STORES}={directory} to the command"
+        f"{run_directory}: its store is not there, and would be built in {directory}, outside {runs}, which only "
+        f"the record names; if you want that, add {STORES}={directory} to the command"
     )
 
 
