@@ -1,5 +1,6 @@
 """Whole runs on own data: every format gives the same run, a time split ranks whom it should, features stand in."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from peftrec.cli import main as cli
 from peftrec.errors import DataError, RecordError, SettingsError
 from peftrec.results.record import Record, read_record
 from peftrec.settings.run import settings_from_config
@@ -184,3 +186,32 @@ def test_what_changed_since_the_run_is_said_in_words(tmp_path: Path) -> None:
     write(tmp_path)
     np.save(tmp_path / "image.npy", array)
     evaluate_run(run_directory)
+
+
+def test_a_run_is_asked_wherever_its_data_lies_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    write(old)
+    run, _ = train(config_of(old, "id", runs_dir=str(tmp_path / "runs")))
+    old.rename(new)
+    assert cli.main(["evaluate", f"run={run}"]) == 2
+    said = capsys.readouterr().err
+    assert f"{old}: no such folder" in said
+    assert "add its place to the command, data.root=DIR" in said
+    assert cli.main(["evaluate", f"run={run}", f"data.root={new}"]) == 0
+    assert cli.main(["recommend", f"run={run}", "user=user 1", "k=2", f"data.root={new}"]) == 0
+    assert cli.main(["evaluate", f"run={run}", "data.sequence_length=3"]) == 2
+    assert "only places can change" in capsys.readouterr().err
+
+
+def test_a_record_alone_builds_no_store_outside_its_folder(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    config = small_config(tmp_path / "runs", "iisan_cached", trainer={"max_epochs": 1})
+    run, _ = train({**config, "hidden_states": {"directory": str(foreign)}})
+    evaluate_run(run)  # a store that is there is read
+    shutil.rmtree(foreign)
+    with pytest.raises(RecordError, match=rf"outside .*, which only the record names.*directory={foreign} to the"):
+        evaluate_run(run)
+    assert not foreign.exists()
+    evaluate_run(run, [f"hidden_states.directory={foreign}"])
+    assert foreign.exists()

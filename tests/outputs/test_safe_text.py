@@ -19,7 +19,8 @@ from peftrec.outputs.safe_text import (
     for_terminal,
 )
 from peftrec.progress.terminal import aligned
-from peftrec.results.tables import escape_latex, markdown_grid, to_csv
+from peftrec.results.latex_text import escape_latex
+from peftrec.results.tables import markdown_grid, to_csv
 
 ESCAPES = [
     "\x1b[31mred",

@@ -15,7 +15,6 @@ from small_plans import settings_of
     [
         ("cpu", "auto", "cpu", "32-true"),
         ("cpu", "bf16-mixed", "cpu", "bf16-mixed"),
-        ("cpu", "16-mixed", "cpu", "bf16-mixed"),  # what Lightning makes of it
         ("gpu", "32-true", "cuda", "32-true"),
         ("gpu", "bf16-true", "cuda", "bf16-true"),
     ],
@@ -24,6 +23,11 @@ def test_kernels_and_precision(accelerator: str, precision: str, kernels: str, m
     target = find_target(settings_of(tmp_path, trainer={"accelerator": accelerator, "precision": precision}))
     assert (target.kernels, target.precision) == (kernels, meant)
     assert target.parameter_dtype == (torch.bfloat16 if meant == "bf16-true" else torch.float32)
+
+
+def test_a_plan_refuses_what_the_run_would(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"16-mixed: a CPU"):
+        find_target(settings_of(tmp_path, trainer={"accelerator": "cpu", "precision": "16-mixed"}))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a device here answers for itself")

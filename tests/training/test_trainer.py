@@ -84,8 +84,16 @@ def test_precision_is_what_the_device_has(
     settings = small_settings(tmp_path)
     assert settings.trainer.precision == "auto"
     assert with_precision(settings, torch.device(device)).trainer.precision == expected
-    chosen = small_settings(tmp_path, trainer={"precision": "16-mixed"})
+    chosen = small_settings(tmp_path, trainer={"precision": "bf16-mixed"})
     assert with_precision(chosen, torch.device(device)) == chosen
+
+
+def test_float16_is_refused_where_bfloat16_would_be_computed_under_its_name(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path, "id", trainer={"precision": "16-mixed", "accelerator": "cpu"})
+    with pytest.raises(SettingsError, match=r"16-mixed: a CPU .*trainer\.precision=bf16-mixed"):
+        train_run(settings)
+    assert not list(tmp_path.rglob("record.json"))
+    assert with_precision(settings, torch.device("cuda")) == settings
 
 
 @pytest.mark.parametrize(

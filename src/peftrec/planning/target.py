@@ -10,7 +10,7 @@ from peftrec.devices import resolve_device
 from peftrec.errors import SettingsError
 from peftrec.planning.cuda import CudaKernels
 from peftrec.settings.run import Settings
-from peftrec.training.trainer import parameter_dtype, with_precision
+from peftrec.training.trainer import parameter_dtype, refuse_float16, with_precision
 
 _CUDA = torch.device("cuda")
 _CASTS = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -83,6 +83,6 @@ def _precision(settings: Settings, *, on_cuda: bool) -> str:
         if on_cuda and torch.cuda.is_available():
             return with_precision(settings, _CUDA).trainer.precision
         return "bf16-mixed" if on_cuda else "32-true"
-    if precision == "16-mixed" and not on_cuda:
-        return "bf16-mixed"  # as Lightning does on a CPU, with a warning
+    if not on_cuda:
+        refuse_float16(precision, "cpu")
     return precision

@@ -61,10 +61,15 @@ class Comparison:
         return tuple(row for row in self.rows if row.status == BASELINE)
 
 
-def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Comparison:  # noqa: B008 - it is frozen
+def compare(
+    runs: Sequence[Run],
+    choices: CostChoices = CostChoices(),  # noqa: B008 - it is frozen
+    unreadable: Sequence[str] = (),
+) -> Comparison:
     """Build the comparison; RecordError where runs may not stand in one table, or none ended well.
 
-    Of runs that asked the same by different code, the latest stands in the table, and the others are named.
+    Of runs that asked the same by different code, the latest stands in the table, and the others are named; so are
+    records that could not be read.
     """
     runs, superseded = without_superseded(runs)
     successes = [run for run in runs if run.is_success]
@@ -96,6 +101,7 @@ def compare(runs: Sequence[Run], choices: CostChoices = CostChoices()) -> Compar
             *seconds_protocol(seconds, certain),
         ),
         notes=(
+            *(f"Not in this comparison: {each}." for each in unreadable),
             *mixed_notes(costs_of(strategies), choices),
             *label_notes(labelled_keys(comparable)),
             *choice_notes(tried),

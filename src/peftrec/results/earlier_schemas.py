@@ -90,3 +90,13 @@ def _to_third(record: dict[str, Any]) -> None:
 def _rename(part: Any, old: str, new: str) -> None:
     if isinstance(part, dict) and old in part:
         part[new] = part.pop(old)
+
+
+def schema_version(content: bytes) -> int | None:
+    """Return the version that a record's JSON says it is of; None where it says none."""
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    return version if isinstance(version, int) else None

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
 from peftrec.results.costs import Efficiency, Epoch, Metrics, Serving
-from peftrec.results.earlier_schemas import SCHEMA_VERSION, upgraded
+from peftrec.results.earlier_schemas import SCHEMA_VERSION, schema_version, upgraded
 from peftrec.results.process import Process, is_alive
 from peftrec.results.record_part import RecordPart
 from peftrec.results.side_by_side import SideBySide
@@ -199,17 +199,33 @@ def write_record(record: Record, run_directory: Path) -> None:
     write_atomically(run_directory / RECORD_FILE, record.model_dump_json(indent=2).encode())
 
 
+_MALFORMED = (AttributeError, TypeError, ValueError, LookupError, RecursionError)
+"""What bringing an earlier record to this schema raises where it is none."""
+_REMEDY = "remove it, and the command of the run goes on from its last checkpoint, or trains anew"
+
+
 def read_record(path: Path) -> Record:
     """Read a run folder's record, or a record file; RecordError names the file and the key that is wrong."""
     file = path / RECORD_FILE if path.is_dir() else path
     try:
-        return Record.model_validate_json(upgraded(file.read_bytes()))
+        content = file.read_bytes()
     except FileNotFoundError as error:
         raise RecordError(f"{file}: no such record; is {path} the folder of a run?") from error
+    except OSError as error:
+        raise RecordError(f"{file}: cannot be read ({error.strerror}); {_REMEDY}") from error
+    try:
+        return Record.model_validate_json(upgraded(content))
     except ValidationError as error:
+        if (version := schema_version(content)) is not None and version > SCHEMA_VERSION:
+            raise RecordError(
+                f"{file}: of schema {version}, which a newer peftrec wrote; this one reads up to {SCHEMA_VERSION}: "
+                "install the newer one"
+            ) from error
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{file}: {key or 'the file'}: {first['msg']}; the record is malformed") from error
+        raise RecordError(f"{file}: {key or 'the file'}: {first['msg']}; the record is malformed; {_REMEDY}") from error
+    except _MALFORMED as error:
+        raise RecordError(f"{file}: the record is malformed ({type(error).__name__}); {_REMEDY}") from error
 
 
 def read_finished(run_directory: Path) -> Record:

@@ -1,6 +1,11 @@
 """The base of everything that a record holds."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+LARGEST = 2**63
+"""No count of a record reaches it, and no table holds one that does."""
 
 
 class RecordPart(BaseModel):
@@ -10,3 +15,16 @@ class RecordPart(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="after")
+    def _has_counts_that_tables_hold(self) -> Self:
+        for name, value in self:
+            if any(abs(number) >= LARGEST for number in _whole_numbers(value)):
+                raise ValueError(f"{name} is beyond any count")
+        return self
+
+
+def _whole_numbers(value: Any) -> list[int]:
+    """Return the whole numbers of a field, or of what it maps to."""
+    values = value.values() if isinstance(value, dict) else (value,)
+    return [each for each in values if isinstance(each, int)]

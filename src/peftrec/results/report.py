@@ -73,7 +73,8 @@ def build_report(
     asked: Asked = NOTHING,
 ) -> Report:
     """Return the report of the records below `runs`; the same records give the same bytes."""
-    comparison = compare(find_runs(runs), choices)
+    unreadable: list[str] = []
+    comparison = compare(find_runs(runs, unreadable=unreadable), choices, unreadable)
     found = infer(comparison, asked)
     pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
     directory = runs / FOLDER

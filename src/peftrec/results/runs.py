@@ -36,12 +36,21 @@ class Run:
         return self.record.evaluation
 
 
-def find_runs(runs: Path, *, with_trials: bool = False) -> list[Run]:
+def find_runs(runs: Path, *, with_trials: bool = False, unreadable: list[str] | None = None) -> list[Run]:
     """Read every record below `runs`, sorted by strategy, seed and id; trials of a tuning only where asked for.
 
-    Raises RecordError where there is none.
+    Raises RecordError where there is none, and where one cannot be read, unless there is a list that it is noted in.
     """
-    every = [Run(read_record(file), file.parent) for file in sorted(runs.rglob(RECORD_FILE))]
+    every = []
+    for file in sorted(runs.rglob(RECORD_FILE)):
+        try:
+            every.append(Run(read_record(file), file.parent))
+        except RecordError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+    if not every and unreadable:
+        raise RecordError("\n".join(unreadable))
     if not every:
         raise RecordError(f"{runs}: no {RECORD_FILE} below this folder; train first, or name another folder")
     found = [run for run in every if with_trials or run.record.kind != "trial"]

@@ -132,12 +132,22 @@ def check_strategy(name: str) -> None:
 
 
 def with_precision(settings: Settings, device: torch.device) -> Settings:
-    """Replace `precision: auto` by what it means on the device."""
+    """Replace `precision: auto` by what it means on the device. Raises SettingsError as `refuse_float16`."""
+    refuse_float16(settings.trainer.precision, device.type)
     if settings.trainer.precision != "auto":
         return settings
     has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     precision: Any = "bf16-mixed" if has_bfloat16 else "32-true"
     return replace(settings, trainer=replace(settings.trainer, precision=precision))
+
+
+def refuse_float16(precision: str, device_type: str) -> None:
+    """Raise SettingsError for float16 on a CPU, where Lightning would compute in bfloat16 under its name."""
+    if precision == "16-mixed" and device_type == "cpu":
+        raise SettingsError(
+            "trainer.precision=16-mixed: a CPU does not train in float16; set trainer.precision=bf16-mixed, or 32-true "
+            "for speed"
+        )
 
 
 def explain_slow_precision(precision: str, device: torch.device, *, is_told: bool = True) -> None:

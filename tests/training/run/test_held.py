@@ -76,7 +76,7 @@ def test_a_second_process_is_refused_before_there_is_a_record(tmp_path: Path) ->
 
 def test_a_finished_run_needs_no_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Finished:
-        status = "success"
+        is_over = True
 
     monkeypatch.setattr(beginning, "earlier_record", lambda folder: Finished())
     with holder(tmp_path / ".id-0123.lock") as other, held(tmp_path / "id-0123", ALONE):

@@ -75,12 +75,17 @@ class Columns:
             values = distinct.to_numpy(zero_copy_only=False)
             if np.isnan(values).any():
                 raise self._empty(name, pc.is_nan(self._plain(name)))
-            if not (broken := np.flatnonzero((values % 1 != 0) | (np.abs(values) >= 2**63))).size:
+            exact = 2 ** (np.finfo(values.dtype).nmant + 1)
+            broken = np.flatnonzero((values % 1 != 0) | (np.abs(values) >= exact))
+            if not broken.size:
                 return distinct.cast(pa.int64()).cast(pa.string())
             row = pc.index(codes, pa.scalar(int(broken[0]), codes.type)).as_py()
+            value = values[broken[0]]
+            wrong = f"and {kind} tells whole numbers apart below {exact} only, so that others may have become this one"
             raise DataError(
-                f"{self.place(row)}: {name} is {values[broken[0]]}, and an id is text or a whole number: save the "
-                "column as text"
+                f"{self.place(row)}: {name} is {value}, "
+                + (wrong if value % 1 == 0 else "and an id is text or a whole number")
+                + ": save the column as text or as int64, from what it was made of"
             )
         if pa.types.is_integer(kind):
             return distinct.cast(pa.string())

@@ -53,7 +53,7 @@ def held(folder: Path, processes: ProcessRank) -> Iterator[None]:
         if holding.acquire():
             return
         record = earlier_record(folder)
-        if record is None or record.status != "success":
+        if record is None or not record.is_over:
             raise UserError(running_message(folder, None if record is None else record.process))
 
     processes.from_first(hold)

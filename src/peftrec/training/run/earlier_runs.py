@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftrec.code.fingerprint import Fingerprint
+from peftrec.errors import RecordError
 from peftrec.results.record import RECORD_FILE, Record, read_record
 from peftrec.training.run.identity import Identity
 
@@ -64,4 +65,7 @@ def explain_new_code(earlier: list[EarlierRun], identity: Identity) -> None:
 def _runs(directory: Path, identity: Identity) -> Iterator[EarlierRun]:
     strategy = identity.run_id.rpartition("-")[0]
     for file in directory.glob(f"{strategy}-*/{RECORD_FILE}"):
-        yield EarlierRun(folder=file.parent, record=read_record(file.parent))
+        try:
+            yield EarlierRun(folder=file.parent, record=read_record(file.parent))
+        except RecordError as error:  # another run's: this one goes on without it
+            print(f"left out: {error}", file=sys.stderr)

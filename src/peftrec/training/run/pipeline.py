@@ -34,7 +34,7 @@ from peftrec.training.run.run_record import RunRecord, describe_parameters
 from peftrec.training.run.scoring import encoded_candidates, evaluate_test
 from peftrec.training.run.trackers import trackers
 from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
-from peftrec.training.trainer import check_strategy, explain_slow_precision, with_precision
+from peftrec.training.trainer import check_strategy, explain_slow_precision, refuse_float16, with_precision
 
 _runs_of_this_process = itertools.count()
 
@@ -59,9 +59,10 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
     fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     kind: Kind = "train" if trial is None else "trial"
     with joined(settings.trainer) as processes:
+        device = resolve_device(settings.trainer.accelerator)
+        refuse_float16(settings.trainer.precision, device.type)
         # The check of all images is remembered on the disk, and hashing reads all that there is: once is enough.
         split = processes.first_then_others(partial(prepare_data, settings))
-        device = resolve_device(settings.trainer.accelerator)
         settings = with_precision(settings, device)
         identity = processes.from_first(partial(identify, settings, split, processes, kind))
         folder = processes.from_first(partial(run_folder, settings, identity))

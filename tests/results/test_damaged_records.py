@@ -1,0 +1,147 @@
+"""Records and ranks that are damaged, of another version, or somebody's fun: one error each, and the others stay."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftrec.errors import RecordError, UserError
+from peftrec.results.record import Record, read_record
+from peftrec.results.report import build_report, write_report
+from peftrec.results.ranks import read_ranks
+
+NUM_MUTATIONS = 300
+ODD_VALUES: list[Any] = [None, -1, 2**70, 1e308, "", "x", "\x1b[2J", [], {}, True, [[]], {"a": {}}, "$\\frac{$"]
+
+
+def make_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda file: file.write_bytes(b""), "malformed"),
+    "truncated": (lambda file: file.write_bytes(file.read_bytes()[:-50]), "malformed"),
+    "a folder": (make_folder, ""),
+    "text": (lambda file: file.write_bytes(b"\xff\xfe not JSON"), "malformed"),
+    "a list": (lambda file: file.write_text("[1]"), "malformed"),
+    "deep": (lambda file: file.write_text("[" * 100_000), "malformed"),
+    "newer": (lambda file: changed(file, "schema_version", 99), "of schema 99, which a newer peftrec wrote"),
+    "huge": (lambda file: changed(file, "seed", 2**70), "seed is beyond any count"),
+    "null": (lambda file: changed(file, "provenance", None), "provenance"),
+    "earlier and odd": (
+        lambda file: file.write_text('{"schema_version": 1, "process": [], "provenance": 1}'),
+        "malformed",
+    ),
+}
+
+
+def changed(file: Path, key: str, value: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), key: value}))
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_damaged_record_is_one_error_and_leaves_the_report_of_the_others(kind: str, experiment: Path) -> None:
+    file = sorted(experiment.rglob("record.json"))[0]
+    spoil, message = SPOILT[kind]
+    spoil(file)
+    with pytest.raises(RecordError) as caught:
+        read_record(file.parent)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert message in str(caught.value)
+    report = build_report(experiment)
+    assert f"Not in this comparison: {file}" in report.to_terminal()
+    assert len(report.comparison.runs) == len(list(experiment.rglob("ranks.parquet"))) - 1
+
+
+def test_where_no_record_can_be_read_each_is_named(experiment: Path) -> None:
+    files = sorted(experiment.rglob("record.json"))
+    for file in files:
+        file.write_text("")
+    with pytest.raises(RecordError) as caught:
+        build_report(experiment)
+    assert all(str(file) in str(caught.value) for file in files)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no table", None])
+def test_damaged_ranks_take_the_tests_and_not_the_table(content: bytes | None, experiment: Path) -> None:
+    file = sorted(experiment.rglob("ranks.parquet"))[0]
+    file.write_bytes(file.read_bytes()[:300] if content is None else content)
+    with pytest.raises(RecordError, match=r"ranks\.parquet: damaged, no table .*remove the folder of the run"):
+        read_ranks(file.parent)
+    report = build_report(experiment)
+    assert str(file) in (report.significance_problem or "")
+    assert len(report.comparison.strategies) == 7
+
+
+def test_names_do_nothing_in_any_output(experiment: Path, change: Callable[..., None]) -> None:
+    name = "$\\frac{$ <script>alert(1)</script> \x1b[31m\n| `x` =1"
+    for file in experiment.rglob("record.json"):
+        if read_record(file).strategy == "lora":
+            change(file.parent, strategy=name, experiment=f"={name}")
+    report = write_report(experiment)
+    for file in report.files:
+        content = file.read_bytes()
+        assert b"\x1b" not in content, file
+        assert b"<script>alert" not in content, file
+    assert "\x1b" not in report.to_terminal()
+    assert "\\u001b[31m\\n" in report.to_terminal()
+
+
+def mutated(record: Any, chance: random.Random) -> Any:
+    """Change one value, key or branch of a record at random."""
+    copy = json.loads(json.dumps(record))
+    node, parent, key = copy, None, None
+    while isinstance(node, dict | list) and node and (parent is None or chance.random() < 0.8):
+        parent, key = node, chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        node = parent[key]
+    if chance.random() < 0.2:
+        del parent[key]
+    elif chance.random() < 0.1 and isinstance(parent, dict):
+        parent["unknown"] = 1
+    else:
+        parent[key] = chance.choice(ODD_VALUES)
+    return copy
+
+
+def refused(folder: Path, record: Any) -> bool:
+    """Read and report what may be refused in words, but neither crash nor put odd text anywhere."""
+    (folder / "record.json").write_text(json.dumps(record))
+    try:
+        report = build_report(folder.parent)
+    except UserError:
+        return True
+    assert "\x1b" not in report.to_terminal()
+    return any(note.startswith("Not in this comparison") for note in report.comparison.notes)
+
+
+@pytest.mark.parametrize("number", [NUM_MUTATIONS // 20, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_mutated_records_crash_no_report(number: int, example: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "few"
+    for file in sorted(example.rglob("record.json"))[:3]:
+        shutil.copytree(file.parent, folder / file.parent.name)
+    target = sorted(folder.iterdir())[0]
+    record = json.loads((target / "record.json").read_bytes())
+    chance = random.Random(1)
+    outcomes = [refused(target, mutated(record, chance)) for _ in range(number)]
+    assert any(outcomes)
+    assert not all(outcomes)
+
+
+def test_mutated_records_are_read_or_refused(example: Path) -> None:
+    record = json.loads(sorted(example.rglob("record.json"))[0].read_bytes())
+    chance = random.Random(2)
+    for _ in range(NUM_MUTATIONS):
+        content = json.dumps(mutated(record, chance)).encode()
+        damaged = bytearray(content)
+        if chance.random() < 0.3:
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        file = example.parent / "mutated.json"
+        file.write_bytes(bytes(damaged))
+        with suppress(RecordError):  # and nothing else
+            assert isinstance(read_record(file), Record)
