@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from peftrec.errors import RecordError, UserError
+from peftrec.results.ranks import read_ranks
 from peftrec.results.record import Record, read_record
 from peftrec.results.report import build_report, write_report
-from peftrec.results.ranks import read_ranks
 
 NUM_MUTATIONS = 300
 ODD_VALUES: list[Any] = [None, -1, 2**70, 1e308, "", "x", "\x1b[2J", [], {}, True, [[]], {"a": {}}, "$\\frac{$"]
@@ -87,7 +87,7 @@ def test_names_do_nothing_in_any_output(experiment: Path, change: Callable[..., 
     report = write_report(experiment)
     for file in report.files:
         content = file.read_bytes()
-        assert b"\x1b" not in content, file
+        assert file.suffix == ".png" or b"\x1b" not in content, file
         assert b"<script>alert" not in content, file
     assert "\x1b" not in report.to_terminal()
     assert "\\u001b[31m\\n" in report.to_terminal()
