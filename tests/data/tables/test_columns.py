@@ -59,12 +59,28 @@ def test_dictionaries_of_chunks_that_differ_are_one() -> None:
         ([1.0, 2.0, float("nan"), 3.0], pa.float64(), r"table\.parquet:13: x is empty"),
         ([1.0, 2.0, 2.0, 1.5], pa.float64(), r"table\.parquet:14: x is 1\.5, and an id is text or a whole number"),
         ([1.0, 1e300, 2.0, 3.0], pa.float64(), r"table\.parquet:12: x is 1e\+300"),
+        (
+            [1.0, 2.0**53, 2.0, 3.0],
+            pa.float64(),
+            r"table\.parquet:12: x is 9007199254740992\.0, .* below 900719",
+        ),
+        ([1.0, -(2.0**53), 2.0, 3.0], pa.float64(), r"table\.parquet:12: x is -9007199254740992\.0"),
+        (
+            [1.0, 2.0**24, 2.0, 3.0],
+            pa.float32(),
+            r"table\.parquet:12: x is 16777216\.0, and float tells .* as int",
+        ),
         ([True, False, True, True], pa.bool_(), r"table\.parquet: column 'x' holds bool, and ids are text"),
     ],
 )
 def test_bad_ids_name_their_row(values: Any, kind: Any, expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         columns_of(values, kind).ids("x")
+
+
+def test_whole_numbers_that_their_type_tells_apart_are_ids() -> None:
+    columns = columns_of([2.0**53 - 1, 2.0**53 - 2, 1.0, 2.0], pa.float64())
+    assert columns.ids("x").rows() == ("9007199254740991", "9007199254740990", "1", "2")
 
 
 SECONDS = datetime(2024, 1, 31, 12, 30, tzinfo=UTC).timestamp()

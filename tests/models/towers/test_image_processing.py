@@ -1,5 +1,6 @@
 """Image processors' files, in the shapes that they have been written in."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from transformers import BitImageProcessorPil, CLIPImageProcessorPil, DeiTImageP
 from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import FAMILIES, PixelDefaults
-from peftrec.models.towers.image_processing import read_processor, sides, transform_of, write_processor
+from peftrec.models.towers.image_processing import LARGEST_SIDE, read_processor, sides, transform_of, write_processor
 
 DEFAULTS = PixelDefaults(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
@@ -122,3 +123,47 @@ def test_sizes_have_several_spellings() -> None:
     assert sides({"height": 8, "width": 6}) == sides([8, 6]) == (8, 6)
     with pytest.raises(SettingsError, match="longest_edge"):
         sides({"longest_edge": 8})
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"image_mean": 0.5, "image_std": 0.25}, ((0.5,) * 3, (0.25,) * 3, DEFAULTS.resampling)),
+        ({"image_mean": None, "image_std": None, "resample": None}, (DEFAULTS.mean, DEFAULTS.std, DEFAULTS.resampling)),
+        ({"resample": "bicubic"}, (DEFAULTS.mean, DEFAULTS.std, "bicubic")),
+        ({"resample": 3, "rescale_factor": None}, (DEFAULTS.mean, DEFAULTS.std, "bicubic")),
+        ({"size": None, "crop_size": None, "do_normalize": False}, ((0.0,) * 3, (1.0,) * 3, DEFAULTS.resampling)),
+    ],
+)
+def test_scalars_names_and_nulls_are_legal(content: dict[str, Any], expected: tuple[Any, ...], tmp_path: Path) -> None:
+    transform = transform_of(read_processor(write(tmp_path, **content)), DEFAULTS, size=None, config_size=16)
+    assert (transform.mean, transform.std, transform.resampling) == expected
+    assert (transform.height, transform.width) == (16, 16)
+
+
+KEYS = ("image_mean", "image_std", "resample", "size", "crop_size", "rescale_factor", "do_center_crop", "do_resize")
+ODD: list[Any] = [None, 0, -1, 2**70, 1e308, "x", "bicubic", [], [1], [0.5] * 3, ["a"] * 3, {}, {"height": "a"}, True]
+
+
+def test_any_other_value_is_one_error(tmp_path: Path) -> None:
+    """Every odd value under every key, and in pairs: read, or refused with the key to set."""
+    outcomes = set()
+    for key, other, value in itertools.product(KEYS, KEYS, ODD):
+        odd = ODD[(len(key) * 7 + len(other)) % len(ODD)]
+        folder = write(tmp_path, **{"size": 16, key: value, other: odd})
+        try:
+            transform = transform_of(read_processor(folder), DEFAULTS, size=None, config_size=16)
+        except SettingsError:
+            outcomes.add("refused")
+            continue
+        outcomes.add("read")
+        assert 0 < transform.height * transform.width <= LARGEST_SIDE**2
+        assert len(transform.mean) == len(transform.std) == 3
+    assert outcomes == {"refused", "read"}
+
+
+@pytest.mark.parametrize("content", ["[1]", "1", "null", '"a"'])
+def test_a_file_that_holds_no_settings_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"preprocessor_config\.json: holds no settings"):
+        read_processor(tmp_path)

@@ -1,6 +1,7 @@
 """What a checkpoint's image processor says, as a transform."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,8 @@ from peftrec.errors import SettingsError
 from peftrec.models.towers.families import PixelDefaults
 
 _PLAIN_SCALE = 1 / 255
+LARGEST_SIDE = 2**14
+"""Pixels; no tower reads images that large."""
 _ROUNDING = 1e-6  # a file may give few digits
 
 
@@ -28,8 +31,13 @@ def read_processor(folder: Path) -> dict[str, Any]:
                 content = json.loads((folder / name).read_text())
             except ValueError as error:
                 raise SettingsError(f"{folder / name}: no JSON ({error}); copy the file anew") from error
-            described = content.get("image_processor", {}) if name == "processor_config.json" else content
-    scale = described.get("rescale_factor", _PLAIN_SCALE) if described.get("do_rescale", True) else 1.0
+            is_nested = isinstance(content, dict) and name == "processor_config.json"
+            inner = content.get("image_processor", {}) if is_nested else content
+            if not isinstance(inner, dict):
+                raise SettingsError(f"{folder / name}: holds no settings of an image processor; copy the file anew")
+            described = inner
+    scale = described.get("rescale_factor") if described.get("do_rescale", True) else 1.0
+    scale = _PLAIN_SCALE if scale is None else _number(scale, "rescale_factor")
     if abs(scale - _PLAIN_SCALE) > _ROUNDING:
         raise SettingsError(
             f"{folder}: its image processor scales bytes by {scale}, not by 1/255; set towers.image.image_size, mean "
@@ -81,17 +89,53 @@ def transform_of(
     height, width = size or sides(given or config_size)
     before = _before_cropping(processor, (height, width)) if is_cropped and crops and size is None else None
     is_normalised = processor.get("do_normalize", True)
-    mean = processor.get("image_mean", defaults.mean) if is_normalised else (0.0, 0.0, 0.0)
-    std = processor.get("image_std", defaults.std) if is_normalised else (1.0, 1.0, 1.0)
+    mean = _channels(processor, "image_mean", defaults.mean) if is_normalised else (0.0, 0.0, 0.0)
+    std = _channels(processor, "image_std", defaults.std) if is_normalised else (1.0, 1.0, 1.0)
+    if not all(value > 0 for value in std):
+        raise SettingsError(f"towers.image.std: the image processor's image_std {std} is not above 0; set it")
     resample = processor.get("resample")
-    filtered = defaults.resampling if resample is None else Image.Resampling(resample).name.lower()
+    filtered = defaults.resampling if resample is None else _filter(resample)
     return ImageTransform(
         height=height,
         width=width,
-        mean=tuple(mean),
-        std=tuple(std),
+        mean=mean,
+        std=std,
         resampling=cast("Resampling", filtered),
         cropped_from=before,
+    )
+
+
+def _number(value: Any, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SettingsError(
+            f"towers.image: the image processor's {key} holds {value!r} where a number is expected; correct its "
+            "preprocessor_config.json, or set towers.image.image_size, mean and std"
+        )
+    return float(value)
+
+
+def _channels(processor: Mapping[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Return a value for each channel: a number stands for all three, and null for the family's own."""
+    value = processor.get(key)
+    if value is None:
+        return tuple(default)
+    values = [_number(each, key) for each in value] if isinstance(value, list | tuple) else [_number(value, key)] * 3
+    if len(values) != 3:  # noqa: PLR2004  # red, green, blue
+        raise SettingsError(f"towers.image: the image processor's {key} has {len(values)} values, not one a channel")
+    return tuple(values)
+
+
+def _filter(resample: Any) -> str:
+    """Return Pillow's name of a filter, which files give as its number or its name."""
+    names = {each.name.lower(): each for each in Image.Resampling}
+    if isinstance(resample, str) and resample.lower() in names:
+        return resample.lower()
+    if isinstance(resample, int) and not isinstance(resample, bool):
+        for name, number in names.items():
+            if number == resample:
+                return name
+    raise SettingsError(
+        f"towers.image.resampling: the image processor's resample is {resample!r}; set it to one of {', '.join(names)}"
     )
 
 
@@ -105,7 +149,7 @@ def _before_cropping(processor: Mapping[str, Any], ends: tuple[int, int]) -> int
     is_shorter = (isinstance(described, int) and not kind.startswith(("ViT", "DeiT"))) or (
         isinstance(described, Mapping) and "shortest_edge" in described
     )
-    height, width = sides(described)
+    height, width = sides(described or max(ends))
     if height < ends[0] or width < ends[1]:
         raise SettingsError(
             f"towers.image.image_size: the image processor crops {ends[0]} x {ends[1]} out of {described}, which is "
@@ -116,14 +160,18 @@ def _before_cropping(processor: Mapping[str, Any], ends: tuple[int, int]) -> int
     return None if (height, width) == ends else (height, width)
 
 
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIDE
+
+
 def sides(size: Any) -> tuple[int, int]:
     """Return height and width; there are a number, a pair, `height` and `width`, or `shortest_edge`."""
-    if isinstance(size, int):
-        return size, size
-    if not isinstance(size, Mapping):
+    height = width = size
+    if isinstance(size, Mapping):
+        height = size.get("height") or size.get("shortest_edge")
+        width = size.get("width") or height
+    elif isinstance(size, list | tuple) and len(size) == len(("height", "width")):
         height, width = size
-        return height, width
-    height = size.get("height") or size.get("shortest_edge")
-    if height is None:
-        raise SettingsError(f"towers.image.image_size: the image processor's size {dict(size)} is not known; set it")
-    return height, size.get("width") or height
+    if not (_is_side(height) and _is_side(width)):
+        raise SettingsError(f"towers.image.image_size: the image processor's size {size!r} is not known; set it")
+    return height, width
