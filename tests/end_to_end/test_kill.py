@@ -2,6 +2,7 @@
 
 SIGTERM, by which clusters and systems end programs, is recorded and said besides."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -113,7 +114,7 @@ def test_sigterm_in_an_epoch(arguments: tuple[str, ...], tmp_path: Path) -> None
     running = start_command(words(runs_dir, *arguments), module="waits_in_training")
     assert running.output is not None
     wait_until(lambda: sign_of(runs_dir).exists() or running.process.poll() is not None)
-    running.process.send_signal(signal.SIGTERM)
+    os.kill(running.process.pid, signal.SIGTERM)
     said = running.output.read()
     assert running.process.wait() == TERMINATED == 143, said
     running.close()
