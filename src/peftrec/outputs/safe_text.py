@@ -20,8 +20,9 @@ CONTROLS = (
 _UNSAFE = re.compile(f"[{CONTROLS}]")
 _UNSAFE_IN_LINE = re.compile(rf"[{CONTROLS}\t\n]")
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*\[\]|$~])")
-_MARKDOWN_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_MARKDOWN_STARTS = re.compile(r"^(\s*)([#+=-]|\d+[.)])(?=\s|$|-|=)")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_MARKDOWN_STARTS = re.compile(r"^(\s*)(?:(>)|([#+=-]+|\d+[.)])(?=\s|$))")
 FORMULA_STARTS = ("=", "+", "-", "@")
 """How a cell begins that spreadsheets calculate (OWASP, "CSV Injection"); line ends and tabs are shown already."""
 
@@ -47,12 +48,17 @@ def for_csv(value: Any) -> Any:
     return f"'{line}" if line.startswith(FORMULA_STARTS) else line
 
 
+def for_markdown_sentence(text: str) -> str:
+    """Return a sentence of ours with names from data in it: as `for_markdown`, but that code stays code."""
+    return for_markdown(text).replace("\\`", "`")
+
+
 def for_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in one line: no tags, links, code, emphasis, mathematics or cells."""
     line = for_line(text)
-    line = "".join(_MARKDOWN_ENTITIES.get(character, character) for character in line)
+    line = _TAG.sub("&lt;", _ENTITY.sub("&amp;", line))
     line = _MARKDOWN_SPECIAL.sub(r"\\\1", line)
-    return _MARKDOWN_STARTS.sub(r"\1\\\2", line)
+    return _MARKDOWN_STARTS.sub(_escaped_start, line)
 
 
 def for_markdown_code(text: str) -> str:
@@ -72,6 +78,13 @@ def for_markdown_block(text: str, language: str = "") -> str:
 def for_json(value: Any) -> str:
     """Return JSON to read on a terminal: letters of all alphabets as they are, control characters as JSON escapes."""
     return _UNSAFE.sub(_shown, json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _escaped_start(found: "re.Match[str]") -> str:
+    """Put a backslash before what would make a heading, a list or a quotation; of `1.` before the point."""
+    start = found[2] or found[3]
+    number = start[:-1] if start[0].isdigit() else ""
+    return f"{found[1]}{number}\\{start[len(number) :]}"
 
 
 def _longest_run(text: str) -> int:

@@ -1,11 +1,12 @@
 """The comparison of several data sets as sentences, tables and a page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import pandas as pd
 
+from peftrec.outputs.safe_text import for_markdown, for_markdown_sentence
 from peftrec.results.across_data_sets import FEWEST, OverDataSets
 from peftrec.results.asked import Asked
 from peftrec.results.comparison import Comparison
@@ -142,14 +143,17 @@ def _readable_differences(across: Across) -> pd.DataFrame:
 
 def to_markdown(across: Across) -> str:
     """Return `across.md`: ranks, pairs, and each data set's table."""
-    parts = [f"# {', '.join(across.comparisons)}\n", "".join(f"- {line}\n" for line in sentences(across))]
+    parts = [
+        f"# {for_markdown(', '.join(across.comparisons))}\n",
+        _bullets(sentences(across)),
+    ]
     for one in across.over:
         parts += [f"## Ranks by {one.metric}\n", markdown_grid(readable_ranks(one))]
     if len(across.signed_ranks):
         parts += ["## Pairs over data sets\n", markdown_grid(readable_signed_ranks(across))]
     for name, comparison in across.comparisons.items():
-        parts += [f"## {name}\n", markdown_grid(readable(comparison), best_cells(comparison))]
-        parts.append("".join(f"- {line}\n" for line in (*comparison.protocol, *comparison.notes)))
+        parts += [f"## {for_markdown(name)}\n", markdown_grid(readable(comparison), best_cells(comparison))]
+        parts.append(_bullets((*comparison.protocol, *comparison.notes)))
     if len(across.pairs):
         parts += ["## Differences on each data set\n", markdown_grid(_readable_differences(across))]
     return "\n".join(parts)
@@ -158,7 +162,7 @@ def to_markdown(across: Across) -> str:
 def to_terminal(across: Across) -> str:
     """Return the ranks and what may be said of them."""
     parts = [f"{one.metric}, ranks\n{readable_ranks(one).to_string(index=False)}\n" for one in across.over]
-    return "\n".join([*parts, "".join(f"- {line}\n" for line in sentences(across))])
+    return "\n".join([*parts, _bullets(sentences(across))])
 
 
 def page(across: Across, links: Mapping[str, str]) -> str:
@@ -174,3 +178,7 @@ def page(across: Across, links: Mapping[str, str]) -> str:
             for name, comparison in across.comparisons.items()
         ],
     )
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "".join(f"- {for_markdown_sentence(line)}\n" for line in lines)

@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from peftrec.outputs.safe_text import for_terminal
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.record import RECORD_FILE
 from peftrec.results.rows import BASELINE
@@ -73,6 +74,7 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     return environment.get_template(name)
 
@@ -118,3 +120,8 @@ def _inline(svg: bytes, name: str) -> Markup:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     return Markup(re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text))
+
+
+def _shown(value: object) -> object:
+    """Return a value as the page shows it; markup of ours stays."""
+    return for_terminal(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from peftrec.errors import UserError
 from peftrec.files import write_atomically
+from peftrec.outputs.safe_text import for_line
 from peftrec.results import figures, tables, tested_text
 from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import Comparison, compare, table
@@ -38,7 +39,7 @@ class Report:
 
     def to_terminal(self) -> str:
         """Return the table, its notes, and what intervals and tests claim."""
-        claims = "".join(f"- {line}\n" for line in tested_text.sentences(self.tested))
+        claims = "".join(f"- {for_line(line)}\n" for line in tested_text.sentences(self.tested))
         published = f"\n{self.beside_published}" if self.beside_published else ""
         return f"{tables.to_terminal(self.comparison)}{claims}{published}"
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from peftrec.outputs.safe_text import for_markdown, for_markdown_sentence
 from peftrec.results.power import POWER
 from peftrec.results.tables import markdown_grid
 from peftrec.results.tested import Tested
@@ -16,7 +17,7 @@ _LISTED = 8
 
 def to_markdown(tested: Tested, experiments: Sequence[str]) -> str:
     """Return `significance.md`: what is claimed, then the intervals of means and the pairs."""
-    parts = [f"# Means and differences: {', '.join(experiments)}\n", _bullets(sentences(tested))]
+    parts = [f"# Means and differences: {for_markdown(', '.join(experiments))}\n", _bullets(sentences(tested))]
     if tested.problem is None:
         parts += ["## Means\n", markdown_grid(readable_means(tested))]
     if len(tested.pairs):
@@ -148,4 +149,4 @@ def _of_power(tested: Tested) -> list[str]:
 
 
 def _bullets(lines: Sequence[str]) -> str:
-    return "".join(f"- {line}\n" for line in lines)
+    return "".join(f"- {for_markdown_sentence(line)}\n" for line in lines)
