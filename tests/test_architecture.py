@@ -51,7 +51,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"code", "config", "data", "towers", "strategies", "user_encoders", "objectives"},
     "results": {"outputs"},
     "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
-    "training/measurement": {"data", "hidden_states", "results", "training"},
+    "training/measurement": {
+        *("data", "hidden_states", "models", "models/peft", "models/towers", "results", "training"),
+    },
     "training/building": {
         *("code", "data", "models", "models/towers", "towers", "strategies", "hidden_states", "evaluation", "settings"),
         *("training", "training/measurement"),
@@ -62,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "config",
             "data",
             "data/readers",
+            "models/towers",
             "towers",
             "evaluation",
             "hidden_states",
@@ -82,8 +85,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("training", "training/building", "training/measurement"),
     },
     "serving": {
-        *("data", "data/images", "data/readers", "data/tables", "models", "models/towers", "towers", "profiles"),
-        *("outputs", "results", "settings", "progress", "training", "training/building", "training/run"),
+        *("data", "data/images", "data/readers", "data/tables", "models", "models/peft", "models/towers", "towers"),
+        *("profiles", "outputs"),
+        *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "training/run"},

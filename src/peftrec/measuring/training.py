@@ -24,8 +24,9 @@ from peftrec.training.building.assembly import Assembled, assemble
 from peftrec.training.building.loaders import build_loaders
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.determinism import fix_kernels
-from peftrec.training.measurement.efficiency import EfficiencyMeter, TimedLoader
+from peftrec.training.measurement.efficiency import EfficiencyMeter
 from peftrec.training.measurement.first_step import FirstStepCheck
+from peftrec.training.measurement.timed_loader import TimedLoader
 from peftrec.training.module import RecommenderModule
 from peftrec.training.run.conditions import placement_of
 from peftrec.training.run.provenance import this_stretch

@@ -107,12 +107,16 @@ class ServingTimes(RecordPart):
     item_seconds: float
     """To encode one item as the run reads it: from its title and image through the towers, or from the store."""
     new_item_seconds: float | None
-    """To encode one item that nobody has met, through the towers; null where items are no more than ids, and where the
-    run reads a store, beside which its towers are not loaded."""
+    """To encode one item that nobody has met, its image decoded and its title tokenised already, through the towers;
+    null where items are no more than ids or come with ready features, and where the towers that a store stands in for
+    found no memory beside the run."""
     catalogue_seconds: float
     """To encode `num_items` items; from a sample of blocks where the whole takes longer than the measurement may."""
     encoded_items: int
     """Items that were encoded to tell `catalogue_seconds`."""
+    extra_operations: int | None = None
+    """Floating-point operations to encode an item beyond those of the bare pretrained towers, for titles of the median
+    length; null in records of before it was counted."""
 
 
 class Serving(RecordPart):
@@ -123,7 +127,14 @@ class Serving(RecordPart):
     num_items: int
     """Size of the catalogue."""
     as_trained: ServingTimes
+    merged: ServingTimes | None = None
+    """With what was trained merged into the towers' weights; null where there is nothing that can be."""
     answer_seconds_p50: float
     """To answer one user: history encoded, catalogue scored, the best ten found; items are encoded already."""
     answer_seconds_p99: float
     num_answers: int
+
+    @property
+    def at_best(self) -> ServingTimes:
+        """As it would be served: merged where that can be."""
+        return self.as_trained if self.merged is None else self.merged

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from peftrec.data.batches import ItemBatch, StateBatch
+from peftrec.data.batches import ItemBatch
 from peftrec.data.images.checking import corrupt_images
 from peftrec.data.images.decoding import DEFAULT
 from peftrec.data.images.folder import FolderImages
@@ -20,11 +20,11 @@ from peftrec.data.readers.screening import clean_title
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError
-from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.serving.catalogue import require_finite
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers
 from peftrec.training.encoding import encode_items
+from peftrec.training.new_items import embed_new
 from peftrec.training.run.restored_run import RestoredRun
 
 KEY = "candidates"
@@ -52,17 +52,12 @@ def read_cold_items(file: Path, settings: Settings, *, known: Sequence[str]) -> 
 def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item dim"]:
     """Encode items that the run has never seen, with its towers; where its strategy reads a store, from the states that
     the towers compute now."""
-    recommender = run.module.recommender
-    encoder = recommender.item_encoder
     content = load_content(run.settings.towers, items, keep_bytes=0)
-    reads_store = isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store"
+    reads_store = run.settings.strategy.states == "store"
     towers = load_towers(run.settings, with_weights=True).to(run.device).eval() if reads_store else None
 
     def embed(batch: ItemBatch) -> Float[Tensor, "item dim"]:
-        if towers is not None and isinstance(encoder, FrozenStatesEncoder):
-            states = {str(name): tensor for name, tensor in towers.states(batch, encoder.indices).items()}
-            batch = ItemBatch(items=batch.items, states=StateBatch(**states))
-        return recommender.embed(batch).float()
+        return embed_new(run.module.recommender, batch, towers).float()
 
     with torch.inference_mode():
         embeddings = encode_items(embed, content, len(items), device=run.device).cpu().numpy()

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from peft import PeftConfig, PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -20,17 +19,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peftrec.errors import CheckpointError, shortlist
+from peftrec.models.peft.merging import tuner_layers
 from peftrec.models.towers.tower import Tower
 from peftrec.training.parameter_groups import storage_key
 
 _FINGERPRINT = "base_fingerprint"
 ADAPTER = "default"
 """peft's own name for the one adapter of a model; it is not written."""
-
-
-def tuner_layers(encoder: nn.Module) -> dict[str, BaseTunerLayer]:
-    """Return the layers that peft put around pretrained ones, by path."""
-    return {name: module for name, module in encoder.named_modules() if isinstance(module, BaseTunerLayer)}
 
 
 def fingerprint(encoder: nn.Module) -> str:

@@ -18,13 +18,14 @@ from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, TextBatch
 from peftrec.errors import CheckpointError, shortlist
+from peftrec.models.peft.merging import MergeError, merge, tuner_layers
 from peftrec.models.towers.checkpoint_files import TOKENIZER, WEIGHTS
 from peftrec.models.towers.encoders import save_encoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.image_processing import write_processor
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Tower
-from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, tuner_layers, write_adapter
+from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, write_adapter
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.towers.ready_features import ReadyFeatures
 
@@ -122,12 +123,12 @@ class TrainedTower:
 
     def _merged(self, exact: Tower) -> PreTrainedModel:
         config = exact.encoder.peft_config[ADAPTER]
+        encoder = copy.deepcopy(exact.encoder)
         try:
-            encoder = as_peft_model(exact.encoder, self._base().encoder).merge_and_unload(safe_merge=True)
-        except (NotImplementedError, ValueError) as error:
-            reason = " ".join(str(error).split())
+            merge(encoder)
+        except MergeError as error:
             raise CheckpointError(
-                f"merge=true: peft cannot merge {config.peft_type.value} into the {self.modality} tower ({reason}); "
+                f"merge=true: peft cannot merge {config.peft_type.value} into the {self.modality} tower ({error}); "
                 "leave it out to write an adapter folder"
             ) from error
         if strange := self.own_modules(encoder):

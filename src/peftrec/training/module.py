@@ -176,7 +176,7 @@ class RecommenderModule(LightningModule):
 
     def encode_catalogue(self) -> Float[Tensor, "candidate dim"]:
         """Embed every candidate with the current parameters; each of several processes embeds its part."""
-        with self._as_for_scoring():
+        with self.as_for_scoring():
             return encode_items(
                 self.recommender.embed,
                 self.content,
@@ -187,7 +187,7 @@ class RecommenderModule(LightningModule):
 
     def rank_block(self, catalogue: Float[Tensor, "candidate dim"], batch: RankingBatch) -> None:
         """Rank a block of users and keep the outcome in `ranks`."""
-        with self._as_for_scoring():
+        with self.as_for_scoring():
             states = self.recommender.last_states(catalogue, batch.sequences, batch.mask, batch.times)
             ranked = rank_by_embedding(states, catalogue, batch.targets, batch.seen, self.loop.mask_history)
         self.ranks.update(batch.users, ranked.ranks, ranked.is_unreachable)
@@ -196,7 +196,7 @@ class RecommenderModule(LightningModule):
         return nullcontext() if self.adaptation is None else self.adaptation.as_kept()
 
     @contextmanager
-    def _as_for_scoring(self) -> Iterator[None]:
+    def as_for_scoring(self) -> Iterator[None]:
         """Leave the compiler out, and autocast, under which Lightning runs validation steps: scores of eight bits tie,
         and the epoch would be chosen by other ranks than the test's."""
         eager = torch.compiler.set_stance("force_eager") if self.loop.compiles else nullcontext()

@@ -3,15 +3,13 @@
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch.utils.data import DataLoader
 
-from peftrec.data.batches import SequenceBatch
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.results.costs import Efficiency, Epoch, ExactBytes, MachineUse
 from peftrec.training.measurement.allocations import StepMemory
@@ -19,45 +17,9 @@ from peftrec.training.measurement.energy import energy_of
 from peftrec.training.measurement.first_step import FirstStepCheck, check_modes
 from peftrec.training.measurement.machine import MachineWatch
 from peftrec.training.measurement.memory import PeakMemory, read_peak, release_cached, reset_peak
+from peftrec.training.measurement.timed_loader import TimedLoader
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import tensor_bytes
-
-
-class TimedLoader:
-    """A loader that adds up how long the loop waits for batches."""
-
-    def __init__(self, loader: DataLoader[SequenceBatch]) -> None:
-        self.loader = loader
-        self.waited_seconds = 0.0
-
-    @property
-    def sampler(self) -> Any:
-        """The wrapped loader's sampler; Lightning tells it the epoch."""
-        return self.loader.sampler
-
-    @property
-    def _iterator(self) -> Any:
-        """The wrapped loader's; Lightning ends its workers and resets it after training. Workers that are left to the
-        collector of garbage do not hear that they are to end, and it waits five seconds for each."""
-        return self.loader._iterator
-
-    @_iterator.setter
-    def _iterator(self, iterator: Any) -> None:
-        self.loader._iterator = iterator
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[SequenceBatch]:
-        batches = iter(self.loader)
-        while True:
-            started = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            self.waited_seconds += time.perf_counter() - started
-            yield batch
 
 
 class EfficiencyMeter(Callback):

@@ -91,9 +91,7 @@ def observe_step(
         kept.add(box := _Kept(tensor))
         return box
 
-    counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH)
-    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
-    with counter as operations:
+    with operation_counter() as operations:
         observed = torch.autograd.graph.saved_tensors_hooks(keep, lambda box: box.tensor)
         inputs_too = _inputs_of_checkpointed_blocks(module, lambda tensor: inputs.append(keep(tensor)))
         with precision or nullcontext(), observed, inputs_too:
@@ -131,6 +129,13 @@ class FirstStepCheck(Callback):
         precision = trainer.precision_plugin.forward_context()
         cost = probe_step(pl_module, first.to(pl_module.device), precision)
         self.cost = StepCost.of_all(pl_module.processes.collected(cost))
+
+
+def operation_counter() -> FlopCounterMode:
+    """Return what counts the floating-point operations of all that runs while it is open."""
+    counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH)
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    return counter
 
 
 class _NoModules:

@@ -16,8 +16,9 @@ from peftrec.settings.run import Settings
 from peftrec.training.building.assembly import Assembled
 from peftrec.training.building.loaders import Loaders
 from peftrec.training.checkpoint import LAST, checkpoint_path, load_best
-from peftrec.training.measurement.efficiency import EfficiencyMeter, TimedLoader
+from peftrec.training.measurement.efficiency import EfficiencyMeter
 from peftrec.training.measurement.first_step import FirstStepCheck
+from peftrec.training.measurement.timed_loader import TimedLoader
 from peftrec.training.run.exit_status import interruption
 from peftrec.training.trainer import build_trainer
 

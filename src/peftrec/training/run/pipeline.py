@@ -25,13 +25,13 @@ from peftrec.training.building.loaders import build_loaders
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
-from peftrec.training.measurement.serving import measure_serving
 from peftrec.training.run.beginning import begin, held, run_folder
 from peftrec.training.run.fitting import Watcher, fit
 from peftrec.training.run.identity import Identity, identify
 from peftrec.training.run.restored_run import restore_run
 from peftrec.training.run.run_record import RunRecord, describe_parameters
 from peftrec.training.run.scoring import encoded_candidates, evaluate_test
+from peftrec.training.run.serving_costs import serving_of
 from peftrec.training.run.trackers import trackers
 from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
 from peftrec.training.trainer import check_strategy, explain_slow_precision, refuse_float16, with_precision
@@ -132,14 +132,7 @@ def _run(
         catalogue = encoded_candidates(module)
         evaluation, ranked = evaluate_test(module, settings, split, validation=validation, catalogue=catalogue)
         if run.writes:
-            run.record.serving = measure_serving(
-                module,
-                catalogue,
-                split.test,
-                sequence_length=split.sequence_length,
-                reads_times=settings.user_encoder.reads_times,
-                runs_towers=settings.strategy.reads_content and settings.strategy.states == "live",
-            )
+            run.record.serving = serving_of(settings, split, module, catalogue)
         run.finish(fitted, evaluation, ranked, split)
 
 
