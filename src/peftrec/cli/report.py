@@ -15,14 +15,17 @@ folders, one a data set, have a report each, and ranks across them in the folder
   --published PAPER           also put a paper's figures beside the measured ones: iisan
   tpme.reference=FILE         normalise TPME over the fixed set of this file, and not over the folder's strategies
   tpme.write_reference=FILE   write the folder's costs as such a file
+  pscp.parameters=5e8         own constants for PSCP, the costs that halve a value; also pscp.operations=10e12 and
+                              pscp.memory=94e9 (bytes), or pscp=FILE for a yaml with parameters:, operations:, memory:
   conditions=mixed            compare costs of different conditions (threads, workers, compilation, ...) all the same,
                               which the first note then says; `same`, the default, gives no TPME of them"""
 REFERENCE, WRITE_REFERENCE, CONDITIONS = "tpme.reference", "tpme.write_reference", "conditions"
+PSCP = ("pscp", "pscp.parameters", "pscp.operations", "pscp.memory")
 GRAMMAR = Grammar(
     verb="report",
     help=HELP,
     options={"--published": "PAPER"},
-    keys=("margin", "wish", REFERENCE, WRITE_REFERENCE, CONDITIONS),
+    keys=("margin", "wish", REFERENCE, WRITE_REFERENCE, CONDITIONS, *PSCP),
     leaves_others=True,
     needs_words=True,
 )
@@ -40,6 +43,7 @@ def main(arguments: list[str]) -> int:
     from peftrec.results.across_report import build_across_report
     from peftrec.results.asked import Asked
     from peftrec.results.comparison import costs_of
+    from peftrec.results.pscp import read_constants
     from peftrec.results.published import read_published
     from peftrec.results.report import build_report
     from peftrec.results.tpme_reference import CostChoices, read_reference, write_reference
@@ -50,6 +54,7 @@ def main(arguments: list[str]) -> int:
         conditions="mixed" if conditions == "mixed" else "same",
         reference=None if reference is None else read_reference(Path(reference)),
         reference_file=None if reference is None else Path(reference),
+        pscp=read_constants(given.own.get("pscp"), given.own),
     )
     if len(folders) > 1:
         across = build_across_report(folders, choices, asked)

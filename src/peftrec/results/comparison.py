@@ -11,6 +11,7 @@ from peftrec.results.cost_notes import seconds_notes, seconds_protocol
 from peftrec.results.intervals import Certainty, certainty
 from peftrec.results.labels import differing_settings, label_runs, labelled_keys
 from peftrec.results.notes import comparison_notes, label_notes, protocol
+from peftrec.results.pscp import Penalised, pscp, pscp_line
 from peftrec.results.rows import BASELINE, DETAILS, Row, baseline_rows, strategy_row, with_memory, with_seconds
 from peftrec.results.runs import Run, check_comparable
 from peftrec.results.seconds import Seconds, seconds_of
@@ -25,7 +26,7 @@ SHOWN = ("strategy", "seeds", *QUALITY, "seconds_per_epoch", "trainable_paramete
 """The table's columns; what follows them in `table.csv` is spread and detail."""
 INTEGERS = {
     *("seeds", "trainable_parameters", "peak_memory_bytes", "store_bytes", "step_operations"),
-    *("total_parameters", "checkpoint_bytes"),
+    *("total_parameters", "checkpoint_bytes", "kept_bytes", "extra_operations"),
 }
 
 CLAIMS = ("is_on_front", "is_chosen")
@@ -42,6 +43,8 @@ class Comparison:
     tpme: Mapping[str, float]
     """Empty where TPME is not defined; a note says why."""
     band: Mapping[str, tuple[float, float]]
+    pscp: Mapping[str, float]
+    """Of the rows whose costs are all known."""
     seconds: Seconds
     """Where seconds are from, and which rows other work disturbed."""
     certain: Certainty
@@ -86,6 +89,7 @@ def compare(
     strategies = [with_seconds(row, seconds.per_epoch.get(row.strategy)) for row in strategies]
     strategies = [with_memory(row, seconds.peak_memory_bytes.get(row.strategy)) for row in strategies]
     values, band, problem = _tpme(strategies, choices)
+    penalised = _pscp(strategies, choices)
     certain = certainty(costs_of(strategies), seconds, lambda costs: tpme(*_compared(costs, choices)))
     return Comparison(
         experiments=tuple(sorted({run.record.experiment for run in successes})),
@@ -93,11 +97,13 @@ def compare(
         runs=tuple(runs),
         tpme=values,
         band=band,
+        pscp=penalised,
         seconds=seconds,
         certain=certain,
         front=_front(strategies),
         protocol=(
             *protocol([run.record for run in successes], list(values), choices),
+            *([pscp_line(choices.pscp)] if penalised else []),
             *seconds_protocol(seconds, certain),
         ),
         notes=(
@@ -127,6 +133,16 @@ def _tpme(
         return tpme(costs, weights, reference), sensitivity_band(costs, reference), None
     except RecordError as error:
         return {}, {}, str(error)
+
+
+def _pscp(rows: Sequence[Row], choices: CostChoices) -> dict[str, float]:
+    """Return PSCP of the rows that have it; it compares nothing, so that conditions and sets do not matter."""
+    found = {}
+    for row in rows:
+        quality = row.quality[QUALITY[0]].mean if QUALITY[0] in row.quality else None
+        extra = row.details.get("extra_operations")
+        found[row.strategy] = pscp(Penalised(quality=quality, cost=row.cost, extra_operations=extra), choices.pscp)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _compared(
@@ -183,6 +199,7 @@ def _cells(row: Row, comparison: Comparison) -> dict[str, object]:
         "tpme": comparison.tpme.get(row.strategy) if is_strategy else None,
         "status": row.status,
         **spreads,
+        "pscp": comparison.pscp.get(row.strategy) if is_strategy else None,
         "tpme_low": low,
         "tpme_high": high,
         **_certainty_cells(row, comparison),

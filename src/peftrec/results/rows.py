@@ -19,7 +19,23 @@ EFFICIENCY_DETAILS = (
     "store_bytes",
     "step_operations",
 )
-DETAILS = ("seconds_per_epoch_std", *EFFICIENCY_DETAILS, "total_parameters", "checkpoint_bytes")
+SERVING_DETAILS = (
+    "kept_bytes",
+    "new_item_seconds",
+    "merged_new_item_seconds",
+    "catalogue_seconds",
+    "answer_seconds_p50",
+    "answer_seconds_p99",
+    "extra_operations",
+)
+"""`catalogue_seconds` of a run that reads a store starts from the store; `extra_operations` are those of what would be
+served, merged where that can be."""
+DETAILS = (
+    "seconds_per_epoch_std",
+    *EFFICIENCY_DETAILS,
+    *("total_parameters", "checkpoint_bytes"),
+    *SERVING_DETAILS,
+)
 ALL_USERS = "all"
 BASELINE = "baseline"
 
@@ -128,6 +144,21 @@ def _details(runs: Sequence[Run]) -> dict[str, float | None]:
         **{name: _median(getattr(block, name) for block in blocks) for name in EFFICIENCY_DETAILS},
         "total_parameters": _median(counts),
         "checkpoint_bytes": _median(run.record.checkpoint_bytes for run in runs),
+        **_serving(runs),
+    }
+
+
+def _serving(runs: Sequence[Run]) -> dict[str, float | None]:
+    found = [run.record.serving for run in runs if run.record.serving is not None]
+    merged = [each.merged for each in found if each.merged is not None]
+    return {
+        "kept_bytes": _median(each.kept_bytes for each in found),
+        "new_item_seconds": _median(each.as_trained.new_item_seconds for each in found),
+        "merged_new_item_seconds": _median(each.new_item_seconds for each in merged),
+        "catalogue_seconds": _median(each.as_trained.catalogue_seconds for each in found),
+        "answer_seconds_p50": _median(each.answer_seconds_p50 for each in found),
+        "answer_seconds_p99": _median(each.answer_seconds_p99 for each in found),
+        "extra_operations": _median(each.at_best.extra_operations for each in found),
     }
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from peftrec.outputs.safe_text import each_for_line, for_csv, for_line, for_markdown
 from peftrec.results.comparison import QUALITY, SHOWN, Comparison, table
 from peftrec.results.cost_notes import MARK
-from peftrec.results.rows import BASELINE, Row
+from peftrec.results.rows import BASELINE, SERVING_DETAILS, Row
 from peftrec.results.significance import Spread
 
 MEBIBYTE = 2**20
@@ -29,6 +29,7 @@ COST_DETAILS = (
     "amortised_seconds_per_epoch",
     "step_operations",
     "checkpoint_bytes",
+    *SERVING_DETAILS,
 )
 
 
@@ -90,7 +91,10 @@ def operations_text(value: float | None) -> str:
     return "" if value is None else f"{value:.2e}"
 
 
-DETAIL_TEXT = {"store_bytes": bytes_text, "checkpoint_bytes": bytes_text, "step_operations": operations_text}
+DETAIL_TEXT = {
+    **dict.fromkeys(("store_bytes", "checkpoint_bytes", "kept_bytes"), bytes_text),
+    **dict.fromkeys(("step_operations", "extra_operations"), operations_text),
+}
 
 
 def best_cells(comparison: Comparison) -> pd.DataFrame:
@@ -142,6 +146,7 @@ def details(comparison: Comparison) -> pd.DataFrame:
         cells["tpme_ci"] = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         low, high = comparison.certain.seconds.get(row.strategy, (None, None))
         cells["seconds_ci"] = "" if low is None or high is None else f"{number_text(low)} to {number_text(high)}"
+        cells["pscp"] = f"{comparison.pscp[row.strategy]:.4f}" if row.strategy in comparison.pscp else ""
         for name in COST_DETAILS:
             value = row.details.get(name)
             cells[name] = DETAIL_TEXT.get(name, number_text)(value)

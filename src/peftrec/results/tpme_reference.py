@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from peftrec.errors import UserError
 from peftrec.files import write_atomically
 from peftrec.results.conditions import ConditionsChoice
+from peftrec.results.pscp import PAPER_CONSTANTS, PscpConstants
 from peftrec.results.record_part import RecordPart
 from peftrec.results.tpme import Cost
 
@@ -60,6 +61,7 @@ class CostChoices:
     """`mixed` compares costs of different conditions all the same, and says so first."""
     reference: Reference | None = None
     reference_file: Path | None = None
+    pscp: PscpConstants = PAPER_CONSTANTS
 
 
 def read_reference(file: Path) -> Reference:

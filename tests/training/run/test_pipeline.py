@@ -25,6 +25,7 @@ from peftrec.results.record import Record, read_record, write_record
 from peftrec.results.runs import find_runs
 from peftrec.settings.run import settings_from_config
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
+from peftrec.training.measurement.allocations import AllocationLog
 from peftrec.training.module import RecommenderModule
 from peftrec.training.run.pipeline import evaluate_run, train_run
 from small_runs import small_config, small_settings
@@ -84,6 +85,8 @@ def test_the_record_is_complete(finished: tuple[Path, Record]) -> None:
         "store_placement",
         "store_name",
         "amortised_seconds_per_epoch",
+        "joules_per_epoch",
+        "energy_source",
     }
     measured = {name for name, value in record.efficiency.model_dump().items() if value is not None}
     assert measured >= set(type(record.efficiency).model_fields) - optional
@@ -216,6 +219,38 @@ def test_a_crash_in_an_epoch_costs_that_epoch_and_changes_nothing(
         for directory in (whole_directory, resumed_directory)
     ]
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_looking_at_memory_changes_no_bit(whole_run: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole run, and one that resumed in its second epoch, where other conditions make it look anew, against a run
+    that never looks."""
+    original, watched = RecommenderModule.training_step, whole_run("full")
+
+    def crash_in_second_epoch(self: RecommenderModule, batch: Any, batch_idx: int) -> Any:
+        if self.global_step == 5:  # four steps an epoch
+            raise MemoryError("for the test")
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RecommenderModule, "training_step", crash_in_second_epoch)
+        with pytest.raises(MemoryError):
+            train_run(small_settings(tmp_path / "resumed"))
+    resumed = train(tmp_path / "resumed", trainer={"decoded_image_bytes": 0})
+    with monkeypatch.context() as patched:
+        patched.setattr(AllocationLog, "start", lambda _: None)
+        patched.setattr(AllocationLog, "stop", lambda _: 0)
+        blind = train(tmp_path / "blind")
+    losses, tensors = [], []
+    for directory, record in (watched, resumed, blind):
+        losses.append([epoch.training_loss for epoch in record.epochs])
+        tensors.append(torch.load(checkpoint_path(directory, LAST), weights_only=True)["state_dict"])
+    assert losses[0] == losses[1] == losses[2]
+    for name, tensor in tensors[2].items():
+        assert torch.equal(tensor, tensors[0][name]), name
+        assert torch.equal(tensor, tensors[1][name]), name
+    sizes = [record.efficiency.peak_memory_bytes for _, record in (watched, resumed, blind) if record.efficiency]
+    assert all(sizes)
+    assert sizes[2] < min(sizes[0], sizes[1]), "who is blind sees what stood there before, and no step"  # type: ignore[operator, type-var]
 
 
 def test_costs_of_other_conditions_are_left_behind(
