@@ -3,6 +3,7 @@
 import torch
 
 from peftrec.planning.allocation import LiveBytes
+from peftrec.training.measurement.allocations import AllocationLog
 
 
 def test_a_storage_counts_once_and_while_it_lives() -> None:
@@ -61,3 +62,16 @@ def test_a_backward_pass_gives_back_what_was_saved() -> None:
         loss.backward()
     assert before == 400 + 400 + 4
     assert live.live == 400 + 4 + 400  # weight, loss, gradient
+
+
+def test_a_sum_of_booleans_makes_numbers_of_them_as_the_allocator_says() -> None:
+    claims = torch.ones(50, 40, 30, dtype=torch.bool)
+    log, live, elsewhere = AllocationLog(), LiveBytes(), LiveBytes(on_cuda=True)
+    log.start()
+    kept = claims.sum((0, 1))
+    measured = log.stop()
+    for followed in (live, elsewhere):
+        with followed:
+            assert torch.equal(claims.sum((0, 1)), kept)
+    assert live.peak == measured == 8 * (50 * 40 * 30 + 30)
+    assert elsewhere.peak == 8 * 30

@@ -12,15 +12,21 @@ from torch.utils._pytree import tree_leaves
 
 from peftrec.training.parameter_groups import storage_key
 
+_SUM = torch.ops.aten.sum.dim_IntList
+_COUNTS = torch.int64
+"""What booleans are summed as."""
+
 
 class LiveBytes(TorchDispatchMode):
     """Follows storages from the operation that makes them to their end; an allocator's peak without its fragmentation
-    and without what kernels take for themselves."""
+    and without what kernels take for themselves. But a CPU sums booleans by making numbers of all of them first,
+    eight times their size, and in a loss over users, steps and items that can be the most that a step holds."""
 
-    def __init__(self, *, block: int = 1) -> None:
+    def __init__(self, *, block: int = 1, on_cuda: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.block = block
         """Sizes are rounded up to multiples of this; CUDA's allocator has 512."""
+        self.on_cuda = on_cuda
         self.live = 0
         self.peak = 0
         self._held: dict[int, weakref.ref[torch.UntypedStorage]] = {}
@@ -53,4 +59,6 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         self.hold(tree_leaves(made))
+        if func is _SUM and args[0].dtype == torch.bool and not self.on_cuda:
+            self.peak = max(self.peak, self.live + args[0].numel() * _COUNTS.itemsize)
         return made

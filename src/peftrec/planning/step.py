@@ -52,7 +52,7 @@ class StepPlanner:
 
     def _observe(self, batch: SequenceBatch) -> PlannedStep:
         module = self.run.module
-        live = LiveBytes(block=ALLOCATOR_BLOCK if self.target.on_cuda else 1)
+        live = LiveBytes(block=ALLOCATOR_BLOCK if self.target.on_cuda else 1, on_cuda=self.target.on_cuda)
         live.hold([*module.parameters(), *module.buffers(), *self._optimizer_states, *batch.tensors()])
         follow = live.hold if self.target.holds_store else live.leave_out
         follow(self.run.states.values())
