@@ -107,9 +107,9 @@ class ServingTimes(RecordPart):
     item_seconds: float
     """To encode one item as the run reads it: from its title and image through the towers, or from the store."""
     new_item_seconds: float | None
-    """To encode one item that nobody has met, its image decoded and its title tokenised already, through the towers;
-    null where items are no more than ids or come with ready features, and where the towers that a store stands in for
-    found no memory beside the run."""
+    """To decode and encode one item that nobody has met, its title tokenised already, through the towers; null where
+    items are no more than ids or come with ready features, and where the towers that a store stands in for found no
+    memory beside the run."""
     catalogue_seconds: float
     """To encode `num_items` items; from a sample of blocks where the whole takes longer than the measurement may."""
     encoded_items: int
