@@ -18,6 +18,7 @@ WORDS = [
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_from_words_to_table_and_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = [*WORDS, f"runs_dir={tmp_path}"]
     assert main([*words, "--dry-run"]) == 0

@@ -1,20 +1,24 @@
-"""What a tuning will cost, before anything starts: from what was measured in its folder so far, else from a plan."""
+"""What a tuning will cost, before anything starts: from epochs that were measured of such runs, else from a plan."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from peftrec.planning.plan import Plan, plan_set
 from peftrec.planning.request import PlanRequest
 from peftrec.results.record import RECORD_FILE, Record, read_record
 from peftrec.results.tables import bytes_text, number_text
+from peftrec.settings.run import settings_to_config
 from peftrec.tuning.candidates import Candidate
 from peftrec.tuning.settings import TuneSettings
 
 _BEST_BYTES, _LAST_BYTES = 4, 12
 """Of a trainable parameter in the two checkpoints of a run: itself, and with Adam's two moments."""
 _HOUR = 3600.0
+_OF_SECONDS = ("data", "towers", "user_encoder", "objective", "batch_size", "embedding_dim")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ def forecasts(
 ) -> list[Forecast]:
     """Return each strategy's share; `begun` are its trials so far. Raises what planning raises."""
     planned = plan_set({each.strategy: each.settings for each in candidates}, request)
-    records = list(_records(candidates[0].settings.experiment_directory))
+    records = list(_records(Path(candidates[0].settings.runs_dir)))
     return [
         _forecast(candidate, settings, number, plan, records)
         for candidate, number, plan in zip(candidates, begun, planned.plans, strict=True)
@@ -60,24 +64,31 @@ def forecasts(
 def _forecast(
     candidate: Candidate, settings: TuneSettings, begun: int, plan: Plan, records: Sequence[Record]
 ) -> Forecast:
-    own = [record for record in records if record.strategy == candidate.strategy]
+    config = settings_to_config(candidate.settings)
+    own = [record for record in records if record.strategy == candidate.strategy and _is_alike(record, config)]
     measured = [epoch.training_seconds for record in own for epoch in record.epochs]
     seconds, basis = plan.seconds_per_epoch, "operations at the given rate"
     if measured:
-        seconds, basis = statistics.median(measured), f"{len(measured)} epochs measured here"
+        places = sorted({record.experiment for record in own})
+        seconds, basis = statistics.median(measured), f"{len(measured)} epochs measured in {', '.join(places)}"
     budget = settings.budget
     return Forecast(
         strategy=candidate.strategy,
         trials=None if budget.trials is None else max(0, budget.trials - begun),
         finals=len(settings.final_seeds),
         seconds_per_epoch=seconds,
-        basis=basis if seconds is not None else "nothing measured here yet",
+        basis=basis if seconds is not None else "nothing measured yet",
         max_epochs=candidate.settings.trainer.max_epochs,
         budget_seconds=budget.seconds,
         final_bytes=len(settings.final_seeds) * plan.trainable_parameters * (_BEST_BYTES + _LAST_BYTES),
         running_bytes=plan.trainable_parameters * (_BEST_BYTES + _LAST_BYTES),
         store_bytes=0 if plan.store is None else plan.store.num_bytes,
     )
+
+
+def _is_alike(record: Record, config: Mapping[str, JsonValue]) -> bool:
+    """Say whether a record's epochs take as long as those to come: sizes of data, towers and batches decide most."""
+    return all(record.config.get(key) == config[key] for key in _OF_SECONDS)
 
 
 def _records(home: Path) -> Iterator[Record]:

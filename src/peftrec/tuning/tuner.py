@@ -24,6 +24,7 @@ from peftrec.tuning.study import State, StrategyStudy
 if TYPE_CHECKING:
     from optuna import Trial
 
+RUNNING = "running"
 _LOOK_SECONDS = 0.05
 _SECONDS_TO_DIE = 30.0
 """How long the trial of a killed tuner may take to notice."""
@@ -84,6 +85,8 @@ class Tuner:
                 wait([each.future for each in self.running], timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
                 for each in list(self.running):
                     self._look(each, submit)
+        if (meeting := self.folder / RUNNING).exists() and not any(meeting.iterdir()):
+            meeting.rmdir()
         return not any(self._has_room(tuned) for tuned in self.tuned)
 
     def _next(self, waiting: "list[tuple[Tuned, Trial]]") -> "tuple[Tuned, Trial] | None":
@@ -115,7 +118,7 @@ class Tuner:
 
     def _start(self, tuned: Tuned, trial: "Trial", submit: Submit) -> None:
         name = f"{tuned.candidate.strategy.replace('/', '-')}-{trial.number}"
-        folder = self.folder / "running" / name
+        folder = self.folder / RUNNING / name
         folder.mkdir(parents=True, exist_ok=True)
         _wait_for_former(folder)
         may_stop = tuned.study.stops_early and tuned.study.role(trial.number) == "drawn"

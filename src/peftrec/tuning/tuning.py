@@ -25,7 +25,7 @@ from peftrec.tuning.item_knn import item_knn_space
 from peftrec.tuning.journal import opened_journal, require_optuna
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import trials_begun
+from peftrec.tuning.tables import budget_text, chosen_text, trials_begun
 from peftrec.tuning.tuner import Tuned, Tuner
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> in
     monitor = tuned[0].candidate.settings.evaluation.monitor
     for line in learnt.write_tables(report.comparison, run_ids(outcomes), monitor):
         print(f"- {line}")
+    for name, study in learnt.studies.items():
+        if (best := study.best()) is not None:
+            print(f"{name}: {budget_text(study.results())}; {chosen_text(study.values_of(best.number))}")
     print(f"report: {report.directory}\ntuning: {learnt.folder}")
     failed = [outcome for outcome in outcomes if outcome.status != "success"]
     for outcome in failed:

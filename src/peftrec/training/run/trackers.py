@@ -39,7 +39,7 @@ def trackers(
         run.define_metric("epoch")
         run.define_metric("val/*", step_metric="epoch")
         yield [WandbLogger(experiment=run, save_dir=str(run_directory))]
-        exit_code = 0 if record.status == "success" else 1
+        exit_code = 0 if record.is_over else 1
     finally:
         run.summary.update(summary(record))
         run.finish(exit_code=exit_code)
