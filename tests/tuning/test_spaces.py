@@ -49,6 +49,7 @@ def test_every_space_fits_its_strategy(strategy: str) -> None:
             "search/lora.yaml: space.strategy.rank: low must lie below high",
         ),
         ("strategy.rank: {type: int, low: 2}", "high"),
+        ("strategy.rank: {type: choice, values: [2, 4], low: 2}", "unknown key low; a dimension of this type has type"),
         ("strategy.rank: [1, 2]", "expected {type: float"),
         ("learning_rates.introduced: {type: float, low: 0.0, high: 1.0, log: true}", "needs low above 0"),
     ],

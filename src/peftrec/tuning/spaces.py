@@ -120,11 +120,15 @@ def read_space(node: Mapping[str, Any], origin: str) -> Space:
 
 
 def _read_dimension(value: object, key: str) -> Dimension:
-    if not isinstance(value, Mapping) or value.get("type") not in ("float", "int", "choice"):
+    kinds: dict[str, type[BaseModel]] = {"float": FloatRange, "int": IntRange, "choice": Choice}
+    if not isinstance(value, Mapping) or value.get("type") not in kinds:
         raise SettingsError(
             f"{key}: expected {{type: float, low: LOW, high: HIGH, log: true}}, the same with type: int, or "
             "{type: choice, values: [...]}"
         )
+    known = kinds[value["type"]].model_fields
+    if unknown := [name for name in value if name not in known]:
+        raise SettingsError(f"{key}: unknown key {unknown[0]}; a dimension of this type has {', '.join(known)}")
     try:
         return _ADAPTER.validate_json(to_json(dict(value)))
     except ValidationError as error:
