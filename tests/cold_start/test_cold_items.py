@@ -199,7 +199,7 @@ def test_a_run_without_cold_items_is_refused(
     run_directory: Path, run: RestoredRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     all_warm = replace(run, split=replace(run.split, train_counts=run.split.train_counts + 1))
-    monkeypatch.setattr(completion, "restore_run", lambda _: all_warm)
+    monkeypatch.setattr(completion, "restore_run", lambda *_: all_warm)
     with pytest.raises(DataError, match="every candidate occurs in training"):
         completion.complete_run(ColdItemsSettings(run=str(run_directory)), {})
 

@@ -16,7 +16,8 @@ from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.spaces import Choice, FloatRange, IntRange, read_space
 
 TUNING = TuneSettings(budget=Budget(trials=4))
-SPACES = sorted(path.stem for path in (config_directory() / "search").glob("*.yaml") if path.stem != "config")
+NO_STRATEGIES = ("config", "item_knn")
+SPACES = sorted(path.stem for path in (config_directory() / "search").glob("*.yaml") if path.stem not in NO_STRATEGIES)
 RATE = FloatRange(type="float", low=1e-4, high=1e-2, log=True)
 
 

@@ -74,7 +74,6 @@ def test_pictures_are_fetched_checked_and_listed(tmp_path: Path, server: Picture
         ("404/x", "the server answered 404", 1),
         ("410/x", "the server answered 410", 1),
         ("500/x", "the server answered 500", 2),
-        ("429-long/x", "asked to be left alone for 86", 1),
         ("204/x", "the server answered 204", 1),
         ("empty/x", "0 bytes that are no JPEG, PNG, WebP, GIF or BMP image", 1),
         ("page/x", "17 bytes that are no JPEG", 1),
@@ -110,6 +109,14 @@ def test_a_failure_has_its_reason(tmp_path: Path, server: PictureServer, path: s
     assert re.search(reason, found), found
     assert pictures(tmp_path) == {"good.jpg"}
     assert rows(tmp_path / FAILURES) == [{"item": "bad", "address": address, "reason": found, "tries": str(tries)}]
+
+
+def test_a_server_that_asks_for_a_day_is_asked_nothing_more(tmp_path: Path, server: PictureServer) -> None:
+    addresses = {"bad": server.url("429-long/x"), "good": server.url("fine.jpg")}
+    fetched = fetch(tmp_path, addresses, tries=2, workers=1)
+    assert fetched.new == 0
+    assert [(item, tried) for item, _, _, tried in fetched.failures] == [("bad", 1), ("good", 0)]
+    assert all("asked to be left alone for 86" in reason for _, _, reason, _ in fetched.failures)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from peftrec.errors import CheckpointError, RecordError, SettingsError, StoreErr
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.evaluation.ranking import NonFiniteScoresError
 from peftrec.progress.quiet import quieten_libraries
+from peftrec.results.process import birth_of
 from peftrec.results.record import Record, read_record, write_record
 from peftrec.results.runs import find_runs
 from peftrec.settings.run import settings_from_config
@@ -399,21 +400,13 @@ def test_who_asks_for_what_is_finished_is_told(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_run_that_another_process_runs_is_left_alone(tmp_path: Path) -> None:
     run_directory, record = train(tmp_path, trainer={"max_epochs": 1})
-    parent = record.process.model_copy(update={"process_id": os.getppid(), "started_at": parent_start()})
+    parent = record.process.model_copy(update={"process_id": os.getppid(), "birth": birth_of(os.getppid())})
     write_record(record.model_copy(update={"status": "running", "process": parent}), run_directory)
     with pytest.raises(UserError, match=f"process {os.getppid()} .* runs this already"):
         train_run(settings_from_config(record.config))
     gone = parent.model_copy(update={"process_id": 2**22 + 1})
     write_record(record.model_copy(update={"status": "running", "process": gone}), run_directory)
     assert train_run(settings_from_config(record.config)).status == "success"
-
-
-def parent_start() -> str:
-    from datetime import UTC, datetime
-
-    import psutil
-
-    return datetime.fromtimestamp(psutil.Process(os.getppid()).create_time(), UTC).isoformat()
 
 
 def test_a_store_is_built_once_and_a_stale_or_truncated_one_refused(tmp_path: Path) -> None:
