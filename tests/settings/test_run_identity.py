@@ -114,14 +114,16 @@ READING = tuple(
 """What reads data of other kinds than the run's. What a run does read is hashed: candidates, windows, targets, content.
 """
 KEEPING = {
-    f"peftrec.training.{name}"
+    f"peftrec.{name}"
     for name in (
-        *("run.pipeline", "run.identity", "run.beginning", "run.earlier_runs", "run.provenance", "run.run_record"),
-        *("run.restored_run", "run.trackers", "run.conditions", "run.trial_watch", "measurement.serving"),
+        *(f"training.run.{stage}" for stage in ("pipeline", "identity", "beginning", "earlier_runs", "provenance")),
+        *(f"training.run.{stage}" for stage in ("run_record", "restored_run", "trackers", "conditions", "trial_watch")),
+        *("training.run.serving_costs", "training.measurement.serving", "training.measurement.item_costs"),
+        *("training.measurement.repeated", "training.new_items", "models.peft.merging"),
     )
 }
 """Stages that find, begin, tell and record a run, and what decides figures in none of them: a trial that is stopped
-early says so, and serving is measured when all figures are known."""
+early says so, and serving is measured, merged on a copy, when all figures are known."""
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "iisan_cached", "id"])
