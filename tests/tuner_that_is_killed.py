@@ -53,9 +53,10 @@ def run_trial(job: Job) -> JobOutcome:
     while len(record.epochs) < job.config["trainer"]["max_epochs"]:
         time.sleep(EPOCH_SECONDS)
         record.epochs.append(made_up_epoch(question, len(record.epochs)))
-        write_record(record, folder)
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "trained.txt").open("a") as log:
             log.write(f"{len(record.epochs)}\n")
+        write_record(record, folder)
         if not watch.goes_on(record.epochs):
             break
     record.status = "pruned" if watch.was_stopped else "success"

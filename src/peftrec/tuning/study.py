@@ -3,7 +3,8 @@
 import json
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,6 @@ from peftrec.tuning.spaces import Choice, Dimension, FloatRange, Space, Values
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
-    from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
@@ -94,11 +94,19 @@ class StrategyStudy:
             )
 
     def running(self) -> "list[Trial]":
-        """Return the trials that had begun when the tuner before this one died, by number."""
+        """Return the trials that had begun when the tuner before this one died, by number. What such a trial tries is
+        asked for again: the tuner may have died before the journal held all of it."""
         import optuna
 
-        found = self.study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
-        return [optuna.Trial(self.study, trial._trial_id) for trial in found]
+        trials = []
+        for found in self.study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+            self._seed_sampler(found.number)
+            trial = optuna.Trial(self.study, found._trial_id)
+            with _starts_outside_allowed():
+                for key, distribution in self._distributions().items():
+                    trial._suggest(key, distribution)
+            trials.append(trial)
+        return trials
 
     def begun(self) -> int:
         """Return how many trials have begun, and so the number of the next."""
@@ -111,28 +119,35 @@ class StrategyStudy:
         """Begin the next trial."""
         number = self.begun()
         values = self._values_of(number)
-        if values is None:
-            self.study.sampler = _tpe(seed=zlib.crc32(f"{self.settings.sampler_seed} {self.name} {number}".encode()))
-        elif len(self.study.get_trials(deepcopy=False)) == number:  # else one waits since a tuner was killed
+        self._seed_sampler(number)
+        waits = len(self.study.get_trials(deepcopy=False)) > number  # since a tuner was killed
+        if values is not None and not waits:
             dimensions = self.space.dimensions
             taken = {
                 key: value for key, value in values.items() if isinstance(dimensions[key], Choice) or value is not None
             }
             self.study.enqueue_trial({key: _to_optuna(dimensions[key], value) for key, value in taken.items()})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a start may lie outside the space, and is used as it is
+        with _starts_outside_allowed():
             trial = self.study.ask(self._distributions())
         assert trial.number == number
         return trial
 
+    def _seed_sampler(self, number: int) -> None:
+        """Give the trial a sampler of its own: one that is not seeded anew for each draws otherwise after a stop."""
+        from optuna.samplers import TPESampler
+
+        seed = zlib.crc32(f"{self.settings.sampler_seed} {self.name} {number}".encode())
+        self.study.sampler = TPESampler(seed=seed, n_startup_trials=_TRIALS_BEFORE_TPE)
+
     def changes_of(self, trial: "Trial | FrozenTrial") -> Values:
-        """Return what a trial changes in the settings: what its number says, or the sampler said."""
+        """Return what a trial changes in the settings: what its number says, or what the sampler has said of it."""
         number = trial.number
         if number < len(self.starts):
             return self.starts[number][1]
         values = self._values_of(number)
         if values is None:
-            values = {key: _from_optuna(each, trial.params[key]) for key, each in self.space.dimensions.items()}
+            known = {key: each for key, each in self.space.dimensions.items() if key in trial.params}
+            values = {key: _from_optuna(each, trial.params[key]) for key, each in known.items()}
         return values
 
     def values_of(self, number: int) -> Values:
@@ -236,8 +251,9 @@ def _from_optuna(dimension: Dimension, value: Any) -> JsonValue:
     return plain
 
 
-def _tpe(*, seed: int) -> "BaseSampler":
-    """Return the sampler of one trial: a sampler that is not seeded anew for each draws otherwise after a stop."""
-    from optuna.samplers import TPESampler
-
-    return TPESampler(seed=seed, n_startup_trials=_TRIALS_BEFORE_TPE)
+@contextmanager
+def _starts_outside_allowed() -> Iterator[None]:
+    """A start may lie outside the space, and is used as it is; Optuna warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
