@@ -8,10 +8,11 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import made_up_records
 from peftrec.jobs.isolation import Job, JobOutcome
@@ -19,11 +20,14 @@ from peftrec.results.costs import Epoch
 from peftrec.results.process import this_process
 from peftrec.results.record import RECORD_FILE, Record, read_record, write_record
 from peftrec.training.run.trial_watch import TrialWatch
-from peftrec.tuning.candidates import compose_candidates
+from peftrec.tuning.candidates import Candidate, compose_candidates
 from peftrec.tuning.journal import opened_journal
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.tuner import Tuned, Tuner
 from peftrec.tuning.tuning import open_study
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 EPOCH_SECONDS = 0.05
 MONITOR = "hr@10"
@@ -84,6 +88,18 @@ def new_record(name: str, job: Job) -> Record:
     return record.model_copy(update={**changes, "config": job.config, "status": "running"})
 
 
+def tuned_of(candidates: Sequence[Candidate], storage: "BaseStorage", settings: TuneSettings) -> list[Tuned]:
+    """Return what a tuner tunes, with jobs that hold nothing but their strategy."""
+    return [
+        Tuned(
+            candidate=each,
+            study=open_study(storage, each, settings),
+            job=Job(label=each.strategy, overrides=[], config={}),
+        )
+        for each in candidates
+    ]
+
+
 def main(folder: str, slots: str, *words: str) -> None:
     trials, pruner, sampler = words
     settings = TuneSettings(budget=Budget(trials=int(trials)), pruner=pruner, sampler=sampler)  # type: ignore[arg-type]
@@ -92,14 +108,7 @@ def main(folder: str, slots: str, *words: str) -> None:
     )
     tuning = Path(folder, "made-up", "tuning")
     with opened_journal(tuning) as storage:
-        tuned = [
-            Tuned(
-                candidate=each,
-                study=open_study(storage, each, settings),
-                job=Job(label=each.strategy, overrides=[], config={}),
-            )
-            for each in candidates
-        ]
+        tuned = tuned_of(candidates, storage, settings)
         assert Tuner(tuned, settings, tuning, on_told=lambda: None).run(Threads(int(slots)))  # type: ignore[arg-type]
         results = {each.study.name: [vars(result) for result in each.study.results()] for each in tuned}
         best = {each.study.name: vars(each.study.best() or object()) for each in tuned}

@@ -13,9 +13,8 @@ from peftrec.tuning.finals import final_settings, write_best
 from peftrec.tuning.journal import opened_journal
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tuner import Tuned, Tuner
-from peftrec.tuning.tuning import open_study
-from tuner_that_is_killed import run_trial
+from peftrec.tuning.tuner import Tuner
+from tuner_that_is_killed import run_trial, tuned_of
 
 pytest.importorskip("optuna")
 
@@ -53,14 +52,7 @@ def tune(
     candidates: list[Candidate], folder: Path, settings: TuneSettings, runner: AtOnce
 ) -> tuple[bool, dict[str, StrategyStudy]]:
     with opened_journal(folder) as storage:
-        tuned = [
-            Tuned(
-                candidate=each,
-                study=open_study(storage, each, settings),
-                job=Job(label=each.strategy, overrides=[], config={}),
-            )
-            for each in candidates
-        ]
+        tuned = tuned_of(candidates, storage, settings)
         is_done = Tuner(tuned, settings, folder, on_told=lambda: None).run(runner)  # type: ignore[arg-type]
         return is_done, {each.study.name: each.study for each in tuned}
 
@@ -161,14 +153,7 @@ def test_the_best_settings_are_what_train_composes_from_the_folder(candidates: l
 
     settings = without_stops(trials=3)
     with opened_journal(tmp_path) as storage:
-        tuned = [
-            Tuned(
-                candidate=each,
-                study=open_study(storage, each, settings),
-                job=Job(label=each.strategy, overrides=[], config={}),
-            )
-            for each in candidates
-        ]
+        tuned = tuned_of(candidates, storage, settings)
         assert Tuner(tuned, settings, tmp_path, on_told=lambda: None).run(AtOnce())  # type: ignore[arg-type]
         written = write_best(tuned, tmp_path, "peftrec tune ...")
         assert [path.name for path in written] == ["id.yaml", "frozen_cached.yaml"]

@@ -12,7 +12,7 @@ Whatever a verb does not know is one message with the nearest word that it does.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from peftrec.errors import SettingsError, did_you_mean
+from peftrec.errors import SettingsError, UserError, did_you_mean
 
 HELP = frozenset({"-h", "--help"})
 SWEEP = frozenset({"-m", "--multirun"})
@@ -62,6 +62,12 @@ class Arguments:
     @property
     def wants_json(self) -> bool:
         return JSON in self.flags
+
+    def only(self, kind: str) -> str:
+        """Return the one word that is somebody else's, of what `kind` says. Raises UserError for none or several."""
+        if len(self.others) != 1:
+            raise UserError(f"expected one {kind}, got {' '.join(self.others) or 'none'}")
+        return self.others[0]
 
     def switch(self, key: str) -> bool:
         """Return a switch, which is off where it is not given. Raises SettingsError for anything but true and false."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from peftrec.cli.arguments import Grammar, read_arguments
-from peftrec.errors import UserError
 
 HELP = """usage: peftrec clean RUNS_DIR [--dry-run]
 
@@ -23,13 +22,12 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    if len(given.others) != 1:
-        raise UserError(f"expected one RUNS_DIR, got {' '.join(given.others) or 'none'}")
+    folder = Path(given.only("RUNS_DIR"))
     from peftrec.jobs.cleaning import find_waste
 
     is_dry = DRY_RUN in given.flags
     total = 0
-    found = find_waste(Path(given.others[0]))
+    found = find_waste(folder)
     for waste in found:
         size = waste.num_bytes
         total += size

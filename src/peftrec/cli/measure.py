@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from peftrec.cli.arguments import Grammar, read_arguments
-from peftrec.errors import UserError
 from peftrec.measuring.request import KEYS, MeasureRequest
 
 HELP = """usage: peftrec measure RUNS_DIR [rounds=7] [width=0.1] [again=true] [seed=1] [code=DIR] [--config-dir DIR]
@@ -24,9 +23,7 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    if len(given.others) != 1:
-        raise UserError(f"expected one RUNS_DIR, got {' '.join(given.others) or 'none'}")
-    request = MeasureRequest.of(Path(given.others[0]), given.own, again=given.switch("again"))
+    request = MeasureRequest.of(Path(given.only("RUNS_DIR")), given.own, again=given.switch("again"))
     from peftrec.measuring.measuring import measure
     from peftrec.measuring.summary import summary
 

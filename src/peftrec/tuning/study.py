@@ -1,10 +1,7 @@
 """One strategy's trials in the journal: asked, answered, told, and read again."""
 
-import json
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +9,12 @@ from pydantic import JsonValue
 
 from peftrec.errors import SettingsError
 from peftrec.tuning.drawing import Role, draw, role_of
+from peftrec.tuning.optuna_space import distributions, from_optuna, starts_outside_allowed, to_optuna
 from peftrec.tuning.settings import TuneSettings
-from peftrec.tuning.spaces import Choice, Dimension, FloatRange, Space, Values
+from peftrec.tuning.spaces import Choice, Space, Values
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
@@ -80,6 +77,7 @@ class StrategyStudy:
             self.study: Study = optuna.load_study(study_name=name, storage=storage)
         else:
             self.study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        self._distributions = distributions(space, [values for _, _, values in starts])
         self._keep_plan(dict(plan))
 
     def _keep_plan(self, plan: dict[str, JsonValue]) -> None:
@@ -102,8 +100,8 @@ class StrategyStudy:
         for found in self.study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
             self._seed_sampler(found.number)
             trial = optuna.Trial(self.study, found._trial_id)
-            with _starts_outside_allowed():
-                for key, distribution in self._distributions().items():
+            with starts_outside_allowed():
+                for key, distribution in self._distributions.items():
                     trial._suggest(key, distribution)
             trials.append(trial)
         return trials
@@ -126,9 +124,9 @@ class StrategyStudy:
             taken = {
                 key: value for key, value in values.items() if isinstance(dimensions[key], Choice) or value is not None
             }
-            self.study.enqueue_trial({key: _to_optuna(dimensions[key], value) for key, value in taken.items()})
-        with _starts_outside_allowed():
-            trial = self.study.ask(self._distributions())
+            self.study.enqueue_trial({key: to_optuna(dimensions[key], value) for key, value in taken.items()})
+        with starts_outside_allowed():
+            trial = self.study.ask(self._distributions)
         assert trial.number == number
         return trial
 
@@ -147,7 +145,7 @@ class StrategyStudy:
         values = self._values_of(number)
         if values is None:
             known = {key: each for key, each in self.space.dimensions.items() if key in trial.params}
-            values = {key: _from_optuna(each, trial.params[key]) for key, each in known.items()}
+            values = {key: from_optuna(each, trial.params[key]) for key, each in known.items()}
         return values
 
     def values_of(self, number: int) -> Values:
@@ -219,41 +217,3 @@ class StrategyStudy:
         if self.role(number) == "independent" or self.settings.sampler == "random":
             return draw(self.space, seed=self.settings.sampler_seed, name=self.name, number=number)
         return None
-
-    def _distributions(self) -> "dict[str, BaseDistribution]":
-        return {key: _distribution(self._widened(key, each)) for key, each in self.space.dimensions.items()}
-
-    def _widened(self, key: str, dimension: Dimension) -> Dimension:
-        """Return a choice with the values of the starts, which may lie outside of it; Optuna uses a number as it is."""
-        if not isinstance(dimension, Choice):
-            return dimension
-        further = [values[key] for _, _, values in self.starts if values[key] not in dimension.values]
-        return dimension.model_copy(update={"values": (*dimension.values, *further)})
-
-
-def _distribution(dimension: Dimension) -> "BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(dimension, Choice):
-        return CategoricalDistribution([json.dumps(value) for value in dimension.values])
-    kind: Any = FloatDistribution if isinstance(dimension, FloatRange) else IntDistribution
-    distribution: BaseDistribution = kind(dimension.low, dimension.high, log=dimension.log)
-    return distribution
-
-
-def _to_optuna(dimension: Dimension, value: JsonValue) -> Any:
-    """Return a value as Optuna takes it, which knows no lists."""
-    return json.dumps(value) if isinstance(dimension, Choice) else value
-
-
-def _from_optuna(dimension: Dimension, value: Any) -> JsonValue:
-    plain: JsonValue = json.loads(value) if isinstance(dimension, Choice) else value
-    return plain
-
-
-@contextmanager
-def _starts_outside_allowed() -> Iterator[None]:
-    """A start may lie outside the space, and is used as it is; Optuna warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield

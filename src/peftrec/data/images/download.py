@@ -2,11 +2,10 @@
 
 import http.client
 import re
-import socket
 import ssl
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from peftrec import __version__
+from peftrec.data.images.connections import Connections
 
 USER_AGENT = f"peftrec/{__version__} (images fetch)"
 WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -59,7 +59,7 @@ class Downloader:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._tls = ssl.create_default_context()
-        self._under_way: set[_Watch] = set()
+        self._under_way: set[Connections] = set()
         self._lock = threading.Lock()
 
     def download(self, address: str) -> bytes:
@@ -86,8 +86,8 @@ class Downloader:
                 watch.expire()
 
     @contextmanager
-    def _watched(self) -> "Iterator[_Watch]":
-        watch = _Watch()
+    def _watched(self) -> Iterator[Connections]:
+        watch = Connections()
         timer = threading.Timer(self.limits.seconds, watch.expire)
         timer.daemon = True
         with self._lock:
@@ -111,7 +111,7 @@ class Downloader:
         if response.length is not None and response.length > self.limits.max_bytes:
             raise self._too_large()
 
-    def _body(self, response: Any, watch: "_Watch") -> bytes:
+    def _body(self, response: Any, watch: Connections) -> bytes:
         self._check(response)
         content = bytearray()
         while block := response.read(BLOCK):
@@ -130,7 +130,7 @@ class Downloader:
     def _too_slow(self) -> FetchError:
         return FetchError(f"took more than {self.limits.seconds:g} seconds", is_final=False)
 
-    def _broken(self, error: Exception, watch: "_Watch") -> FetchError:
+    def _broken(self, error: Exception, watch: Connections) -> FetchError:
         if watch.is_expired:
             return self._too_slow()
         cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
@@ -175,83 +175,3 @@ def _retry_after(value: str | None) -> float:
         moment = parsedate_to_datetime(value)
         return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
     return 0.0
-
-
-class _Watch:
-    """The connections of one download, which end when its time is over; a server that sends a byte now and then is
-    else never done, and each byte is in time."""
-
-    def __init__(self) -> None:
-        self.is_expired = False
-        self._sockets: list[socket.socket] = []
-        self._lock = threading.Lock()
-
-    def opener(self, context: ssl.SSLContext) -> urllib.request.OpenerDirector:
-        """Return what opens addresses of http and https, through the proxies of the environment, and of nothing else:
-        the usual one would let a server redirect to a file of this machine."""
-        opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.ProxyHandler(),
-            urllib.request.UnknownHandler(),
-            _HttpHandler(self.add),
-            _HttpsHandler(self.add, context),
-            urllib.request.HTTPDefaultErrorHandler(),
-            _Redirections(),
-            urllib.request.HTTPErrorProcessor(),
-        ):
-            opener.add_handler(handler)
-        return opener
-
-    def add(self, opened: socket.socket) -> None:
-        with self._lock:
-            self._sockets.append(opened)
-            if self.is_expired:
-                _shut(opened)
-
-    def expire(self) -> None:
-        with self._lock:
-            self.is_expired = True
-            for opened in self._sockets:
-                _shut(opened)
-
-
-def _shut(opened: socket.socket) -> None:
-    with suppress(OSError):
-        socket.socket.shutdown(opened, socket.SHUT_RDWR)  # of the plain socket below TLS, which another thread reads
-
-
-class _HttpHandler(urllib.request.HTTPHandler):
-    def __init__(self, add: Callable[[socket.socket], None]) -> None:
-        super().__init__()
-        self.add = add
-
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        add = self.add
-
-        class Connection(http.client.HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                add(self.sock)
-
-        return self.do_open(Connection, request)
-
-
-class _HttpsHandler(urllib.request.HTTPSHandler):
-    def __init__(self, add: Callable[[socket.socket], None], context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
-        self.add = add
-        self.context = context
-
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        add = self.add
-
-        class Connection(http.client.HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                add(self.sock)
-
-        return self.do_open(Connection, request, context=self.context)
-
-
-class _Redirections(urllib.request.HTTPRedirectHandler):
-    max_redirections = 5
