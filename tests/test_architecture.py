@@ -77,8 +77,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "profiles": {"config"},
     "series": {"code", "config", "models", "progress"},
     "cold_start": {
-        *("code", "config", "data", "evaluation", "outputs", "results", "progress", "settings"),
-        *("training", "training/building", "training/run"),
+        *("code", "config", "data", "data/readers", "data/tables", "evaluation", "outputs", "results", "progress"),
+        *("settings", "training", "training/building", "training/run"),
     },
     "planning": {
         *("data", "models", "models/towers", "towers", "hidden_states", "outputs", "results", "settings"),

@@ -1,5 +1,6 @@
 """Pair files: what is read, and that every mistake names its file and line."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from peftrec.errors import DataError
 from small_pairs import NUM_ITEMS, NUM_USERS, pairs_of, write_split
 
 
-@pytest.mark.parametrize("text", ["uid,iid\n3,7\n0,2\n", "uid,iid\r\n3.0,7.0\r\n0.0,2.0\r\n", "iid,uid\n7,3\n2,0"])
+@pytest.mark.parametrize(
+    "text",
+    ["uid,iid\n3,7\n0,2\n", "uid,iid\r\n3.0,7.0\r\n0.0,2.0\r\n", "iid,uid\n7,3\n2,0", "uid,iid,note\n3,7,x\n\n0,2,\n"],
+)
 def test_whole_numbers_are_read_however_written(tmp_path: Path, text: str) -> None:
     (tmp_path / "pairs.csv").write_bytes(text.encode())
-    pairs = read_pairs(tmp_path / "pairs.csv")
-    assert pairs.users.tolist() == [3, 0]
-    assert pairs.items.tolist() == [7, 2]
+    (tmp_path / "packed.csv").write_bytes(gzip.compress(text.encode()))
+    for name in ("pairs.csv", "packed.csv"):
+        pairs = read_pairs(tmp_path / name)
+        assert pairs.users.tolist() == [3, 0]
+        assert pairs.items.tolist() == [7, 2]
 
 
 @pytest.mark.parametrize(
@@ -29,12 +35,14 @@ def test_whole_numbers_are_read_however_written(tmp_path: Path, text: str) -> No
         ("uid,iid\n1,2\n1,x\n", "pairs.csv:3: iid is 'x'; expected a whole number"),
         ("uid,iid\n1,2\n1.5,2\n", "pairs.csv:3: uid is '1.5'"),
         ("uid,iid\n1,-2\n", "pairs.csv:2: iid is '-2'"),
-        ("uid,iid\n1,2\n\n1,3\n", "pairs.csv:3: uid is ''"),
+        ("uid,iid\n1,2\n\n,3\n", "pairs.csv:4: uid is ''"),
         ("uid,iid\n1,nan\n", "pairs.csv:2: iid is 'nan'"),
         ("uid,iid\n1,99999999999\n", "pairs.csv:2: iid is '99999999999'"),
-        ("uid,iid\n1,2\n1,2,3\n", "not a CSV file: "),
-        ("uid,iid\n", "pairs.csv: holds no pairs"),
-        ("", "not a CSV file: "),
+        ("uid,iid\n1,2\n1,2,3\n", "pairs.csv:3: found 3 columns, expected 2 (uid,iid): '1,2,3'"),
+        ("uid,iid\n1,2,3\n4,5,6\n", "pairs.csv:1: the first line names 2 columns and the rows below have 3"),
+        ("uid,iid\n1,2,3\n", "pairs.csv:2: found 3 columns, expected 2"),
+        ("uid,iid\n", "pairs.csv: no rows below the header"),
+        ("", "no header line"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -75,6 +83,8 @@ def test_an_id_without_content_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "test.csv").open("a") as stream:
         stream.write(f"0,{NUM_ITEMS}\n")
     line = len((tmp_path / "test.csv").read_text().splitlines())
+    (tmp_path / "test.csv").write_text((tmp_path / "test.csv").read_text().replace("\n", "\n\n", 1))
+    line += 1
     with pytest.raises(
         DataError, match=rf"test\.csv:{line}: no content for item {NUM_ITEMS}; content\.npz have 90 rows"
     ):

@@ -5,6 +5,7 @@ content; the other one is known by its training pairs alone.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,8 @@ from torch import Tensor
 from peftrec.cold_start.content import Content
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT, FolderName
+from peftrec.data.readers.delimited import CSV, DelimitedFile
+from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.errors import DataError
 
 Side = Literal["users", "items"]
@@ -33,6 +36,8 @@ class Pairs:
 
     users: npt.NDArray[np.int64]
     items: npt.NDArray[np.int64]
+    lines: Sequence[int] = range(FIRST_LINE, 2**31)
+    """Where each stands in its file; without empty lines, below the header."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -88,10 +93,10 @@ class PairFiles:
         train, validation, test = (read_pairs(root / name) for name in (self.train, self.validation, self.test))
         parts = {root / self.train: train, root / self.validation: validation, root / self.test: test}
         for path in (root / self.validation, root / self.test):
-            _refuse_warm_ids(path, parts[path].side(self.cold_side), train.side(self.cold_side), self)
+            _refuse_warm_ids(path, parts[path], train.side(self.cold_side), self)
         content = self.content.read(root)
         for path, pairs in parts.items():
-            _refuse_ids_without_content(path, pairs.side(self.cold_side), len(content), self)
+            _refuse_ids_without_content(path, pairs, len(content), self)
         sizes = {side: 1 + max(int(pairs.side(side).max()) for pairs in parts.values()) for side in ("users", "items")}
         sizes[self.cold_side] = len(content)
         return ColdStartData(
@@ -124,46 +129,46 @@ def read_pairs(path: Path) -> Pairs:
     Raises DataError that names the line.
     """
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        with path.open("rb"):
+            pass
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); set pairs.root") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV file: {error}") from error
-    if missing := [name for name in COLUMNS if name not in frame.columns]:
+    table = DelimitedFile.open(path, CSV)
+    if missing := [name for name in COLUMNS if name not in table.header()]:
         raise DataError(f"{path}:1: no column {missing[0]}; the header must be {','.join(COLUMNS)}")
-    if frame.empty:
-        raise DataError(f"{path}: holds no pairs")
-    users, items = (_ids(path, name, frame[name]) for name in COLUMNS)
-    return Pairs(users=users, items=items)
+    pairs = table.read([Wanted("pairs.root", name) for name in COLUMNS])
+    users, items = (_ids(pairs, name) for name in COLUMNS)
+    return Pairs(users=users, items=items, lines=pairs.lines)
 
 
-def _ids(path: Path, name: str, texts: "pd.Series[str]") -> npt.NDArray[np.int64]:
+def _ids(pairs: Columns, name: str) -> npt.NDArray[np.int64]:
+    texts = pd.Series(pairs.texts(name))
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
     is_id = (numbers >= 0) & (numbers < 2**31) & (numbers == np.floor(numbers))
     if not is_id.all():
         row = int(np.flatnonzero(~is_id)[0])
-        raise DataError(f"{path}:{row + FIRST_LINE}: {name} is {texts.iloc[row]!r}; expected a whole number from 0 on")
+        raise DataError(f"{pairs.place(row)}: {name} is {texts.iloc[row]!r}; expected a whole number from 0 on")
     return numbers.astype(np.int64)
 
 
-def _refuse_ids_without_content(path: Path, ids: npt.NDArray[np.int64], num_rows: int, files: PairFiles) -> None:
+def _refuse_ids_without_content(path: Path, pairs: Pairs, num_rows: int, files: PairFiles) -> None:
+    ids = pairs.side(files.cold_side)
     outside = np.flatnonzero(ids >= num_rows)
     if len(outside):
         row = int(outside[0])
         raise DataError(
-            f"{path}:{row + FIRST_LINE}: no content for {files.cold_side[:-1]} {ids[row]}; "
+            f"{path}:{pairs.lines[row]}: no content for {files.cold_side[:-1]} {ids[row]}; "
             f"{' and '.join(files.content.files())} have {num_rows} rows, numbered from 0"
         )
 
 
-def _refuse_warm_ids(
-    path: Path, held_out: npt.NDArray[np.int64], trained: npt.NDArray[np.int64], files: PairFiles
-) -> None:
+def _refuse_warm_ids(path: Path, pairs: Pairs, trained: npt.NDArray[np.int64], files: PairFiles) -> None:
+    held_out = pairs.side(files.cold_side)
     warm = np.flatnonzero(np.isin(held_out, trained))
     if len(warm):
         row = int(warm[0])
         raise DataError(
-            f"{path}:{row + FIRST_LINE}: {files.cold_side[:-1]} {held_out[row]} also has pairs in {files.train}, so it "
+            f"{path}:{pairs.lines[row]}: {files.cold_side[:-1]} {held_out[row]} also has pairs in {files.train}, so it "
             "is not cold; remove it there, or set pairs.cold_side to the other side"
         )
 

@@ -17,7 +17,8 @@ from peftrec.data.interactions import Interactions, Times, offsets_of
 from peftrec.data.source import DataSource, Moment
 from peftrec.errors import DataError
 
-_PLAUSIBLE_SECONDS = (10**8, 10**10)
+PLAUSIBLE_SECONDS = (10**8, 10**10)
+"""Seconds since 1970 from 1973 to 2286."""
 
 
 def times_of(interactions: Interactions) -> Times:
@@ -81,7 +82,7 @@ def _remedy(times: Times, source: DataSource) -> str:
 def _dates(first: Moment, last: Moment) -> str:
     """Say which days two timestamps would be, in the unit that puts both between 1973 and 2286."""
     for unit, size in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6)):
-        if _PLAUSIBLE_SECONDS[0] <= first / size and last / size < _PLAUSIBLE_SECONDS[1]:
+        if PLAUSIBLE_SECONDS[0] <= first / size and last / size < PLAUSIBLE_SECONDS[1]:
             days = [datetime.fromtimestamp(moment / size, UTC).date().isoformat() for moment in (first, last)]
             return f" ({days[0]} to {days[1]} if these are {unit} since 1970)"
     return ""

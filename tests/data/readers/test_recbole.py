@@ -9,6 +9,7 @@ import pytest
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.readers.recbole import RecBoleFiles
 from peftrec.errors import DataError
+from peftrec.settings.composition import compose_settings
 
 ITEMS = [
     "item_id:token\ttitle:token_seq\tprice:float\tclass:token_seq",
@@ -92,7 +93,7 @@ def test_without_timestamps_the_order_of_the_file_counts(tmp_path: Path) -> None
         ("tiny.inter", 1, "user_id:token\titem_id:token\trating:float\ttimestamp:token", "is a token, not a float"),
         ("tiny.inter", 1, "user_id:float\titem_id:token\trating:float\ttimestamp:float", "is a float, not a token"),
         ("tiny.item", 1, "item_id:token_seq\ttitle:token_seq\tprice:float\tclass:token", "not a token: correct the"),
-        ("tiny.inter", 3, "u1\ti2\t3\tsoon", "timestamp:float is 'soon', not a number like the first row's"),
+        ("tiny.inter", 3, "u1\ti2\t3\tsoon", "timestamp:float is 'soon', not a number as in other rows"),
         ("tiny.inter", 3, "u1\ti22\t3\t3", "item 'i22' has no row in {root}/tiny.item; the nearest id there is 'i2'"),
         ("tiny.inter", 3, "u1\ti2\t3", "found 3 columns, expected 4 (user_id:token\titem_id:token"),
         ("tiny.inter", 3, "\ti2\t3\t1", "user_id:token is empty"),
@@ -125,3 +126,14 @@ def test_another_separator_is_told_with_its_key(tmp_path: Path) -> None:
     assert f"{tmp_path}/tiny.inter: the first line has one column" in found
     assert "separated by semicolons?" in found
     assert "set data.field_separator" in found
+
+
+def test_ids_alone_need_no_item_file(tmp_path: Path) -> None:
+    (write(tmp_path) / "tiny.item").unlink()
+    found = message(tmp_path)
+    advice = found.rpartition("to train on ids alone, add: ")[2]
+    assert advice == "data.text_fields=[] strategy=id towers.text=null towers.image=null"
+    words = ["data=recbole", f"data.root={tmp_path}", "data.dataset=tiny", *advice.split()]
+    catalogue = compose_settings(words).data.read(text=False, images=False)
+    assert catalogue.items.ids == ("i1", "i2", "i3", "i4", "i 5")
+    assert [history.tolist() for history in catalogue.interactions] == [[4, 3, 2, 1, 0], [0, 0, 1, 2, 3, 4]]

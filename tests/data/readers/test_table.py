@@ -15,6 +15,7 @@ from peftrec.data.catalogue import Catalogue
 from peftrec.data.images.decoding import BLANK_COLOUR
 from peftrec.data.readers.table import TableFiles
 from peftrec.errors import DataError
+from peftrec.settings.composition import compose_settings
 
 ITEMS = pd.DataFrame(
     {
@@ -202,8 +203,9 @@ def test_unknown_items_are_refused_or_dropped(tmp_path: Path) -> None:
     write(tmp_path, events=pd.concat([EVENTS, extra]))
     found = message(tmp_path)
     assert found.startswith(
-        f"{tmp_path}/interactions.csv:12: item '0007' has no row in {tmp_path}/items.csv; the nearest id there is "
-        "'007'; in all 2 such entries: '0007' in line 12, 'zzz' in line 13"
+        f"{tmp_path}/interactions.csv:12: item '0007' has no row in {tmp_path}/items.csv; '007' there differs in "
+        "leading zeros alone, as 1 of 2 such ids do: keep the column as text; in all 2 such entries: '0007' in line "
+        "12, 'zzz' in line 13"
     )
     assert "data.unknown_items=drop" in found
     catalogue = read(tmp_path, unknown_items="drop")
@@ -242,7 +244,7 @@ def test_missing_files_and_formats(tmp_path: Path) -> None:
     assert "items.txt: the suffix tells no format: name it .csv, .tsv" in message(tmp_path, items="items.txt")
     (tmp_path / "items.parquet").write_bytes(b"no such thing")
     assert "items.parquet: the file cannot be read as Parquet" in message(tmp_path, items="items.parquet")
-    (tmp_path / "items.csv.gz").write_bytes(b"no such thing")
+    (tmp_path / "items.csv.gz").write_bytes(gzip.compress(b"no such thing")[:-9])
     assert "items.csv.gz: the file cannot be read" in message(tmp_path, items="items.csv.gz")
 
 
@@ -283,6 +285,50 @@ def test_white_space_and_case_of_a_header_are_told(tmp_path: Path) -> None:
     assert "there is no column 'item', the nearest is 'ITEM': set data.item_column to one of" in message(tmp_path)
 
 
+def test_a_first_line_that_is_a_row_is_told(tmp_path: Path) -> None:
+    EVENTS.to_csv(write(tmp_path) / "interactions.csv", index=False, header=False)
+    assert message(tmp_path) == (
+        f"{tmp_path}/interactions.csv: there is no column 'user': set data.user_column to one of u 1, a, 1; if the "
+        "first line is a row already, put a line of names above it, such as user,item,timestamp, in the file's order"
+    )
+
+
+def test_a_first_line_that_names_other_columns_than_the_rows_have_is_told(tmp_path: Path) -> None:
+    file = write(tmp_path) / "interactions.csv"
+    file.write_text(file.read_text().replace("timestamp", "timestamp,rating"))
+    assert f"{file}:1: the first line names 4 columns and the rows below have 3: correct 'user,item," in message(
+        tmp_path
+    )
+
+
+def test_the_content_says_how_a_file_is_compressed(tmp_path: Path) -> None:
+    write(tmp_path)
+    packed, plain = gzip.compress((tmp_path / "items.csv").read_bytes()), (tmp_path / "interactions.csv").read_bytes()
+    (tmp_path / "items.csv").write_bytes(packed)
+    (tmp_path / "interactions.csv.gz").write_bytes(plain)
+    assert histories(read(tmp_path, interactions="interactions.csv.gz")) == HISTORIES
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [(b"PK\x03\x04", "a zip (a spreadsheet is one)"), (b"PAR1", "Parquet"), (b"\xfd7zXZ\x00", "compressed by xz")],
+)
+def test_what_is_no_text_is_called_by_its_name(tmp_path: Path, start: bytes, said: str) -> None:
+    (write(tmp_path) / "items.csv").write_bytes(start + bytes(20))
+    assert f"{tmp_path}/items.csv: the file is {said} and no text" in message(tmp_path)
+
+
+def test_ids_alone_need_no_items_file(tmp_path: Path) -> None:
+    (write(tmp_path) / "items.csv").unlink()
+    advice = message(tmp_path).rpartition("to train on ids alone, add: ")[2]
+    words = ["data=table", f"data.root={tmp_path}", *advice.split()]
+    catalogue = compose_settings(words).data.read(text=False, images=False)
+    assert histories(catalogue) == HISTORIES
+    assert catalogue.items.titles is None
+    with pytest.raises(ValueError, match="items=null has no columns"):
+        source_of(tmp_path, items=None, text_columns=("title",))
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_utf16_is_called_by_its_name(tmp_path: Path, encoding: str) -> None:
     EVENTS.to_csv(write(tmp_path) / "interactions.csv", index=False, encoding=encoding)
@@ -306,8 +352,8 @@ def test_duplicate_and_empty_item_rows_are_named(tmp_path: Path, suffix: str) ->
 @pytest.mark.parametrize(
     ("line", "content", "expected"),
     [
-        (3, "u 1,b c,later", "timestamp is 'later', not a number like the first row's"),
-        (3, "u 1,b c,", "timestamp is '', not a number like the first row's"),
+        (3, "u 1,b c,later", "timestamp is 'later', not a number as in other rows"),
+        (3, "u 1,b c,", "timestamp is '', not a number as in other rows"),
         (3, "u 1,b c,1e999", "timestamp is '1e999', not a finite number"),
         (3, ",b c,2", "user is empty: fill it in, or remove the row"),
         (3, "u 1, ,2", "item is empty"),

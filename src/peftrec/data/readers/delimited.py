@@ -6,8 +6,10 @@ Arrow reads it, at the speed of the disk; where something is wrong, Python's slo
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from peftrec.data.tables.columns import Columns, Wanted, require_columns
-from peftrec.data.tables.lines import EXCERPT, decode_utf8, refuse_utf16
+from peftrec.data.tables.lines import EXCERPT, decode_utf8, opened, refuse_utf16
 from peftrec.errors import DataError
 
 _BLOCK_BYTES = 2**24  # no row may be longer; Arrow's default of 1 MiB refuses a long description
+ROWS_COMPARED = 100
+"""Rows that tell whether the first line or a row below it has the wrong number of columns."""
 csv.field_size_limit(_BLOCK_BYTES)  # Python's reader finds faults and lines only; what Arrow takes it must take
 
 
@@ -54,7 +58,7 @@ TSV = Dialect(delimiter="\t", has_quotes=False)
 
 @dataclass(frozen=True, kw_only=True)
 class DelimitedFile:
-    """One file, read into memory once; `.gz`, `.bz2` and `.zst` are decompressed."""
+    """One file, read into memory once, and decompressed where it is gzip, bzip2 or zstd."""
 
     file: Path
     dialect: Dialect
@@ -70,19 +74,19 @@ class DelimitedFile:
         names is one. Raises DataError where the bytes cannot be read.
         """
         try:
-            with pa.input_stream(file, compression="detect") as stream:
+            with opened(file) as stream:
                 content = stream.read()
         except OSError as error:
             raise DataError(f"{file}: the file cannot be read ({error})") from error
         refuse_utf16(file, content)
-        opened = cls(file=file, dialect=dialect, content=content.removeprefix(codecs.BOM_UTF8))
-        if not columns or tuple((first := opened.first_row())[: len(columns)]) == columns:
-            return opened
+        table = cls(file=file, dialect=dialect, content=content.removeprefix(codecs.BOM_UTF8))
+        if not columns or tuple((first := table.first_row())[: len(columns)]) == columns:
+            return table
         if len(first) < len(columns):
             expected = dialect.delimiter.join(columns)
             raise DataError(f"{file}:1: found {len(first)} columns, expected {len(columns)} ({expected}): {first!r}")
         further = tuple(f"column {number}" for number in range(len(columns) + 1, len(first) + 1))
-        return replace(opened, columns=(*columns, *further))
+        return replace(table, columns=(*columns, *further))
 
     def header(self) -> list[str]:
         """Return the names of the columns. Raises DataError where there is no first line."""
@@ -155,13 +159,24 @@ class DelimitedFile:
 
     def _explain(self, header: list[str], error: Exception) -> DataError:
         decode_utf8(self.file, self.content)
-        named = f"expected {len(header)} ({self.dialect.delimiter.join(header)})"
         line = 1
         try:
             for line, row in self.dialect.rows(self.content):
                 if len(row) != len(header):
-                    excerpt = self.dialect.delimiter.join(row)[:EXCERPT]
-                    return DataError(f"{self.file}:{line}: found {len(row)} columns, {named}: {excerpt!r}")
+                    return self._uneven(header, line, row)
         except csv.Error as fault:
             return DataError(f"{self.file}: the row after line {line} cannot be read ({fault})")
         return DataError(f"{self.file}: the table cannot be read ({str(error).splitlines()[0]})")
+
+    def _uneven(self, header: list[str], line: int, row: list[str]) -> DataError:
+        """Say which row has another number of columns: the first line itself where those below agree on another."""
+        below = Counter(len(each) for _, each in islice(self.dialect.rows(self.content), 1, 1 + ROWS_COMPARED))
+        ((usual, _),) = below.most_common(1)
+        names = self.dialect.delimiter.join(header)
+        if self.columns is None and 2 * below[len(header)] < below.total() > 1:
+            return DataError(
+                f"{self.file}:1: the first line names {len(header)} columns and the rows below have {usual}: correct "
+                f"{names[:EXCERPT]!r}"
+            )
+        excerpt = self.dialect.delimiter.join(row)[:EXCERPT]
+        return DataError(f"{self.file}:{line}: found {len(row)} columns, expected {len(header)} ({names}): {excerpt!r}")

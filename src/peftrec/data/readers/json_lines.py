@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from peftrec.data.tables.columns import Columns, Wanted
-from peftrec.data.tables.lines import EXCERPT
+from peftrec.data.tables.lines import EXCERPT, opened
 from peftrec.errors import DataError
 
 LONGEST_LINE = 2**24
@@ -24,7 +24,7 @@ def read_json_lines(file: Path, wanted: Sequence[Wanted], whole_numbers: Collect
     names = list(dict.fromkeys(column.name for column in wanted))
     types = {name: pa.int64() if name in whole_numbers else pa.string() for name in names}
     try:
-        with pa.input_stream(file, compression="detect") as stream:
+        with opened(file) as stream:
             counted = CountedLines(stream)
             table = arrow_json.read_json(
                 counted,
@@ -75,7 +75,7 @@ def filled_lines(file: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty, with their numbers. Raises DataError where one cannot be read."""
     number = 0
     try:
-        with pa.input_stream(file, compression="detect") as stream:
+        with opened(file) as stream:
             for number, line in enumerate(_lines(stream), start=1):
                 if len(line) > LONGEST_LINE:
                     raise DataError(f"{file}:{number}: the line has more than {LONGEST_LINE:,} bytes")

@@ -14,7 +14,7 @@ def read_parquet(file: Path, wanted: Sequence[Wanted]) -> Columns:
     """Return the columns that are wanted."""
     try:
         with parquet.ParquetFile(file) as opened:
-            require_columns(file, opened.schema_arrow.names, wanted)
+            require_columns(file, opened.schema_arrow.names, wanted, are_of_first_line=False)
             names = list(dict.fromkeys(column.name for column in wanted))
             table = opened.read(columns=names)
     except (OSError, pa.ArrowException) as error:

@@ -16,9 +16,9 @@ from peftrec.data.readers.rows import OLDEST, RowSource
 from peftrec.errors import DataError
 
 if TYPE_CHECKING:
-    from peftrec.data.readers.delimited import DelimitedFile
+    from peftrec.data.readers.delimited import DelimitedFile, Dialect
     from peftrec.data.readers.row_tables import RowTables
-    from peftrec.data.tables.columns import Wanted
+    from peftrec.data.tables.columns import Columns, Wanted
 
 TOKEN, NUMBER = ("token",), ("float",)
 ANY = ("token", "token_seq", "float", "float_seq")
@@ -35,7 +35,8 @@ class RecBoleFiles(RowSource):
     time_field: str | None = "timestamp"
     """A float field of `.inter`; null where the rows of a user stand oldest first."""
     text_fields: tuple[str, ...] = ("title",)
-    """Fields of `.item`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text."""
+    """Fields of `.item`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text, which needs no
+    `.item`: without it, the items are those of `.inter`."""
     field_separator: str = Field(default="\t", min_length=1, max_length=1)
 
     @property
@@ -50,24 +51,44 @@ class RecBoleFiles(RowSource):
         from peftrec.data.tables.columns import Wanted
         from peftrec.data.tables.locations import require_file
 
-        items_file = require_file(root, f"{self.dataset}.item", key="data.dataset")
-        events_file = require_file(root, f"{self.dataset}.inter", key="data.dataset")
         dialect = Dialect(delimiter=self.field_separator, has_quotes=False)
-        items, events = DelimitedFile.open(items_file, dialect), DelimitedFile.open(events_file, dialect)
-        item_id = typed_column(items, Wanted("data.item_field", self.item_field), TOKEN)
-        texts = [typed_column(items, Wanted("data.text_fields", name), ANY) for name in self.text_fields]
+        items_file = self._items_file(root)
+        events_file = require_file(root, f"{self.dataset}.inter", key="data.dataset")
+        items, item_id, texts = (None, "", []) if items_file is None else self._read_items(items_file, dialect)
+        events = DelimitedFile.open(events_file, dialect)
         user = typed_column(events, Wanted("data.user_field", self.user_field), TOKEN)
         item = typed_column(events, Wanted("data.item_field", self.item_field), TOKEN)
         time = self.time_field and typed_column(events, Wanted("data.time_field", self.time_field, OLDEST), NUMBER)
         return RowTables(
-            items=items.read([item_id, *texts]),
-            item_id=item_id.name,
-            texts=[(label, column.name) for label, column in zip(self.text_fields, texts, strict=True)],
+            items=items,
+            item_id=item_id,
+            texts=texts,
             interactions=events.read([user, item, *([time] if time else [])]),
             user=user.name,
             item=item.name,
             time=time.name if time else None,
         )
+
+    def _items_file(self, root: Path) -> Path | None:
+        """Return `.item`; None where there is none and nothing but ids is asked for."""
+        from peftrec.data.tables.locations import IDS_ALONE, require_file
+
+        name = f"{self.dataset}.item"
+        if not self.text_fields and not (root / name).exists():
+            return None
+        hint = f"; to train on ids alone, add: data.text_fields=[] {IDS_ALONE}"
+        return require_file(root, name, key="data.dataset", otherwise=hint)
+
+    def _read_items(self, file: Path, dialect: "Dialect") -> "tuple[Columns, str, list[tuple[str, str]]]":
+        """Return the fields of `.item`, which of them is the id, and label and column of each text."""
+        from peftrec.data.readers.delimited import DelimitedFile
+        from peftrec.data.tables.columns import Wanted
+
+        table = DelimitedFile.open(file, dialect)
+        item_id = typed_column(table, Wanted("data.item_field", self.item_field), TOKEN)
+        texts = {name: typed_column(table, Wanted("data.text_fields", name), ANY) for name in self.text_fields}
+        labelled = [(name, column.name) for name, column in texts.items()]
+        return table.read([item_id, *texts.values()]), item_id.name, labelled
 
 
 def typed_column(table: "DelimitedFile", wanted: "Wanted", types: Sequence[str]) -> "Wanted":
@@ -83,7 +104,7 @@ def typed_column(table: "DelimitedFile", wanted: "Wanted", types: Sequence[str])
         if not field or kind not in ANY:
             raise DataError(f"{table.file}:1: {name!r} has no type: write <field>:<type> with one of {', '.join(ANY)}")
     fields = [field for field, _, _ in typed]
-    require_columns(table.file, fields, [wanted])
+    require_columns(table.file, fields, [wanted], are_of_first_line=False)  # a row has no types
     place = fields.index(wanted.name)
     if (kind := typed[place][2]) not in types:
         raise DataError(

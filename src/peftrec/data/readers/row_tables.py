@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from peftrec.data.choices import RepeatedInteractions, UnknownItems
 from peftrec.data.tables.columns import Columns, release_unused
-from peftrec.data.tables.events import EventLinking, Events
+from peftrec.data.tables.events import EventLinking, Events, first_places, lines_of
 from peftrec.data.tables.tables import HistoryTable, ItemTable
 
 TEXT_SEPARATOR = ". "
@@ -15,7 +15,8 @@ TEXT_SEPARATOR = ". "
 class RowTables:
     """Two tables as read, and which of their columns is which."""
 
-    items: Columns
+    items: Columns | None
+    """None where there are ids alone: the items are those of the interactions."""
     item_id: str
     texts: Sequence[tuple[str, str]]
     """Label and column of each text field."""
@@ -32,16 +33,16 @@ def link_rows(
     tables: RowTables, *, unknown_items: UnknownItems, repeated: RepeatedInteractions
 ) -> tuple[ItemTable, HistoryTable]:
     """Gather each user's rows and sort them by time; rows of one time stay as the file has them."""
-    items, events, counts = items_of(tables), events_of(tables), dict(tables.counts)
+    events, counts = events_of(tables), dict(tables.counts)
+    items = items_of_events(events) if tables.items is None else items_of(tables, tables.items)
     del tables  # a table of ten million rows as text takes as much memory as all that is made of it
     release_unused()
     linking = EventLinking(events=events, items=items, unknown_items=unknown_items, repeated=repeated, counts=counts)
     return items, linking.link()
 
 
-def items_of(tables: RowTables) -> ItemTable:
-    """Return the items as the file has them."""
-    columns = tables.items
+def items_of(tables: RowTables, columns: Columns) -> ItemTable:
+    """Return the items as their file has them."""
     return ItemTable(
         file=columns.file,
         ids=columns.ids(tables.item_id).rows(),
@@ -49,6 +50,12 @@ def items_of(tables: RowTables) -> ItemTable:
         lines=columns.lines,
         image_paths=None if tables.image_path is None else tuple(columns.texts(tables.image_path)),
     )
+
+
+def items_of_events(events: Events) -> ItemTable:
+    """Return the items that the interactions name, which have nothing but their ids."""
+    lines = lines_of(events.lines, first_places(events.items)).tolist()
+    return ItemTable(file=events.file, ids=tuple(events.items.names), titles=None, lines=lines)
 
 
 def events_of(tables: RowTables) -> Events:

@@ -8,7 +8,7 @@ from pathlib import Path
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.choices import Policy
 from peftrec.data.global_time import times_of
-from peftrec.data.images.checking import corrupt_images
+from peftrec.data.images.checking import REMEMBERED_FROM, corrupt_images
 from peftrec.data.images.decoding import Decoding
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.images.opening import open_images
@@ -43,7 +43,7 @@ class FileContent:
         """Check cheap things before expensive ones: histories, titles, image names, pixels. Content is checked for the
         items that occur in a history, and in the modalities asked for.
 
-        Raises DataError that names the file, the line and the remedy.
+        Raises DataError that names all mistakes, each with file, line and remedy.
         """
         items = self.items
         if text and items.titles is None:
@@ -58,6 +58,7 @@ class FileContent:
         if text and titles is not None:
             self._screen_titles(screening, titles)
         pictures = self._screen_images(screening) if images else None
+        screening.mistakes.refuse()
         return Catalogue(
             items=Items(ids=items.ids, titles=titles, images=pictures),
             interactions=screening.histories.interactions,
@@ -78,7 +79,10 @@ class FileContent:
         missing = [item for item in screening.histories.occurring().tolist() if pictures.names[item] is None]
         faulty = {item: f"item {items.ids[item]!r} at {looked_for(item)}" for item in missing}
         pictures = pictures.blank(screening.settle(MISSING_IMAGE, self.missing_images, faulty))
-        corrupt = corrupt_images(pictures, screening.histories.occurring().tolist())
+        occurring = screening.histories.occurring().tolist()
+        if len(occurring) >= REMEMBERED_FROM:
+            screening.mistakes.refuse(unseen="whether the images can be decoded was not looked at yet")
+        corrupt = corrupt_images(pictures, occurring)
         named = {item: f"item {items.ids[item]!r} at {message}" for item, message in corrupt.items()}
         return pictures.blank(screening.settle(CORRUPT_IMAGE, self.corrupt_images, named))
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TableFiles(RowSource):
     """Two files whose formats their suffixes tell: `.csv` (quoted as RFC 4180 says), `.tsv` (never quoted),
-    `.parquet`."""
+    `.parquet`. Data of ids alone is one file, of interactions."""
 
     interactions: Place[str] = "interactions.csv"
     """File below `root` with one row an interaction."""
-    items: Place[str] = "items.csv"
-    """File below `root` with one row an item."""
+    items: Place[str | None] = "items.csv"
+    """File below `root` with one row an item; null where there are ids alone, which `interactions` names."""
     user_column: str = "user"
     """Column of `interactions`."""
     item_column: str = "item"
@@ -39,6 +39,8 @@ class TableFiles(RowSource):
         super().__post_init__()
         if self.image_column is not None and super().has_images:
             raise ValueError("image_column excludes images and rendered_images; set it or them to null")
+        if self.items is None and (self.text_columns or self.image_column):
+            raise ValueError("items=null has no columns: set text_columns=[] and image_column=null")
 
     @property
     def has_images(self) -> bool:
@@ -55,13 +57,15 @@ class TableFiles(RowSource):
         from peftrec.data.readers.formats import read_table
         from peftrec.data.readers.row_tables import RowTables
         from peftrec.data.tables.columns import Wanted
-        from peftrec.data.tables.locations import require_file
+        from peftrec.data.tables.locations import IDS_ALONE, require_file
 
-        items_file = require_file(root, self.items, key="data.items")
+        hint = f"; to train on ids alone, add: data.items=null data.text_columns=[] {IDS_ALONE}"
+        items_file = None if self.items is None else require_file(root, self.items, key="data.items", otherwise=hint)
         interactions_file = require_file(root, self.interactions, key="data.interactions")
         image = [] if self.image_column is None else [Wanted("data.image_column", self.image_column)]
         texts = [Wanted("data.text_columns", name) for name in self.text_columns]
-        items = read_table(items_file, [Wanted("data.item_id_column", self.item_id_column), *texts, *image])
+        item_id = Wanted("data.item_id_column", self.item_id_column)
+        items = None if items_file is None else read_table(items_file, [item_id, *texts, *image])
         time = [] if self.timestamp_column is None else [Wanted("data.timestamp_column", self.timestamp_column, OLDEST)]
         events = [Wanted("data.user_column", self.user_column), Wanted("data.item_column", self.item_column)]
         return RowTables(

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from peftrec.data.interactions import Times
+from peftrec.data.tables.times import TimeColumn
 from peftrec.errors import DataError, shortlist
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,46 +111,9 @@ class Columns:
     def times(self, name: str) -> Times:
         """Return timestamps: numbers as they stand, dates as seconds since 1970-01-01 UTC.
 
-        Raises DataError where a row holds neither.
+        Raises DataError where a row holds neither, or rows count in different units.
         """
-        column = self._plain(name)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = self._parsed(name, column)
-        if column.null_count:
-            raise self._no_time(name, pc.is_null(column).to_numpy(), "a number or a date")
-        kind = column.type
-        if pa.types.is_integer(kind) and kind != pa.uint64():
-            return column.cast(pa.int64()).to_numpy()
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy() / 1e6
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            raise DataError(f"{self.file}: column {name!r} holds {kind}, not numbers or dates")
-        times = column.cast(pa.float64(), safe=False).to_numpy()
-        if not np.isfinite(times).all():
-            raise self._no_time(name, ~np.isfinite(times), "a finite number")
-        return times
-
-    def _parsed(self, name: str, column: Any) -> Any:
-        """Read text as numbers if its first row is one, else as dates."""
-        column = pc.utf8_trim_whitespace(column)
-        is_number = pc.match_substring_regex(column, NUMBER)
-        if pc.all(is_number).as_py():
-            try:
-                return column.cast(pa.int64())
-            except pa.ArrowInvalid:
-                return column.cast(pa.float64())
-        if is_number[0].as_py():
-            raise self._no_time(name, ~pc.fill_null(is_number, False).to_numpy(), "a number like the first row's")
-        dates = pd.to_datetime(column.to_pandas(), format="ISO8601", utc=True, errors="coerce")
-        if dates.isna().any():
-            raise self._no_time(name, dates.isna().to_numpy(), "a number or an ISO 8601 date (2024-01-31 12:30:00)")
-        return pa.chunked_array([pa.array(dates.dt.tz_localize(None), type=pa.timestamp("us"))])
-
-    def _no_time(self, name: str, is_wrong: npt.NDArray[np.bool_], expected: str) -> DataError:
-        rows = np.flatnonzero(is_wrong)
-        value = self.columns[name][int(rows[0])].as_py()
-        others = f" (and {len(rows) - 1} more such rows)" if len(rows) > 1 else ""
-        return DataError(f"{self.place(int(rows[0]))}: {name} is {value!r}, not {expected}{others}")
+        return TimeColumn(name=name, column=self._plain(name), file=self.file, lines=self.lines).read()
 
 
 def release_unused() -> None:
@@ -169,14 +131,26 @@ class Wanted:
     """What else the key may be set to, for the message where the column is missing."""
 
 
-def require_columns(file: Path, present: Sequence[str], wanted: Sequence[Wanted]) -> None:
-    """Refuse a table that lacks a wanted column, or has it twice."""
+def require_columns(
+    file: Path, present: Sequence[str], wanted: Sequence[Wanted], *, are_of_first_line: bool = True
+) -> None:
+    """Refuse a table that lacks a wanted column, or has it twice.
+
+    `are_of_first_line` says whether the names that are present stand in the file's first line, which may be a row.
+    """
     for column in wanted:
         number = present.count(column.name)
         if number > 1:
             raise DataError(f"{file}: {number} columns are called {column.name!r}: rename all but one")
         if not number:
-            raise DataError(f"{file}: {_what_stands_instead(column, present)}")
+            has_none = not any(each.name in present for each in wanted)
+            hint = _no_header(wanted) if are_of_first_line and has_none and len(present) > 1 else ""
+            raise DataError(f"{file}: {_what_stands_instead(column, present)}{hint}")
+
+
+def _no_header(wanted: Sequence[Wanted]) -> str:
+    names = ",".join(dict.fromkeys(column.name for column in wanted))
+    return f"; if the first line is a row already, put a line of names above it, such as {names}, in the file's order"
 
 
 def _what_stands_instead(wanted: Wanted, present: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ import pandas as pd
 from peftrec.data.choices import RepeatedInteractions, UnknownItems
 from peftrec.data.interactions import Interactions, Times, offsets_of
 from peftrec.data.tables.columns import Encoded
-from peftrec.data.tables.tables import HistoryTable, ItemTable, item_numbers, unknown_items
+from peftrec.data.tables.mistakes import Mistakes
+from peftrec.data.tables.tables import HistoryTable, ItemTable, Unlisted, item_numbers
 from peftrec.errors import SHOWN, DataError
 
 
@@ -28,13 +29,14 @@ class Events:
 
 @dataclass(kw_only=True)
 class EventLinking:
-    """Makes histories of events and applies the two policies on single rows, with counts."""
+    """Makes histories of events and applies the two policies on single rows, with counts; what they refuse is noted."""
 
     events: Events
     items: ItemTable
     unknown_items: UnknownItems
     repeated: RepeatedInteractions
     counts: dict[str, int] = field(default_factory=dict)
+    mistakes: Mistakes = field(default_factory=Mistakes)
 
     def link(self) -> HistoryTable:
         """Sort each user's rows by time, rows of one time as the file has them, and number their items."""
@@ -56,6 +58,7 @@ class EventLinking:
             lines=lines_of(events.lines, first_rows),
             lengths_in_file=np.bincount(events.users.codes, minlength=len(events.users.names)),
             counts=self.counts,
+            mistakes=self.mistakes,
         )
 
     def _known(self, item_of_row: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -66,9 +69,14 @@ class EventLinking:
             self.counts["interactions_dropped_unknown_item"] = len(unknown)
         elif len(unknown):
             names, codes = self.events.items.names, self.events.items.codes
-            first = [(int(self.events.lines[row]), names[codes[row]]) for row in unknown[:SHOWN].tolist()]
-            message = unknown_items(self.items, self.events.file, first, len(unknown))
-            raise DataError(f"{message}; add it there, or set data.unknown_items=drop")
+            found = Unlisted(
+                names=[names[code] for code in codes[unknown].tolist()],
+                lines=[int(self.events.lines[row]) for row in unknown[:SHOWN].tolist()],
+            )
+            message = f"{found.message(self.items, self.events.file)}; add it there, or set data.unknown_items=drop"
+            if not is_known.any():
+                raise DataError(message)
+            self.mistakes.note(message, "data.unknown_items=drop")
         return np.flatnonzero(is_known)
 
     def _in_order(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -97,13 +105,14 @@ class EventLinking:
         tied = np.flatnonzero(np.append(is_tie, False) | np.insert(is_tie, 0, False))
         same = pd.DataFrame({"user": users[rows[tied]], "time": times[rows[tied]], "item": items[rows[tied]]})
         repeated = tied[same.duplicated().to_numpy()]
-        if self.repeated == "error" and len(repeated):
-            raise DataError(self._repetition(int(rows[repeated].min()), len(repeated)))
         if self.repeated == "keep":
             self.counts["interactions_repeated"] = len(repeated)
-        if self.repeated != "drop":
             return rows
-        self.counts["interactions_dropped_repeated"] = len(repeated)
+        if self.repeated == "drop":
+            self.counts["interactions_dropped_repeated"] = len(repeated)
+        elif len(repeated):
+            message = self._repetition(int(rows[repeated].min()), len(repeated))
+            self.mistakes.note(message, "data.repeated_interactions=drop")
         return np.delete(rows, repeated)
 
     def _repetition(self, row: int, total: int) -> str:

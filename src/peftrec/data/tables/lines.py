@@ -7,10 +7,21 @@ at characters that occur inside titles.
 import codecs
 from pathlib import Path
 
+import pyarrow as pa
+
 from peftrec.errors import DataError
 
 EXCERPT = 60
 """Characters of a line that a message shows."""
+
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+NO_TEXT = {
+    b"PK\x03\x04": ("a zip (a spreadsheet is one)", "unpack it, or export the table as CSV"),
+    b"PAR1": ("Parquet", "let its name end in .parquet"),
+    b"\xfd7zXZ\x00": ("compressed by xz", "unpack it: unxz --keep FILE"),
+}
+"""How files begin that are no text, what they are, and what to do."""
+MAGIC_BYTES = 6
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
@@ -32,10 +43,26 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
 
 def _decode(path: Path) -> str:
     try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        with opened(path) as stream:
+            content = stream.read()
     except OSError as error:
-        raise DataError(f"{path}: the file cannot be read ({error.strerror})") from error
-    return decode_utf8(path, content)
+        raise DataError(f"{path}: the file cannot be read ({error.strerror or error})") from error
+    return decode_utf8(path, content.removeprefix(codecs.BOM_UTF8))
+
+
+def opened(path: Path) -> "pa.NativeStream":
+    """Open a file of text, decompressed where its first bytes say so: `.csv.gz` may have been unpacked on the way, or a
+    gzip be called `.csv`.
+
+    Raises OSError where it cannot be read, DataError where it is no text but a file that programs know by its start.
+    """
+    with path.open("rb") as raw:
+        start = raw.read(MAGIC_BYTES)
+    for magic, (name, remedy) in NO_TEXT.items():
+        if start.startswith(magic):
+            raise DataError(f"{path}: the file is {name} and no text, whatever its name says: {remedy}")
+    compression = next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
+    return pa.input_stream(path, compression=compression)
 
 
 def decode_utf8(path: Path, content: bytes) -> str:

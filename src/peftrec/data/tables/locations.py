@@ -17,11 +17,18 @@ def require_folder(folder: str, *, key: str) -> Path:
     return path
 
 
-def require_file(root: Path, name: str, *, key: str) -> Path:
-    """Return the file `name` of `root`, which the configuration names under `key`."""
+IDS_ALONE = "strategy=id towers.text=null towers.image=null"
+"""How data without titles and images is trained on."""
+
+
+def require_file(root: Path, name: str, *, key: str, otherwise: str = "") -> Path:
+    """Return the file `name` of `root`, which the configuration names under `key`; `otherwise` ends the message where
+    there is none."""
     path = root / name
     if kind_of(path, key=key) != "file":
-        raise DataError(f"{path}: no such file: correct {key} or data.root ({root} holds {contents_of(root)})")
+        raise DataError(
+            f"{path}: no such file: correct {key} or data.root ({root} holds {contents_of(root)}){otherwise}"
+        )
     return path
 
 

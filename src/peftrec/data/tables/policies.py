@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from peftrec.data.choices import LEAST_MINIMUM, Policy
 from peftrec.data.source import DataSource
+from peftrec.data.tables.mistakes import Mistakes
 from peftrec.data.tables.tables import HistoryTable
 from peftrec.errors import SHOWN, DataError, shortlist
 
@@ -54,44 +56,67 @@ EMPTY_TITLE = Fault(
 class Screening:
     """Applies policies one after the other, each to what the ones before left over.
 
-    A policy other than `error` that was consulted has its count, zero included; `error` has none.
+    A policy other than `error` that was consulted has its count, zero included; `error` has none, but notes a mistake
+    and drops what is wrong, so that all mistakes are found at once. Who screens asks `mistakes.refuse()` at the end.
     """
 
     source: DataSource
     histories: HistoryTable
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def mistakes(self) -> Mistakes:
+        """What was found so far, by the reader of the tables too."""
+        return self.histories.mistakes
+
     def settle(self, fault: Fault, policy: Policy, faulty: Mapping[int, str]) -> list[int]:
-        """Refuse, drop or return for blanking the items of `faulty`, whose values are the messages."""
-        if policy == "error":
-            if faulty:
-                raise DataError(self._refusal(fault, faulty))
-            return []
+        """Drop or return for blanking the items of `faulty`, whose values are the messages."""
         if policy == "blank":
+            if faulty and len(faulty) == len(self.histories.occurring()):
+                self.mistakes.note(self._nothing_but_blanks(fault), f"{fault.tower}=null")
             self.counts[fault.count_blanked] = len(faulty)
             return list(faulty)
-        self.counts[fault.count_dropped] = len(faulty)
-        self.histories = self.histories.without_items(list(faulty))
-        self.settle_short_histories()
+        if policy == "drop":
+            self.counts[fault.count_dropped] = len(faulty)
+        elif faulty:
+            self.mistakes.note(self._refusal(fault, faulty), f"{fault.key}=drop")
+        if faulty or policy == "drop":
+            self.histories = self.histories.without_items(list(faulty))
+            self.settle_short_histories()
         return []
 
     def settle_short_histories(self) -> None:
-        """Refuse or drop users whose history is shorter than `minimum_history`, and refuse when no user is left."""
+        """Drop users whose history is shorter than `minimum_history`, and refuse when no user is left."""
         lengths = self.histories.lengths
         is_short = lengths < self.source.minimum_history
-        if self.source.short_histories == "error":
-            if is_short.any():
-                raise DataError(self._short_histories(np.flatnonzero(is_short)))
-            return
-        key = "users_dropped_short_history"
-        self.counts[key] = self.counts.get(key, 0) + int(is_short.sum())
+        if self.source.short_histories == "drop":
+            key = "users_dropped_short_history"
+            self.counts[key] = self.counts.get(key, 0) + int(is_short.sum())
+        elif is_short.any():
+            self._note_short(np.flatnonzero(is_short))
         longest = int(lengths.max(initial=0))
         self.histories = self.histories.of_users(~is_short)
         if not len(self.histories):
+            self.mistakes.refuse(leaves_nobody=True)
             raise DataError(
                 f"{self.histories.file}: no user is left: the longest history has {longest} items, "
                 f"data.minimum_history={self.source.minimum_history} are needed{self._dropped_before()}"
             )
+
+    def _note_short(self, short: npt.NDArray[np.int64]) -> None:
+        """Note users that are short in the file as a mistake, and those that dropping mistakes made so as its price."""
+        was_noted, override = bool(self.mistakes), "data.short_histories=drop"
+        in_file = self.histories.lengths_in_file[short] < self.source.minimum_history
+        if in_file.any() or not was_noted:
+            self.mistakes.note(self._short_histories(short[in_file] if was_noted else short), override)
+        self.mistakes.imply(override)
+
+    def _nothing_but_blanks(self, fault: Fault) -> str:
+        number = len(self.histories.occurring())
+        return (
+            f"{self.histories.file}: all {number} items are {fault.summary}, and {fault.blank} for each "
+            f"would tell none from another: correct where they are looked for, or set {fault.tower}=null"
+        )
 
     def _refusal(self, fault: Fault, faulty: Mapping[int, str]) -> str:
         first = list(faulty.values())[:SHOWN]
@@ -102,7 +127,7 @@ class Screening:
             "which no strategy reads them"
         )
 
-    def _short_histories(self, short: np.ndarray) -> str:
+    def _short_histories(self, short: npt.NDArray[np.int64]) -> str:
         table = self.histories
         user, length = short[0], int(table.lengths[short[0]])
         found = "is empty" if length == 0 else f"has {length} item{'s' * (length != 1)}"

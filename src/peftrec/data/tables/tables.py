@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from peftrec.data.interactions import Interactions, offsets_of
+from peftrec.data.tables.likeness import look_alike
+from peftrec.data.tables.mistakes import Mistakes
 from peftrec.errors import SHOWN, DataError, shortlist
 
 LARGEST_SEARCH = 200_000
@@ -50,6 +52,8 @@ class HistoryTable:
     lengths_in_file: npt.NDArray[np.int64]
     counts: dict[str, int] = field(default_factory=dict)
     """What the reader's own policies did, for the record."""
+    mistakes: Mistakes = field(default_factory=Mistakes)
+    """What the reader refuses; the histories are without it."""
 
     def __len__(self) -> int:
         return len(self.interactions)
@@ -81,7 +85,8 @@ class HistoryTable:
 def link_histories(
     items: ItemTable, file: Path, users: Sequence[str], histories: Sequence[str], lines: Sequence[int]
 ) -> HistoryTable:
-    """Number the items of all histories, each a text of ids between white space; an id that no row names is refused."""
+    """Number the items of all histories, each a text of ids between white space; an id that no row names is a
+    mistake."""
     refuse_bad_ids("user", file, users, lines)
     words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pa.array(histories, type=pa.large_string())))
     flat = words.flatten()
@@ -90,17 +95,23 @@ def link_histories(
     names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
     numbers = item_numbers(items, names)[codes]
     interactions = Interactions(users=tuple(users), items=numbers, offsets=offsets_of(lengths))
-    unknown = np.flatnonzero(numbers < 0)
+    unknown, mistakes = np.flatnonzero(numbers < 0), Mistakes()
     if len(unknown):
         owners = interactions.owners()[unknown]
         is_header = lengths[0] > 0 and (owners == 0).sum() == lengths[0]
-        first = [
-            (lines[owner], names[codes[place]])
-            for owner, place in zip(owners[:SHOWN].tolist(), unknown[:SHOWN].tolist(), strict=True)
-        ]
-        raise DataError(unknown_items(items, file, first, len(unknown)) + (HEADER_HINT if is_header else ""))
+        first = [lines[owner] for owner in owners[:SHOWN].tolist()]
+        found = Unlisted(names=[names[code] for code in codes[unknown].tolist()], lines=first)
+        message = found.message(items, file) + (HEADER_HINT if is_header else "")
+        if len(unknown) == len(numbers):
+            raise DataError(message)
+        mistakes.note(message, override=None)
+        interactions = interactions.where(numbers >= 0)
     return HistoryTable(
-        file=file, interactions=interactions, lines=np.asarray(lines, dtype=np.int64), lengths_in_file=lengths
+        file=file,
+        interactions=interactions,
+        lines=np.asarray(lines, dtype=np.int64),
+        lengths_in_file=lengths,
+        mistakes=mistakes,
     )
 
 
@@ -110,17 +121,33 @@ def item_numbers(items: ItemTable, names: Sequence[str]) -> npt.NDArray[np.int32
     return known.get_indexer(pd.Index(np.asarray(names, dtype=object))).astype(np.int32)
 
 
-def unknown_items(items: ItemTable, file: Path, first: Sequence[tuple[int, str]], total: int) -> str:
-    """Say which items have no row: `first` are line and id of the first few of them."""
-    line, item_id = first[0]
-    near = difflib.get_close_matches(item_id, items.ids, n=1, cutoff=0.75) if len(items.ids) <= LARGEST_SEARCH else []
-    message = f"{file}:{line}: item {item_id!r} has no row in {items.file}"
-    if near:
-        message += f"; the nearest id there is {near[0]!r}"
-    if total > 1:
-        listed = shortlist((f"{name!r} in line {at}" for at, name in first), total=total)
-        message += f"; in all {total} such entries: {listed}"
-    return message
+@dataclass(frozen=True, kw_only=True)
+class Unlisted:
+    """Entries of interactions whose item has no row."""
+
+    names: Sequence[str]
+    """The item of each."""
+    lines: Sequence[int]
+    """Where the first few of them stand."""
+
+    def message(self, items: ItemTable, file: Path) -> str:
+        """Say which they are, and which ids of `items` they may have been."""
+        first = self.names[0]
+        message = f"{file}:{self.lines[0]}: item {first!r} has no row in {items.file}"
+        if alike := look_alike(list(dict.fromkeys(self.names)), items.ids):
+            message += f"; {alike}"
+        elif near := self._nearest(items):
+            message += f"; the nearest id there is {near!r}"
+        if len(self.names) > 1:
+            named = zip(self.lines, self.names, strict=False)
+            listed = shortlist((f"{name!r} in line {line}" for line, name in named), total=len(self.names))
+            message += f"; in all {len(self.names)} such entries: {listed}"
+        return message
+
+    def _nearest(self, items: ItemTable) -> str | None:
+        if len(items.ids) > LARGEST_SEARCH:
+            return None
+        return next(iter(difflib.get_close_matches(self.names[0], items.ids, n=1, cutoff=0.75)), None)
 
 
 def refuse_bad_ids(kind: str, file: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
