@@ -226,7 +226,7 @@ def test_provenance_and_measurement_notes(experiment: Path, change: Change) -> N
     assert run.record.efficiency is not None
     shared = run.record.efficiency.model_copy(update={"is_isolated": False})
     towers = {"towers": {"text": {"random_init": True}}}
-    change(run.folder, stretches=[stretch], efficiency=shared, chosen_epoch=6)
+    change(run.folder, stretches=[stretch], efficiency=shared, chosen_epoch=5)
     for seed in (1, 2):
         folder = experiment / f"lora-example{seed}"
         change(folder, config={**find_runs(folder)[0].record.config, **towers})

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from peftrec.cli.report import main
 from peftrec.errors import RecordError
 from peftrec.results.comparison import compare
 from peftrec.results.page import page
-from peftrec.results.report import FOLDER, Report, write_report
+from peftrec.results.report import FOLDER, Report, build_report, write_report
 from peftrec.results.runs import find_runs
 from peftrec.results.tested import infer
 
@@ -117,11 +118,12 @@ def test_records_without_ranks_give_a_report_that_says_so(experiment: Path) -> N
     assert "No per-user tests" in (report.directory / "index.html").read_text()
 
 
-def test_ranks_of_another_run_are_refused(experiment: Path) -> None:
+def test_a_run_with_ranks_of_another_is_left_out_and_named(experiment: Path) -> None:
     ranks = (experiment / "id-example1" / "ranks.parquet").read_bytes()
     (experiment / "adapter-example1" / "ranks.parquet").write_bytes(ranks)
-    with pytest.raises(RecordError, match=r"adapter-example1.*not of the same run"):
-        write_report(experiment)
+    report = build_report(experiment)
+    assert re.search(r"Not in this comparison: \S*adapter-example1.*is of another run", report.to_terminal())
+    assert "adapter-example1" not in {run.name for run in report.comparison.runs}
 
 
 def test_one_run_is_enough(experiment: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from peftrec.errors import SettingsError
-from peftrec.settings.places import base_of, is_place_word, placed
+from peftrec.settings.places import base_of, bases_of, is_place_word, placed
 
 ROLES = {
     "name": "place",
@@ -38,18 +38,22 @@ def run_below(folder: Path, name: str = "runs/default/id-0123") -> Path:
 def test_relative_places_lie_beside_the_run_wherever_the_command_is_given(tmp_path: Path) -> None:
     run = run_below(tmp_path)
     (tmp_path / "data/mine").mkdir(parents=True)
-    found = placed(config(), ROLES, run, [])
+    found = placed(config(), ROLES, bases_of(run, config(), None), [])
     assert found["data"]["root"] == str(tmp_path / "data/mine")
     assert found["hidden_states"]["directory"] == str(tmp_path / "runs/hidden_states")
     assert found["towers"]["text"]["checkpoint"] == "google/bert", "a name on the hub"
     (tmp_path / "google/bert").mkdir(parents=True)
-    assert placed(config(), ROLES, run, [])["towers"]["text"]["checkpoint"] == str(tmp_path / "google/bert")
+    assert placed(config(), ROLES, bases_of(run, config(), None), [])["towers"]["text"]["checkpoint"] == str(
+        tmp_path / "google/bert"
+    )
 
 
 def test_what_a_command_says_holds(tmp_path: Path) -> None:
     run = run_below(tmp_path)
     given = config()
-    found = placed(given, ROLES, run, ["data.root=/elsewhere", "hidden_states.directory=here"])
+    found = placed(
+        given, ROLES, bases_of(run, config(), None), ["data.root=/elsewhere", "hidden_states.directory=here"]
+    )
     assert (found["data"]["root"], found["hidden_states"]["directory"]) == ("/elsewhere", "here")
     assert found["data"]["sequence_length"] == 10
     assert given == config(), "the record stays as it is"
@@ -65,7 +69,7 @@ def test_what_a_command_says_holds(tmp_path: Path) -> None:
 )
 def test_only_places_can_change(word: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        placed(config(), ROLES, run_below(tmp_path), [word])
+        placed(config(), ROLES, [run_below(tmp_path)], [word])
     assert message in str(caught.value)
 
 
@@ -74,7 +78,25 @@ def test_a_run_that_does_not_lie_where_it_was_has_no_base(runs_dir: str, tmp_pat
     run = run_below(tmp_path)
     assert base_of(run, config()) == tmp_path.resolve()
     assert base_of(run, config(runs_dir=runs_dir)) is None
-    assert placed(config(runs_dir=runs_dir), ROLES, run, [])["data"]["root"] == "data/mine"
+    assert bases_of(run, config(runs_dir=runs_dir), None) == []
+    assert placed(config(runs_dir=runs_dir), ROLES, [], [])["data"]["root"] == "data/mine"
+
+
+def test_an_absolute_runs_dir_leaves_places_where_the_run_was_started(tmp_path: Path) -> None:
+    run, started_in = run_below(tmp_path, "elsewhere/default/id-0123"), tmp_path / "project"
+    (started_in / "data/mine").mkdir(parents=True)
+    given = config(runs_dir=str(tmp_path / "elsewhere"))
+    found = placed(given, ROLES, bases_of(run, given, str(started_in)), [])
+    assert found["data"]["root"] == str(started_in / "data/mine")
+    assert found["hidden_states"]["directory"] == str(started_in / "runs/hidden_states")
+
+
+def test_what_moved_with_the_run_comes_before_where_it_was_started(tmp_path: Path) -> None:
+    run, started_in = run_below(tmp_path), tmp_path / "project"
+    for folder in (tmp_path, started_in):
+        (folder / "data/mine").mkdir(parents=True)
+    found = placed(config(), ROLES, bases_of(run, config(), str(started_in)), [])
+    assert found["data"]["root"] == str(tmp_path / "data/mine")
 
 
 def test_words_of_places() -> None:

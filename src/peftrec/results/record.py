@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
+from peftrec.results.bounds import Amount, Bytes, Count
 from peftrec.results.costs import Efficiency, Epoch, Metrics, Serving
 from peftrec.results.earlier_schemas import SCHEMA_VERSION, schema_version, upgraded
 from peftrec.results.process import Process, is_alive
@@ -40,10 +41,12 @@ class Provenance(RecordPart):
 class Stretch(RecordPart):
     """What a run was trained with, from one start to its end or to the next start."""
 
-    first_epoch: int
+    first_epoch: Count
     """The first epoch of the stretch; the first of all is 0."""
     started_at: str
     """ISO 8601 in UTC."""
+    started_in: str | None = None
+    """The folder that relative places of the configuration begin in; null in records that did not keep it."""
     modules: dict[str, str]
     """Modules that decide the result, each with the hash of what it does (see peftrec.code)."""
     packages: dict[str, str]
@@ -56,8 +59,8 @@ class Stretch(RecordPart):
     git_dirty: bool | None
     device: str
     """Name of the device: `NVIDIA H200`, or the CPU's model name."""
-    num_devices: int = 1  # on all nodes; one process each
-    num_nodes: int = 1
+    num_devices: Count = 1  # on all nodes; one process each
+    num_nodes: Count = 1
     conditions: dict[str, JsonValue] = Field(default_factory=dict)
     """What costs depend on besides devices and versions: keys of the configuration, where states lie, threads, clocks.
     Null where a condition says nothing about this run: one that reads no store has no placement."""
@@ -74,17 +77,17 @@ class Stretch(RecordPart):
 class DataSummary(RecordPart):
     """Size of what was ranked, to stand beside every figure."""
 
-    num_users: int
-    num_items: int
-    num_candidates: int
-    num_interactions: int
-    num_training_sequences: int
-    num_unreachable_validation: int
-    num_unreachable_test: int
+    num_users: Count
+    num_items: Count
+    num_candidates: Count
+    num_interactions: Count
+    num_training_sequences: Count
+    num_unreachable_validation: Count
+    num_unreachable_test: Count
     """Targets that the history mask excludes, so that no method can hit them."""
-    num_cold_test: int
+    num_cold_test: Count
     """Test targets without a training interaction."""
-    counts: dict[str, int]
+    counts: dict[str, Count]
     """What data policies did (items dropped, images blanked, ...), and whom a time split left out."""
     validation_from: int | float | None = None
     """When validation starts, in the unit of the timestamps; null where the split is not by time."""
@@ -94,11 +97,11 @@ class DataSummary(RecordPart):
 class ParameterCounts(RecordPart):
     """Unique tensors by origin; see peftrec.training.parameter_groups."""
 
-    trainable: int
-    total: int
-    by_origin: dict[str, dict[str, int]]
+    trainable: Count
+    total: Count
+    by_origin: dict[str, dict[str, Count]]
     """Origin (`pretrained`, `introduced`, `recommender`) to `trainable` and `frozen` counts."""
-    groups: dict[str, dict[str, float | int]]
+    groups: dict[str, dict[str, Amount | Count]]
     """Optimizer group (`text`, `image`, `introduced`, `recommender`) to `learning_rate` and `parameters`."""
     role: dict[str, str]
     """Name of every parameter to `<origin>/frozen` or `<origin>/<optimizer group>`."""
@@ -110,11 +113,18 @@ class Evaluation(RecordPart):
     """Quality on the test set, scored once from the chosen checkpoint."""
 
     test: Metrics
-    test_segments: dict[str, Metrics]
+    test_segments: dict[str, dict[str, Amount]]
     """`warm`, `cold`, `head`, `tail`, `history_5_to_9`, ...; each also holds `num_users`."""
     validation: Metrics
     baselines: dict[str, Metrics]
     """`popularity` and `random` on the same users, candidates and mask."""
+
+    @model_validator(mode="after")
+    def _check_segments(self) -> Self:
+        for name, figures in self.test_segments.items():
+            if "num_users" not in figures or any(value > 1 for key, value in figures.items() if key != "num_users"):
+                raise ValueError(f"test_segments.{name} holds no num_users, or a figure above 1")
+        return self
 
 
 class Record(RecordPart):
@@ -146,8 +156,8 @@ class Record(RecordPart):
     data: DataSummary | None = None
     parameters: ParameterCounts | None = None
     epochs: list[Epoch] = Field(default_factory=list)
-    chosen_epoch: int | None = None
-    negatives_per_positive: float | None = None
+    chosen_epoch: Count | None = None
+    negatives_per_positive: Amount | None = None
     """Mean number of distinct items, outside its own window, that a position competes with (peftrec.data.negatives)."""
     competitors: str | None = None
     """What these are: the items of the `batch`, with `sampled` ones, or the `catalogue`."""
@@ -157,7 +167,7 @@ class Record(RecordPart):
     serving: Serving | None = None
     evaluation: Evaluation | None = None
     """Null until the run has ended well, and always in a trial."""
-    checkpoint_bytes: int | None = None
+    checkpoint_bytes: Bytes | None = None
     side_by_side: SideBySide | None = None
     """What a step costs beside those of other runs, where `peftrec measure` has timed them in turns."""
 
@@ -165,6 +175,14 @@ class Record(RecordPart):
     def _check_kind(self) -> Self:
         if self.kind == "trial" and self.evaluation is not None:
             raise ValueError("a trial has no evaluation: its test set is never scored")
+        return self
+
+    @model_validator(mode="after")
+    def _check_epochs(self) -> Self:
+        if [epoch.epoch for epoch in self.epochs] != list(range(len(self.epochs))):
+            raise ValueError("epochs do not follow each other from zero")
+        if self.chosen_epoch is not None and self.chosen_epoch >= len(self.epochs):
+            raise ValueError(f"chosen_epoch is {self.chosen_epoch}, of {len(self.epochs)} epochs counted from zero")
         return self
 
     @property

@@ -5,8 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-LARGEST = 2**63
-"""No count of a record reaches it, and no table holds one that does."""
+from peftrec.results.bounds import LARGEST
 
 
 class RecordPart(BaseModel):

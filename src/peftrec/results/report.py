@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from peftrec.errors import UserError
+from peftrec.errors import RecordError, UserError
 from peftrec.files import write_atomically
 from peftrec.outputs.safe_text import for_line
 from peftrec.results import figures, tables, tested_text
@@ -13,6 +13,7 @@ from peftrec.results.comparison import Comparison, compare, table
 from peftrec.results.latex import TWO_COLUMNS, to_latex
 from peftrec.results.page import page
 from peftrec.results.published import Published, beside
+from peftrec.results.recomputed import without_contradictions
 from peftrec.results.runs import find_runs
 from peftrec.results.tested import Tested, infer
 from peftrec.results.tpme_reference import CostChoices
@@ -73,9 +74,16 @@ def build_report(
     choices: CostChoices = CostChoices(),  # noqa: B008 - it is frozen
     asked: Asked = NOTHING,
 ) -> Report:
-    """Return the report of the records below `runs`; the same records give the same bytes."""
+    """Return the report of the records below `runs`; the same records give the same bytes.
+
+    Records that cannot be read, and those whose figures are not what their ranks give, are named and left out.
+    Raises RecordError where nothing is left.
+    """
     unreadable: list[str] = []
-    comparison = compare(find_runs(runs, unreadable=unreadable), choices, unreadable)
+    found_runs, contradicted = without_contradictions(find_runs(runs, unreadable=unreadable))
+    if not found_runs:
+        raise RecordError("\n".join([*unreadable, *contradicted]))
+    comparison = compare(found_runs, choices, [*unreadable, *contradicted])
     found = infer(comparison, asked)
     pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
     directory = runs / FOLDER

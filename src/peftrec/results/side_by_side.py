@@ -7,6 +7,7 @@ ratios inside each round.
 
 from pydantic import JsonValue
 
+from peftrec.results.bounds import Amount, Bytes, Count, Seconds
 from peftrec.results.costs import MachineUse, MemorySource
 from peftrec.results.record_part import RecordPart
 
@@ -14,17 +15,17 @@ from peftrec.results.record_part import RecordPart
 class Round(RecordPart):
     """One turn of a run: the same few steps as in every other round, while the other runs' processes sleep."""
 
-    block: int
+    block: Count
     """Which set of processes that stood beside each other; 0 where all did at once."""
-    number: int
+    number: Count
     """Of the round, in its block. Turns of one block and round were taken one straight after the other."""
-    place: int
+    place: Count
     """In the order of the round, which is drawn anew for each."""
-    seconds_per_step: float
+    seconds_per_step: Seconds
     """The median over passes."""
-    num_steps: int
+    num_steps: Count
     """Of the turn, over all passes."""
-    seconds: float
+    seconds: Seconds
     """Of the turn; what its machine did is of so long."""
     machine: MachineUse | None = None
 
@@ -41,19 +42,19 @@ class SideBySide(RecordPart):
     reference: str | None
     """The run that stood in every block, and links them; null where there was one block."""
     order_seed: int
-    num_steps: int
+    num_steps: Count
     """Of a pass: the first batches of the first epoch, the same in every pass."""
-    num_passes: int
+    num_passes: Count
     """Of a turn; a quick step is repeated until a turn lasts long enough to be timed."""
     rounds: list[Round]
-    seconds_per_step: float
+    seconds_per_step: Seconds
     """`ratio` times what the geometric mean of all members' steps took, in the median over all rounds."""
-    ratio: float
+    ratio: Amount
     """To the geometric mean of all members: the median over rounds of the ratio inside a round."""
-    ratio_low: float
-    ratio_high: float
+    ratio_low: Amount
+    ratio_high: Amount
     """The 95 % interval of `ratio`, over rounds."""
-    peak_memory_bytes: int | None
+    peak_memory_bytes: Bytes | None
     """The most that the device's allocator held in these steps, as in `Efficiency`."""
     memory_source: MemorySource | None = None
     device: str

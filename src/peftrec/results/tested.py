@@ -11,9 +11,6 @@ from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.significance import COLUMNS, MEAN_COLUMNS, Scored, all_pairs, read_scored, strategy_means
 from peftrec.results.users_and_seeds import SeedDraws
 
-SCORE_TOLERANCE = 1e-4
-"""Scores may have been summed in float32."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
@@ -29,10 +26,7 @@ class Tested:
 
 
 def infer(comparison: Comparison, asked: Asked = NOTHING) -> Tested:
-    """Test every pair of a comparison's strategies.
-
-    Raises RecordError where ranks do not give the recorded scores: one of the two files is from another run.
-    """
+    """Test every pair of a comparison's strategies."""
     try:
         scored = _read(comparison)
     except RecordError as error:
@@ -43,7 +37,6 @@ def infer(comparison: Comparison, asked: Asked = NOTHING) -> Tested:
             problem=f"No per-user tests: {error}.",
         )
     means = strategy_means(scored, QUALITY)
-    _check_scores(comparison, means)
     return Tested(means=means, pairs=all_pairs(scored, QUALITY, asked=asked), asked=asked)
 
 
@@ -53,16 +46,3 @@ def _read(comparison: Comparison) -> Mapping[str, Scored]:
         {row.strategy: [run.folder for run in row.runs] for row in rows},
         {row.strategy: [SeedDraws.of(run.record) for run in row.runs] for row in rows},
     )
-
-
-def _check_scores(comparison: Comparison, means: pd.DataFrame) -> None:
-    by_ranks = means.set_index(["strategy", "metric"])["mean"]
-    for row in comparison.strategies:
-        for metric in QUALITY:
-            recorded, found = row.quality.get(metric), float(by_ranks[row.strategy, metric])
-            if recorded is not None and abs(recorded.mean - found) > SCORE_TOLERANCE:
-                names = ", ".join(run.name for run in row.runs)
-                raise RecordError(
-                    f"{names}: {metric} is {recorded.mean:.6f} in record.json but {found:.6f} by ranks.parquet; the "
-                    "files are not of the same run, train it again"
-                )

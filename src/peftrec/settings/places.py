@@ -31,21 +31,23 @@ def is_place_word(word: str) -> bool:
 
 
 def placed(
-    config: Mapping[str, JsonValue], roles: Mapping[str, str], run_directory: Path, words: Sequence[str]
+    config: Mapping[str, JsonValue], roles: Mapping[str, str], bases: Sequence[Path], words: Sequence[str]
 ) -> dict[str, Any]:
     """Return a recorded configuration with the places that a command names, `data.root=DIR`. Of the others, relative
-    ones are looked for where the run's own runs_dir was relative to, wherever the command is given.
+    ones are looked for in `bases`, one after the other, wherever the command is given.
 
     Raises SettingsError for a key that is no place of this run.
     """
     moved: dict[str, Any] = _copy(config)
-    base = base_of(run_directory, config)
     for key in PATHS:
         value = value_of(config, key)
-        if base is None or not isinstance(value, str) or Path(value).is_absolute() or value.startswith("~"):
+        if not isinstance(value, str) or Path(value).is_absolute() or value.startswith("~"):
             continue
-        if key == STORES or (base / value).exists():
-            _set(moved, key, str(base / value))
+        found = [base / value for base in bases if (base / value).exists()]
+        if not found and key == STORES:
+            found = [base / value for base in bases]  # it is built where it would lie
+        if found:
+            _set(moved, key, str(found[0]))
     known = [key for key, role in roles.items() if role == Role.PLACE and key.startswith(GROUPS)]
     for word in words:
         key, _, text = word.partition("=")
@@ -54,6 +56,13 @@ def placed(
             raise SettingsError(f"{word}: a finished run is asked as it was trained, so only places can change; {hint}")
         _set(moved, key, _value(word, text))
     return moved
+
+
+def bases_of(run_directory: Path, config: Mapping[str, JsonValue], started_in: str | None) -> list[Path]:
+    """Return where relative places of a run may begin: the folder that its runs_dir is relative to, wherever that lies
+    now, then the one in which it was started."""
+    beside = base_of(run_directory, config)
+    return [*([] if beside is None else [beside]), *([] if started_in is None else [Path(started_in)])]
 
 
 def base_of(run_directory: Path, config: Mapping[str, JsonValue]) -> Path | None:

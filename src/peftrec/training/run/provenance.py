@@ -30,6 +30,7 @@ def this_stretch(
     return Stretch(
         first_epoch=0,
         started_at=datetime.now(UTC).isoformat(),
+        started_in=str(Path.cwd()),
         modules=dict(code.modules),
         packages=dict(code.versions),
         reuse=settings.reuse,

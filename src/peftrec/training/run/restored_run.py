@@ -13,7 +13,7 @@ from peftrec.data.split import Split, split_catalogue
 from peftrec.devices import resolve_device
 from peftrec.errors import DataError, RecordError, SettingsError
 from peftrec.results.record import RECORD_FILE, Provenance, Record, read_finished
-from peftrec.settings.places import STORES, placed
+from peftrec.settings.places import STORES, bases_of, placed
 from peftrec.settings.run import Settings, settings_from_config
 from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import assemble
@@ -80,7 +80,9 @@ def check_unchanged(run_directory: Path, record: Record, settings: Settings, spl
 
 
 def _settings_of(record: Record, run_directory: Path, places: Sequence[str]) -> Settings:
-    config = placed(record.config, record.roles, run_directory, places)
+    config = placed(
+        record.config, record.roles, bases_of(run_directory, record.config, record.latest.started_in), places
+    )
     try:
         return settings_from_config(config)
     except SettingsError as error:
