@@ -140,3 +140,9 @@ def test_the_packages_energy_is_summed_through_a_full_counter(tmp_path: Path) ->
     assert use.joules == pytest.approx(3.5)
     assert use.energy_source == "rapl"
     assert find_meter(torch.device("cpu"), root=tmp_path, is_first=False) is None, "one process of a host counts"
+
+
+def test_a_counter_that_went_back_says_nothing() -> None:
+    earlier = Counters(own=3.0, machine=10.0, steal=4.0, stalled=2.0, switches=5)
+    later = Counters(own=2.5, machine=12.0, steal=1.0, stalled=2.5, switches=4)
+    assert later.since(earlier) == Counters(own=0.0, machine=2.0, steal=None, stalled=0.5, switches=None)

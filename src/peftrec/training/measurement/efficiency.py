@@ -179,7 +179,7 @@ class EfficiencyMeter(Callback):
             resident_peak_bytes=(
                 None
                 if resident is None or self.resident_before_model is None
-                else resident - self.resident_before_model
+                else max(resident - self.resident_before_model, 0)  # the system may take memory back meanwhile
             ),
             step_operations=None if cost is None else cost.operations,
             store_build_seconds=store_seconds,

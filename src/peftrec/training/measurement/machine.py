@@ -10,6 +10,7 @@ import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -22,6 +23,8 @@ _BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq of /proc/stat; guest
 _STEAL = 7
 _PARENT, _TIMES = 1, slice(11, 15)  # of /proc/PID/stat behind the name: ppid; utime, stime, cutime, cstime
 _MICROSECONDS = 1e-6
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +42,11 @@ class Counters:
     def since(self, earlier: "Counters") -> "Counters":
         """Return what was counted from `earlier` on."""
         return Counters(
-            own=self.own - earlier.own,
+            own=max(self.own - earlier.own, 0.0),  # a child that somebody else waited for takes its time along
             machine=_difference(self.machine, earlier.machine),
             steal=_difference(self.steal, earlier.steal),
             stalled=_difference(self.stalled, earlier.stalled),
-            switches=None if self.switches is None or earlier.switches is None else self.switches - earlier.switches,
+            switches=_difference(self.switches, earlier.switches),
             throttled=_difference(self.throttled, earlier.throttled),
             joules=_difference(self.joules, earlier.joules),
         )
@@ -172,8 +175,9 @@ def _text(file: Path) -> str | None:
         return None
 
 
-def _difference(now: float | None, before: float | None) -> float | None:
-    return None if now is None or before is None else now - before
+def _difference(now: Number | None, before: Number | None) -> Number | None:
+    """Return what was counted between; null where a counter went back, as steal does when a host moves a machine."""
+    return None if now is None or before is None or now < before else now - before
 
 
 def _sum_of_all(values: Sequence[float | None]) -> float | None:
