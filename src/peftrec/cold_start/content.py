@@ -16,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from peftrec.config.strict import STRICT
+from peftrec.damage import DAMAGED_ARRAYS
 from peftrec.errors import DataError, UserError
 
 SVD_ITERATIONS = 5  # as in the published code
@@ -90,11 +91,14 @@ class SparseMatrix(Content):
     def read(self, root: Path) -> Float[Tensor, "entity feature"]:
         path = root / self.file
         try:
-            matrix = sparse.load_npz(path).tocsr().tocoo()  # scipy refuses pickled arrays
+            with path.open("rb") as stream:  # of a path that it cannot read numpy leaves the file open
+                matrix = sparse.load_npz(stream).tocsr().tocoo()  # scipy refuses pickled arrays
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error}); set pairs.root") from error
-        except (ValueError, KeyError) as error:
-            raise DataError(f"{path}: not a matrix of scipy.sparse.save_npz: {error}") from error
+        except DAMAGED_ARRAYS as error:
+            raise DataError(
+                f"{path}: not a matrix of scipy.sparse.save_npz, or not a whole one: take it anew from where it came"
+            ) from error
         if not np.isfinite(matrix.data).all():
             raise DataError(f"{path}: holds a value that is not finite")
         places = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))

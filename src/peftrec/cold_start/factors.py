@@ -27,6 +27,7 @@ from peftrec.code.user_code import sources
 from peftrec.cold_start.content import CLIP, standardise
 from peftrec.cold_start.pairs import ColdStartData, Pairs, Side, interactions
 from peftrec.config.strict import STRICT
+from peftrec.damage import DAMAGED_ARRAYS
 from peftrec.errors import DataError
 from peftrec.files import write_stream_atomically
 
@@ -107,9 +108,9 @@ def provide_factors(bpr: BPR, data: ColdStartData, *, data_hash: str, seed: int,
 
 def _read(path: Path, data: ColdStartData, rank: int) -> Factors:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             users, items = (_checked(arrays[side], data.count(side), rank) for side in ("users", "items"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, *DAMAGED_ARRAYS) as error:
         raise DataError(f"{path}: not the factors that were kept here ({error}); delete it") from error
     return Factors(users=users, items=items)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from peftrec.damage import DAMAGED_ARRAYS
 from peftrec.data.batches import FeatureBatch
 from peftrec.data.choices import MissingFeatures
 from peftrec.errors import DataError
@@ -44,7 +45,7 @@ class FeatureFile:
         """The array as [item, state, hidden]. Raises DataError where the file holds something else."""
         try:
             array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, *DAMAGED_ARRAYS) as error:
             if _speaks_of_objects(error):
                 raise DataError(
                     f"{self.path}: cannot be read as .npy (Python objects, or no .npy at all): save one array of "

@@ -17,6 +17,7 @@ def read_parquet(file: Path, wanted: Sequence[Wanted]) -> Columns:
             require_columns(file, opened.schema_arrow.names, wanted, are_of_first_line=False)
             names = list(dict.fromkeys(column.name for column in wanted))
             table = opened.read(columns=names)
+        table.validate(full=True)  # reading looks at no text: it may not be UTF-8
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file}: the file cannot be read as Parquet ({str(error).splitlines()[0]})") from error
     if not len(table):
