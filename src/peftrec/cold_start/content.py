@@ -16,7 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from peftrec.config.strict import STRICT
-from peftrec.damage import DAMAGED_ARRAYS
+from peftrec.data.damaged_arrays import DAMAGED_ARRAYS
 from peftrec.errors import DataError, UserError
 
 SVD_ITERATIONS = 5  # as in the published code

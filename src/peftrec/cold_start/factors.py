@@ -27,7 +27,7 @@ from peftrec.code.user_code import sources
 from peftrec.cold_start.content import CLIP, standardise
 from peftrec.cold_start.pairs import ColdStartData, Pairs, Side, interactions
 from peftrec.config.strict import STRICT
-from peftrec.damage import DAMAGED_ARRAYS
+from peftrec.data.damaged_arrays import DAMAGED_ARRAYS
 from peftrec.errors import DataError
 from peftrec.files import write_stream_atomically
 

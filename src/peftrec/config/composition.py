@@ -110,14 +110,15 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         )
     if is_own := is_hydras(key):
         check_key(key, text)
-    if is_own or override.is_delete() or override.package is not None or "/" in key:
+    bare, value = text.lstrip("+"), override.value()
+    is_written_as_choice = "/" in key or override.package is not None
+    if override.is_delete() or (is_own and not is_written_as_choice):
         return text
-    bare = text.lstrip("+")
-    if key not in groups or isinstance(override.value(), dict):
+    if not is_written_as_choice and (key not in groups or isinstance(value, dict)):
         return f"++{bare}"
-    if override.value() is None or isinstance(override.value(), int | float | list):
+    if value is None or isinstance(value, int | float | list | dict):
         raise SettingsError(f"{bare}: {key} is a choice among yaml files; leave it out, or name one option")
-    return bare
+    return text if is_written_as_choice else bare
 
 
 def _parse(text: str) -> Override:

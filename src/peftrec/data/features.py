@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from peftrec.damage import DAMAGED_ARRAYS
 from peftrec.data.batches import FeatureBatch
 from peftrec.data.choices import MissingFeatures
+from peftrec.data.damaged_arrays import DAMAGED_ARRAYS
 from peftrec.errors import DataError
 
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]
