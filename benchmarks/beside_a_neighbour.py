@@ -113,7 +113,7 @@ def table(neighbour: str, found: Measured, quiet: Measured) -> str:
     lines = [
         f"Beside {neighbour}; TPME: {' < '.join(found.order)}; best: {found.best or 'none'}",
         "",
-        "| strategy | ms a step | ratio | interval, both clocks | to the quiet ratio | other processors |",
+        "| strategy | ms a step | ratio | interval | to the quiet ratio | other processors |",
         "|---|---|---|---|---|---|",
     ]
     for name, part in found.parts.items():

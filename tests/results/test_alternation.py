@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from peftrec.results.alternation import Block, both_clocks, ratios
+from peftrec.results.alternation import Block, both_clocks, ratios, widened
 
 TRUE = {"quick": 0.02, "middle": 0.1, "slow": 0.5}
 
@@ -74,6 +74,17 @@ def test_members_of_a_draw_come_from_the_same_rounds() -> None:
 def test_the_same_rounds_give_the_same_draws() -> None:
     block = planted(*TRUE, speed=np.ones(7), noise=0.2)
     assert np.array_equal(ratios([block], None).draws, ratios([block], None).draws)
+
+
+def test_what_may_have_been_slowed_is_anywhere_between() -> None:
+    found = ratios([planted("quick", "slow", speed=np.ones(7))], None)
+    low, high = widened(found, {"quick": 1.0, "slow": 4.0}).interval("slow")
+    assert (low, high) == (pytest.approx(5.0 / 2), pytest.approx(5.0))
+    low, high = widened(found, {"quick": 4.0, "slow": 4.0}).interval("slow")
+    assert (low, high) == (pytest.approx(5.0 / 2), pytest.approx(5.0 * 2))
+    same = widened(found, {"quick": 1.0, "slow": 1.0})
+    assert np.allclose(same.draws, found.draws)
+    assert widened(found, {"quick": 1.0, "slow": 4.0}).ratio("slow") == found.ratio("slow")
 
 
 def test_of_two_clocks_that_disagree_the_interval_holds_both() -> None:

@@ -10,7 +10,7 @@ import pytest
 from peftrec.results import tables
 from peftrec.results.comparison import Comparison, compare, table
 from peftrec.results.costs import Epoch, MachineUse
-from peftrec.results.disturbed import counted_epochs, scatter
+from peftrec.results.disturbed import counted_epochs, longest_slowdown, scatter
 from peftrec.results.latex import to_latex
 from peftrec.results.record import Record
 from peftrec.results.runs import Run, find_runs
@@ -203,8 +203,38 @@ def test_a_row_that_was_not_measured_leaves_training(
 def test_turns_on_a_busy_machine_hold_both_clocks(experiment: Path, change: Callable[..., None]) -> None:
     comparison = side_by_side(experiment, change, machine=busy)
     assert set(comparison.seconds.disturbed) == set(QUIET)
-    assert any("hold wall time and processor time" in note for note in comparison.notes)
-    assert comparison.certain.least_seconds == "id"  # by either clock
+    assert any("hold wall time, processor time" in note for note in comparison.notes)
+    assert comparison.certain.least_seconds is None, "others took 3.75 times what a row had, which is 4.5 times quicker"
+
+
+def test_a_neighbour_of_a_tenth_of_the_work_leaves_what_is_clear(experiment: Path, change: Callable[..., None]) -> None:
+    def half_busy(seconds: float) -> MachineUse:
+        return busy(seconds).model_copy(
+            update={"processor_seconds": 0.9 * seconds, "other_processor_seconds": 0.12 * seconds}
+        )
+
+    comparison = side_by_side(experiment, change, machine=half_busy)
+    assert set(comparison.seconds.disturbed) == set(QUIET)
+    assert comparison.certain.least_seconds == "id"
+    low, high = comparison.certain.seconds["iisan"]
+    assert 1.05 < high / low < 1.3
+
+
+@pytest.mark.parametrize(
+    ("threads", "expected"), [(2, 2.0), (1, 1.0), (None, 2.0)], ids=["two threads", "no thread more", "unknown"]
+)
+def test_others_slow_a_row_by_what_it_could_have_used(threads: int | None, expected: float, experiment: Path) -> None:
+    run = find_runs(experiment)[0]
+
+    def beside_a_loop(seconds: float) -> MachineUse:
+        return quiet(seconds).model_copy(
+            update={"processor_seconds": seconds, "other_processor_seconds": seconds, "steal_seconds": 0.0}
+        )
+
+    found = part(run, {run.name: 1.0}, beside_a_loop, conditions={"threads": threads, "trainer.devices": 1})
+    assert longest_slowdown(found) == pytest.approx(expected)
+    on_a_gpu = found.model_copy(update={"memory_source": "cuda_allocator"})
+    assert longest_slowdown(on_a_gpu) == 1.0
 
 
 def test_other_code_than_trained_is_said(experiment: Path, change: Callable[..., None]) -> None:

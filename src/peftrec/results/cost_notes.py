@@ -49,8 +49,8 @@ def seconds_notes(seconds: Seconds, rows: Mapping[str, Sequence[Run]]) -> list[s
         )
     elif seconds.is_busy:
         notes.append(
-            "The machine was busy while steps were timed side by side: their intervals hold wall time and processor "
-            "time."
+            "The machine was busy while steps were timed side by side: their intervals hold wall time, processor time, "
+            "and what the processors that others took may have meant for each row."
         )
     if seconds.source == "training" and any(measured_part(runs) for runs in rows.values()):
         notes.append(

@@ -76,6 +76,22 @@ def of_turns(part: SideBySide) -> Disturbance:
     )
 
 
+def longest_slowdown(part: SideBySide) -> float:
+    """Return how many times longer a run's turns may have lasted than alone: as if it had had the processors that
+    others took (as many as it has threads for), and could have used them. 1 where the device that computes is another,
+    or nothing was counted."""
+    use = use_of_all([turn.machine for turn in part.rounds if turn.machine is not None])
+    if use is None or part.memory_source == "cuda_allocator" or use.processor_seconds == 0:
+        return 1.0
+    taken = (use.other_processor_seconds or 0.0) + (use.steal_seconds or 0.0)
+    could_have_used = use.processor_seconds + taken
+    threads, workers = part.conditions.get("threads"), part.conditions.get("trainer.num_workers", 0)
+    if isinstance(threads, int) and isinstance(workers, int) and part.conditions.get("trainer.devices", 1) == 1:
+        seconds = sum(turn.seconds for turn in part.rounds if turn.machine is not None)
+        could_have_used = min(could_have_used, (threads + workers) * seconds)
+    return max(could_have_used / use.processor_seconds, 1.0)
+
+
 def signs(use: MachineUse | None, seconds: float, *, computing_seconds: float | None) -> tuple[str, ...]:
     """Return the signs of other work during `seconds`, `computing_seconds` of them for computing on processors."""
     if use is None or seconds <= 0:

@@ -34,7 +34,7 @@ def certainty(
 
     Rows without enough rounds or epochs have no interval. Other work of the machine is the same for all epochs of a
     row, so that no interval over epochs holds it: no row is best then by seconds of training. Turns side by side say by
-    two clocks what it may have done (see `both_clocks`).
+    two clocks what it may have done (see `both_clocks`, `widened`).
     """
     timed = [name for name, cost in costs.items() if cost.seconds_per_epoch is not None]
     draws = {name: seconds.draws[name] for name in timed if name in seconds.draws}

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from peftrec.results.alternation import Block, Ratios, both_clocks, ratios
+from peftrec.results.alternation import Block, Ratios, both_clocks, ratios, widened
 from peftrec.results.bootstrap import FEWEST_UNITS, RESAMPLES, drawn_places
-from peftrec.results.disturbed import Disturbance, counted_epochs, of_training, of_turns
+from peftrec.results.disturbed import Disturbance, counted_epochs, longest_slowdown, of_training, of_turns
 from peftrec.results.runs import Run
 from peftrec.results.side_by_side import Round, SideBySide
 
@@ -88,13 +88,15 @@ def _knows_memory(run: Run) -> bool:
 
 
 def ratios_of(parts: Mapping[str, SideBySide], *, is_busy: bool) -> Ratios:
-    """Return the ratios of rows that were measured together; of a busy machine's, by both clocks."""
+    """Return the ratios of rows that were measured together; of a busy machine's, by both clocks, and within what its
+    other work may have done."""
     reference_run = next(iter(parts.values())).reference
     reference = None if reference_run is None else _most_blocks(parts)
     wall = ratios(_blocks(parts, lambda turn: turn.seconds_per_step), reference)
     if not is_busy or any(turn.machine is None for part in parts.values() for turn in part.rounds):
         return wall
-    return both_clocks(wall, ratios(_blocks(parts, processor_seconds_per_step), reference, seed=1))
+    both = both_clocks(wall, ratios(_blocks(parts, processor_seconds_per_step), reference, seed=1))
+    return widened(both, {name: longest_slowdown(part) for name, part in parts.items()})
 
 
 def processor_seconds_per_step(turn: Round) -> float:
