@@ -23,7 +23,7 @@ GROUND = {"errors", "files", "processes", "devices"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "files": set(),
+    "files": {"processes"},
     "processes": set(),
     "devices": {"errors"},
     "code": set(),

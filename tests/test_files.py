@@ -7,11 +7,13 @@ import pytest
 
 from peftrec.files import (
     folder_written_beside,
+    names_below,
     partial_name,
     remove_abandoned,
     write_atomically,
     write_stream_atomically,
 )
+from peftrec.processes import owner
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -43,10 +45,38 @@ def test_what_killed_processes_left_is_swept_and_the_rest_is_not(tmp_path: Path)
         (tmp_path / f".file.{process_id}.partial").touch()
         (tmp_path / f".folder.{process_id}.partial").mkdir()
         (tmp_path / f".folder.{process_id}.partial" / "inside").touch()
-    (tmp_path / ".copy.tool.partial").touch()  # another program's
+    others = {".copy.tool.partial", f".file.0123abcd-{gone}.partial"}  # another program's, another machine's
+    for name in others:
+        (tmp_path / name).touch()
     remove_abandoned(tmp_path)
-    left = {f".file.{alive}.partial", f".folder.{alive}.partial", ".copy.tool.partial"}
+    left = {f".file.{alive}.partial", f".folder.{alive}.partial", *others}
     assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_the_first_file_that_is_written_to_a_folder_sweeps_it_and_the_others_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peftrec.files._SWEPT", set())
+    left = tmp_path / f".table.csv.{owner().rpartition('-')[0]}-{2**22 + 1}.partial"
+    for content, is_left in ((b"first", False), (b"second", True)):
+        left.touch()
+        write_atomically(tmp_path / "file", content)
+        assert left.exists() == is_left
+        assert (tmp_path / "file").read_bytes() == content
+
+
+def test_what_lies_below_is_named_once_and_hidden_folders_are_not_entered(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for name in ("b/x", "a", "b/.hidden/y", "c/d/z"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    elsewhere.mkdir()
+    (elsewhere / "there").touch()
+    for link, target in (("A", "c"), ("again", elsewhere), ("once", elsewhere), ("up", ".."), ("self", "self")):
+        (root / link).symlink_to(target)
+    (root / "gone").symlink_to("nowhere")
+    (root / "file").symlink_to("a")
+    assert list(names_below(root)) == ["a", "file", "b/x", "c/d/z", "again/there"]
 
 
 def test_a_folder_appears_whole_and_replaces_another(tmp_path: Path) -> None:
@@ -75,7 +105,8 @@ def test_a_failure_while_filling_a_folder_leaves_the_old_one(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
 
 
-def test_a_folder_that_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+def test_a_folder_that_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peftrec.files._SWEPT", set())
     (tmp_path / f".folder.{2**22 + 1}.partial").mkdir()
     with folder_written_beside(tmp_path / "folder"):
         pass

@@ -4,13 +4,15 @@ import errno
 import fcntl
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
-import psutil
+from peftrec.processes import Fate, fate_of, owner
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says where there is no room for a file."""
@@ -29,6 +31,10 @@ UNUSABLE = frozenset(
 NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
 """What it says where a file system has no locks, as some network mounts do."""
 
+_SWEPT: set[Path] = set()
+"""Folders in which this process has removed what others left."""
+_SWEEPING = Lock()
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content`; a crash at any moment leaves the old file or the new one."""
@@ -45,6 +51,7 @@ def write_stream_atomically(path: Path, write: Callable[[BinaryIO], object]) -> 
 def written_beside(path: Path) -> Iterator[Path]:
     """Yield where to write what becomes `path`: flushed to disk and renamed at the end; on failure nothing is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(path.parent)
     beside = path.with_name(partial_name(path.name))
     try:
         yield beside
@@ -62,7 +69,7 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill, which becomes `path` at the end: all of it flushed to disk, then renamed. A folder
     that is at `path` gives way only then; on failure, or when the process is killed, nothing new stands at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent, path.name)
+    _sweep_once(path.parent)
     beside, old = (path.with_name(partial_name(name)) for name in (path.name, f"{path.name}.old"))
     beside.mkdir()
     try:
@@ -126,20 +133,49 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
+def names_below(folder: Path) -> Iterator[str]:
+    """Yield the files of a folder and of all folders below it but hidden ones, as paths from there, in one order; see
+    `folders_below`."""
+    for place, entries in folders_below(folder):
+        yield from (place + entry.name for entry in entries if entry.is_file())
+
+
+def folders_below(folder: Path) -> Iterator[tuple[str, list["os.DirEntry[str]"]]]:
+    """Yield a folder and all below it but hidden ones: the path from there, empty or with a slash, and what it holds.
+
+    Links are followed, and each folder is entered once, however many ways lead to it: those that lie there before those
+    that links lead to, so that a circle ends. Raises OSError where a folder cannot be listed.
+    """
+    entered: set[tuple[int, int]] = set()
+    waiting, linked = deque([""]), deque[str]()
+    while waiting or linked:
+        place = (waiting or linked).popleft()
+        status = (folder / place).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        with os.scandir(folder / place) as listed:
+            entries = sorted(filter(_leads_somewhere, listed), key=lambda entry: entry.name)
+        yield place, entries
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith("."):
+                (linked if entry.is_symlink() else waiting).append(f"{place}{entry.name}/")
+
+
+def _leads_somewhere(entry: "os.DirEntry[str]") -> bool:
+    return not entry.is_symlink() or Path(entry.path).exists()
+
+
 def partial_name(name: str) -> str:
     """Return the name, beside its place, under which this process writes `name` until it is whole."""
-    return f".{name}.{os.getpid()}.partial"
+    return f".{name}.{owner()}.partial"
 
 
 def remove_abandoned(directory: Path, name: str | None = None) -> None:
     """Remove what killed processes of this machine were writing in `directory`, only as `name` if that is given."""
     for partial in directory.glob(f".{'*' if name is None else escape(name)}.*.partial"):
-        if not _is_abandoned(partial):
-            continue
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink()
+        if _is_abandoned(partial):
+            _remove(partial)
 
 
 def abandoned_partials(directory: Path) -> list[Path]:
@@ -147,12 +183,31 @@ def abandoned_partials(directory: Path) -> list[Path]:
     return [path for path in sorted(directory.rglob(".*.partial")) if _is_abandoned(path)]
 
 
+def _remove(partial: Path) -> None:
+    """Remove a file or folder, which another process may be removing at this moment."""
+    if partial.is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        partial.unlink(missing_ok=True)
+
+
 def _is_abandoned(partial: Path) -> bool:
-    writer = partial.name.split(".")[-2]
-    if not writer.isdecimal():  # another program's
-        return False
-    process_id = int(writer)
-    return process_id == os.getpid() or not psutil.pid_exists(process_id)
+    return _fate(partial) in ("own", "gone")
+
+
+def _fate(partial: Path) -> Fate:
+    return fate_of(partial.name.split(".")[-2])
+
+
+def _sweep_once(directory: Path) -> None:
+    """Remove what killed processes left in a folder, before this process writes there for the first time."""
+    with _SWEEPING:
+        if directory in _SWEPT:
+            return
+        _SWEPT.add(directory)
+        for partial in directory.glob(".*.partial"):
+            if _fate(partial) == "gone":
+                _remove(partial)
 
 
 def sync_directory(directory: Path) -> None:

@@ -1,16 +1,23 @@
-"""Which of the processes that train together this one is, as whoever started them says in the environment; and how a
-process ends that is told to."""
+"""Which of the processes that train together this one is, as whoever started them says in the environment; how a
+process ends that is told to; and whether one lives still that left its name on a file."""
 
 import itertools
 import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
+
+import psutil
 
 Value = TypeVar("Value")
+Fate = Literal["own", "alive", "gone", "unknown"]
 TERMINATED = 128 + signal.SIGTERM
 """The exit status that shells give a process which SIGTERM ended."""
 
@@ -154,3 +161,32 @@ def torchrun_environment(rank: ProcessRank, *, address: str, port: int) -> dict[
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
     }
+
+
+def owner() -> str:
+    """Return this process in a few characters that may stand in a file's name, without a dot."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def fate_of(name: str) -> Fate:
+    """Say what became of a process that `owner` named.
+
+    Of another machine nothing is known, and none is named by what `owner` has not made. A number alone is a process of
+    this machine: so names were before they held one.
+    """
+    machine, _, number = name.rpartition("-")
+    if not number.isdecimal() or machine not in ("", _machine()):
+        return "unknown"
+    process_id = int(number)
+    if process_id == os.getpid():
+        return "own"
+    return "alive" if psutil.pid_exists(process_id) else "gone"
+
+
+@cache
+def _machine() -> str:
+    """Return digits of the machine and of the numbering of processes: containers share folders, but not these."""
+    names = [os.uname().nodename]
+    with suppress(OSError):  # where there is no /proc
+        names.append(str(Path("/proc/self/ns/pid").readlink()))
+    return sha256("\n".join(names).encode()).hexdigest()[:8]

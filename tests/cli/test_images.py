@@ -33,8 +33,27 @@ def test_corrupt_images_are_listed_where_they_are_left_out(folder: Path, capsys:
     assert lines[0].startswith("images.zip: 3 images, ")
     assert lines[1:] == [
         "1 left out as corrupt:",
-        "  images/a.jpg: 8 bytes that are no JPEG, PNG, WebP, GIF or BMP image",
+        "  images/a.jpg: 8 bytes that are no JPEG, PNG, WebP, GIF, BMP or AVIF image",
     ]
+
+
+def test_what_is_left_out_is_counted_by_its_kind(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("fetched.csv", "notes.txt", "more.txt", "README", ".hidden"):
+        (folder / name).write_bytes(b"no image")
+    assert cli.main(["images", "pack", "images", "images.zip"]) == 0
+    others = "4 left out as no pictures, by their suffix: 2 .txt, 1 .csv, 1 without a suffix"
+    assert capsys.readouterr().out.splitlines()[1:] == [others]
+    for name in ("e.tif", "f.HEIC"):
+        (folder / name).write_bytes(b"a picture")
+    assert cli.main(["images", "pack", "images", "again.zip"]) == 2
+    assert capsys.readouterr().err == (
+        "error: images: 2 of 6 pictures are of formats that are not read (1 .heic, 1 .tif): convert them to JPEG or "
+        "PNG, or leave them out with corrupt=skip\n"
+    )
+    assert not Path("again.zip").exists()
+    assert cli.main(["images", "pack", "images", "again.zip", "corrupt=skip"]) == 0
+    unread = "2 left out, of formats that are not read: 1 .heic, 1 .tif"
+    assert capsys.readouterr().out.splitlines()[1:] == [unread, others]
 
 
 def test_size_and_quality_are_used(folder: Path) -> None:

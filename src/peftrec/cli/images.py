@@ -10,14 +10,15 @@ from peftrec.progress.terminal import counting
 HELP = """usage: peftrec images pack SOURCE TARGET [size=PIXELS] [quality=90] [corrupt=skip] [overwrite=true]
                             [max_image_pixels=67108864]
 
-Copies every image of SOURCE (a folder, a zip, an LMDB of this program, or the LMDB that IISAN's build_lmdb.py writes)
-into TARGET, whose suffix says what it becomes: .zip (stored, without compression) or .lmdb. Each image is decoded on
-the way to see that it is whole; TARGET appears when it is complete.
+Copies every image of SOURCE (a folder with all below it, a zip, an LMDB of this program, or the LMDB that IISAN's
+build_lmdb.py writes) into TARGET, whose suffix says what it becomes: .zip (stored, without compression) or .lmdb. Each
+image is decoded on the way to see that it is whole; TARGET appears when it is complete.
 
   size=PIXELS     short side in pixels, as upright JPEG; smaller images stay as they are. Without it, files are
                   copied byte for byte, and the raw pixels of IISAN's LMDB become PNG.
   quality=90      of the JPEGs that size= makes, 1 to 95
-  corrupt=skip    leave out images that cannot be decoded, and name them; without it, they are an error
+  corrupt=skip    leave out images that cannot be decoded or are of a format that is not read (.tif, .heic, ...), and
+                  name them; without it, they are an error. Files that are no pictures are left out and counted.
   overwrite=true  replace TARGET
   max_image_pixels=N  images that declare more than N pixels count as corrupt, and nothing of them is decoded
 
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
     source, target = places(given.others, options)
     from peftrec.data.choices import MAX_IMAGE_PIXELS
     from peftrec.data.images.decoding import Decoding
+    from peftrec.data.images.naming import by_suffix
     from peftrec.data.images.opening import open_images
     from peftrec.data.images.packing import Conversion, pack_images
 
@@ -68,6 +70,10 @@ def main(arguments: list[str]) -> int:
     print(f"{target}: {packed.images:,} images, {packed.bytes:,} bytes")
     if packed.corrupt:
         print(f"{len(packed.corrupt):,} left out as corrupt:", *packed.corrupt, sep="\n  ")
+    if images.unread:
+        print(f"{len(images.unread):,} left out, of formats that are not read: {by_suffix(images.unread)}")
+    if images.others:
+        print(f"{len(images.others):,} left out as no pictures, by their suffix: {by_suffix(images.others)}")
     return 0
 
 

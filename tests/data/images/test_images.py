@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from peftrec.data.images.checking import find_corrupt
-from peftrec.data.images.decoding import BLANK_COLOUR, CorruptImageError, decode_rgb
+from peftrec.data.images.decoding import BLANK_COLOUR, HAS_AVIF, CorruptImageError, decode_rgb
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.images.opening import open_images
 from peftrec.data.images.stored import StoredImages
@@ -163,6 +163,59 @@ def test_two_images_of_one_item_are_refused(tmp_path: Path, contents: dict[str, 
     contents["a.png"] = encoded(9)
     with pytest.raises(DataError, match=r"images: item 'a' has two images, a\.jpg and a\.png: remove one"):
         open_images(write_folder(tmp_path / "images", contents), IDS, key="data.images")
+
+
+def test_images_lie_in_folders_below_and_links_are_followed_once(tmp_path: Path, contents: dict[str, bytes]) -> None:
+    folder = write_folder(tmp_path / "images", {"a.jpg": contents["a.jpg"]})
+    for place, name in (("0/1", "b.JPEG"), ("linked", "c.png"), ("images/.thumbnails", "d.webp")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / name).write_bytes(contents[name])
+    (tmp_path / "0").rename(folder / "0")
+    (folder / "link").symlink_to(tmp_path / "linked")
+    (tmp_path / "linked" / "circle").symlink_to(folder)
+    (folder / "itself").symlink_to("itself")
+    source = open_images(folder, IDS, key="data.images")
+    assert source.names == ("a.jpg", "0/1/b.JPEG", "link/c.png", None)
+    assert open_images(folder, None, key="SOURCE").names == source.names[:3]
+    np.testing.assert_array_equal(pixels(source, 1), np.asarray(Image.open(io.BytesIO(contents["b.JPEG"]))))
+
+
+@pytest.mark.parametrize("suffix", ["gif", "bmp", "avif", "jfif", "GIF"])
+def test_other_suffixes_are_read(tmp_path: Path, suffix: str) -> None:
+    if suffix == "avif" and not HAS_AVIF:
+        pytest.skip("this Pillow is built without AVIF")
+    content = encoded(3, {"jfif": "jpg"}.get(suffix, suffix.lower()), mode="P" if suffix.lower() == "gif" else "RGB")
+    source = open_images(write_folder(tmp_path / "images", {f"a.{suffix}": content}), ["a"], key="data.images")
+    np.testing.assert_array_equal(pixels(source, 0), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_picture_of_another_format_is_named_for_the_item_that_lacks_one(
+    tmp_path: Path, kind: str, contents: dict[str, bytes]
+) -> None:
+    contents |= {"x.tif": b"", "x.txt": b"", "a.heic": b"", "other.tif": b""}
+    path = tmp_path / f"images.{kind}"
+    (write_folder if kind == "folder" else write_zip)(path, contents)
+    source = open_images(path, [*IDS, "x"], key="data.images")
+    assert source.unread == ("x.tif" if kind == "folder" else "some/folder/x.tif",)
+    assert source.instead("x") == f"; {source.place(source.unread[0])} is there, of a format that is not read"
+    assert source.instead("a") == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"II*\0rest", "TIFF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"<?xml version='1.0'?>\n<svg>", "SVG"),
+        (b"\n<!DOCTYPE html>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"\xff\x0a....", "JPEG XL"),
+    ],
+)
+def test_what_is_no_image_is_called_by_its_name(content: bytes, kind: str) -> None:
+    with pytest.raises(CorruptImageError, match=rf"a: \d+ bytes that are no JPEG, .* or AVIF image but {kind}"):
+        decode_rgb(content, "a")
 
 
 def test_transparent_pixels_are_white() -> None:

@@ -75,7 +75,7 @@ def test_pictures_are_fetched_checked_and_listed(tmp_path: Path, server: Picture
         ("410/x", "the server answered 410", 1),
         ("500/x", "the server answered 500", 2),
         ("204/x", "the server answered 204", 1),
-        ("empty/x", "0 bytes that are no JPEG, PNG, WebP, GIF or BMP image", 1),
+        ("empty/x", "0 bytes that are no JPEG, PNG, WebP, GIF, BMP or AVIF image", 1),
         ("page/x", "17 bytes that are no JPEG", 1),
         ("svg/x", "bytes that are no JPEG", 1),
         ("half/x", "cannot be decoded", 1),

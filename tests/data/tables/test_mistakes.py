@@ -90,6 +90,7 @@ def test_blanks_for_all_items_tell_none_from_another(tmp_path: Path, policy: str
     items = tmp_path / "items.csv"
     items.write_text("\n".join(line.partition(",")[0] + ("," if line[0] == "i" and line[1] != "t" else ",title")
                                for line in items.read_text().splitlines()))  # fmt: skip
-    words = [*words, *(f"data.{name}=drop" for name in names), f"data.{policy}=blank", "data.images=."]
+    words = [*words, *(f"data.{name}=drop" for name in names), f"data.{policy}=blank", "data.images=none"]
+    (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=rf"all 12 items are with.*tell none from another: .*set towers\.{tower}=null"):
         source(words).read(text=tower == "text", images=tower == "image")

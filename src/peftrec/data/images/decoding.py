@@ -5,12 +5,13 @@ gigabytes.
 """
 
 import io
+import re
 import struct
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from peftrec.data.choices import MAX_IMAGE_PIXELS, Orientation
 from peftrec.errors import DataError
@@ -18,8 +19,25 @@ from peftrec.errors import DataError
 Image.MAX_IMAGE_PIXELS = None
 """Pillow's own bound, which warns first: ours is checked at the same place, and a user can set it."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+HAS_AVIF = "avif" in features.modules and features.check_module("avif")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", *(("AVIF",) if HAS_AVIF else ()))
 """What a file may hold, whatever its suffix says; Pillow's other plug-ins (PostScript runs a program) stay closed."""
+READ = "JPEG, PNG, WebP, GIF, BMP or AVIF"
+
+OTHER_KINDS = (
+    (rb"II\*\x00", "TIFF"),
+    (rb"MM\x00\*", "TIFF"),
+    (b"....ftyp(?:avif|avis)", "AVIF, which this Pillow is built without"),
+    (b"....ftyp(?:hei|hev|mif1|msf1)", "HEIC"),
+    (b"\xff\x0a|....JXL ", "JPEG XL"),
+    (b"....jP  ", "JPEG 2000"),
+    (b"8BPS", "Photoshop's"),
+    (b"%PDF", "PDF"),
+    (rb"\s*(?:<\?xml[^>]*>\s*)?<svg", "SVG"),
+    (rb"\s*<(?:!doctype\s+)?html", "an HTML page"),
+    (b"version https://git-lfs", "a Git LFS pointer, in place of which `git lfs pull` puts the file"),
+)
+"""How files begin that are taken for images and not read, and what they are."""
 
 BLANK_SIZE = (224, 224)
 BLANK_COLOUR = (128, 128, 128)
@@ -111,11 +129,16 @@ def decode_rgb(content: bytes, place: str, how: Decoding = DEFAULT) -> Image.Ima
     except CorruptImageError:
         raise
     except UnidentifiedImageError as error:
-        raise CorruptImageError(
-            f"{place}: {len(content)} bytes that are no JPEG, PNG, WebP, GIF or BMP image"
-        ) from error
+        raise CorruptImageError(f"{place}: {len(content)} bytes that are no {READ} image{_kind(content)}") from error
     except DECODING_ERRORS as error:
         raise CorruptImageError(f"{place}: the image cannot be decoded ({error})") from error
+
+
+def _kind(content: bytes) -> str:
+    """Say what a file is that is not read, where its first bytes tell."""
+    flags = re.DOTALL | re.IGNORECASE
+    known = next((name for start, name in OTHER_KINDS if re.match(start, content[:256], flags)), None)
+    return "" if known is None else f" but {known}"
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Images in a folder: `<item>.jpg`, .jpeg, .png or .webp."""
+"""Images in a folder, or in folders below it: `<item>.jpg`, or another suffix that is read."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,26 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from peftrec.data.images.stored import StoredImages, match_names, other_suffixes
+from peftrec.data.images.naming import match_names, other_suffixes
+from peftrec.data.images.stored import StoredImages
 from peftrec.errors import DataError
+from peftrec.files import names_below
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderImages(StoredImages):
-    """One file per item, directly in `folder`. The fingerprint hashes names and sizes, so it survives a copy; an
-    edit that keeps the size goes unseen."""
+    """One file per item, in `folder` or below. The fingerprint hashes names and sizes, so it survives a copy; an edit
+    that keeps the size goes unseen."""
 
     folder: Path
 
     @classmethod
     def open(cls, folder: Path, ids: Sequence[str] | None) -> Self:
-        """List `folder` once and match its files to `ids`."""
+        """List `folder` once, and all below it but hidden folders, and match the files to `ids`."""
         try:
-            with os.scandir(folder) as entries:
-                files = sorted(entry.name for entry in entries if entry.is_file())
+            matched = match_names(ids, names_below(folder), str(folder))
         except OSError as error:
-            raise DataError(f"{folder}: the folder of images cannot be listed ({error.strerror})") from error
-        return cls(folder=folder, names=match_names(ids, files, str(folder)))
+            place = error.filename or folder
+            raise DataError(f"{place}: the folder of images cannot be listed ({error.strerror})") from error
+        return cls(folder=folder, names=matched.names, unread=matched.unread, others=matched.others)
 
     def read(self, name: str) -> bytes:
         """Return the file's bytes."""
@@ -52,4 +54,4 @@ class FolderImages(StoredImages):
 
     def looked_for(self, item_id: str) -> str:
         """Return the path that the image would have."""
-        return f"{self.folder}{os.sep}{item_id}.jpg (or {other_suffixes()})"
+        return f"{self.folder}{os.sep}{item_id}.jpg (or {other_suffixes()}, there or in folders below)"

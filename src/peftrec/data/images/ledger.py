@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from peftrec.data.images.decoding import CorruptImageError, decode_rgb
-from peftrec.data.images.stored import SUFFIXES, stem_of
+from peftrec.data.images.naming import SUFFIXES, stem_of
 from peftrec.data.images.writing import suffix_of
 from peftrec.errors import DataError
 from peftrec.files import remove_abandoned, write_atomically

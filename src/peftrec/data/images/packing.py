@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from peftrec.data.images.decoding import CorruptImageError
+from peftrec.data.images.naming import by_suffix
 from peftrec.data.images.stored import StoredImages
 from peftrec.data.images.writing import WRITERS, ImageFile
 from peftrec.errors import SHOWN, DataError, shortlist
@@ -69,8 +70,18 @@ def pack_images(
     `advance` is told how many images are done. Raises DataError for corrupt images, after all have been looked at, if
     they are not to be skipped, and where the target cannot be written.
     """
+    if images.unread and not skip_corrupt:
+        raise DataError(
+            f"{images.place()}: {len(images.unread):,} of {len(images) + len(images.unread):,} pictures are of formats "
+            f"that are not read ({by_suffix(images.unread)}): convert them to JPEG or PNG, or leave them out with "
+            "corrupt=skip"
+        )
     if not len(images):
-        raise DataError(f"{images.place()}: no images; expected are {images.looked_for('<item>')}")
+        there = by_suffix(images.unread + images.others)
+        raise DataError(
+            f"{images.place()}: no images; expected are {images.looked_for('<item>')}"
+            + (f"; what lies there: {there}" if there else "")
+        )
     corrupt: list[str] = []
     count = size = 0
     try:

@@ -2,17 +2,17 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
 from PIL import Image
 
 from peftrec.data.images.decoding import DEFAULT, Decoding, blank_image, decode_rgb
+from peftrec.data.images.naming import stem_of
 from peftrec.errors import DataError
-
-SUFFIXES = ("jpg", "jpeg", "png", "webp")
 
 BLANK = ""
 """Name of the blank image; no file has an empty name."""
@@ -24,6 +24,10 @@ class StoredImages(ABC):
 
     names: tuple[str | None, ...]
     decoding: Decoding = DEFAULT
+    unread: tuple[str, ...] = ()
+    """Names of pictures of formats that are not read: those of items without an image, or all."""
+    others: tuple[str, ...] = ()
+    """Names of files that are no pictures by their suffix, where all images were asked for."""
 
     holds_files: ClassVar[bool] = True
     """Whether `read` returns the bytes of an image file."""
@@ -45,6 +49,15 @@ class StoredImages(ABC):
     def item_id(self, name: str) -> str:
         """Return the id of the item whose image has this name."""
         return stem_of(name)[0]
+
+    def instead(self, item_id: str) -> str:
+        """Say which picture of an item without an image is there but not read; empty where there is none."""
+        name = self._unread_by_id.get(item_id)
+        return "" if name is None else f"; {self.place(name)} is there, of a format that is not read"
+
+    @cached_property
+    def _unread_by_id(self) -> dict[str, str]:
+        return {self.item_id(name): name for name in self.unread}
 
     def decoded(self, how: Decoding) -> Self:
         """Return the source with images that are decoded in another way."""
@@ -87,32 +100,3 @@ class StoredImages(ABC):
     @abstractmethod
     def looked_for(self, item_id: str) -> str:
         """Return where the image of `item_id` would lie."""
-
-
-def match_names(ids: Sequence[str] | None, names: Iterable[str], place: str) -> tuple[str | None, ...]:
-    """Return the name `<anything>/<id>.<suffix>` of each id, None where there is none; two for one id are refused.
-
-    Without ids, all images are returned in the order of their ids, but for hidden files.
-    """
-    wanted = None if ids is None else set(ids)
-    found: dict[str, str] = {}
-    for name in names:
-        stem, suffix = stem_of(name)
-        is_wanted = not stem.startswith(".") if wanted is None else stem in wanted
-        if suffix.lower() not in SUFFIXES or not stem or not is_wanted:
-            continue
-        if stem in found:
-            raise DataError(f"{place}: item {stem!r} has two images, {found[stem]} and {name}: remove one")
-        found[stem] = name
-    return tuple(found.get(item_id) for item_id in (sorted(found) if ids is None else ids))
-
-
-def stem_of(name: str) -> tuple[str, str]:
-    """Return stem and suffix of a path in a zip (some have backslashes) or folder."""
-    stem, _, suffix = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
-    return stem, suffix
-
-
-def other_suffixes() -> str:
-    """Return the suffixes besides the first, for messages."""
-    return ", ".join(f".{suffix}" for suffix in SUFFIXES[1:])

@@ -1,4 +1,4 @@
-"""Images in a zip, stored or deflated: `<anything>/<item>.jpg`, .jpeg, .png or .webp."""
+"""Images in a zip, stored or deflated: `<any folder>/<item>.jpg`, or another suffix that is read."""
 
 import lzma
 import struct
@@ -12,7 +12,8 @@ from typing import Self
 
 from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.handles import PerProcess
-from peftrec.data.images.stored import StoredImages, match_names, other_suffixes
+from peftrec.data.images.naming import match_names, other_suffixes
+from peftrec.data.images.stored import StoredImages
 from peftrec.errors import DataError
 
 DAMAGE = (
@@ -55,7 +56,8 @@ class ZipImages(StoredImages):
     def open(cls, path: Path, ids: Sequence[str] | None) -> Self:
         """Read the zip's directory and match its members to `ids`."""
         handle = PerProcess(OpenZip.open, path)
-        return cls(handle=handle, names=match_names(ids, handle.get().archive.namelist(), str(path)))
+        matched = match_names(ids, handle.get().archive.namelist(), str(path))
+        return cls(handle=handle, names=matched.names, unread=matched.unread, others=matched.others)
 
     def read(self, name: str) -> bytes:
         """Return the member's bytes; zipfile compares its checksum."""

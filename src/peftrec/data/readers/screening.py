@@ -91,7 +91,10 @@ class FileContent:
         items, root, paths = self.items, self.root, self.items.image_paths
         if paths is None:
             pictures = open_images(root / str(self.images), items.ids, key="data.images")
-            return pictures.decoded(self.decoding), lambda item: pictures.looked_for(items.ids[item])
+            return (
+                pictures.decoded(self.decoding),
+                lambda item: pictures.looked_for(items.ids[item]) + pictures.instead(items.ids[item]),
+            )
         names = tuple(path if path and (root / path).is_file() else None for path in paths)
         return FolderImages(
             folder=root, names=names, decoding=self.decoding
