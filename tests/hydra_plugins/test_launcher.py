@@ -126,6 +126,22 @@ def test_jobs_that_would_be_one_run_are_refused_before_the_first_starts() -> Non
         run_sweep(["strategy=id", "trainer.compile=true,false"], config_dir=None)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=1,1"], "strategy=id seed=1: give each value of a sweep once"),
+        (["data.root=A,B"], "'id data.root=A' and 'id data.root=B' differ in data.root, and no table can hold"),
+    ],
+)
+def test_doubles_and_several_data_sets_stop_the_sweep_before_the_first_job(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        run_sweep([*BASE, *words])
+    assert said in str(caught.value)
+    assert not list(tmp_path.rglob("pid-*"))
+
+
 def test_hydras_own_launcher_is_refused() -> None:
     with pytest.raises(SettingsError, match="hydra/launcher=isolated"):
         run_sweep(["data=iisan", "data.root=somewhere", "hydra/launcher=basic", "seed=1,2"])

@@ -24,11 +24,14 @@ class CheckedLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from peftrec.jobs.apart import refuse_mixed
         from peftrec.jobs.sweep import check_jobs
 
         loader = self.hydra_context.config_loader
         composed = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        outcomes = self.run(check_jobs(composed, job_overrides), job_overrides, initial_job_idx)
+        jobs = check_jobs(composed, job_overrides)
+        refuse_mixed(jobs)
+        outcomes = self.run(jobs, job_overrides, initial_job_idx)
         return [
             JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=outcome)
             for overrides, outcome in zip(job_overrides, outcomes, strict=True)

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 
 from hydra import compose
@@ -21,11 +20,12 @@ from peftrec.config.roles import roles_of
 from peftrec.devices import visible_devices
 from peftrec.errors import SettingsError, UserError
 from peftrec.files import write_atomically
+from peftrec.jobs.apart import refuse_doubles
 from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import Settings, TrainerSettings, settings_from_config, settings_to_config
-from peftrec.settings.run_identity import are_one_run, cost_differences, processes_decide, run_code
+from peftrec.settings.run_identity import processes_decide, run_code
 
 SWEEP_FILE = "sweep.json"
 
@@ -134,8 +134,7 @@ def check_jobs(composed: Sequence[DictConfig], job_overrides: Sequence[Sequence[
         except SettingsError as error:
             raise SettingsError(f"job {' '.join(own)}: {error}") from error
         jobs.append(job_of(settings, overrides, own))
-    for first, second in combinations(jobs, 2):
-        _check_apart(first, second)
+    refuse_doubles(jobs)
     return with_user_code(jobs)
 
 
@@ -163,16 +162,6 @@ def _roles(settings: Settings) -> dict[str, str]:
         for key in ("trainer.devices", "trainer.num_nodes"):
             del roles[key]
     return {key: str(role) for key, role in roles.items()}
-
-
-def _check_apart(first: Job, second: Job) -> None:
-    """Refuse two jobs of which the second would find its run finished, or going on, and be taken for measured."""
-    differences = cost_differences(second.config, first.config, second.roles)
-    if differences and are_one_run(first.config, second.config, second.roles):
-        raise SettingsError(
-            f"jobs {first.label!r} and {second.label!r} are one run: {', '.join(differences)} is no part of its name, "
-            "because it decides costs and not results; give one command for each, with a name=NAME of its own"
-        )
 
 
 def job_label(settings: Settings, own_overrides: Sequence[str]) -> str:

@@ -80,7 +80,7 @@ def processes_decide(settings: Settings) -> bool:
 
 def cost_conditions(config: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
     """Return what of a configuration decides costs and nothing else, by its keys."""
-    flat = _flat(config)
+    flat = flat_config(config)
     return {
         key: value
         for key, value in flat.items()
@@ -94,22 +94,17 @@ def cost_differences(config: Mapping[str, Any], other: Mapping[str, Any], roles:
     return [f"{key}={json.dumps(value)}" for key, value in own.items() if value != others.get(key)]
 
 
-def are_one_run(config: Mapping[str, Any], other: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
-    """Say whether two configurations that differ in costs lead to one run's folder."""
-    costs = [key for key, role in roles.items() if role == Role.COST]
-    return without(config, costs) == without(other, costs)
-
-
 def digest(content: Any) -> str:
     """Hash plain data."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a configuration by its dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flat_config(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat
