@@ -11,6 +11,8 @@ import pytest
 from changed_code import Change, change_code
 from peftrec.cli.main import main
 from peftrec.jobs.cleaning import find_waste
+from peftrec.jobs.temporary import temporary_folder
+from peftrec.processes import owner
 from peftrec.results.record import read_record, write_record
 from peftrec.results.runs import find_runs
 from peftrec.training.run.pipeline import train_run
@@ -107,6 +109,29 @@ def test_what_killed_processes_left(runs_dir: Path, tmp_path: Path) -> None:
     for folder in (left, alive):
         folder.mkdir()
     assert waste(runs_dir) == {left: "left by a process that was killed"}
+
+
+def test_the_next_temporary_folder_removes_those_of_killed_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    machine = owner().rpartition("-")[0]
+    left, kept = [f"peftrec-{machine}-{2**22 + 1}-a"], ["peftrec-1-b", "peftrec-0123abcd-7-c", "other-9999999-d"]
+    for name in left + kept:
+        (tmp_path / name).mkdir()
+    with temporary_folder() as folder:
+        assert {path.name for path in tmp_path.iterdir()} == {Path(folder).name, *kept}
+
+
+def test_runs_that_links_lead_to_read_stores_and_stay(runs_dir: Path, tmp_path: Path, change_code: Change) -> None:
+    (former,) = (run.folder for run in find_runs(runs_dir))
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(former, elsewhere)
+    former.symlink_to(elsewhere)
+    change_code("peftrec.models.towers.tower", *ADDITION)
+    current = train(runs_dir)
+    assert {run.folder for run in find_runs(runs_dir)} == {former, current}
+    assert waste(runs_dir) == {}
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,6 +120,30 @@ def test_groups_of_runs_are_told_apart_by_what_tells_and_not_by_all_that_differs
     assert len(keys) < 200
 
 
+def test_the_place_of_the_data_is_named_where_nothing_else_differs(
+    experiment: Path, change: Change, add_run: Callable[..., Path]
+) -> None:
+    record = find_runs(experiment)[0].record
+    data, roles = {"_target_": "peftrec.data.readers.iisan.IisanFiles"}, {"data.root": "place"}
+    for run in find_runs(experiment):
+        change(run.folder, config={**run.record.config, "data": {**data, "root": "A"}}, roles=roles)
+    config = {**record.config, "data": {**data, "root": "B"}}
+    add_run("lora", 9, "lora-other", comparison_hash="another", config=config, roles=roles)
+    with pytest.raises(RecordError, match=r"keys that differ: data\.root \(A: made-up; B: another\)"):
+        compare(find_runs(experiment))
+
+
+def test_runs_are_found_behind_links_and_once(experiment: Path, tmp_path: Path) -> None:
+    found = find_runs(experiment)
+    (experiment / "lora-example1").rename(tmp_path / "elsewhere")
+    (experiment / "lora-example1").symlink_to(tmp_path / "elsewhere")
+    (experiment / "again").symlink_to(tmp_path / "elsewhere")
+    (experiment / "circle").symlink_to(experiment)
+    again = find_runs(experiment)
+    assert [run.name for run in again] == [run.name for run in found]
+    compare(again)
+
+
 def test_other_device_is_refused(experiment: Path, change: Change) -> None:
     run = find_runs(experiment / "lora-example1")[0]
     change(run.folder, stretches=[run.record.latest.model_copy(update={"device": "another device"})])

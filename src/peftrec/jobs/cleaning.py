@@ -39,12 +39,13 @@ class Waste:
 
 
 def find_waste(runs_dir: Path) -> list[Waste]:
-    """Return what can go below a folder of runs, and what killed processes left in the system's temporary folder.
+    """Return what can go below a folder of runs, and what killed processes left in the system's temporary folder. Runs
+    that links lead to count as readers of stores; what lies elsewhere is not for this folder to remove.
 
     Raises RecordError where the folder holds no run, or a record that cannot be read: then nobody knows what it needs.
     """
     runs = find_runs(runs_dir, with_trials=True)
-    superseded = list(_superseded(runs))
+    superseded = [waste for waste in _superseded(runs) if _lies_in(waste.path, runs_dir)]
     gone = {waste.path for waste in superseded}
     return [
         *superseded,
@@ -52,6 +53,10 @@ def find_waste(runs_dir: Path) -> list[Waste]:
         *(Waste(path=path, why="left by a process that was killed") for path in abandoned_partials(runs_dir)),
         *(Waste(path=path, why="left by a process that was killed") for path in abandoned_folders()),
     ]
+
+
+def _lies_in(folder: Path, runs_dir: Path) -> bool:
+    return folder.resolve() == runs_dir.resolve() / folder.relative_to(runs_dir)
 
 
 def _superseded(runs: Iterable[Run]) -> Iterator[Waste]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftrec.errors import RecordError
+from peftrec.files import folders_below
 from peftrec.results.configs import flatten, telling_values, value_at
 from peftrec.results.record import RECORD_FILE, Evaluation, Record, read_record
 
@@ -39,10 +40,11 @@ class Run:
 def find_runs(runs: Path, *, with_trials: bool = False, unreadable: list[str] | None = None) -> list[Run]:
     """Read every record below `runs`, sorted by strategy, seed and id; trials of a tuning only where asked for.
 
-    Raises RecordError where there is none, and where one cannot be read, unless there is a list that it is noted in.
+    Links are followed, and a run that several ways lead to is one. Raises RecordError where there is none, and where
+    one cannot be read, unless there is a list that it is noted in.
     """
     every = []
-    for file in sorted(runs.rglob(RECORD_FILE)):
+    for file in record_files(runs):
         try:
             every.append(Run(read_record(file), file.parent))
         except RecordError as error:
@@ -61,6 +63,18 @@ def find_runs(runs: Path, *, with_trials: bool = False, unreadable: list[str] | 
             "the folder of the experiment"
         )
     return sorted(found, key=lambda run: (run.record.strategy, run.record.seed, run.name))
+
+
+def record_files(runs: Path) -> list[Path]:
+    """Return the records below a folder. Raises RecordError where a folder cannot be listed."""
+    if not runs.is_dir():
+        return []
+    try:
+        places = [place for place, entries in folders_below(runs) if any(each.name == RECORD_FILE for each in entries)]
+    except OSError as error:
+        place = error.filename or runs
+        raise RecordError(f"{place}: cannot be listed ({error.strerror}); name another folder") from error
+    return sorted(runs / place / RECORD_FILE for place in places)
 
 
 def check_comparable(successes: Sequence[Run]) -> None:
@@ -87,7 +101,8 @@ def _check_comparison(successes: Sequence[Run]) -> None:
         folders = ", ".join(sorted({str(run.folder.parent) for run in members}))
         lines.append(f"  {identity[:_DIGITS]} in {folders}: {_shortlist(members)}")
     identities = {identity[:_DIGITS]: _identity(members[0].record) for identity, members in groups.items()}
-    lines.append("keys that differ: " + ("; ".join(_told(identities)) or "none, so that the files themselves do"))
+    told = _told(identities) or _told({key[:_DIGITS]: _places(members[0].record) for key, members in groups.items()})
+    lines.append("keys that differ: " + ("; ".join(told) or "none, so that the files themselves do"))
     folders_of = [{run.folder.parent for run in members} for members in groups.values()]
     if all(len(folders) == 1 for folders in folders_of) and len(set.union(*folders_of)) == len(groups):
         choices = " or ".join(sorted(f"peftrec report {folder}" for folders in folders_of for folder in folders))
@@ -112,6 +127,11 @@ def _identity(record: Record) -> dict[str, str]:
         **{tower: str(value_at(flat, tower)) for tower in ("towers.text", "towers.image")},
         **{name: f"{number:,}" for name, number in numbers.items()},
     }
+
+
+def _places(record: Record) -> dict[str, str]:
+    """Return where the data lies, which tells runs apart where what the files hold does not."""
+    return {key: value for key, value in flatten(record.config).items() if key.startswith("data.")}
 
 
 def _told(identities: Mapping[str, Mapping[str, str]]) -> list[str]:

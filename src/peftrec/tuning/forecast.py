@@ -9,7 +9,8 @@ from pydantic import JsonValue
 
 from peftrec.planning.plan import Plan, plan_set
 from peftrec.planning.request import PlanRequest
-from peftrec.results.record import RECORD_FILE, Record, read_record
+from peftrec.results.record import Record, read_record
+from peftrec.results.runs import record_files
 from peftrec.results.tables import bytes_text, number_text
 from peftrec.settings.run import settings_to_config
 from peftrec.tuning.candidates import Candidate
@@ -92,7 +93,7 @@ def _is_alike(record: Record, config: Mapping[str, JsonValue]) -> bool:
 
 
 def _records(home: Path) -> Iterator[Record]:
-    for file in sorted(home.rglob(RECORD_FILE)):
+    for file in record_files(home):
         yield read_record(file)
 
 
