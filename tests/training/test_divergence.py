@@ -22,16 +22,25 @@ def test_the_first_bad_step_is_named() -> None:
     assert "learning_rates.introduced=0.1 learning_rates.recommender=0.05" in str(caught.value)
 
 
-def test_a_run_that_diverges_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (0, "the loss is nan before the first step, so no learning rate is at fault"),
+        (2, "training diverged: the loss was nan in step 2 of epoch 0"),
+    ],
+)
+def test_a_run_that_diverges_is_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, said: str
+) -> None:
     original = RecommenderModule.loss
 
     def loss(self: RecommenderModule, batch: object) -> torch.Tensor:
         found = original(self, batch)  # type: ignore[arg-type]
-        return found * torch.nan if self.trainer.global_step == 2 else found
+        return found * torch.nan if self.trainer.global_step == step else found
 
     monkeypatch.setattr(RecommenderModule, "loss", loss)
-    with pytest.raises(DivergedError, match="loss was nan in step 2 of epoch 0"):
+    with pytest.raises(DivergedError, match=said):
         train_run(small_settings(tmp_path, "id", trainer={"max_epochs": 1}))
     (run,) = find_runs(tmp_path)
     assert run.record.status == "failed"
-    assert (run.record.error or "").startswith("DivergedError: training diverged")
+    assert (run.record.error or "").startswith(f"DivergedError: {said}")

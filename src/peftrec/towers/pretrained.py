@@ -7,7 +7,7 @@ something.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, JsonValue
@@ -64,50 +64,21 @@ class PretrainedEncoder:
         from peftrec.models.towers.checkpoint_files import Checkpoint
 
         assert self.checkpoint is not None
-        return Checkpoint(key=f"towers.{modality}.checkpoint", name=self.checkpoint, revision=self.revision)
+        return Checkpoint(key=self._key(modality), name=self.checkpoint, revision=self.revision)
 
     def config(self, modality: Modality) -> "PretrainedConfig":
-        """Load or build the encoder's config; SettingsError where it is of no supported family."""
-        from huggingface_hub.errors import StrictDataclassError
-
-        from peftrec.models.towers.families import encoder_config
-
-        try:
-            read = self._config_of_files if self.architecture is None else self._config_of_architecture
-            config = read(modality)
-        except (OSError, ValueError, TypeError, StrictDataclassError) as error:
-            place = "architecture" if self.checkpoint is None else "checkpoint"
-            reason = " ".join(str(error).split())
-            raise SettingsError(f"towers.{modality}.{place}: its config cannot be read: {reason}") from error
-        return encoder_config(config, modality)
-
-    def _config_of_files(self, modality: Modality) -> "PretrainedConfig":
-        from transformers import AutoConfig
-
+        """Load or build the encoder's config; SettingsError where it is of no supported family, or what no encoder can
+        have."""
         from peftrec.models.towers.checkpoint_files import CONFIG
-        from peftrec.models.towers.families import check_model_type
+        from peftrec.models.towers.configs import config_in, config_of
 
-        folder = self.files(modality).folder(CONFIG)
-        content = json.loads((folder / "config.json").read_text())
-        check_model_type(str(content.get("model_type")), modality)
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        key = self._key(modality)
+        if self.architecture is not None:
+            return config_of(self.architecture, modality, key=key)
+        return config_in(self.files(modality).folder(CONFIG), modality, key=key)
 
-    def _config_of_architecture(self, modality: Modality) -> "PretrainedConfig":
-        """Build a config; SettingsError for a key that its class lacks, which transformers would keep unread."""
-        from transformers import AutoConfig
-
-        from peftrec.models.towers.families import check_model_type
-
-        architecture: dict[str, Any] = dict(self.architecture or {})
-        model_type = str(architecture.pop("model_type", None))
-        check_model_type(model_type, modality)
-        config = AutoConfig.for_model(model_type, **architecture)
-        known = {field.name for field in fields(config)} | set(config.attribute_map)
-        if unknown := sorted(set(architecture) - known):
-            raise SettingsError(
-                f"towers.{modality}.architecture: {', '.join(unknown)} is no key of {type(config).__name__}; correct it"
-            )
-        return config
+    def _key(self, modality: Modality) -> str:
+        return f"towers.{modality}.{'architecture' if self.checkpoint is None else 'checkpoint'}"
 
     def draws_in_training(self, modality: Modality) -> bool:
         """Say whether the encoder's config has any dropout; SettingsError where it cannot be read."""
@@ -115,23 +86,28 @@ class PretrainedEncoder:
         return any("drop" in key and isinstance(value, float) and value > 0 for key, value in config.items())
 
     def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
-        """Build the tower in eval mode and float32; without weights it has shapes only (meta device)."""
-        from peftrec.models.towers.checkpoint_files import WEIGHTS
+        """Build the tower in eval mode and float32; without weights it has shapes only (meta device).
+
+        Raises SettingsError where it cannot be built, or encodes no item to finite numbers.
+        """
         from peftrec.models.towers.encoders import pretrained_encoder, random_encoder, shaped_encoder
         from peftrec.models.towers.families import FAMILIES
+        from peftrec.models.towers.first_item import check_encodes
         from peftrec.models.towers.tower import Tower
 
-        config = self.config(modality)
+        config, key = self.config(modality), self._key(modality)
         family = FAMILIES[config.model_type]
         pooling = self._pooling(family)
         if not with_weights:
-            encoder = shaped_encoder(config, family)
+            encoder = shaped_encoder(config, family, key=key)
         elif self.random_init:
-            encoder = random_encoder(config, family, seed=seed)
+            encoder = random_encoder(config, family, seed=seed, key=key)
         else:
-            files = self.files(modality)
-            encoder = pretrained_encoder(files.folder(WEIGHTS), config, family, key=files.key)
-        return Tower(encoder, family=family, pooling=pooling).eval()
+            encoder = pretrained_encoder(self.files(modality).weight_files(), config, family, key=key)
+        tower = Tower(encoder, family=family, pooling=pooling).eval()
+        if with_weights:
+            check_encodes(tower, key=key)
+        return tower
 
     def weights_hash(self, modality: Modality, *, seed: int) -> str:
         """Hash config and weights without loading them: the files' bytes, or the seed where they are random."""
@@ -256,6 +232,12 @@ class PretrainedImage(PretrainedEncoder):
             raise SettingsError(
                 f"towers.image.image_size: images come at {size[0]} x {size[1]} and the encoder takes {taken[0]} x "
                 f"{taken[1]}; set towers.image.image_size={taken[0]}"
+            )
+        patch = sides(config.patch_size)
+        if size[0] < patch[0] or size[1] < patch[1]:
+            raise SettingsError(
+                f"towers.image.image_size: images come at {size[0]} x {size[1]} and one patch of the encoder is "
+                f"{patch[0]} x {patch[1]}; set towers.image.image_size={taken[0]}"
             )
         return replace(
             described,

@@ -1,6 +1,7 @@
 """Training that diverged: said once, with where it began, and not as scores that cannot be ranked."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,18 @@ from peftrec.errors import UserError
 
 class DivergedError(UserError):
     """The loss became infinite or no number."""
+
+
+def check_start(losses: Sequence[float]) -> None:
+    """Raise DivergedError where a loss, of any process, is not finite before a step was made: no learning rate did
+    that."""
+    wrong = next((loss for loss in losses if not math.isfinite(loss)), None)
+    if wrong is not None:
+        raise DivergedError(
+            f"the loss is {wrong:g} before the first step, so no learning rate is at fault: what the model starts with "
+            "or makes of the items is too large; set trainer.precision=32-true where it is another, and look at the "
+            "towers' weights and at ready features"
+        )
 
 
 def check_losses(

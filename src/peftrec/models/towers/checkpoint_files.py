@@ -1,23 +1,17 @@
 """Where a checkpoint's files are: a local folder, or a hub repository at one revision. What is missing is one error
 that says how to get it. Only JSON, text and safetensors are read; nothing is unpickled."""
 
-import functools
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+from peftrec.data.stand_ins import stand_in
 from peftrec.errors import SettingsError
+from peftrec.models.towers.hub import HubRepository, snapshot
+from peftrec.models.towers.weight_files import INDEX, WHOLE, check_weight_file, weight_files
 
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,7 +33,7 @@ class Part:
 
     def is_in(self, folder: Path) -> bool:
         """Say whether `folder` holds enough of it."""
-        return any(all((folder / file).exists() for file in files) for files in self.enough)
+        return any(all((folder / file).is_file() for file in files) for files in self.enough)
 
 
 CONFIG = Part(
@@ -50,8 +44,8 @@ CONFIG = Part(
 )
 WEIGHTS = Part(
     purpose="safetensors weights",
-    files=("config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),
-    enough=(("model.safetensors",), ("model.safetensors.index.json",)),
+    files=("config.json", WHOLE, INDEX, "model-*.safetensors"),
+    enough=((WHOLE,), (INDEX,)),
     remedy="other formats (pytorch_model.bin) are never read, because unpickling can run code; where you trust them, "
     "convert them once: python -c \"from transformers import AutoModel; AutoModel.from_pretrained('{name}')"
     ".save_pretrained('DIR')\", then {key}=DIR",
@@ -95,20 +89,24 @@ class Checkpoint:
     def folder(self, part: Part) -> Path:
         """Return the local folder that holds `part`, downloaded where it is on the hub alone.
 
-        Raises SettingsError, which says how to get the files, where there is no such folder, repository or part.
+        Raises SettingsError, which says how to get the files, where there is no such folder, repository or part, or
+        where something else stands in a file's place.
         """
         local = self._local()
-        folder = local or self._cached(part) or self._download(part)
+        folder = local or self._cached(part) or self._hub().fetch(part.files)
         if not part.is_in(folder):
             enough = ", or ".join(" with ".join(files) for files in part.enough)
             remedy = part.remedy.format(name=self.name, key=self.key)
             if local:
                 raise SettingsError(f"{self.key}: {self.name} holds no {part.purpose}: {enough}; {remedy}")
             raise SettingsError(
-                f"{self.key}: {self.name!r}{self._at()} has no {part.purpose} in the hub's cache ({enough}). If the "
-                f"hub could not be reached, the cache may hold a part of it: {self._by_hand()}. If the repository has "
-                f"none: {remedy}"
+                f"{self.key}: {self._hub()} has no {part.purpose} in the hub's cache ({enough}). If the hub could not "
+                f"be reached, the cache may hold a part of it: {self._hub().by_hand()}. If the repository has none: "
+                f"{remedy}"
             )
+        for file in sorted(file for pattern in part.files for file in folder.glob(pattern)):
+            if (what := stand_in(file)) is not None:
+                raise SettingsError(f"{self.key}: {file}: {what}")
         return folder
 
     def address(self) -> str:
@@ -117,11 +115,14 @@ class Checkpoint:
         return self.name if local is None else str(local.resolve())
 
     def weight_files(self) -> list[Path]:
-        """Return the safetensors files, every shard of them."""
-        folder = self.folder(WEIGHTS)
-        files = _weight_files(folder)
-        if missing := [file.name for file in files if not file.exists()]:
-            raise SettingsError(f"{self.key}: {folder} lacks shards of its weights: {', '.join(missing)}")
+        """Return the safetensors files, every shard of them, which are there and whole."""
+        try:
+            files = weight_files(self.folder(WEIGHTS))
+            for file in files:
+                check_weight_file(file)
+        except ValueError as error:
+            again = "copy it there again" if self._local() else self._hub().by_hand()
+            raise SettingsError(f"{self.key}: {error}; {again}") from error
         return files
 
     def tokenizer_hash(self) -> str:
@@ -148,50 +149,12 @@ class Checkpoint:
         if self.revision is None or not _COMMIT.fullmatch(self.revision):
             return None
         try:
-            folder = _snapshot(self.name, self.revision, part.files, is_local=True)
-        except (LocalEntryNotFoundError, HFValidationError):
+            folder = snapshot(self.name, self.revision, part.files, is_local=True)
+            needed = [*(folder / name for name in part.usual), *weight_files(folder)]
+        except (LocalEntryNotFoundError, HFValidationError, ValueError):
             return None
-        needed = [*(folder / name for name in part.usual), *_weight_files(folder)]
         is_whole = part.is_in(folder) and all(file.exists() for file in needed)
         return folder if is_whole else None
 
-    def _download(self, part: Part) -> Path:
-        try:
-            return _snapshot(self.name, self.revision, part.files, is_local=False)
-        except HFValidationError as error:
-            raise SettingsError(
-                f"{self.key}: there is no folder {self.name!r}, and it is no hub name; give a folder in Hugging Face "
-                "format, or the name of a hub repository"
-            ) from error
-        except LocalEntryNotFoundError as error:
-            raise SettingsError(
-                f"{self.key}: {self.name!r}{self._at()} is no folder here and not whole in the hub's cache, and the "
-                f"hub cannot be reached; {self._by_hand()}"
-            ) from error
-        except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError) as error:
-            raise SettingsError(
-                f"{self.key}: {self.name!r}{self._at()} is no folder here, and the hub does not give it out "
-                f"({type(error).__name__}); correct the name or the revision, or log in with `hf auth login`"
-            ) from error
-
-    def _by_hand(self) -> str:
-        revision = f" --revision {self.revision}" if self.revision else ""
-        download = f"`hf download {self.name}{revision} --local-dir DIR`"
-        return f"where there is a network run {download}, then {self.key}=DIR"
-
-    def _at(self) -> str:
-        return f" at revision {self.revision}" if self.revision else ""
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files that a folder holds, or that its index says it should."""
-    index = folder / "model.safetensors.index.json"
-    if (whole := folder / "model.safetensors").exists() or not index.exists():
-        return [whole] if whole.exists() else []
-    return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-
-
-@functools.cache
-def _snapshot(name: str, revision: str | None, files: tuple[str, ...], *, is_local: bool) -> Path:
-    """Fetch once a process, so that a branch that moves cannot give a run two versions of one model."""
-    return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), local_files_only=is_local))
+    def _hub(self) -> HubRepository:
+        return HubRepository(key=self.key, name=self.name, revision=self.revision)

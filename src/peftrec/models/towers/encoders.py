@@ -2,6 +2,8 @@
 ours depends on is left out, so that every parameter of a tower gets a gradient when all of it trains."""
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +13,87 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, shortlist
 from peftrec.models.towers.families import Family
+from peftrec.models.towers.hub import one_line
+
+REFUSALS = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+"""What torch and transformers raise where fields of a config do not go together."""
 
 
-def shaped_encoder(config: PretrainedConfig, family: Family) -> PreTrainedModel:
-    """Build an encoder on the meta device: it has shapes and no values."""
-    with torch.device("meta"):
+def shaped_encoder(config: PretrainedConfig, family: Family, *, key: str) -> PreTrainedModel:
+    """Build an encoder on the meta device: it has shapes and no values. Raises SettingsError as `random_encoder`."""
+    with torch.device("meta"), explaining_config(key, f"build a {family.model}"):
         return _without_unused(_model_class(family)(config, **_arguments(family)), family)
 
 
-def random_encoder(config: PretrainedConfig, family: Family, *, seed: int) -> PreTrainedModel:
-    """Build an encoder with weights that are a function of the seed; the random state is left alone."""
-    with torch.random.fork_rng():
+def random_encoder(config: PretrainedConfig, family: Family, *, seed: int, key: str) -> PreTrainedModel:
+    """Build an encoder with weights that are a function of the seed; the random state is left alone.
+
+    Raises SettingsError where fields of the config do not go together.
+    """
+    with torch.random.fork_rng(), explaining_config(key, f"build a {family.model}"):
         torch.manual_seed(seed)
         return _without_unused(_model_class(family)(config, **_arguments(family)), family)
 
 
-def pretrained_encoder(folder: Path, config: PretrainedConfig, family: Family, *, key: str) -> PreTrainedModel:
-    """Load an encoder in float32 from safetensors; from a checkpoint of two encoders, its own half alone.
+@contextmanager
+def explaining_config(key: str, what: str) -> Iterator[None]:
+    """Turn what a config makes torch say into a SettingsError; a device without memory passes."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except REFUSALS as error:
+        raise SettingsError(f"{key}: cannot {what} by its config: {one_line(error)}; correct the config") from error
 
-    Raises SettingsError where weights are missing, have other shapes, or cannot be read: never are some left random.
+
+def pretrained_encoder(files: Sequence[Path], config: PretrainedConfig, family: Family, *, key: str) -> PreTrainedModel:
+    """Load an encoder in float32 from the safetensors files of one folder; from those of two encoders, its own half.
+
+    Raises SettingsError where weights are missing, have other shapes, cannot be read, or are no finite numbers: never
+    are some left random.
     """
+    folder = files[0].parent
+    # What is wrong below is the weights; and what has no values takes no memory yet.
+    needed = sum(parameter.numel() for parameter in shaped_encoder(config, family, key=key).parameters())
+    held = sum(file.stat().st_size for file in files)
+    if needed > held:
+        raise SettingsError(
+            f"{key}: a {family.model} by {folder / 'config.json'} has {needed:,} numbers, and its weights are {held:,} "
+            "bytes; the two do not belong together: copy both again"
+        )
     try:
         encoder, loading = _model_class(family).from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # what does not fit is named below
             output_loading_info=True,
             **_arguments(family),
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise SettingsError(f"{key}: cannot read the weights in {folder}: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"{key}: cannot read the weights in {folder}: {one_line(error)}") from error
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(family.unused))
     if missing:
         raise SettingsError(
             f"{key}: the weights in {folder} lack {len(missing)} tensors of a {family.model} "
             f"({', '.join(missing[:3])}); they belong to another architecture, or are not whole"
         )
-    return _without_unused(encoder, family)
+    if mismatched := sorted(name for name, *_ in loading["mismatched_keys"]):
+        raise SettingsError(
+            f"{key}: {len(mismatched)} tensors of the weights in {folder} have other shapes than its config.json says "
+            f"({shortlist(mismatched)}); the two do not belong together: copy both again"
+        )
+    encoder = _without_unused(encoder, family)
+    spoilt = [name for name, tensor in encoder.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    if spoilt:
+        raise SettingsError(
+            f"{key}: the checkpoint's own weights in {folder} hold numbers that are not finite, in "
+            f"{shortlist(spoilt)}; take the one from before it was damaged, or diverged"
+        )
+    return encoder
 
 
 def save_encoder(

@@ -227,5 +227,11 @@ def check_model_type(model_type: str, modality: str) -> None:
 def encoder_config(config: PretrainedConfig, modality: str) -> PretrainedConfig:
     """Return the config of the encoder itself: a half's where the checkpoint holds two."""
     check_model_type(config.model_type, modality)
-    half: PretrainedConfig = getattr(config, _HALVES[modality]) if config.model_type in PAIRS else config
+    if config.model_type not in PAIRS:
+        return config
+    half: PretrainedConfig = getattr(config, _HALVES[modality])
+    own = str(half.model_type)
+    if own not in FAMILIES:
+        raise SettingsError(f"towers.{modality}: {_HALVES[modality]} of a {config.model_type} is of model type {own!r}")
+    check_model_type(own, modality)
     return half

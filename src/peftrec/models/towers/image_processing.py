@@ -11,11 +11,10 @@ from PIL import Image
 from peftrec.data.choices import Resampling
 from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
+from peftrec.models.towers.configs import LARGEST_SIDE
 from peftrec.models.towers.families import PixelDefaults
 
 _PLAIN_SCALE = 1 / 255
-LARGEST_SIDE = 2**14
-"""Pixels; no tower reads images that large."""
 _ROUNDING = 1e-6  # a file may give few digits
 
 
@@ -29,7 +28,7 @@ def read_processor(folder: Path) -> dict[str, Any]:
         if not described and (folder / name).exists():
             try:
                 content = json.loads((folder / name).read_text())
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SettingsError(f"{folder / name}: no JSON ({error}); copy the file anew") from error
             is_nested = isinstance(content, dict) and name == "processor_config.json"
             inner = content.get("image_processor", {}) if is_nested else content

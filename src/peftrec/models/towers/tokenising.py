@@ -1,6 +1,7 @@
 """Titles to tokens, by the tokenizer that belongs to a text encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import transformers
@@ -9,7 +10,11 @@ from transformers import PretrainedConfig
 from peftrec.data.content import TokenisedTitles
 from peftrec.errors import SettingsError
 from peftrec.models.towers.checkpoint_files import TOKENIZER, Checkpoint
-from peftrec.models.towers.families import FAMILIES, Family
+from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.hub import one_line
+
+_REFUSALS = (OSError, ValueError, ImportError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What transformers raises on files of a tokenizer that it cannot take."""
 
 
 def tokenise(
@@ -26,9 +31,13 @@ def tokenise(
         raise SettingsError(
             f"towers.text.max_tokens: {max_tokens} is more than the {num_positions} positions of the encoder"
         )
-    tokenizer = _load_tokenizer(files, family)
+    if files is None:
+        raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
+    folder = files.folder(TOKENIZER)
     texts = [title.lower() if lower_case else title for title in titles]
-    encoded = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
+    with _explaining(f"{files.key}: cannot use the tokenizer in {folder}"):
+        tokenizer: Any = getattr(transformers, family.tokenizer).from_pretrained(folder)
+        encoded = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
     _check_tokens(encoded, vocabulary=int(config.vocab_size))
     padding_id = tokenizer.pad_token_id
     if family.attends_to_padding:
@@ -38,14 +47,20 @@ def tokenise(
     return TokenisedTitles.from_lists(encoded, padding_id=padding_id or 0)
 
 
-def _load_tokenizer(files: Checkpoint | None, family: Family) -> Any:
-    if files is None:
-        raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
-    folder = files.folder(TOKENIZER)
+@contextmanager
+def _explaining(what: str) -> Iterator[None]:
     try:
-        return getattr(transformers, family.tokenizer).from_pretrained(folder)
-    except (OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{files.key}: cannot read the tokenizer in {folder}: {error}") from error
+        yield
+    except BaseException as error:
+        if not _is_of_a_file(error):
+            raise
+        raise SettingsError(f"{what}: {one_line(error)}; copy its files again, or set towers.text.tokenizer") from error
+
+
+def _is_of_a_file(error: BaseException) -> bool:
+    """Say whether an error is about a tokenizer's files. The library's core, in Rust, raises Exception itself; where
+    it panics, it raises a class that cannot be imported and is no Exception."""
+    return isinstance(error, _REFUSALS) or type(error) is Exception or type(error).__name__ == "PanicException"
 
 
 def _check_tokens(encoded: list[list[int]], *, vocabulary: int) -> None:

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from peftrec.data.batches import SequenceBatch
+from peftrec.training.divergence import check_start
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import storage_key, tensor_bytes
 
@@ -66,21 +67,29 @@ class StepCost:
 
 
 def probe_step(
-    module: RecommenderModule, batch: SequenceBatch, precision: AbstractContextManager[object] | None = None
+    module: RecommenderModule,
+    batch: SequenceBatch,
+    precision: AbstractContextManager[object] | None = None,
+    *,
+    look: Callable[[Tensor], None] | None = None,
 ) -> StepCost:
     """Run forward, inside `precision`, and backward on `batch`.
 
     Raises AdaptationError where a tower is in the wrong mode, a trainable parameter gets no gradient, or a frozen one
-    does. (A gradient of zeros is one: LoRA's A has it at the start.)
+    does. (A gradient of zeros is one: LoRA's A has it at the start.) `look` gets the loss.
     """
     devices = [module.device] if module.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(module.loop.seed)
-        return observe_step(module, batch, precision)
+        return observe_step(module, batch, precision, look=look)
 
 
 def observe_step(
-    module: RecommenderModule, batch: SequenceBatch, precision: AbstractContextManager[object] | None = None
+    module: RecommenderModule,
+    batch: SequenceBatch,
+    precision: AbstractContextManager[object] | None = None,
+    *,
+    look: Callable[[Tensor], None] | None = None,
 ) -> StepCost:
     """Like `probe_step`, without saving and restoring the random state."""
     check_modes(module)
@@ -101,6 +110,8 @@ def observe_step(
         module.zero_grad(set_to_none=True)  # where Lightning drops the last step's gradients: after forward
         loss.backward()
     check_gradients(module)
+    if look is not None:
+        look(loss.detach())
     cost = StepCost(
         parameter_bytes=tensor_bytes(module.parameters()),
         gradient_bytes=tensor_bytes(p.grad for p in module.parameters() if p.grad is not None),
@@ -114,7 +125,8 @@ def observe_step(
 class FirstStepCheck(Callback):
     """Observes one step before training starts or goes on, and keeps what it costs; nothing is changed by it.
 
-    Of several processes' costs, memory is the largest of any, and operations are those of all.
+    Of several processes' costs, memory is the largest of any, and operations are those of all. Raises DivergedError
+    where the loss is not finite before anything was trained.
     """
 
     def __init__(self, loader: DataLoader[SequenceBatch]) -> None:
@@ -127,8 +139,12 @@ class FirstStepCheck(Callback):
         sampler.set_epoch(0)
         first = self.loader.dataset[next(iter(sampler))]
         precision = trainer.precision_plugin.forward_context()
-        cost = probe_step(pl_module, first.to(pl_module.device), precision)
-        self.cost = StepCost.of_all(pl_module.processes.collected(cost))
+        losses: list[Tensor] = []
+        cost = probe_step(pl_module, first.to(pl_module.device), precision, look=losses.append)
+        told = pl_module.processes.collected((cost, float(losses[0])))  # so that all processes raise, or none
+        self.cost = StepCost.of_all([cost for cost, _ in told])
+        if trainer.global_step == 0:
+            check_start([loss for _, loss in told])
 
 
 def operation_counter() -> FlopCounterMode:
