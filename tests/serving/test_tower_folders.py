@@ -21,7 +21,7 @@ from torch import nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from peftrec.errors import CheckpointError
-from peftrec.models.towers import checkpoint_files
+from peftrec.models.towers import hub
 from peftrec.models.towers.tower import Tower
 from peftrec.serving.tower_folders import TOLERANCE, TrainedTower
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
@@ -161,7 +161,7 @@ def test_forms_are_told_from_what_is_in_the_tower(places: Path) -> None:
 
 def test_a_base_from_the_hub_is_named_with_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    checkpoint_files._snapshot.cache_clear()
+    hub.snapshot.cache_clear()
     saved = save_checkpoint(tmp_path / "bert", "bert")
     inputs = inputs_for(saved)
     put_into(tmp_path / "hub", "someone/small", saved.folder)
