@@ -24,8 +24,9 @@ from peftrec.jobs.apart import refuse_doubles
 from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
 from peftrec.settings.composition import settings_from_composed
-from peftrec.settings.run import Settings, TrainerSettings, settings_from_config, settings_to_config
+from peftrec.settings.run import LoggerSettings, Settings, TrainerSettings, settings_from_config, settings_to_config
 from peftrec.settings.run_identity import processes_decide, run_code
+from peftrec.training.run.wandb_login import check_login
 
 SWEEP_FILE = "sweep.json"
 
@@ -61,6 +62,8 @@ class Sweep:
     def run_jobs(self, jobs: Sequence[Job], *, directory: Path, slots: int | None, module: str) -> list[JobOutcome]:
         """Run a batch of jobs, rewriting `sweep.json` after each."""
         self.directory = directory
+        for job in jobs:  # told once, and not by each of them
+            check_login(LoggerSettings(**job.config["logger"]), verifies=False)
         devices = device_groups(jobs)
         runner = JobRunner(slots=slots or max(1, len(devices)), devices=devices, module=module)
         ended: dict[int, JobOutcome] = {}

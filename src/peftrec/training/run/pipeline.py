@@ -34,6 +34,7 @@ from peftrec.training.run.scoring import encoded_candidates, evaluate_test
 from peftrec.training.run.serving_costs import serving_of
 from peftrec.training.run.trackers import trackers
 from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
+from peftrec.training.run.wandb_login import check_login
 from peftrec.training.trainer import check_strategy, explain_slow_precision, refuse_float16, with_precision
 
 _runs_of_this_process = itertools.count()
@@ -99,6 +100,7 @@ def _run(
     trial: TrialOrder | None,
 ) -> None:
     is_isolated = next(_runs_of_this_process) == 0
+    processes.from_first(partial(check_login, settings.logger, verifies=True))
     assembled = assemble(settings, split, device, processes)
     module = assembled.module
     loaders = build_loaders(settings, split, module, device)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
 
+from peftrec.errors import UserError
 from peftrec.results.record import Record
 from peftrec.settings.run import LoggerSettings
+from peftrec.training.run.wandb_login import explain
 
 
 @contextmanager
@@ -22,18 +24,21 @@ def trackers(
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    run = wandb.init(
-        project=settings.wandb_project,
-        group=record.experiment,
-        job_type=record.strategy,
-        name=f"{record.strategy} seed={record.seed}",
-        id=record.run_id,
-        resume="allow",
-        mode=settings.wandb,
-        dir=str(run_directory),
-        config={"config": record.config, "question_hash": record.question_hash, "code_hash": record.code_hash},
-        tags=[record.strategy],
-    )
+    try:
+        run = wandb.init(
+            project=settings.wandb_project,
+            group=record.experiment,
+            job_type=record.strategy,
+            name=f"{record.strategy} seed={record.seed}",
+            id=record.run_id,
+            resume="allow",
+            mode=settings.wandb,
+            dir=str(run_directory),
+            config={"config": record.config, "question_hash": record.question_hash, "code_hash": record.code_hash},
+            tags=[record.strategy],
+        )
+    except (wandb.Error, ValueError) as error:  # the second for a variable that it cannot read
+        raise UserError(f"logger.wandb={settings.wandb}: W&B began no run: {explain(error)}") from error
     exit_code = 1
     try:
         run.define_metric("epoch")
