@@ -200,3 +200,22 @@ def test_other_files_are_refused(tmp_path: Path, content: Any, expected: str) ->
     file = FeatureFile(path=path, modality="text")
     with pytest.raises(DataError, match=expected):
         attach_features(catalogue(), TableFiles(root="unread"), [file])
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0, "zeros"), (0.5, "the same")])
+def test_features_that_tell_no_item_from_another_are_refused(tmp_path: Path, value: float, said: str) -> None:
+    array = np.full((NUM_ITEMS, 2, 3), value, dtype=np.float32)
+    array[6:] = 7  # which nobody took
+    with pytest.raises(DataError, match=rf"rows of all 6 items in histories are {said}.*set towers\.text=null"):
+        attached(tmp_path, array)
+    array[2] = np.nan
+    with pytest.raises(DataError, match=f"are {said}"):
+        attached(tmp_path, array, "zero")
+
+
+def test_features_of_zeros_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = values(NUM_ITEMS, 3)
+    assert attached(tmp_path, array).counts == {}
+    array[[1, 4, 7]] = 0
+    monkeypatch.setattr(features, "BLOCK_BYTES", 24)
+    assert attached(tmp_path, array).counts == {"text_features_of_zeros": 2}

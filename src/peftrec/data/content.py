@@ -41,6 +41,14 @@ class TokenisedTitles:
         """Number of tokens of each title."""
         return np.diff(self.offsets)
 
+    def are_alike(self) -> bool:
+        """Say whether all titles are the same tokens."""
+        lengths = self.lengths()
+        if (lengths != lengths[0]).any():
+            return False
+        rows = self.token_ids.reshape(len(lengths), -1)
+        return bool((rows == rows[0]).all())
+
     def batch(self, items: npt.NDArray[np.integer]) -> TextBatch:
         """Pad the titles of `items` to the longest of them."""
         starts = self.offsets[items]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ from peftrec.data.catalogue import Catalogue
 from peftrec.data.features import FeatureFile, FeatureRows
 from peftrec.data.source import DataSource
 from peftrec.errors import SHOWN, DataError, shortlist
+
+OF_ZEROS = "features_of_zeros"
+"""Ends the name of a count of items whose features say nothing."""
 
 
 def attach_features(catalogue: Catalogue, source: DataSource, files: Iterable[FeatureFile]) -> Catalogue:
@@ -24,9 +28,12 @@ def attach_features(catalogue: Catalogue, source: DataSource, files: Iterable[Fe
                 "row r of the items' file"
             )
         occurring = catalogue.interactions.occurring()
-        is_missing = _are_not_finite(file, occurring)
+        is_missing, is_zero = _look_through(file, occurring)
         missing = occurring[is_missing]
         catalogue = _settle(catalogue, source, file, missing)
+        if is_zero.any():
+            counts = {**catalogue.counts, f"{file.modality}_{OF_ZEROS}": int(is_zero.sum())}
+            catalogue = replace(catalogue, counts=counts)
         rows = np.arange(len(catalogue.items))
         rows[missing] = -1
         features = FeatureRows(file=file, rows=rows, replacement=_replacement(file, occurring[~is_missing]))
@@ -35,11 +42,28 @@ def attach_features(catalogue: Catalogue, source: DataSource, files: Iterable[Fe
     return catalogue
 
 
-def _are_not_finite(file: FeatureFile, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    is_missing = np.zeros(len(rows), dtype=np.bool_)
+def _look_through(
+    file: FeatureFile, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Say which rows are not finite, and which hold nothing but zeros. Raises DataError where all that are finite are
+    one and the same."""
+    is_missing, is_zero = (np.zeros(len(rows), dtype=np.bool_) for _ in range(2))
+    first: npt.NDArray[Any] | None = None
+    are_alike = True
     for part, block in file.blocks(rows):
         is_missing[part] = ~np.isfinite(block).all(axis=(1, 2))
-    return is_missing
+        is_zero[part] = ~block.any(axis=(1, 2))
+        present = block[~is_missing[part]]
+        if len(present) and are_alike:
+            first = present[0] if first is None else first
+            are_alike = bool((present == first).all())
+    if are_alike and len(rows) - is_missing.sum() > 1:
+        value = "zeros" if is_zero.any() else "the same"
+        raise DataError(
+            f"{file.path}: the rows of all {len(rows):,} items in histories are {value}, so that they tell none from "
+            f"another: correct {file.key}.file, or set {file.key}=null"
+        )
+    return is_missing, is_zero
 
 
 def _replacement(file: FeatureFile, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

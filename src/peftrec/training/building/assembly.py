@@ -15,7 +15,7 @@ from peftrec.models.recommender import Recommender
 from peftrec.models.towers.tower import Towers
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
-from peftrec.training.building.item_side import load_content, load_towers
+from peftrec.training.building.item_side import load_content_to_learn, load_towers
 from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.memory import resident_bytes
 from peftrec.training.module import LoopSettings, RecommenderModule
@@ -41,7 +41,7 @@ def assemble(settings: Settings, split: Split, device: torch.device, processes: 
     content = ItemContent()
     reads_live = strategy.reads_content and strategy.states == "live"
     if reads_live:
-        content = load_content(settings.towers, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
+        content = load_content_to_learn(settings, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
     if strategy.states == "store":
         store = provide_store(settings, split.items, device, processes).placed(
             settings.hidden_states.placement, device, sharing=processes.count // processes.num_nodes

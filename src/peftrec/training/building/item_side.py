@@ -3,7 +3,7 @@ here."""
 
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.items import Items
-from peftrec.errors import DataError
+from peftrec.errors import DataError, SettingsError
 from peftrec.models.towers.tower import Towers
 from peftrec.settings.run import Settings
 from peftrec.towers.pair import TowerPair
@@ -24,6 +24,26 @@ def load_content(towers: TowerPair, items: Items, *, keep_bytes: int) -> ItemCon
         ),
         features=items.features,
     )
+
+
+def load_content_to_learn(settings: Settings, items: Items, *, keep_bytes: int) -> ItemContent:
+    """Load the content of a run's items. Raises SettingsError where the text tower would read the same of all."""
+    content = load_content(settings.towers, items, keep_bytes=keep_bytes)
+    if content.titles is not None and len(items) > 1 and content.titles.are_alike():
+        raise SettingsError(_alike(settings, items, int(content.titles.lengths()[0])))
+    return content
+
+
+def _alike(settings: Settings, items: Items, num_tokens: int) -> str:
+    text, titles = settings.towers.text_encoder, items.titles
+    assert text is not None
+    assert titles is not None
+    all_alike = f"all {len(titles):,} titles are the same {num_tokens} tokens to the text tower"
+    if len(set(titles)) == 1:
+        return f"{all_alike}, because they are the same: {titles[0][:60]!r}; mend the data, or set towers.text=null"
+    if num_tokens >= text.max_tokens:
+        return f"{all_alike}: towers.text.max_tokens={text.max_tokens} cuts the rest off; raise it (the paper takes 30)"
+    return f"{all_alike}: towers.text.tokenizer does not know their words; name the one that belongs to the encoder"
 
 
 def load_towers(settings: Settings, *, with_weights: bool) -> Towers:

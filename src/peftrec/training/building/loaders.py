@@ -31,16 +31,7 @@ class Loaders:
 def build_loaders(settings: Settings, split: Split, module: RecommenderModule, device: torch.device) -> Loaders:
     """Build the loaders of a module's process; the order of users is a function of (seed, epoch)."""
     trainer, processes = settings.trainer, module.processes
-    order = EpochOrder(
-        len(split.windows),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        max_batches=trainer.max_steps_per_epoch,
-        overfit_batches=trainer.overfit_batches,
-    )
-    competition = Competition(
-        competitors=settings.objective.competitors(), train_counts=split.train_counts, seed=settings.seed
-    )
+    order, competition = epoch_order(settings, split), competition_of(settings, split)
     length = split.sequence_length + 1  # the last place is a target only
     gathers = trainer.negatives == "gathered"
     dataset = TrainingBatches(
@@ -61,14 +52,37 @@ def build_loaders(settings: Settings, split: Split, module: RecommenderModule, d
             processes=processes,
             reads_times=settings.user_encoder.reads_times,
         ),
-        negatives_per_positive=negatives_per_positive(
-            split.windows,
-            order,
-            length=length,
-            num_pools=1 if gathers else processes.count,
-            competition=competition,
-        ),
+        negatives_per_positive=mean_negatives(settings, split, processes.count),
         competitors=competition.describe(),
+    )
+
+
+def mean_negatives(settings: Settings, split: Split, num_processes: int) -> float:
+    """Return how many items a training position is scored against besides those of its own window."""
+    return negatives_per_positive(
+        split.windows,
+        epoch_order(settings, split),
+        length=split.sequence_length + 1,
+        num_pools=1 if settings.trainer.negatives == "gathered" else num_processes,
+        competition=competition_of(settings, split),
+    )
+
+
+def epoch_order(settings: Settings, split: Split) -> EpochOrder:
+    """Return the batches of an epoch."""
+    return EpochOrder(
+        len(split.windows),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        max_batches=settings.trainer.max_steps_per_epoch,
+        overfit_batches=settings.trainer.overfit_batches,
+    )
+
+
+def competition_of(settings: Settings, split: Split) -> Competition:
+    """Return what the objective has put beside a batch."""
+    return Competition(
+        competitors=settings.objective.competitors(), train_counts=split.train_counts, seed=settings.seed
     )
 
 

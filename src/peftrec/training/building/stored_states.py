@@ -20,7 +20,7 @@ from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import store_code
 from peftrec.strategies.base import STORED_KINDS
-from peftrec.training.building.item_side import load_content, load_towers
+from peftrec.training.building.item_side import load_content_to_learn, load_towers
 
 
 def provide_store(
@@ -43,9 +43,9 @@ def provide_store(
             _explain_new_code(same, code)
 
     def load() -> StateSource:
-        towers = load_towers(settings, with_weights=True).to(device)
         # Each image is needed once: nothing is decoded beforehand, but threads are ahead of the towers.
-        content = load_content(settings.towers, items, keep_bytes=0)
+        content = load_content_to_learn(settings, items, keep_bytes=0)
+        towers = load_towers(settings, with_weights=True).to(device)
         return StateSource(towers=towers, content=content, item_ids=items.ids, device=device)
 
     return open_or_build(

@@ -21,7 +21,8 @@ from peftrec.results.record import Evaluation, Kind, Status
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import cost_differences
 from peftrec.training.building.assembly import assemble
-from peftrec.training.building.loaders import build_loaders
+from peftrec.training.building.learnable import check_learnable
+from peftrec.training.building.loaders import build_loaders, mean_negatives
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
@@ -64,6 +65,9 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
         refuse_float16(settings.trainer.precision, device.type)
         # The check of all images is remembered on the disk, and hashing reads all that there is: once is enough.
         split = processes.first_then_others(partial(prepare_data, settings))
+        negatives = mean_negatives(settings, split, processes.count)
+        for warning in check_learnable(split, settings.evaluation, negatives_per_positive=negatives):
+            processes.from_first(partial(print, f"warning: {warning}", file=sys.stderr))
         settings = with_precision(settings, device)
         identity = processes.from_first(partial(identify, settings, split, processes, kind))
         folder = processes.from_first(partial(run_folder, settings, identity))
