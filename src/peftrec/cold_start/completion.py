@@ -19,7 +19,7 @@ from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError
 from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.files import write_atomically
-from peftrec.results.costs import Metrics
+from peftrec.results.costs import CountedMetrics
 from peftrec.results.record_part import RecordPart
 from peftrec.results.tables import markdown_grid
 from peftrec.training.run.restored_run import RestoredRun, restore_run
@@ -48,10 +48,10 @@ class ColdItemsResult(RecordPart):
     chosen_epoch: int
     """The first is 0."""
     validation: list[float]
-    before: dict[str, Metrics]
+    before: dict[str, CountedMetrics]
     """Metrics and `num_users` for all targets, warm ones and cold ones; a kind without users is left out."""
-    after: dict[str, Metrics]
-    shuffled: dict[str, Metrics]
+    after: dict[str, CountedMetrics]
+    shuffled: dict[str, CountedMetrics]
     """The same with the new embeddings dealt out among the cold items at random: what is left owes nothing to the
     content of the item at hand."""
 
@@ -129,7 +129,7 @@ def to_markdown(result: ColdItemsResult) -> str:
     )
 
 
-def _test_metrics(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> dict[str, Metrics]:
+def _test_metrics(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> dict[str, CountedMetrics]:
     cases = run.split.test
     ranked = rank_over(run, cases, catalogue)
     masks = segment_masks(run.split.train_counts, cases.targets, np.diff(cases.histories.offsets))

@@ -13,7 +13,7 @@ from peftrec.cold_start.evaluation import CUTOFFS
 from peftrec.errors import RecordError
 from peftrec.files import write_atomically
 from peftrec.outputs.safe_text import for_markdown
-from peftrec.results.costs import Metrics
+from peftrec.results.costs import CountedMetrics
 from peftrec.results.record_part import RecordPart
 from peftrec.results.significance import spread
 from peftrec.results.tables import markdown_grid, quality_text
@@ -27,7 +27,7 @@ class EpochResult(RecordPart):
 
     loss: float
     """Mean over the batches, without the penalty on weights."""
-    validation: Metrics
+    validation: CountedMetrics
 
 
 class ColdStartResult(RecordPart):
@@ -56,8 +56,8 @@ class ColdStartResult(RecordPart):
     num_parameters: int
     epochs: list[EpochResult]
     chosen: dict[str, int]
-    validation: Metrics
-    test: Metrics
+    validation: CountedMetrics
+    test: CountedMetrics
     seconds: dict[str, float]
     """`factors` (0 where they were kept, or not asked for), `fit` with its validation, and `test`."""
 

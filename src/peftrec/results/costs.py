@@ -12,6 +12,8 @@ EnergySource = Literal["nvml", "rapl"]
 MemorySource = Literal["cuda_allocator", "cpu_allocator"]
 Metrics = dict[str, Fraction]
 """Metric name (`hr@10`, `ndcg@10`, `mrr@10`) to its mean over users."""
+CountedMetrics = dict[str, Amount]
+"""Metrics, and under `num_users` how many users they are of."""
 
 
 class MachineUse(RecordPart):
