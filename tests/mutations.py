@@ -1,9 +1,11 @@
 """Seeded damage: bytes replaced, inserted, cut off, as an editor, a broken copy or a stranger may leave a file."""
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from peftrec.errors import UserError
 
@@ -23,6 +25,25 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
         piece = chance.choice([*PIECES, bytes([chance.randrange(256)]), bytes(changed[:length])])
         changed[start : start + length] = piece
     return bytes(changed if chance.random() < 0.95 else changed[: chance.randrange(len(changed) + 1)])
+
+
+ODD_VALUES: list[Any] = [None, -1, 2**70, 1e308, "", "x", "\x1b[2J", [], {}, True, [[]], {"a": {}}, "$\\frac{$"]
+
+
+def mutated_json(value: Any, chance: random.Random) -> Any:
+    """Return plain data with one value, key or branch replaced, added or gone."""
+    copy = json.loads(json.dumps(value))
+    node, parent, key = copy, None, None
+    while isinstance(node, dict | list) and node and (parent is None or chance.random() < 0.8):
+        parent, key = node, chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        node = parent[key]
+    if chance.random() < 0.2:
+        del parent[key]
+    elif chance.random() < 0.1 and isinstance(parent, dict):
+        parent["unknown"] = 1
+    else:
+        parent[key] = chance.choice(ODD_VALUES)
+    return copy
 
 
 @dataclass(frozen=True)
@@ -45,7 +66,7 @@ def refusals(target: Target, name: str, rounds: int) -> list[str]:
     for number in range(rounds):
         chance = random.Random(f"{name} {number}")
         file = chance.choice(sorted(whole))
-        file.write_bytes(mutated(whole[file], chance))
+        file.write_bytes(_damaged(file, whole[file], chance))
         try:
             target.read(chance)
         except UserError as error:
@@ -57,3 +78,10 @@ def refusals(target: Target, name: str, rounds: int) -> list[str]:
     unnamed = [told for told in refused if str(target.root) not in told]
     assert not unnamed, f"{name}: no file is named in {unnamed[0]!r}"
     return refused
+
+
+def _damaged(file: Path, content: bytes, chance: random.Random) -> bytes:
+    """Damage the bytes; of JSON more often what it says."""
+    if file.suffix == ".json" and chance.random() < 0.7:
+        return json.dumps(mutated_json(json.loads(content), chance)).encode()
+    return mutated(content, chance)

@@ -117,17 +117,30 @@ def test_nothing_is_lost_and_nothing_is_half(name: str, tmp_path: Path) -> None:
     duration = time.monotonic() - started
     expected = task.outcome(folder)
     assert expected
-    shutil.rmtree(folder)  # the same place again: paths stand in some files
-    shutil.copytree(prepared, folder)
+    start_over(prepared, folder)  # in the same place: paths stand in some files
     chance = random.Random(name)
-    deaths = 0
-    for _ in range(KILLS):
-        deaths += kill(task, folder, chance.uniform(0, duration))
-        there = task.outcome(folder)
-        assert {key: expected[key] for key in there} == there, "half of a file reads as whole"
-    print(f"{name}: {deaths} of {KILLS} were killed before they ended, within {duration:.1f} s each")
-    assert deaths > KILLS // 4
+    starts = ends = 0
+    while starts - ends < KILLS:
+        assert starts < 5 * KILLS, "it ends before it is killed"
+        starts += 1
+        if kill(task, folder, chance.uniform(0, duration)):
+            there = task.outcome(folder)
+            assert {key: expected[key] for key in there} == there, "half of a file reads as whole"
+        else:
+            ends += 1
+            assert_ended(task, folder, expected)
+            start_over(prepared, folder)
     finish(task, folder)
+    assert_ended(task, folder, expected)
+    print(f"{name}: {KILLS} kills in {starts} starts, each within {duration:.1f} s; {ends + 1} ended, all alike")
+
+
+def start_over(prepared: Path, folder: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(prepared, folder)
+
+
+def assert_ended(task: Task, folder: Path, expected: Outcome) -> None:
     assert task.outcome(folder) == expected
     assert not abandoned_partials(folder)
 
@@ -144,6 +157,7 @@ def kill(task: Task, folder: Path, after: float) -> bool:
     time.sleep(after)
     running.signal(signal.SIGKILL)
     running.output.read()  # until the last that holds it is gone
-    is_dead = running.process.wait() == -signal.SIGKILL
+    status = running.process.wait()
     running.close()
-    return is_dead
+    assert status in (0, -signal.SIGKILL)
+    return status != 0

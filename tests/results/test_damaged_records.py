@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from mutations import mutated_json
 from peftrec.errors import RecordError, UserError
 from peftrec.results.ranks import read_ranks
 from peftrec.results.record import Record, read_record
 from peftrec.results.report import build_report, write_report
 
 NUM_MUTATIONS = 300
-ODD_VALUES: list[Any] = [None, -1, 2**70, 1e308, "", "x", "\x1b[2J", [], {}, True, [[]], {"a": {}}, "$\\frac{$"]
 
 
 def make_folder(file: Path) -> None:
@@ -99,22 +99,6 @@ def test_names_do_nothing_in_any_output(experiment: Path, change: Callable[..., 
     assert "\\u001b[31m\\n" in report.to_terminal()
 
 
-def mutated(record: Any, chance: random.Random) -> Any:
-    """Change one value, key or branch of a record at random."""
-    copy = json.loads(json.dumps(record))
-    node, parent, key = copy, None, None
-    while isinstance(node, dict | list) and node and (parent is None or chance.random() < 0.8):
-        parent, key = node, chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
-        node = parent[key]
-    if chance.random() < 0.2:
-        del parent[key]
-    elif chance.random() < 0.1 and isinstance(parent, dict):
-        parent["unknown"] = 1
-    else:
-        parent[key] = chance.choice(ODD_VALUES)
-    return copy
-
-
 def refused(folder: Path, record: Any) -> bool:
     """Read and report what may be refused in words, but neither crash nor put odd text anywhere."""
     (folder / "record.json").write_text(json.dumps(record))
@@ -134,7 +118,7 @@ def test_mutated_records_crash_no_report(number: int, example: Path, tmp_path: P
     target = sorted(folder.iterdir())[0]
     record = json.loads((target / "record.json").read_bytes())
     chance = random.Random(1)
-    outcomes = [refused(target, mutated(record, chance)) for _ in range(number)]
+    outcomes = [refused(target, mutated_json(record, chance)) for _ in range(number)]
     assert any(outcomes)
     assert not all(outcomes)
 
@@ -143,7 +127,7 @@ def test_mutated_records_are_read_or_refused(example: Path) -> None:
     record = json.loads(sorted(example.rglob("record.json"))[0].read_bytes())
     chance = random.Random(2)
     for _ in range(NUM_MUTATIONS):
-        content = json.dumps(mutated(record, chance)).encode()
+        content = json.dumps(mutated_json(record, chance)).encode()
         damaged = bytearray(content)
         if chance.random() < 0.3:
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
