@@ -25,7 +25,12 @@ def target_of(folder: Path, name: str) -> Target:
         else:
             assert settings.transform().pixels(Image.new("RGB", (9, 7))).shape[0] == 3
 
-    return Target(saved.folder, sorted(file for file in saved.folder.rglob("*") if file.is_file()), read)
+    return Target(
+        saved.folder,
+        sorted(file for file in saved.folder.rglob("*") if file.is_file()),
+        read,
+        f"towers.{saved.modality}",
+    )
 
 
 @pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)])
