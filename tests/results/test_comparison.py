@@ -263,6 +263,13 @@ def test_provenance_and_measurement_notes(experiment: Path, change: Change) -> N
     assert "lora: the chosen epoch is the last one" in text
 
 
+def test_sizes_of_two_seeds_may_differ_by_an_odd_number_of_bytes(experiment: Path, change: Change) -> None:
+    for seed, size in ((1, 1000), (2, 1003)):
+        change(experiment / f"lora-example{seed}", checkpoint_bytes=size)
+    frame = table(compare(find_runs(experiment))).set_index("strategy")
+    assert frame.loc["lora", "checkpoint_bytes"] in (1001, 1002)
+
+
 def test_one_strategy_or_one_epoch_is_a_table_without_tpme(experiment: Path, change: Change) -> None:
     alone = compare(find_runs(experiment / "lora-example1"))
     assert table(alone)["tpme"].isna().all()

@@ -172,7 +172,8 @@ def table(comparison: Comparison) -> pd.DataFrame:
     frame = pd.DataFrame([_cells(row, comparison) for row in comparison.rows])
     for column in frame.columns:
         if column in INTEGERS:
-            frame[column] = frame[column].astype("Int64")
+            # The median of two seeds may lie between two whole numbers.
+            frame[column] = frame[column].astype("Float64").round().astype("Int64")
         elif column in CLAIMS:
             frame[column] = frame[column].astype("boolean")
         elif column not in {"strategy", "status", "seconds_from", "disturbed"}:
