@@ -75,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("training", "training/building", "training/measurement"),
     },
     "profiles": {"config"},
-    "series": {"code", "config", "models", "progress"},
+    "series": {"code", "config", "data", "models", "progress"},
     "cold_start": {
         *("code", "config", "data", "data/readers", "data/tables", "evaluation", "outputs", "results", "progress"),
         *("settings", "training", "training/building", "training/run"),

@@ -123,11 +123,18 @@ def test_what_is_no_sparse_matrix_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "plain.npz", x=np.ones(3))
     np.savez(tmp_path / "pickled.npz", format=np.asarray([{}], dtype=object))
     (tmp_path / "text.npz").write_text("nothing")
-    for name in ("plain", "pickled", "text"):
+    matrix = sparse.random(30, 20, 0.2, format="csr", random_state=0)
+    parts = {"format": "csr", "shape": matrix.shape, "data": matrix.data, "indices": matrix.indices}
+    np.savez(tmp_path / "astray.npz", **parts, indptr=matrix.indptr[::-1])  # would be read past the ends of its parts
+    np.savez(tmp_path / "form.npz", **parts | {"format": 5}, indptr=matrix.indptr)
+    for name in ("plain", "pickled", "text", "astray", "form"):
         with pytest.raises(DataError, match=rf"{name}\.npz: not a matrix of scipy\.sparse\.save_npz"):
             SparseMatrix(file=f"{name}.npz").read(tmp_path)
     with pytest.raises(DataError, match=r"none\.npz: cannot be read"):
         SparseMatrix(file="none.npz").read(tmp_path)
     sparse.save_npz(tmp_path / "nan.npz", sparse.coo_matrix([[np.nan]]))
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="not a finite number"):
         SparseMatrix(file="nan.npz").read(tmp_path)
+    sparse.save_npz(tmp_path / "large.npz", sparse.coo_matrix([[1e300]]))
+    with pytest.raises(DataError, match="not a finite number of float32"):
+        SparseMatrix(file="large.npz").read(tmp_path)

@@ -92,18 +92,29 @@ class SparseMatrix(Content):
         path = root / self.file
         try:
             with path.open("rb") as stream:  # of a path that it cannot read numpy leaves the file open
-                matrix = sparse.load_npz(stream).tocsr().tocoo()  # scipy refuses pickled arrays
+                matrix = _coordinates(sparse.load_npz(stream))  # scipy refuses pickled arrays
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error}); set pairs.root") from error
-        except DAMAGED_ARRAYS as error:
+        except (AttributeError, *DAMAGED_ARRAYS) as error:
             raise DataError(
                 f"{path}: not a matrix of scipy.sparse.save_npz, or not a whole one: take it anew from where it came"
             ) from error
-        if not np.isfinite(matrix.data).all():
-            raise DataError(f"{path}: holds a value that is not finite")
         places = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
-        values = torch.from_numpy(matrix.data.astype(np.float32))
+        with np.errstate(over="ignore"):  # looked for below
+            values = torch.from_numpy(matrix.data.astype(np.float32))
+        if not bool(torch.isfinite(values).all()):
+            raise DataError(f"{path}: holds a value that is not a finite number of float32")
         return torch.sparse_coo_tensor(places, values, matrix.shape, check_invariants=True).coalesce()
+
+
+def _coordinates(matrix: Any) -> Any:
+    """Return a matrix as rows, columns and values. Raises ValueError where its parts do not fit each other: scipy looks
+    at that when asked alone, and would read and write past their ends."""
+    if matrix.format in ("csr", "csc", "bsr"):
+        matrix.check_format(full_check=True)
+    if matrix.dtype.kind not in "biuf":
+        raise ValueError(f"values of {matrix.dtype}")
+    return matrix.tocsr().tocoo()
 
 
 def read_id_lists(path: Path, *, has_count: bool = False) -> list[list[int]]:

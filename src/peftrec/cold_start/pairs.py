@@ -22,6 +22,7 @@ from peftrec.cold_start.content import Content
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT, FolderName
 from peftrec.data.readers.delimited import CSV, DelimitedFile
+from peftrec.data.stand_ins import refuse_stand_in
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.errors import DataError
 
@@ -90,6 +91,8 @@ class PairFiles:
     def read(self) -> ColdStartData:
         """Read the files. Raises DataError that names file and line."""
         root = Path(self.root)
+        for name in self.content.files():  # files of pairs say it themselves
+            refuse_stand_in(root / name)
         train, validation, test = (read_pairs(root / name) for name in (self.train, self.validation, self.test))
         parts = {root / self.train: train, root / self.validation: validation, root / self.test: test}
         for path in (root / self.validation, root / self.test):

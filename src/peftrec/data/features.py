@@ -14,6 +14,7 @@ import torch
 from peftrec.data.batches import FeatureBatch
 from peftrec.data.choices import MissingFeatures
 from peftrec.data.damaged_arrays import DAMAGED_ARRAYS
+from peftrec.data.stand_ins import refuse_stand_in
 from peftrec.errors import DataError
 
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]
@@ -43,6 +44,7 @@ class FeatureFile:
     @cached_property
     def states(self) -> Features:
         """The array as [item, state, hidden]. Raises DataError where the file holds something else."""
+        refuse_stand_in(self.path)
         try:
             array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, *DAMAGED_ARRAYS) as error:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from peftrec.errors import DataError
+
 STAND_INS = {
     b"version https://git-lfs.github.com/": "a pointer of Git LFS in place of the file; run `git lfs pull` there",
     b"<!doctype html": "a web page in place of the file; fetch it again",
@@ -23,3 +25,9 @@ def stand_in(file: Path) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror}); let this user read it"
     return next((what for beginning, what in STAND_INS.items() if start.startswith(beginning)), None)
+
+
+def refuse_stand_in(file: Path) -> None:
+    """Raise DataError where something else lies at `file`."""
+    if (what := stand_in(file)) is not None:
+        raise DataError(f"{file}: {what}")

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from peftrec.data.stand_ins import refuse_stand_in
 from peftrec.errors import DataError
 from peftrec.series.settings import SeriesData
 
@@ -52,6 +53,7 @@ def read_split(data: SeriesData) -> SeriesSplit:
     for path in paths.values():
         if not path.exists():
             raise DataError(f"{path}: not found; set data.root to a folder that holds {path.parent.name}/{path.name}")
+        refuse_stand_in(path)
     series, labels = zip(*(_read(path) for path in paths.values()), strict=True)
     _check(series, labels, tuple(paths.values()))
     classes = tuple(sorted(set(labels[0])))

@@ -12,6 +12,7 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
+from peftrec.data.stand_ins import stand_in
 from peftrec.errors import CheckpointError
 from peftrec.files import write_stream_atomically
 
@@ -59,6 +60,8 @@ def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         if path.is_dir():
             raise CheckpointError(_unreadable(path, "a folder"))
+        if (what := stand_in(path)) is not None:
+            raise CheckpointError(f"{path}: {what}")
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:

@@ -6,12 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from peftrec.data.stand_ins import refuse_stand_in
 from peftrec.data.tables.columns import Columns, Wanted, require_columns
 from peftrec.errors import DataError
 
 
 def read_parquet(file: Path, wanted: Sequence[Wanted]) -> Columns:
     """Return the columns that are wanted."""
+    refuse_stand_in(file)
     try:
         with parquet.ParquetFile(file) as opened:
             require_columns(file, opened.schema_arrow.names, wanted, are_of_first_line=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from peftrec.data.stand_ins import refuse_stand_in
 from peftrec.errors import DataError
 
 EXCERPT = 60
@@ -56,6 +57,7 @@ def opened(path: Path) -> "pa.NativeStream":
 
     Raises OSError where it cannot be read, DataError where it is no text but a file that programs know by its start.
     """
+    refuse_stand_in(path)
     with path.open("rb") as raw:
         start = raw.read(MAGIC_BYTES)
     for magic, (name, remedy) in NO_TEXT.items():
