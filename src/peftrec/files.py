@@ -36,6 +36,14 @@ _SWEPT: set[Path] = set()
 _SWEEPING = Lock()
 
 
+def at_home(name: str) -> Path:
+    """Return the path of `name`, with `~` as the home folder of the user, if there is such a user and folder."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content`; a crash at any moment leaves the old file or the new one."""
     write_stream_atomically(path, lambda stream: stream.write(content))

@@ -1,7 +1,6 @@
 """Ready features in place of a tower: nothing is encoded, so nothing can be adapted."""
 
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -10,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.data.choices import MissingFeatures
+from peftrec.files import at_home
 from peftrec.models.towers.names import Modality
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class ReadyFeatures:
         """Return the file. Raises DataError where it holds no features."""
         from peftrec.data.features import FeatureFile
 
-        path = Path(self.file).expanduser()
-        found = FeatureFile(path=path, modality=modality, missing=self.missing)
+        found = FeatureFile(path=at_home(self.file), modality=modality, missing=self.missing)
         found.states  # noqa: B018 - opens the file, so that what is wrong with it is said before any data is read
         return found
 

@@ -1,6 +1,7 @@
 """The check of all images is remembered, and forgotten as soon as a file, the items or Pillow change."""
 
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     return made
 
 
+def remembered() -> list[Path]:
+    folder = cache_folder()
+    assert folder is not None
+    return sorted(folder.glob("*"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "images", small_contents() | {"c.png": b"no image"})
@@ -54,7 +61,7 @@ def test_the_second_check_decodes_nothing(tmp_path: Path, kind: str, checks: lis
     assert corrupt_images(opened(path), range(4)) == first
     assert list(first) == ([2] if kind == "folder" else [])
     assert len(checks) == 1
-    assert len(list(cache_folder().iterdir())) == 1
+    assert len(remembered()) == 1
 
 
 def test_faults_are_given_by_item_whatever_their_order(folder: Path, checks: list[list[int]]) -> None:
@@ -97,19 +104,33 @@ def test_a_cache_that_cannot_be_read_or_written_costs_a_check(
     tmp_path: Path, folder: Path, checks: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corrupt_images(opened(folder), range(4))
-    (memory,) = cache_folder().iterdir()
-    memory.write_bytes(b"{")
-    assert list(corrupt_images(opened(folder), range(4))) == [2]
+    (memory,) = remembered()
+    for content in (b"{", b"3", b"[]", b'{"c.png": 1}'):
+        memory.write_bytes(content)
+        assert list(corrupt_images(opened(folder), range(4))) == [2]
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert list(corrupt_images(opened(folder), range(4))) == [2]
-    assert len(checks) == 3
+    assert len(checks) == 6
+
+
+def test_a_user_without_a_home_folder_checks_each_time(
+    folder: Path, checks: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in containers whose user has no entry among the system's."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    for _ in range(2):
+        assert list(corrupt_images(opened(folder), range(4))) == [2]
+    assert len(checks) == 2
+    assert cache_folder() is None
 
 
 def test_few_images_leave_no_trace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "REMEMBERED_FROM", 5)
     assert list(corrupt_images(opened(folder), range(4))) == [2]
-    assert not cache_folder().exists()
+    assert remembered() == []
 
 
 def test_a_file_that_went_away_is_named(folder: Path) -> None:

@@ -97,6 +97,18 @@ def test_a_hub_that_asks_for_a_day_is_left_alone(server: HubServer) -> None:
     assert server.waits
 
 
+def test_a_user_without_a_home_folder_is_told_where_the_cache_may_lie(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    assert "no home folder for its cache; set the variable HF_HOME to a folder" in refused()
+
+
+def test_the_folder_of_an_unknown_user_is_named() -> None:
+    with pytest.raises(SettingsError, match="there is no folder '~nobody-here/bert'"):
+        PretrainedText(checkpoint="~nobody-here/bert").num_blocks("text")
+
+
 def test_a_cache_that_cannot_be_written_says_how_to_move_it(server: HubServer, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     assert "set the variable HF_HOME to another folder" in refused()

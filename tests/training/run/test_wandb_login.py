@@ -111,7 +111,24 @@ def test_a_key_that_the_server_refuses(nobody: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("variable", "value"), [("WANDB_BASE_URL", "x"), ("WANDB_MODE", "strange")])
 def test_a_variable_that_w_and_b_cannot_read(nobody: pytest.MonkeyPatch, variable: str, value: str) -> None:
     nobody.setenv(variable, value)
-    assert f"a WANDB_ variable: 1 validation error for Settings {variable[6:].lower()} " in refused()
+    for mode in ("online", "offline"):
+        with pytest.raises(SettingsError, match=f"validation error .* {variable[6:].lower()} .*correct the WANDB_ var"):
+            check_login(LoggerSettings(wandb=mode), verifies=False)  # type: ignore[arg-type]
+
+
+def test_a_user_without_a_home_folder_is_told_to_set_one(nobody: pytest.MonkeyPatch) -> None:
+    nobody.delenv("WANDB_CONFIG_DIR")
+    nobody.setattr(Path, "expanduser", no_home)
+    with pytest.raises(
+        SettingsError, match=r"wandb=offline: Could not determine home directory; set the variable HOME"
+    ):
+        check_login(LoggerSettings(wandb="offline"), verifies=False)
+
+
+def no_home(path: Path) -> Path:
+    if path.parts[:1] == ("~",):
+        raise RuntimeError("Could not determine home directory.")
+    return path
 
 
 def test_a_sweep_is_told_once_before_its_first_job(nobody: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import PIL
+from pydantic import TypeAdapter
 
 from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.stored import StoredImages
 from peftrec.errors import DataError
 from peftrec.files import write_atomically
+
+_FAULTS = TypeAdapter(dict[str, str])
+"""Name of an image to what is wrong with it, as a check is remembered."""
 
 REMEMBERED_FROM = 1000
 """Images from which on a check is remembered; fewer take no second."""
@@ -22,13 +26,15 @@ def corrupt_images(images: StoredImages, items: Sequence[int]) -> dict[int, str]
     """Return what is wrong with the images of `items`, by item; no epoch can end in the middle for a truncated file.
 
     A later run with the same files (path, size, time of change), items and Pillow reads the answer from the user's
-    cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Where that cannot be written, the next run checks again.
+    cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Where that cannot be written, or there is none, the next run
+    checks again.
     """
-    if len(items) < REMEMBERED_FROM:
+    folder = cache_folder()
+    if len(items) < REMEMBERED_FROM or folder is None:
         return find_corrupt(images, items)
-    memory = cache_folder() / f"{_state(images.select(items))}.json"
+    memory = folder / f"{_state(images.select(items))}.json"
     try:
-        by_name: dict[str, str] = json.loads(memory.read_bytes())
+        by_name = _FAULTS.validate_json(memory.read_bytes())
     except (OSError, ValueError):
         found = find_corrupt(images, items)
         _remember(memory, {str(images.names[item]): message for item, message in found.items()})
@@ -51,9 +57,13 @@ def find_corrupt(images: StoredImages, items: Sequence[int]) -> dict[int, str]:
         return {item: message for item, message in faults if message is not None}
 
 
-def cache_folder() -> Path:
-    """Return where checks are remembered."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peftrec" / "checked_images"
+def cache_folder() -> Path | None:
+    """Return where checks are remembered; null where the user has no home folder, as many in containers."""
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(cache) / "peftrec" / "checked_images"
 
 
 def _state(images: StoredImages) -> str:

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from peftrec.errors import DataError, shortlist
+from peftrec.files import at_home
 
 
 def require_folder(folder: str, *, key: str) -> Path:
     """Return the folder that the configuration names under `key`."""
-    path = Path(folder)
-    if folder.startswith(("~/", "~\\")):
-        path = path.expanduser()
+    path = at_home(folder)
     kind = kind_of(path, key=key)
     if kind != "folder":
         raise DataError(f"{path}: {'no such' if kind == 'nothing' else 'not a'} folder: correct {key}")

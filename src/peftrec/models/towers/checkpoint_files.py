@@ -10,6 +10,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from peftrec.data.stand_ins import stand_in
 from peftrec.errors import SettingsError
+from peftrec.files import at_home
 from peftrec.models.towers.hub import HubRepository, snapshot
 from peftrec.models.towers.weight_files import INDEX, WHOLE, check_weight_file, weight_files
 
@@ -141,7 +142,7 @@ class Checkpoint:
     def _local(self) -> Path | None:
         if self.name.startswith(_PACKAGE):
             return Path(__file__).parents[2] / self.name.removeprefix(_PACKAGE)
-        folder = Path(self.name).expanduser()
+        folder = at_home(self.name)
         return folder if folder.is_dir() else None
 
     def _cached(self, part: Part) -> Path | None:

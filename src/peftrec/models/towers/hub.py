@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from huggingface_hub import get_session, snapshot_download
+from huggingface_hub import constants, get_session, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -105,7 +105,15 @@ def _unreachable(error: BaseException) -> str:
 
 @functools.cache
 def snapshot(name: str, revision: str | None, files: tuple[str, ...], *, is_local: bool) -> Path:
-    """Fetch once a process, so that a branch that moves cannot give a run two versions of one model."""
+    """Fetch once a process, so that a branch that moves cannot give a run two versions of one model.
+
+    Raises SettingsError where the hub's cache has no place, and what the client raises.
+    """
+    if constants.HF_HUB_CACHE.startswith("~"):
+        raise SettingsError(
+            f"{name!r} comes from the hub, and this user has no home folder for its cache; set the variable HF_HOME to "
+            "a folder"
+        )
     hooks = get_session().event_hooks
     if _refuse_to_wait not in hooks["response"]:
         get_session().event_hooks = {**hooks, "response": [*hooks["response"], _refuse_to_wait]}

@@ -37,7 +37,7 @@ def trackers(
             config={"config": record.config, "question_hash": record.question_hash, "code_hash": record.code_hash},
             tags=[record.strategy],
         )
-    except (wandb.Error, ValueError) as error:  # the second for a variable that it cannot read
+    except wandb.Error as error:
         raise UserError(f"logger.wandb={settings.wandb}: W&B began no run: {explain(error)}") from error
     exit_code = 1
     try:

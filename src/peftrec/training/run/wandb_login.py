@@ -16,16 +16,15 @@ LONGEST = 200
 
 
 def check_login(settings: LoggerSettings, *, verifies: bool) -> None:
-    """Raise SettingsError where runs are to be sent to W&B, and nobody is logged in or its server does not answer;
-    also, if it `verifies`, where the server refuses the key. That starts a process of W&B's."""
-    if settings.wandb != "online":
+    """Raise SettingsError where W&B cannot start here; where runs are to be sent to it and nobody is logged in or its
+    server does not answer; and, if it `verifies`, where the server refuses the key. That starts a process of W&B's."""
+    if settings.wandb == "disabled":
+        return
+    server = _server(settings)
+    if settings.wandb == "offline":
         return
     import wandb
 
-    try:
-        server = wandb.setup().settings.base_url
-    except ValueError as error:
-        raise _refusal(f"a WANDB_ variable: {explain(error)}; correct it") from error
     _reach(server)
     try:
         is_logged_in = wandb.login(verify=verifies)
@@ -33,6 +32,19 @@ def check_login(settings: LoggerSettings, *, verifies: bool) -> None:
         raise _refusal(f"{server}: {explain(error)}; run `wandb login`") from error
     if not is_logged_in:
         raise _refusal("a variable (WANDB_MODE), or an answer, tells W&B otherwise; correct that")
+
+
+def _server(settings: LoggerSettings) -> str:
+    try:
+        import wandb
+
+        return str(wandb.setup().settings.base_url)
+    except ValueError as error:
+        remedy = "correct the WANDB_ variable"
+        raise SettingsError(f"logger.wandb={settings.wandb}: {explain(error)}; {remedy}") from error
+    except RuntimeError as error:  # of pathlib: there is no home folder
+        remedy = "set the variable HOME to a folder"
+        raise SettingsError(f"logger.wandb={settings.wandb}: {explain(error)}; {remedy}") from error
 
 
 def _refusal(what: str) -> SettingsError:
