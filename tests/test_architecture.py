@@ -123,6 +123,18 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def test_text_is_utf_8_whatever_the_users_locale() -> None:
+    """Names of users, items and folders are in any script."""
+    unsaid = [
+        f"{path.relative_to(PACKAGE.parent)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", None) in ("read_text", "write_text")
+        if "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert unsaid == []
+
+
 def top_of(module: str) -> str:
     return module.partition(".")[0]
 

@@ -68,7 +68,7 @@ def processor_quota(root: Path = CONTROL_GROUPS, membership: Path = _MEMBERSHIP)
     if not membership.exists():
         return None
     quotas: list[float] = []
-    for line in membership.read_text().splitlines():
+    for line in membership.read_text(encoding="utf-8").splitlines():
         _, controllers, place = line.split(":", 2)
         if not controllers:
             folder, read = root, _second_version_quota
@@ -89,15 +89,15 @@ def _second_version_quota(group: Path) -> float | None:
     file = group / "cpu.max"
     if not file.exists():
         return None
-    quota, period = file.read_text().split()
+    quota, period = file.read_text(encoding="utf-8").split()
     return None if quota == "max" else int(quota) / int(period)
 
 
 def _first_version_quota(group: Path) -> float | None:
     file = group / "cpu.cfs_quota_us"
-    if not file.exists() or (quota := int(file.read_text())) <= 0:
+    if not file.exists() or (quota := int(file.read_text(encoding="utf-8"))) <= 0:
         return None
-    return quota / int((group / "cpu.cfs_period_us").read_text())
+    return quota / int((group / "cpu.cfs_period_us").read_text(encoding="utf-8"))
 
 
 def resolve_device(accelerator: str) -> "torch.device":
@@ -139,7 +139,7 @@ def visible_devices() -> list[str]:
 def _cpu_name() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():
-        for line in information.read_text().splitlines():
+        for line in information.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return f"{line.split(':', 1)[1].strip()} ({os.cpu_count()} cores)"
     return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"

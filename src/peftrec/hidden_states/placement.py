@@ -61,7 +61,7 @@ def group_limit(membership: Path = Path("/proc/self/cgroup"), mount: Path = Path
 
     A group is held to the limits of all groups above it: Slurm, for one, limits jobs and not the tasks in them.
     """
-    lines = membership.read_text().splitlines() if membership.exists() else []
+    lines = membership.read_text(encoding="utf-8").splitlines() if membership.exists() else []
     limits: list[int] = []
     for _, controllers, group in (line.split(":", maxsplit=2) for line in lines):
         if not controllers:
@@ -72,6 +72,6 @@ def group_limit(membership: Path = Path("/proc/self/cgroup"), mount: Path = Path
             continue
         own = top / group.lstrip("/")
         files = (folder / name for folder in (own, *own.parents) if folder.is_relative_to(top))
-        found = (file.read_text().strip() for file in files if file.exists())
+        found = (file.read_text(encoding="utf-8").strip() for file in files if file.exists())
         limits += [int(text) for text in found if text != "max"]
     return min(limits, default=None)

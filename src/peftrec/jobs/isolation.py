@@ -123,7 +123,7 @@ class JobRunner:
         name = place.replace("/", "-")
         job_file, outcome_file = folder / f"job-{name}.json", folder / f"outcome-{name}.json"
         content = JobFile(config=job.config, code=job.code, code_hash=job.code_hash, trial=job.trial)
-        job_file.write_text(content.model_dump_json())
+        job_file.write_text(content.model_dump_json(), encoding="utf-8")
         prefix = f"[{place} {job.label}]"
         program = Program(
             module=self.module,

@@ -103,7 +103,7 @@ def run_processes(settings: Settings, number: int, trial: TrialOrder | None = No
         folder = Path(name)
         job_file = folder / "job.json"
         content = JobFile(config=settings_to_config(settings), code=hand_over(), trial=trial)
-        job_file.write_text(content.model_dump_json())
+        job_file.write_text(content.model_dump_json(), encoding="utf-8")
         outcome_files = [folder / f"outcome-{rank}.json" for rank in range(number)]
         port = free_port()
         running = [

@@ -162,7 +162,7 @@ class TurnTakers:
             run_directory=str(run.folder), socket=str(place), place=number, num_steps=self.num_steps, code=code
         )
         job_file = self.folder / f"job-{number}.json"
-        job_file.write_text(job.model_dump_json())
+        job_file.write_text(job.model_dump_json(), encoding="utf-8")
         program = Program(
             module=JOB_MODULE,
             arguments=(str(job_file),),

@@ -49,8 +49,8 @@ def this_process() -> Process:
 def birth_of(process_id: int) -> str | None:
     """Return when a process of this host started, by no clock; None where the system does not say (not Linux)."""
     with suppress(OSError, ValueError, IndexError):
-        system = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+        system = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        fields = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return f"{system}:{int(fields[_START_TICKS])}"
     return None
 

@@ -34,7 +34,7 @@ def read_published(name: str) -> Published:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise UserError(f"--published {name}: no such paper; there are figures of {', '.join(known)}")
-    return Published.model_validate(yaml.safe_load((folder / f"{name}.yaml").read_text()))
+    return Published.model_validate(yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def beside(comparison: Comparison, published: Published) -> pd.DataFrame:

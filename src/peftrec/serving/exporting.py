@@ -129,7 +129,7 @@ class Exporter:
         np.save(folder / EMBEDDINGS, embeddings, allow_pickle=False)
         titles = items.titles if items.titles is not None else [None] * len(items)
         pd.DataFrame({"id": items.ids, "title": titles}).to_parquet(folder / ITEMS, index=False)
-        (folder / CARD).write_text(model_card(self.run, towers, sorted(groups)))
+        (folder / CARD).write_text(model_card(self.run, towers, sorted(groups)), encoding="utf-8")
         for file in folder.rglob("*.safetensors"):  # their library lets the owner alone read them
             file.chmod((folder / CARD).stat().st_mode)
         return towers, groups

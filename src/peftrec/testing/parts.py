@@ -100,5 +100,5 @@ def _names(group: Path) -> tuple[str, ...]:
 
 
 def _node(kind: str, name: str) -> dict[str, Any]:
-    node: dict[str, Any] = yaml.safe_load((_group(kind) / f"{name}.yaml").read_text())
+    node: dict[str, Any] = yaml.safe_load((_group(kind) / f"{name}.yaml").read_text(encoding="utf-8"))
     return node

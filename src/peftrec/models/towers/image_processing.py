@@ -27,7 +27,7 @@ def read_processor(folder: Path) -> dict[str, Any]:
     for name in ("processor_config.json", "preprocessor_config.json"):
         if not described and (folder / name).exists():
             try:
-                content = json.loads((folder / name).read_text())
+                content = json.loads((folder / name).read_text(encoding="utf-8"))
             except (ValueError, RecursionError) as error:
                 raise SettingsError(f"{folder / name}: no JSON ({error}); copy the file anew") from error
             is_nested = isinstance(content, dict) and name == "processor_config.json"
@@ -68,7 +68,7 @@ def write_processor(transform: ImageTransform, folder: Path) -> None:
         "image_mean": list(transform.mean),
         "image_std": list(transform.std),
     }
-    (folder / "preprocessor_config.json").write_text(json.dumps(described, indent=2))
+    (folder / "preprocessor_config.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
 
 
 def transform_of(

@@ -36,7 +36,7 @@ class ProcessorEnergy:
 
     def __init__(self, packages: Sequence[Path]) -> None:
         self.packages = packages
-        self._ranges = [int((package / "max_energy_range_uj").read_text()) for package in packages]
+        self._ranges = [int((package / "max_energy_range_uj").read_text(encoding="utf-8")) for package in packages]
         self._last = self._read()
         self._full = [0] * len(packages)
 
@@ -53,7 +53,7 @@ class ProcessorEnergy:
         return None
 
     def _read(self) -> list[int]:
-        return [int((package / "energy_uj").read_text()) for package in self.packages]
+        return [int((package / "energy_uj").read_text(encoding="utf-8")) for package in self.packages]
 
 
 def find_meter(device: torch.device | None, *, root: Path, is_first: bool) -> Meter | None:
@@ -71,8 +71,8 @@ def find_meter(device: torch.device | None, *, root: Path, is_first: bool) -> Me
 
 def _is_readable(package: Path) -> bool:
     try:
-        (package / "energy_uj").read_text()
-        (package / "max_energy_range_uj").read_text()
+        (package / "energy_uj").read_text(encoding="utf-8")
+        (package / "max_energy_range_uj").read_text(encoding="utf-8")
     except OSError:
         return False
     return True

@@ -170,7 +170,7 @@ def _load_average() -> float | None:
 
 def _text(file: Path) -> str | None:
     try:
-        return file.read_text()
+        return file.read_text(encoding="utf-8")
     except OSError:  # not there, or not for us: pressure may be switched off, a process may have ended
         return None
 

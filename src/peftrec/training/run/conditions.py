@@ -59,7 +59,7 @@ def clock_limits(device: torch.device, *, frequencies: Path = _FREQUENCIES) -> d
     limits: dict[str, Any] = {}
     governor, largest = frequencies / "scaling_governor", frequencies / "scaling_max_freq"
     if governor.exists():
-        limits["governor"] = governor.read_text().strip()
+        limits["governor"] = governor.read_text(encoding="utf-8").strip()
     if largest.exists():
-        limits["megahertz"] = int(largest.read_text()) // _KILOHERTZ_A_MEGAHERTZ
+        limits["megahertz"] = int(largest.read_text(encoding="utf-8")) // _KILOHERTZ_A_MEGAHERTZ
     return limits or None

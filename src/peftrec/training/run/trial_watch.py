@@ -65,7 +65,7 @@ class TrialWatch:
         file = answer_file(Path(self.order.folder), rung)
         while not file.exists():
             time.sleep(_LOOK_SECONDS)
-        return file.read_text()
+        return file.read_text(encoding="utf-8")
 
 
 def answer_file(folder: Path, rung: int) -> Path:
