@@ -140,7 +140,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
 }
 
 
-@pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_files_are_data_or_one_error(name: str, rounds: int, tmp_path: Path) -> None:
     refused = refusals(TARGETS[name](tmp_path), name, rounds)

@@ -125,7 +125,7 @@ def refused(folder: Path, record: Any, *, draws: bool) -> bool:
     return any(note.startswith("Not in this comparison") for note in comparison.notes)
 
 
-@pytest.mark.parametrize("number", [DRAWN, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [DRAWN, pytest.param(2_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 def test_mutated_records_crash_no_report(number: int, example: Path, tmp_path: Path) -> None:
     folder = tmp_path / "few"
     for file in sorted(example.rglob("record.json"))[:3]:

@@ -66,7 +66,7 @@ def mutated(word: str, chance: random.Random) -> str:
     return word[:place] + chance.choice([*ODD, word]) + word[place + chance.choice([0, 1, 2]) :]
 
 
-@pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 def test_odd_words_are_settings_or_one_error(rounds: int) -> None:
     refused = 0
     for number in range(rounds):

@@ -33,7 +33,7 @@ def target_of(folder: Path, name: str) -> Target:
     )
 
 
-@pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("name", ["bert", "clip_pair_text", "vit", "siglip_pair_image"])
 def test_damaged_checkpoints_are_towers_or_one_error(name: str, rounds: int, tmp_path: Path) -> None:
     refused = refusals(target_of(tmp_path, name), name, rounds)
