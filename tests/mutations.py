@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,5 +86,6 @@ def refusals(target: Target, name: str, rounds: int) -> list[str]:
 def _damaged(file: Path, content: bytes, chance: random.Random) -> bytes:
     """Damage the bytes; of JSON more often what it says."""
     if file.suffix == ".json" and chance.random() < 0.7:
-        return json.dumps(mutated_json(json.loads(content), chance)).encode()
+        with suppress(ValueError):  # several lines of JSON in one file
+            return json.dumps(mutated_json(json.loads(content), chance)).encode()
     return mutated(content, chance)

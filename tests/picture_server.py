@@ -78,6 +78,7 @@ def closed_port() -> int:
 class _Handler(BaseHTTPRequestHandler):
     server: PictureServer
     protocol_version = "HTTP/1.1"
+    is_counted = False
 
     def do_GET(self) -> None:
         server, path = self.server, self.path.lstrip("/")
@@ -86,12 +87,18 @@ class _Handler(BaseHTTPRequestHandler):
             server.starts.append(time.monotonic())
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
+        self.is_counted = True
         try:
             self._answers().get(path.partition("/")[0], self._picture)()
         finally:
-            with server.lock:
-                server.at_once -= 1
+            self._leave()
             self.close_connection = True
+
+    def _leave(self) -> None:
+        """Count the request no longer; before its last bytes, after which a client begins its next one at once."""
+        with self.server.lock:
+            self.server.at_once -= self.is_counted
+            self.is_counted = False
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's
         """Say nothing."""
@@ -147,6 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
+        self._leave()
         self.wfile.write(content)
 
     def _raw(self, content: bytes) -> None:

@@ -105,10 +105,12 @@ KEEPING = {
         *(f"training.run.{stage}" for stage in ("run_record", "restored_run", "trackers", "conditions", "trial_watch")),
         *("training.run.serving_costs", "training.measurement.serving", "training.measurement.item_costs"),
         *("training.measurement.repeated", "training.new_items", "models.peft.merging"),
+        *("training.run.wandb_login", "training.building.learnable"),
     )
 }
 """Stages that find, begin, tell and record a run, and what decides figures in none of them: a trial that is stopped
-early says so, and serving is measured, merged on a copy, when all figures are known."""
+early says so, data that cannot be learnt from is refused, and serving is measured, merged on a copy, when all figures are
+known."""
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "iisan_cached", "id"])
