@@ -4,6 +4,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.handles import PerProcess
+from peftrec.data.images.lmdb_pages import check_pages
 from peftrec.data.images.stored import StoredImages
 from peftrec.errors import DataError, UserError
 
@@ -45,6 +47,7 @@ def lmdb_library() -> ModuleType:
 class OpenLmdb:
     """An LMDB that this process has open for reading."""
 
+    path: Path
     environment: "lmdb.Environment"
     process: int = field(default_factory=os.getpid)
 
@@ -59,14 +62,25 @@ class OpenLmdb:
         with _OPENING:
             opened = _OPENED.get(identity)
             if opened is None or opened.process != os.getpid():
-                if opened is not None:
+                if opened is None:
+                    check_pages(data_file(path))
+                else:  # by the process that this one was forked from
                     opened.environment.close()
-                opened = _OPENED[identity] = OpenLmdb(_open_environment(path))
+                opened = _OPENED[identity] = OpenLmdb(path, _open_environment(path))
             return opened
+
+    @contextmanager
+    def reading(self, *, buffers: bool = False) -> "Iterator[lmdb.Transaction]":
+        """Yield a transaction. Raises DataError where the library cannot read on."""
+        try:
+            with self.environment.begin(buffers=buffers) as transaction:
+                yield transaction
+        except lmdb_library().Error as error:
+            raise DataError(f"{self.path}: the LMDB of images is damaged ({error}); copy it again") from error
 
     def is_published(self, path: Path) -> bool:
         """Say who wrote it: false for us, true for IISAN's script; anything else is refused."""
-        with self.environment.begin() as transaction:
+        with self.reading() as transaction:
             form = transaction.get(FORMAT_KEY)
             if form is None and transaction.get(b"__keys__") is not None:
                 return True
@@ -80,7 +94,7 @@ class OpenLmdb:
 
     def keys(self, place: str) -> Iterator[str]:
         """Yield the ids of all images, sorted; values are not read."""
-        with self.environment.begin() as transaction:
+        with self.reading() as transaction:
             for key in transaction.cursor().iternext(keys=True, values=False):
                 if key in RESERVED_KEYS:
                     continue
@@ -91,7 +105,7 @@ class OpenLmdb:
 
     def holds(self, ids: Sequence[str]) -> Iterator[bool]:
         """Say of each id whether there is an image."""
-        with self.environment.begin() as transaction:
+        with self.reading() as transaction:
             cursor = transaction.cursor()
             for key in (item_id.encode() for item_id in ids):
                 yield 0 < len(key) <= LONGEST_KEY and key not in RESERVED_KEYS and cursor.set_key(key)
@@ -121,11 +135,6 @@ def _open_environment(path: Path) -> "lmdb.Environment":
         )
     except library.Error as error:
         raise DataError(f"{path}: the LMDB of images cannot be opened ({error})") from error
-    size = _status(path).st_size
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if size < needed:  # reading behind the end of a mapped file kills the process
-        environment.close()
-        raise DataError(f"{path}: {size} bytes of at least {needed}: the LMDB was not copied whole; copy it again")
     return environment
 
 
@@ -147,7 +156,7 @@ class LmdbImages(StoredImages):
 
     def read(self, name: str) -> bytes:
         """Return the value."""
-        with self.handle.get().environment.begin() as transaction:
+        with self.handle.get().reading() as transaction:
             content: bytes | None = transaction.get(name.encode())  # no larger than the file, which nothing unpacks
         if content is None:
             raise CorruptImageError(f"{self.place(name)}: the key is gone")
@@ -155,7 +164,7 @@ class LmdbImages(StoredImages):
 
     def stamp(self, name: str) -> int:
         """Return the value's checksum, without a copy: two to three gigabytes a second."""
-        with self.handle.get().environment.begin(buffers=True) as transaction:
+        with self.handle.get().reading(buffers=True) as transaction:
             return zlib.crc32(transaction.get(name.encode()) or b"")
 
     def item_id(self, name: str) -> str:
