@@ -86,7 +86,7 @@ def open_or_build(
 def publish_finished(folder: Path) -> None:
     """Let a store appear whose manifest is written; its builder may have been killed before."""
     beside = building_path(folder)
-    if (beside / MANIFEST).exists():
+    if (beside / MANIFEST).is_file():
         forget(beside)
         sync_directory(beside)
         beside.rename(folder)
@@ -118,20 +118,21 @@ class _Build:
         self.shapes = {name: (key.num_items, len(key.towers[name].states), tower.width) for name, tower in present}
 
     def run(self) -> None:
-        """Prepare, compute this rank's chunks, and let the store appear."""
-        self.processes.from_first(self._prepare)
-        if not self.beside.exists():
-            raise StoreError(
-                f"{self.beside}: rank {self.processes.rank} on {os.uname().nodename} does not see what rank 0 made; "
-                "set hidden_states.directory=DIR to a folder that all machines share"
-            )
-        self._compute()
-        self.processes.wait_for_all()
-        self.processes.from_first(self._finish)
+        """Prepare, compute this rank's chunks, and let the store appear; the folder may go away meanwhile."""
+        with explaining_disk(self.beside):
+            self.processes.from_first(self._prepare)
+            if not self.beside.exists():
+                raise StoreError(
+                    f"{self.beside}: rank {self.processes.rank} on {os.uname().nodename} does not see what rank 0 "
+                    "made; set hidden_states.directory=DIR to a folder that all machines share"
+                )
+            self._compute()
+            self.processes.wait_for_all()
+            self.processes.from_first(self._finish)
 
     def _prepare(self) -> None:
         """Make the arrays at full size, unless an earlier attempt left them."""
-        if self.beside.exists():
+        if is_there(self.beside):
             if self._can_resume():
                 print(f"resuming {self.beside}", file=sys.stderr)
                 return
@@ -139,12 +140,11 @@ class _Build:
             shutil.rmtree(self.beside)
         check_space(self.folder.parent, self.shapes.values(), self.plan.key.dtype)
         try:
-            with explaining_disk(self.beside):
-                self.beside.mkdir()
-                for name, shape in self.shapes.items():
-                    create_array(array_path(self.beside, name), shape, self.plan.key.dtype)
-                write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed
-                sync_directory(self.beside.parent)
+            self.beside.mkdir()
+            for name, shape in self.shapes.items():
+                create_array(array_path(self.beside, name), shape, self.plan.key.dtype)
+            write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed
+            sync_directory(self.beside.parent)
         except BaseException:
             shutil.rmtree(self.beside, ignore_errors=True)
             raise
@@ -183,7 +183,8 @@ class _Build:
     def _finish(self) -> None:
         finished, seconds = read_finished(self.beside)
         started = time.perf_counter()
-        assert finished == set(range(self.plan.num_chunks))
+        if finished != set(range(self.plan.num_chunks)):
+            raise StoreError(f"{self.beside}: somebody else changed it meanwhile; give the same command again")
         arrays = {
             name: ArrayFile.of(array_path(self.beside, name), shape, block_bytes=self.options.block_bytes)
             for name, shape in self.shapes.items()
@@ -198,6 +199,5 @@ class _Build:
             device=self.encoder.source.device.type,
             versions={"peftrec": __version__, **{name: version(name) for name in ("torch", "transformers")}},
         )
-        with explaining_disk(self.beside):
-            write_atomically(self.beside / MANIFEST, manifest.to_bytes())
-            publish_finished(self.folder)
+        write_atomically(self.beside / MANIFEST, manifest.to_bytes())
+        publish_finished(self.folder)

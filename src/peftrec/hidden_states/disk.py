@@ -26,21 +26,36 @@ def check_space(directory: Path, shapes: Iterable[tuple[int, ...]], dtype: str) 
 
 @contextmanager
 def explaining_disk(place: Path) -> Iterator[None]:
-    """Turn what the system says about a disk into a StoreError; other errors pass."""
+    """Turn what the system says about a disk into a StoreError."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise StoreError(f"{place}: no room for the store ({error.strerror}); {_REMEDY}") from error
-        if error.errno in UNUSABLE:
-            raise StoreError(
-                f"{error.filename or place}: {error.strerror}; set hidden_states.directory=DIR to a folder that can "
-                "be read and written"
-            ) from error
-        raise
+        raise StoreError(_explanation(error, error.filename or place)) from error
+
+
+def _explanation(error: OSError, path: str | Path) -> str:
+    if error.errno in FULL:
+        return f"{path}: no room for the store ({error.strerror}); {_REMEDY}"
+    if error.errno in UNUSABLE:
+        return f"{path}: {error.strerror}; set hidden_states.directory=DIR to a folder that can be read and written"
+    if isinstance(error, IsADirectoryError):
+        return f"{path}: a folder in place of a file; remove it"
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: gone while it was used, or a link to nowhere; give the same command again"
+    return (
+        f"{path}: {error.strerror or error}; give the same command again, which looks at the store anew, or set "
+        "hidden_states.directory=DIR to a folder on another disk"
+    )
 
 
 def is_there(folder: Path) -> bool:
-    """Say whether a store's folder exists. Raises StoreError where nobody may look."""
+    """Say whether a store's folder exists, or one in which it grows. Raises StoreError where nobody may look, and for
+    something else in its place."""
     with explaining_disk(folder):
-        return folder.exists()
+        if folder.is_dir():
+            return True
+        if folder.is_symlink() or folder.exists():
+            raise StoreError(
+                f"{folder}: a {'link to nowhere' if folder.is_symlink() else 'file'}, and no store; remove it"
+            )
+        return False

@@ -35,7 +35,7 @@ def is_locked(path: Path) -> bool:
     """Say whether a process holds the lock now."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     try:
         return not _try(handle, path)

@@ -92,6 +92,8 @@ def read_manifest(folder: Path) -> Manifest:
         content = file.read_bytes()
     except FileNotFoundError as error:
         raise StoreError(f"{file}: missing; {remedy(folder)}") from error
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read ({error.strerror}); {remedy(folder)}") from error
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -53,10 +53,10 @@ def order_checksum(order: npt.NDArray[np.int64]) -> int:
 
 
 def read_plan(folder: Path) -> BuildPlan | None:
-    """Return the plan of a build, or None where there is none that this version wrote."""
+    """Return the plan of a build, or None where there is none that this version wrote, and that can be read."""
     try:
         return BuildPlan.model_validate_json((folder / PLAN).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 
@@ -102,5 +102,5 @@ def _read_part(path: Path) -> FinishedChunks:
     """Return what a rank has finished: nothing where its file is missing or none that this version wrote."""
     try:
         return FinishedChunks.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return FinishedChunks(chunks=(), seconds=0.0)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from peftrec.hidden_states.arrays import ArrayRows
+from peftrec.hidden_states.disk import explaining_disk
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class RowsInMemory:
 
 @dataclass(frozen=True)
 class RowsOnDisk:
-    """States that are read row by row; nothing of them stays in this process."""
+    """States that are read row by row; nothing of them stays in this process. StoreError where they cannot be read."""
 
     array: ArrayRows
 
@@ -30,13 +31,15 @@ class RowsOnDisk:
         """Return the items' states as they are stored; each state of the batch lies in one piece."""
         _, num_states, width = self.array.header.shape
         out = torch.empty(num_states, len(items), width, dtype=getattr(torch, self.array.header.dtype.name))
-        self.array.read_into(out.numpy(), items.cpu().numpy())
+        with explaining_disk(self.array.path):
+            self.array.read_into(out.numpy(), items.cpu().numpy())
         return out.transpose(0, 1)
 
     def load(self) -> RowsInMemory:
         """Read everything into the memory of the host, front to back."""
         states = torch.empty(self.array.header.shape, dtype=getattr(torch, self.array.header.dtype.name))
-        self.array.read_all_into(states.numpy())
+        with explaining_disk(self.array.path):
+            self.array.read_all_into(states.numpy())
         return RowsInMemory(states)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from peftrec.data.batches import StateBatch
 from peftrec.errors import StoreError
 from peftrec.hidden_states.arrays import ArrayRows
+from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.manifest import MANIFEST, Manifest, read_manifest, remedy
 from peftrec.hidden_states.paths import array_path
@@ -80,6 +81,11 @@ def open_store(folder: Path, key: StoreKey) -> HiddenStateStore:
 
     Raises StoreError that names the file and the remedy.
     """
+    with explaining_disk(folder):
+        return _open(folder, key)
+
+
+def _open(folder: Path, key: StoreKey) -> HiddenStateStore:
     manifest = read_manifest(folder)
     if manifest.key != key:
         stale = [name for name in StoreKey.model_fields if getattr(manifest.key, name) != getattr(key, name)]

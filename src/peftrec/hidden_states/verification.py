@@ -46,6 +46,14 @@ def array_problems(path: Path, expected: ArrayFile, dtype: str, extent: Extent) 
     if not path.is_file():
         yield f"{path}: missing{ending}"
         return
+    try:
+        yield from _content_problems(path, expected, dtype, extent)
+    except OSError as error:
+        yield f"{path}: cannot be read ({error.strerror or error}){ending}"
+
+
+def _content_problems(path: Path, expected: ArrayFile, dtype: str, extent: Extent) -> Iterator[str]:
+    ending = f"; {remedy(path.parent)}"
     found = path.stat().st_size
     if found != expected.bytes:
         yield f"{path}: truncated, {found:,} of {expected.bytes:,} bytes{ending}"
