@@ -1,5 +1,6 @@
 """The command line: verbs, exit statuses, and help that imports nothing heavy."""
 
+import errno
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -47,6 +48,16 @@ def test_unknown_verb_names_the_nearest(verb: str, answer: str, capsys: pytest.C
     ("error", "status", "message"),
     [
         (DataError("items.tsv:3: two columns expected"), 2, "error: items.tsv:3: two columns expected\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/x"),
+            2,
+            "error: runs/x: No space left on device; free space, and give the same command again\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "runs"),
+            2,
+            "error: runs: Permission denied; let this user read and write there, or name another place\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; the same command goes on from what is done\n"),
     ],
 )
@@ -65,12 +76,13 @@ def test_errors_become_one_line_and_a_status(
     assert capsys.readouterr().err == message
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bug", [ZeroDivisionError(), OSError(errno.EBADF, "Bad file descriptor")])
+def test_a_bug_keeps_its_traceback(bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(arguments: list[str]) -> int:
-        raise ZeroDivisionError
+        raise bug
 
     monkeypatch.setattr(cli, "import_module", lambda name: SimpleNamespace(main=fail))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(bug)):
         cli.main(["train"])
 
 

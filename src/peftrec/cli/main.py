@@ -63,12 +63,27 @@ def _main(arguments: Sequence[str] | None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return MISTAKE
+    except OSError as error:
+        print(f"error: {_of_a_disk(error)}", file=sys.stderr)
+        return MISTAKE
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what is done", file=sys.stderr)
         return INTERRUPTED
     except Terminated:
         print("ended by SIGTERM; the same command goes on from what is done", file=sys.stderr)
         return TERMINATED
+
+
+def _of_a_disk(error: OSError) -> str:
+    """Say which place has no room, or cannot be used; verbs with a remedy of their own do. Other errors are raised."""
+    from peftrec.files import FULL, UNUSABLE
+
+    place = error.filename or "the disk"
+    if error.errno in FULL:
+        return f"{place}: {error.strerror}; free space, and give the same command again"
+    if error.errno in UNUSABLE:
+        return f"{place}: {error.strerror}; let this user read and write there, or name another place"
+    raise error
 
 
 def run(verb: str, arguments: list[str]) -> int:

@@ -81,6 +81,8 @@ def tune(words: Sequence[str], *, module: str = JOB_MODULE) -> int:
 
 def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> int:
     """Train the best settings over the final seeds, measure them side by side, and report."""
+    if all(each.study.best() is None for each in tuned):
+        raise UserError(f"no trial ended well, so that there is nothing to train; see {learnt.folder / TRIALS_FILE}")
     sweep = Sweep()
     home = tuned[0].candidate.settings.experiment_directory
     outcomes = sweep.run_jobs(
