@@ -60,11 +60,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         return OK
     try:
         return run(verb, words[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
-    except OSError as error:
-        print(f"error: {_of_a_disk(error)}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(f"error: {_message(error)}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what is done", file=sys.stderr)
@@ -74,8 +71,11 @@ def _main(arguments: Sequence[str] | None) -> int:
         return TERMINATED
 
 
-def _of_a_disk(error: OSError) -> str:
-    """Say which place has no room, or cannot be used; verbs with a remedy of their own do. Other errors are raised."""
+def _message(error: UserError | OSError) -> str:
+    """Return what a user can mend: their own mistake, or a place that has no room or cannot be used, where the verb has
+    no message of its own. Other errors of the system are raised again."""
+    if isinstance(error, UserError):
+        return str(error)
     from peftrec.files import FULL, UNUSABLE
 
     place = error.filename or "the disk"

@@ -70,17 +70,16 @@ class OpenLmdb:
             return opened
 
     @contextmanager
-    def reading(self, *, buffers: bool = False) -> "Iterator[lmdb.Transaction]":
-        """Yield a transaction. Raises DataError where the library cannot read on."""
+    def explaining(self) -> Iterator[None]:
+        """Raise DataError where the library cannot read on."""
         try:
-            with self.environment.begin(buffers=buffers) as transaction:
-                yield transaction
+            yield
         except lmdb_library().Error as error:
             raise DataError(f"{self.path}: the LMDB of images is damaged ({error}); copy it again") from error
 
     def is_published(self, path: Path) -> bool:
         """Say who wrote it: false for us, true for IISAN's script; anything else is refused."""
-        with self.reading() as transaction:
+        with self.explaining(), self.environment.begin() as transaction:
             form = transaction.get(FORMAT_KEY)
             if form is None and transaction.get(b"__keys__") is not None:
                 return True
@@ -94,7 +93,7 @@ class OpenLmdb:
 
     def keys(self, place: str) -> Iterator[str]:
         """Yield the ids of all images, sorted; values are not read."""
-        with self.reading() as transaction:
+        with self.explaining(), self.environment.begin() as transaction:
             for key in transaction.cursor().iternext(keys=True, values=False):
                 if key in RESERVED_KEYS:
                     continue
@@ -105,7 +104,7 @@ class OpenLmdb:
 
     def holds(self, ids: Sequence[str]) -> Iterator[bool]:
         """Say of each id whether there is an image."""
-        with self.reading() as transaction:
+        with self.explaining(), self.environment.begin() as transaction:
             cursor = transaction.cursor()
             for key in (item_id.encode() for item_id in ids):
                 yield 0 < len(key) <= LONGEST_KEY and key not in RESERVED_KEYS and cursor.set_key(key)
@@ -156,7 +155,8 @@ class LmdbImages(StoredImages):
 
     def read(self, name: str) -> bytes:
         """Return the value."""
-        with self.handle.get().reading() as transaction:
+        opened = self.handle.get()
+        with opened.explaining(), opened.environment.begin() as transaction:
             content: bytes | None = transaction.get(name.encode())  # no larger than the file, which nothing unpacks
         if content is None:
             raise CorruptImageError(f"{self.place(name)}: the key is gone")
@@ -164,7 +164,8 @@ class LmdbImages(StoredImages):
 
     def stamp(self, name: str) -> int:
         """Return the value's checksum, without a copy: two to three gigabytes a second."""
-        with self.handle.get().reading(buffers=True) as transaction:
+        opened = self.handle.get()
+        with opened.explaining(), opened.environment.begin(buffers=True) as transaction:
             return zlib.crc32(transaction.get(name.encode()) or b"")
 
     def item_id(self, name: str) -> str:
