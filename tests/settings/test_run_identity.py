@@ -109,8 +109,8 @@ KEEPING = {
     )
 }
 """Stages that find, begin, tell and record a run, and what decides figures in none of them: a trial that is stopped
-early says so, data that cannot be learnt from is refused, and serving is measured, merged on a copy, when all figures are
-known."""
+early says so, data that cannot be learnt from is refused, and serving is measured, merged on a copy, when all figures
+are known."""
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "iisan_cached", "id"])
