@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hidden_states": {"data", "models/towers", "progress"},
     "settings": {"code", "config", "data", "towers", "strategies", "user_encoders", "objectives"},
     "results": {"outputs"},
+    "results/report": {"code", "config", "outputs", "results", "settings"},
     "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
     "training/measurement": {
         *("data", "hidden_states", "models", "models/peft", "models/towers", "results", "training"),
@@ -93,7 +94,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "training/run"},
     "paper_tables": {"config", "results"},
     "tuning": {
-        *("config", "data", "models/towers", "evaluation", "results", "settings", "jobs", "planning", "measuring"),
+        *("config", "data", "models/towers", "evaluation", "results", "results/report", "settings", "jobs", "planning"),
+        "measuring",
         *("training/building", "training/run"),
     },
     "measuring": {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peftrec.code.user_code import open_door
-from peftrec.config.instantiate import build_part, describe_part
+from peftrec.config.instantiate import build_part, describe_part, with_defaults
 from peftrec.errors import SettingsError
 from small_parts import Frame, Picture, Rectangle
 
@@ -40,6 +40,13 @@ def test_round_trip_holds_defaults() -> None:
     assert node["count"] == 3
     assert build_part(Picture, node) == built
     assert describe_part(build_part(Picture, node), Picture) == node
+
+
+def test_defaults_are_known_without_building_anything() -> None:
+    node = picture(frame={"width": 1, "inner": RECTANGLE})
+    assert with_defaults((Picture,), node) == describe_part(build_part(Picture, node), Picture)
+    missing = {**node, "path": "???", "count": "no number"}
+    assert with_defaults((Picture,), missing) == with_defaults((Picture,), node) | {"path": "???", "count": "no number"}
 
 
 def refusal(**changes: Any) -> str:

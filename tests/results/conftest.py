@@ -10,7 +10,7 @@ import pytest
 
 from made_up_records import STRATEGIES, made_up_ranks, made_up_record, write_example_records, write_run
 from peftrec.results.record import Record, read_record, write_record
-from peftrec.results.report import Report, write_report
+from peftrec.results.report.report import Report, write_report
 from peftrec.results.runs import Run, find_runs
 
 NUM_USERS = 60

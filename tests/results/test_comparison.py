@@ -270,6 +270,24 @@ def test_sizes_of_two_seeds_may_differ_by_an_odd_number_of_bytes(experiment: Pat
     assert frame.loc["lora", "checkpoint_bytes"] in (1001, 1002)
 
 
+def test_small_towers_on_other_data_and_users_that_were_left_out_are_said(experiment: Path, change: Change) -> None:
+    assert "left out" not in notes(experiment)
+    for run in find_runs(experiment):
+        towers = {"text": {"checkpoint": "package:tiny_towers/bert"}, "image": None}
+        source = {"_target_": "peftrec.data.readers.table.TableFiles"}
+        assert run.record.data is not None
+        counts = {"users_dropped_short_history": 224, "users_dropped_core": 0, "items_dropped_missing_title": 3}
+        data = run.record.data.model_copy(update={"counts": counts})
+        change(run.folder, config={**run.record.config, "towers": towers, "data": source}, data=data)
+    text = notes(experiment)
+    assert "60 users are tested; 224 were left out before the split (short history 224)." in text
+    assert "all rows: towers are the small ones of this package" in text
+    for run in find_runs(experiment):
+        built_in = {"_target_": "peftrec.data.synthetic.catalogue.SyntheticCatalogue"}
+        change(run.folder, config={**run.record.config, "data": built_in})
+    assert "towers are the small ones" not in notes(experiment)
+
+
 def test_one_strategy_or_one_epoch_is_a_table_without_tpme(experiment: Path, change: Change) -> None:
     alone = compare(find_runs(experiment / "lora-example1"))
     assert table(alone)["tpme"].isna().all()

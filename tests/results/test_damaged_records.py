@@ -19,7 +19,7 @@ from peftrec.results.latex import to_latex
 from peftrec.results.ranks import read_ranks
 from peftrec.results.recomputed import without_contradictions
 from peftrec.results.record import Record, read_record
-from peftrec.results.report import build_report, write_report
+from peftrec.results.report.report import build_report, write_report
 from peftrec.results.runs import find_runs
 
 NUM_MUTATIONS = 300

@@ -17,7 +17,7 @@ from peftrec.results import figures
 from peftrec.results.comparison import Comparison, compare
 from peftrec.results.figure_legend import mark
 from peftrec.results.figure_points import Point, write_numbers
-from peftrec.results.report import Report
+from peftrec.results.report.report import Report
 from peftrec.results.runs import Run, find_runs
 
 DRAWINGS = {"quality_vs_tpme": figures.quality_vs_tpme, "quality_vs_costs": figures.quality_vs_costs}

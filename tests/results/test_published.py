@@ -8,7 +8,7 @@ from peftrec.cli.report import main
 from peftrec.errors import UserError
 from peftrec.results.comparison import compare
 from peftrec.results.published import Published, beside, read_published
-from peftrec.results.report import Report
+from peftrec.results.report.report import Report
 from peftrec.results.runs import Run
 
 FIGURES = Published(

@@ -12,7 +12,7 @@ from peftrec.errors import RecordError
 from peftrec.results.ranks import read_ranks
 from peftrec.results.recomputed import contradictions
 from peftrec.results.record import Record, read_record
-from peftrec.results.report import build_report
+from peftrec.results.report.report import build_report
 
 NOT_SHOWN = "Not in this comparison: "
 

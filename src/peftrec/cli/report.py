@@ -40,12 +40,12 @@ def main(arguments: list[str]) -> int:
     conditions = given.own.get(CONDITIONS, "same")
     if conditions not in ("same", "mixed"):
         raise UserError(f"conditions={conditions}: expected same or mixed")
-    from peftrec.results.across_report import build_across_report
     from peftrec.results.asked import Asked
     from peftrec.results.comparison import costs_of
     from peftrec.results.pscp import read_constants
     from peftrec.results.published import read_published
-    from peftrec.results.report import build_report
+    from peftrec.results.report.across_report import build_across_report
+    from peftrec.results.report.report import build_report
     from peftrec.results.tpme_reference import CostChoices, read_reference, write_reference
 
     asked = Asked.read(given.own.get("margin"), given.own.get("wish"))

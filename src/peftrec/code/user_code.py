@@ -6,7 +6,8 @@ text that was read when the run was named, whatever has been written into the fi
 """
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -65,6 +66,17 @@ def sources() -> Sources:
 def config_folders() -> tuple[Path, ...]:
     """Return the user's folders of yaml files."""
     return _door.config_folders
+
+
+@contextmanager
+def without_config_folders() -> Iterator[None]:
+    """Compose from the package's own yaml files, as a command does that names no folder."""
+    folders = _door.config_folders
+    _door.config_folders = ()
+    try:
+        yield
+    finally:
+        _door.config_folders = folders
 
 
 def remember_package() -> None:

@@ -56,6 +56,27 @@ def describe_part(part: Any, declared: type | None = None) -> dict[str, JsonValu
     return node
 
 
+def with_defaults(classes: tuple[type, ...], node: Node, key: str = "") -> dict[str, Any]:
+    """Return a node of one of `classes` with the defaults of its class, as `describe_part` gives them. Values are taken
+    as they stand, and nothing is built."""
+    part_class = _choose_class(classes, node, key)
+    found: dict[str, Any] = {} if part_class is classes[0] else {TARGET: node[TARGET]}
+    for name, field in fields_of(part_class).items():
+        nested = part_classes(field.annotation)
+        value = node.get(name)
+        if nested and isinstance(value, Mapping):
+            found[name] = with_defaults(nested, value, f"{key}.{name}" if key else name)
+        elif name in node:
+            found[name] = value
+        elif not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            is_part = nested and is_dataclass(default)
+            found[name] = (
+                describe_part(default, nested[0]) if is_part else _leaf_adapter(field).dump_python(default, mode="json")
+            )
+    return found
+
+
 def fields_of(part_class: type) -> dict[str, FieldInfo]:
     """Return the fields of a pydantic dataclass, by name."""
     fields: dict[str, FieldInfo] = vars(part_class).get("__pydantic_fields__", {})

@@ -4,7 +4,7 @@ Titles, ids, names of runs and whatever stands in a record are somebody else's. 
 sequences, in a table of a spreadsheet formulas, in Markdown tags and links, in a figure mathematics. Nothing is
 dropped: what could do something is shown as `\u001b`, or escaped as the output's own rules say.
 
-HTML is escaped by the page's template (peftrec.results.page), LaTeX by peftrec.results.
+HTML is escaped by the page's template (peftrec.results.report.page), LaTeX by peftrec.results.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""The comparison of several data sets as sentences, tables and a page."""
+"""The comparison of several data sets as sentences and tables."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -11,12 +10,10 @@ from peftrec.results.across_data_sets import FEWEST, OverDataSets
 from peftrec.results.asked import Asked
 from peftrec.results.comparison import Comparison
 from peftrec.results.configs import differing, flatten
-from peftrec.results.page import grid_of, main_grid, template
 from peftrec.results.tables import best_cells, markdown_grid, readable
 from peftrec.results.tested import Tested
 from peftrec.results.tested_text import p_text, readable_pairs
 
-TEMPLATE = "across.html.j2"
 MEAN_RANK = "mean rank"
 
 
@@ -135,7 +132,8 @@ def pairs_first(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[["data_set", *(name for name in pairs.columns if name != "data_set")]] if len(pairs) else pairs
 
 
-def _readable_differences(across: Across) -> pd.DataFrame:
+def readable_differences(across: Across) -> pd.DataFrame:
+    """Return the pairs on each data set as text."""
     lines = readable_pairs(Tested(means=pd.DataFrame(), pairs=across.pairs, asked=across.asked))
     lines.insert(0, "data set", across.pairs["data_set"].to_list())
     return lines
@@ -155,7 +153,7 @@ def to_markdown(across: Across) -> str:
         parts += [f"## {for_markdown(name)}\n", markdown_grid(readable(comparison), best_cells(comparison))]
         parts.append(_bullets((*comparison.protocol, *comparison.notes)))
     if len(across.pairs):
-        parts += ["## Differences on each data set\n", markdown_grid(_readable_differences(across))]
+        parts += ["## Differences on each data set\n", markdown_grid(readable_differences(across))]
     return "\n".join(parts)
 
 
@@ -163,21 +161,6 @@ def to_terminal(across: Across) -> str:
     """Return the ranks and what may be said of them."""
     parts = [f"{one.metric}, ranks\n{readable_ranks(one).to_string(index=False)}\n" for one in across.over]
     return "\n".join([*parts, _bullets(sentences(across))])
-
-
-def page(across: Across, links: Mapping[str, str]) -> str:
-    """Return the page; `links` lead to each data set's own."""
-    return template(TEMPLATE).render(
-        names=", ".join(across.comparisons),
-        sentences=sentences(across),
-        ranks=[{"metric": one.metric, "table": grid_of(readable_ranks(one))} for one in across.over],
-        signed_ranks=grid_of(readable_signed_ranks(across)) if len(across.signed_ranks) else None,
-        pairs=grid_of(_readable_differences(across)) if len(across.pairs) else None,
-        data_sets=[
-            {"name": name, "link": quote(links[name]), "table": main_grid(comparison), "notes": comparison.notes}
-            for name, comparison in across.comparisons.items()
-        ],
-    )
 
 
 def _bullets(lines: Iterable[str]) -> str:

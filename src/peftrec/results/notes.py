@@ -10,6 +10,13 @@ from peftrec.results.tpme_notes import tpme_lines
 from peftrec.results.tpme_reference import CostChoices
 
 LONGEST_ERROR = 200
+MANY_LEFT_OUT = 0.1
+"""Share of all users from which on a note says that they were left out."""
+DROPPED = "users_dropped_"
+OF_PACKAGE = "package:"
+"""How the checkpoint begins of a tower that this package ships."""
+BUILT_IN = "peftrec.data.synthetic."
+"""Where the sources are of data that such towers were made for."""
 
 
 def protocol(records: Sequence[Record], tpme_set: Sequence[str], choices: CostChoices) -> tuple[str, ...]:
@@ -77,6 +84,7 @@ def comparison_notes(
 ) -> tuple[str, ...]:
     """Return what a reader must know before comparing rows; `settings` are the keys in which strategies differ."""
     notes = [_failure(run) for run in runs if not run.is_success]
+    notes += _left_out(rows)
     if tpme_problem is not None:
         notes.append(f"No TPME: {tpme_problem}.")
     if settings:
@@ -85,6 +93,12 @@ def comparison_notes(
     notes += _provenance(rows)
     notes += _named(rows, _is_shared, "costs were measured in a process that other runs shared")
     notes += _named(rows, _has_random_towers, "towers have random weights, so quality says nothing; costs hold")
+    notes += _named(
+        rows,
+        _has_small_towers,
+        "towers are the small ones of this package, made for its built-in data; on other data they stand for no "
+        "pretrained encoder",
+    )
     notes += _named(rows, _ends_at_last_epoch, "the chosen epoch is the last one of a run, so more epochs may help")
     return tuple(notes)
 
@@ -95,6 +109,20 @@ def _failure(run: Run) -> str:
     reason = (record.error or "").strip().splitlines()
     text = f": {reason[0][:LONGEST_ERROR]}" if reason else ""
     return f"{record.strategy}, seed {record.seed}: {status}{text} ({run.name})."
+
+
+def _left_out(rows: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Return how many users policies left out; data is the same for all rows."""
+    data = next((run.record.data for runs in rows.values() for run in runs if run.record.data is not None), None)
+    if data is None:
+        return []
+    dropped = {key: value for key, value in data.counts.items() if key.startswith(DROPPED)}
+    left_out = {key.removeprefix(DROPPED).replace("_", " "): value for key, value in dropped.items()}
+    total = sum(left_out.values())
+    if total < MANY_LEFT_OUT * (total + data.num_users):
+        return []
+    reasons = ", ".join(f"{reason} {value:,}" for reason, value in left_out.items() if value)
+    return [f"{data.num_users:,} users are tested; {total:,} were left out before the split ({reasons})."]
 
 
 def _seeds(rows: Mapping[str, Sequence[Run]]) -> list[str]:
@@ -158,6 +186,14 @@ def _is_shared(record: Record) -> bool:
 
 def _has_random_towers(record: Record) -> bool:
     return any(key.endswith("random_init") and value == "true" for key, value in flatten(record.config).items())
+
+
+def _has_small_towers(record: Record) -> bool:
+    flat = flatten(record.config)
+    checkpoints = [value for key, value in flat.items() if key.startswith("towers.") and key.endswith(".checkpoint")]
+    if flat.get("data._target_", "").startswith(BUILT_IN) or _has_random_towers(record):
+        return False
+    return any(value.startswith(OF_PACKAGE) for value in checkpoints)
 
 
 def _ends_at_last_epoch(record: Record) -> bool:

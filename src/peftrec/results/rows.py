@@ -50,6 +50,8 @@ class Row:
     """`success`, `baseline`, or why there is no figure: `out_of_memory`, `failed`, ..."""
     runs: tuple[Run, ...] = ()
     """Runs that ended well."""
+    others: tuple[Run, ...] = ()
+    """Runs of the same settings that did not."""
     segments: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
     """Segment (`all`, `warm`, ...) to metric to its spread over seeds."""
     validation: Mapping[str, Spread] = field(default_factory=dict)
@@ -66,9 +68,10 @@ class Row:
 
 def strategy_row(label: str, group: Sequence[Run], *, is_chosen: bool | None = None) -> Row:
     successes = tuple(run for run in group if run.is_success)
+    others = tuple(run for run in group if not run.is_success)
     if not successes:
-        statuses = sorted({run.record.effective_status() for run in group})
-        return Row(strategy=label, status=" and ".join(statuses))
+        statuses = sorted({run.record.effective_status() for run in others})
+        return Row(strategy=label, status=" and ".join(statuses), others=others)
     segments = {ALL_USERS: _spreads([run.evaluation.test for run in successes])}
     names = dict.fromkeys(name for run in successes for name in run.evaluation.test_segments)
     for name in names:
@@ -78,6 +81,7 @@ def strategy_row(label: str, group: Sequence[Run], *, is_chosen: bool | None = N
         strategy=label,
         status="success",
         runs=successes,
+        others=others,
         segments=segments,
         validation=_spreads([run.evaluation.validation for run in successes]),
         is_chosen=is_chosen,

@@ -1,7 +1,7 @@
 """The files of a tuning's folder: every trial, curves of quality against budget, the table, and what was learnt."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from peftrec.results.costs import Metrics
 from peftrec.results.tables import to_csv
 from peftrec.settings.run import Settings, settings_to_config
 from peftrec.settings.run_identity import deciding_config
+from peftrec.tuning.expectation import BudgetCurve
 from peftrec.tuning.figure import draw_curves
 from peftrec.tuning.item_knn import NAME, open_item_knn, tune_item_knn
 from peftrec.tuning.learnt import budget_curves, curves_table, importances, notes
@@ -55,20 +56,26 @@ class Learnt:
             self.baselines[NAME] = figures
         self.write_trials()
 
-    def write_tables(self, comparison: Comparison, run_ids: Mapping[str, frozenset[str]], monitor: str) -> list[str]:
-        """Write curves, figure, importances and the table; return what was learnt, in sentences."""
-        studies = list(self.studies.values())
-        curves = budget_curves(studies)
-        told = notes(studies, curves)
-        frame = tuned_table(comparison, self.studies, run_ids, self.baselines)
+    def write_curves(self, monitor: str) -> list[BudgetCurve]:
+        """Write the curves, which the report shows too, and their figure."""
+        curves = budget_curves(list(self.studies.values()))
         self._write("budget.csv", to_csv(curves_table(curves)))
-        self._write("importance.json", json.dumps({each.name: importances(each) for each in studies}, indent=2))
-        self._write("table.csv", to_csv(frame))
-        self._write("table.md", to_markdown(frame, self.settings, told))
         trained = [curve for curve in curves if curve.strategy not in self.baselines]
         best = {name: self.studies[name].best() for name in self.baselines}
         untrained = {f"{name}, tuned": each.value for name, each in best.items() if each and each.value is not None}
         write_atomically(self.folder / "budget.svg", draw_curves(trained, monitor, untrained))
+        return curves
+
+    def write_tables(
+        self, comparison: Comparison, run_ids: Mapping[str, frozenset[str]], curves: Sequence[BudgetCurve]
+    ) -> list[str]:
+        """Write importances and the table; return what was learnt, in sentences."""
+        studies = list(self.studies.values())
+        told = notes(studies, curves)
+        frame = tuned_table(comparison, self.studies, run_ids, self.baselines)
+        self._write("importance.json", json.dumps({each.name: importances(each) for each in studies}, indent=2))
+        self._write("table.csv", to_csv(frame))
+        self._write("table.md", to_markdown(frame, self.settings, told))
         return told
 
     def _write(self, name: str, text: str) -> None:

@@ -15,7 +15,7 @@ from peftrec.jobs.isolation import JobOutcome, JobRunner
 from peftrec.jobs.launching import JOB_MODULE
 from peftrec.jobs.sweep import Sweep, device_groups, job_of, with_user_code
 from peftrec.measuring.after_sweep import measure_sweep
-from peftrec.results.report import build_report
+from peftrec.results.report.report import build_report
 from peftrec.settings.run import settings_to_config
 from peftrec.settings.run_identity import deciding_config
 from peftrec.tuning.candidates import STRATEGY, Candidate, compose_candidates
@@ -89,11 +89,11 @@ def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> in
         final_jobs(tuned, learnt.settings), directory=home, slots=runner.slots, module=runner.module
     )
     measure_sweep(sweep, learnt.settings.measure)
+    curves = learnt.write_curves(tuned[0].candidate.settings.evaluation.monitor)
     report = build_report(home)
     report.write()
     print(report.to_terminal())
-    monitor = tuned[0].candidate.settings.evaluation.monitor
-    for line in learnt.write_tables(report.comparison, run_ids(outcomes), monitor):
+    for line in learnt.write_tables(report.comparison, run_ids(outcomes), curves):
         print(f"- {line}")
     for name, study in learnt.studies.items():
         if (best := study.best()) is not None:

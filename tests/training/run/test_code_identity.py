@@ -149,7 +149,7 @@ def test_what_was_killed_does_not_go_on_under_other_code(
     "change",
     [
         DOCSTRING,
-        ("peftrec.results.page", *ADDITION),
+        ("peftrec.results.report.page", *ADDITION),
         ("peftrec.results.tables", *ADDITION),
         ("peftrec.cli.train", *ADDITION),
         ("peftrec.strategies.lora", *ADDITION),

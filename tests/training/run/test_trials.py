@@ -6,7 +6,7 @@ import pytest
 
 from peftrec.errors import RecordError
 from peftrec.results.record import RANKS_FILE, Record, read_finished, read_record
-from peftrec.results.report import build_report
+from peftrec.results.report.report import build_report
 from peftrec.results.runs import find_runs
 from peftrec.training.run import pipeline
 from peftrec.training.run.pipeline import train_run

@@ -11,9 +11,10 @@ from peftrec.results import figures, tables, tested_text
 from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import Comparison, compare, table
 from peftrec.results.latex import TWO_COLUMNS, to_latex
-from peftrec.results.page import page
 from peftrec.results.published import Published, beside
 from peftrec.results.recomputed import without_contradictions
+from peftrec.results.report.curves import read_budget
+from peftrec.results.report.page import page
 from peftrec.results.runs import find_runs
 from peftrec.results.tested import Tested, infer
 from peftrec.results.tpme_reference import CostChoices
@@ -97,7 +98,7 @@ def build_report(
         "intervals.csv": tables.to_csv(found.means),
         "significance.csv": tables.to_csv(found.pairs),
         "significance.md": tested_text.to_markdown(found, comparison.experiments),
-        "index.html": page(comparison, pictures, found, directory),
+        "index.html": page(comparison, found, directory, choices, read_budget(runs)),
     }
     beside_published = ""
     if published is not None:

@@ -13,7 +13,8 @@ from peftrec.results.across_data_sets import OverDataSets, over_data_sets, signe
 from peftrec.results.across_text import Across
 from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import QUALITY, Comparison
-from peftrec.results.report import Report, build_report, write_files
+from peftrec.results.report.across_page import across_page
+from peftrec.results.report.report import Report, build_report, write_files
 from peftrec.results.significance import correct
 from peftrec.results.tpme_reference import CostChoices
 
@@ -76,7 +77,7 @@ def build_across_report(
         "signed_ranks.csv": tables.to_csv(across.signed_ranks),
         "differences.csv": tables.to_csv(across_text.pairs_first(across.pairs)),
         "across.md": across_text.to_markdown(across),
-        "index.html": across_text.page(across, links),
+        "index.html": across_page(across, links),
     }
     return AcrossReport(directory, {name: text.encode() for name, text in contents.items()}, across, reports)
 

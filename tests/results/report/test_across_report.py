@@ -9,10 +9,10 @@ import pytest
 
 from peftrec.cli.report import main
 from peftrec.errors import RecordError, SettingsError, UserError
-from peftrec.results.across_report import FOLDER, build_across_report
 from peftrec.results.asked import Asked
 from peftrec.results.paired_tests import holm
 from peftrec.results.record import read_record, write_record
+from peftrec.results.report.across_report import FOLDER, build_across_report
 from peftrec.results.runs import find_runs
 
 KEPT = ("iisan", "lora", "id")
