@@ -16,7 +16,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -30,6 +30,8 @@ from peftrec.errors import SettingsError, UserError
 
 ROOT_CONFIG = "config"
 HYDRA_VERSION_BASE = "1.3"
+NO_OPTIONS = (int, float, list, dict, RangeSweep, IntervalSweep)
+"""What may be a value, or many, and names no yaml file."""
 
 
 def compose_part(declared: type[PartType], overrides: Sequence[str], *, folder: str) -> PartType:
@@ -116,7 +118,8 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         return text
     if not is_written_as_choice and (key not in groups or isinstance(value, dict)):
         return f"++{bare}"
-    if value is None or isinstance(value, int | float | list | dict):
+    choices = value.list if isinstance(value, ChoiceSweep) else [value]
+    if any(each is None or isinstance(each, NO_OPTIONS) for each in choices):
         raise SettingsError(f"{bare}: {key} is a choice among yaml files; leave it out, or name one option")
     return text if is_written_as_choice else bare
 
