@@ -154,7 +154,7 @@ def kill(task: Task, folder: Path, after: float) -> bool:
     """Start the command and kill it and all that it started; False where it had ended before."""
     running = start_command(task.words(folder))
     assert running.output is not None
-    time.sleep(after)
+    time.sleep(after)  # for nothing: the moment of the kill is drawn
     running.signal(signal.SIGKILL)
     running.output.read()  # until the last that holds it is gone
     status = running.process.wait()

@@ -7,6 +7,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 
 class Connections:
@@ -55,34 +56,31 @@ def _shut(opened: socket.socket) -> None:
 class _HttpHandler(urllib.request.HTTPHandler):
     def __init__(self, add: Callable[[socket.socket], None]) -> None:
         super().__init__()
-        self.add = add
+        self.connection = _told(http.client.HTTPConnection, add)
 
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        add = self.add
-
-        class Connection(http.client.HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                add(self.sock)
-
-        return self.do_open(Connection, request)
+        return self.do_open(self.connection, request)
 
 
 class _HttpsHandler(urllib.request.HTTPSHandler):
     def __init__(self, add: Callable[[socket.socket], None], context: ssl.SSLContext) -> None:
         super().__init__(context=context)
-        self.add = add
+        self.connection = _told(http.client.HTTPSConnection, add)
         self.context = context
 
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        add = self.add
+        return self.do_open(self.connection, request, context=self.context)
 
-        class Connection(http.client.HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                add(self.sock)
 
-        return self.do_open(Connection, request, context=self.context)
+def _told(kind: type[http.client.HTTPConnection], add: Callable[[socket.socket], None]) -> Any:
+    """Return connections of a kind whose sockets `add` is told of when they are open."""
+
+    class Connection(kind):  # type: ignore[valid-type, misc]
+        def connect(self) -> None:
+            super().connect()
+            add(self.sock)
+
+    return Connection
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):
