@@ -11,6 +11,7 @@ Whatever a verb does not know is one message with the nearest word that it does.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from peftrec.errors import SettingsError, UserError, did_you_mean
 
@@ -19,14 +20,33 @@ SWEEP = frozenset({"-m", "--multirun"})
 JSON = "--json"
 CODE = "code"
 CONFIG_FOLDER = "--config-dir"
+RUN = "run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """The configuration that words of a verb compose."""
+
+    folder: str = ""
+    """Of its yaml files, below `conf/`."""
+    settings: str = ""
+    """Its class, as `module:name`, where that can be imported without torch; whoever completes keys asks it."""
+
+
+RUN_SETTINGS = Composed(settings="peftrec.settings.run:Settings")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grammar:
-    """What the command line of a verb may hold."""
+    """What the command line of a verb may hold. Each verb's module has its own as `GRAMMAR`: reading words, helping,
+    completing and `peftrec doctor` go by it, so that a new verb is listed in `peftrec.cli.main` and nowhere else."""
 
     verb: str
     help: str | Callable[[], str]
+    """Lines that begin with two spaces and `peftrec` are examples: they run when pasted, one after the other, in an
+    empty folder; tests run those that are not about files of the reader's own."""
+    actions: tuple[str, ...] = ()
+    """What the first word may be, where it says what is done."""
     flags: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
     """Option to what it takes, in capitals."""
@@ -34,6 +54,14 @@ class Grammar:
     """Keys that the verb reads itself."""
     required: Mapping[str, str] = field(default_factory=dict)
     """Keys that must be there, each with what it takes."""
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What keys of its own may be set to, where that can be listed."""
+    composes: Composed | None = None
+    """The configuration that other words compose."""
+    beside: tuple[str, ...] = ()
+    """Keys among those words that are not of that configuration."""
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """Extra of the distribution to what it is needed for."""
     leaves_others: bool = False
     """Whether other words are somebody else's to read: those of a configuration, or places."""
     takes_places: bool = False
@@ -62,6 +90,14 @@ class Arguments:
     @property
     def wants_json(self) -> bool:
         return JSON in self.flags
+
+    @property
+    def run(self) -> Path:
+        """The folder that `run=` names: by its whole name, or without the hash. Raises RecordError where several runs
+        are called so."""
+        from peftrec.results.runs import named_run
+
+        return named_run(Path(self.own[RUN]))
 
     def only(self, kind: str) -> str:
         """Return the one word that is somebody else's, of what `kind` says. Raises UserError for none or several."""

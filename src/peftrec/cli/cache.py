@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import Arguments, Grammar, read_arguments
+from peftrec.cli.arguments import RUN_SETTINGS, Arguments, Grammar, read_arguments
 from peftrec.errors import SettingsError, StoreError, UserError, did_you_mean
 from peftrec.progress.terminal import aligned
 
@@ -31,18 +31,32 @@ configuration that the words compose.
   list    show what is there: towers, items, states, size, last use, whole or not. It reads manifests and compares
           sizes; bytes that changed in place are found by verify alone
   prune   name abandoned builds and what list calls damaged, and with older_than (5h, 30d, 8w) stores that were not
-          read for so long; with yes=true remove them. A DIR that is one store is removed whatever its state"""
+          read for so long; with yes=true remove them. A DIR that is one store is removed whatever its state
+
+examples:
+  peftrec cache build strategy=iisan_cached
+  peftrec cache list
+  peftrec cache verify runs/hidden_states
+  peftrec cache prune older_than=30d"""
 
 HEADINGS = ("STORE", "TOWERS", "ITEMS", "STATES", "DTYPE", "SIZE", "USED", "STATE")
 SECONDS = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+GRAMMAR = Grammar(
+    verb="cache",
+    help=HELP,
+    actions=("build", "verify", "list", "prune"),
+    keys=("older_than", "yes"),
+    values={"yes": ("true", "false")},
+    leaves_others=True,
+    composes=RUN_SETTINGS,
+    runs_user_code=True,
+    needs_words=True,
+)
 
 
 def main(arguments: list[str]) -> int:
     """Do what the first word says."""
-    grammar = Grammar(
-        verb="cache", help=HELP, keys=("older_than", "yes"), leaves_others=True, runs_user_code=True, needs_words=True
-    )
-    given = read_arguments(grammar, arguments)
+    given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
     action = given.others[0] if given.others else ""

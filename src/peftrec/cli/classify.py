@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import Composed, Grammar, read_arguments
 
 if TYPE_CHECKING:
     from peftrec.series.settings import ClassifySettings
@@ -16,22 +16,37 @@ Trains Gated Transformer Networks (arXiv:2103.14438) once a seed on series of di
 accuracy by three rules of choosing the epoch, of which the last is the published code's. Finished seeds are kept under
 runs_dir and not trained again.
 
-  peftrec classify                                     # JapaneseVowels, which aeon's package holds; a small GTN
-  peftrec classify recipe=published seeds=[1]          # the published size and optimizer
-  peftrec classify data.name=NAME data.root=DIR        # DIR/NAME/NAME_TRAIN.ts and NAME_TEST.ts
+Series are read by aeon: pip install "peftrec[series]". JapaneseVowels is in aeon's package; data.name=NAME
+data.root=DIR reads DIR/NAME/NAME_TRAIN.ts and NAME_TEST.ts. recipe=small is the default, recipe=published has the
+published size and optimizer.
 
-Series are read by aeon: pip install "peftrec[series]"
+examples:
+  peftrec classify seeds=[1] recipe.max_epochs=2
+  peftrec classify recipe=published seeds=[1] --cfg
+  peftrec classify data.name=NAME data.root=DIR --cfg
 
 recipes: """
 FOLDER = "series"
 
 
+def help_text() -> str:
+    """Return the help with the recipes."""
+    return HELP + list_recipes()
+
+
+GRAMMAR = Grammar(
+    verb="classify",
+    help=help_text,
+    flags=frozenset({"--cfg"}),
+    leaves_others=True,
+    composes=Composed(folder=FOLDER, settings="peftrec.series.settings:ClassifySettings"),
+    extras={"series": "series"},
+)
+
+
 def main(arguments: list[str]) -> int:
     """Train what is missing, and print the table."""
-    grammar = Grammar(
-        verb="classify", help=lambda: HELP + list_recipes(), flags=frozenset({"--cfg"}), leaves_others=True
-    )
-    given = read_arguments(grammar, arguments)
+    given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
     from peftrec.config.composition import compose_part

@@ -12,7 +12,12 @@ Removes, below RUNS_DIR:
   hidden-state stores that no run there reads
   partial files of processes that were killed, and their temporary folders
 
-  --dry-run   say what would go, and remove nothing"""
+  --dry-run   say what would go, and remove nothing
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec clean runs --dry-run
+  peftrec clean runs"""
 DRY_RUN = "--dry-run"
 GRAMMAR = Grammar(verb="clean", help=HELP, flags=frozenset({DRY_RUN}), leaves_others=True, needs_words=True)
 

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
-from peftrec.cli.arguments import SWEEP, Grammar, read_arguments
+from peftrec.cli.arguments import RUN, SWEEP, Composed, Grammar, read_arguments
 from peftrec.settings.places import is_place_word
 
 HELP = """usage: peftrec coldstart [-m] pairs=citeulike|lastfm pairs.root=DIR [model=NAME] [KEY=VALUE ...]
@@ -17,14 +19,26 @@ separated by commas make a set; finished jobs are not run again.
   model   heater, heater_without_experts, heater_without_constraint, heater_without_both, content_neighbours,
           popularity
 
-  peftrec coldstart -m pairs=citeulike pairs.root=DIR model=heater,content_neighbours,popularity seed=1,2,3
-
 The second form learns from the warm items of a finished sequential run how their embeddings follow from their content,
 gives the cold items embeddings that way, ranks the run's test users again, and writes cold_items.json beside its
 record. Keys are those of conf/cold_items/config.yaml; data.root=DIR says where the run's data lies now, if it moved.
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec coldstart run=runs/first/iisan_cached epochs=5
+  peftrec coldstart -m pairs=citeulike pairs.root=DIR model=heater,content_neighbours,popularity seed=1,2,3
 """
-RUN = "run="
-GRAMMAR = Grammar(verb="coldstart", help=HELP, flags=SWEEP, leaves_others=True, needs_words=True, runs_user_code=True)
+GRAMMAR = Grammar(
+    verb="coldstart",
+    help=HELP,
+    flags=SWEEP,
+    keys=(RUN,),
+    leaves_others=True,
+    composes=Composed(folder="cold_start"),
+    needs_words=True,
+    runs_user_code=True,
+    extras={"cold-start": "models but popularity"},
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -32,9 +46,10 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    if any(word.startswith(RUN) for word in given.others):
+    if RUN in given.own:
         places = [word for word in given.others if is_place_word(word)]
-        return complete([word for word in given.others if word not in places], places)
+        words = [f"{RUN}={given.own[RUN]}", *(word for word in given.others if word not in places)]
+        return complete(given.run, words, places)
     return compare(given.others, is_sweep=given.is_sweep)
 
 
@@ -65,13 +80,13 @@ def compare(words: Sequence[str], *, is_sweep: bool) -> int:
     return 0
 
 
-def complete(words: Sequence[str], places: Sequence[str]) -> int:
+def complete(run: Path, words: Sequence[str], places: Sequence[str]) -> int:
     """Give a run's cold items embeddings from their content, and print what that changes."""
     from peftrec.cold_start.cold_items import ColdItemsSettings
     from peftrec.config.composition import compose_part
     from peftrec.config.instantiate import describe_part
 
-    settings = compose_part(ColdItemsSettings, words, folder="cold_items")
+    settings = replace(compose_part(ColdItemsSettings, words, folder="cold_items"), run=str(run))
     from peftrec.cold_start.completion import complete_run, to_markdown
     from peftrec.progress.quiet import quieten_libraries
 

@@ -1,7 +1,5 @@
 """`peftrec evaluate run=RUN_DIR`: score a run's checkpoint again and compare with what its record says."""
 
-from pathlib import Path
-
 from peftrec.cli.arguments import Grammar, read_arguments
 from peftrec.errors import RecordError
 
@@ -10,7 +8,12 @@ HELP = """usage: peftrec evaluate run=RUN_DIR [data.root=DIR] [code=DIR]
 Rebuilds the run from its own record and checkpoint, scores the test set, and exits with 1 where the figures differ
 from the recorded ones.
 
-  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory"""
+  run=RUN_DIR     the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
+  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec evaluate run=runs/first/iisan_cached"""
 
 
 GRAMMAR = Grammar(
@@ -23,7 +26,7 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    run_directory = Path(given.own["run"])
+    run_directory = given.run
     from peftrec.results.record import read_finished
 
     recorded = read_finished(run_directory).evaluation

@@ -22,13 +22,20 @@ Writes RUN_DIR/export, or DIR:
 
 Towers are read back and must give the run's vectors. The folder appears when it is whole.
 
-  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory"""
+  run=RUN_DIR     the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
+  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory
+
+examples:
+  peftrec train name=first strategy=lora trainer.max_epochs=2
+  peftrec export run=runs/first/lora
+  peftrec export run=runs/first/lora to=merged merge=true overwrite=true"""
 
 GRAMMAR = Grammar(
     verb="export",
     help=HELP,
     keys=("run", "to", "merge", "overwrite"),
     required={"run": "RUN_DIR"},
+    values={"merge": ("true", "false"), "overwrite": ("true", "false")},
     takes_places=True,
     runs_user_code=True,
 )
@@ -45,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
     quieten_libraries()
     export = export_run(
-        Path(given.own["run"]),
+        given.run,
         to=Path(given.own["to"]) if "to" in given.own else None,
         merges=merges,
         overwrites=overwrites,

@@ -24,7 +24,11 @@ image is decoded on the way to see that it is whole; TARGET appears when it is c
 
 Then train with data.images=TARGET (below data.root).
 
-`peftrec images fetch --help`: from a table of ids and addresses to a folder of images."""
+`peftrec help images fetch`: from a table of ids and addresses to a folder of images.
+
+examples, of a folder posters:
+  peftrec images pack posters posters.zip
+  peftrec images pack posters posters-224.zip size=224 corrupt=skip"""
 
 SUFFIXES = (".zip", ".lmdb")
 ALLOWED: dict[str, Sequence[int] | tuple[str, ...]] = {
@@ -36,7 +40,15 @@ ALLOWED: dict[str, Sequence[int] | tuple[str, ...]] = {
 }
 
 
-GRAMMAR = Grammar(verb="images", help=HELP, keys=tuple(ALLOWED), leaves_others=True)
+GRAMMAR = Grammar(
+    verb="images",
+    help=HELP,
+    actions=("pack", "fetch"),
+    keys=tuple(ALLOWED),
+    values={"corrupt": ("error", "skip"), "overwrite": ("false", "true")},
+    leaves_others=True,
+    extras={"lmdb": "FILE.lmdb"},
+)
 
 
 def main(arguments: list[str]) -> int:

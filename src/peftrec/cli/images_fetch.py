@@ -27,7 +27,11 @@ same command again fetches what is missing.
   verify=true      compare the checksums of all pictures that are there, not their sizes alone
 
 Servers that forbid use for machine learning (X-Robots-Tag: noai, noimageai) are obeyed. Then train with
-data.images=TARGET (below data.root), or make one file of it: peftrec images pack TARGET TARGET.zip."""
+data.images=TARGET (below data.root), or make one file of it: peftrec images pack TARGET TARGET.zip.
+
+examples, of a table items.csv with columns item and image:
+  peftrec images fetch items.csv posters address=image
+  peftrec images pack posters posters.zip"""
 
 KEYS: Mapping[str, Callable[[str], object]] = {
     "id": str,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from peftrec import __version__
+from peftrec.cli.arguments import Grammar
 from peftrec.devices import settle_threads
 from peftrec.errors import UserError, did_you_mean
 from peftrec.outputs.streams import abandon_output, safe_streams
@@ -28,8 +29,17 @@ VERBS = {
     "table": "build a table of a paper by the verbs above, or list all (make list)",
     "report": "write the tables and figures of a folder of runs, from their records alone",
 }
-"""Verb to its line in the help; the verb is also the name of its module beside this one, which has
-`main(arguments) -> int`."""
+"""Verb to its line in the help: the one list of verbs. The verb is also the name of its module beside this one, which
+has `GRAMMAR` and `main(arguments) -> int`."""
+
+FIRST_STEPS = """first steps, on the built-in data (name= names the experiment: its runs and report lie in runs/NAME):
+
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec train name=first strategy=lora trainer.max_epochs=2
+  peftrec report runs/first
+
+`peftrec help VERB` says more and has examples; `peftrec doctor` says what of this machine can be used;
+`peftrec --version`."""
 
 OK, MISTAKE, INTERRUPTED, NO_READER = 0, 2, 130, 141
 
@@ -52,6 +62,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     settle_threads(os.environ)  # before anything imports torch
     verb = words[0] if words else "--help"
+    if verb == "help" and len(words) > 1:
+        verb, *words = *words[1:], "--help"  # `help cache` is `cache --help`
+        words = [verb, *words]
     if verb in ("-h", "--help", "help"):
         print(usage())
         return OK
@@ -94,8 +107,14 @@ def run(verb: str, arguments: list[str]) -> int:
     return status
 
 
+def grammar_of(verb: str) -> Grammar:
+    """Return what the command line of a verb may hold."""
+    grammar: Grammar = import_module(f"peftrec.cli.{verb}").GRAMMAR
+    return grammar
+
+
 def usage() -> str:
     """Return the help: one line a verb."""
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items())
-    return f"usage: peftrec VERB [arguments]\n\n{verbs}\n\n`peftrec VERB --help` says more; `peftrec --version`."
+    return f"usage: peftrec VERB [arguments]\n\n{verbs}\n\n{FIRST_STEPS}"

@@ -14,8 +14,20 @@ HELP = """usage: peftrec measure RUNS_DIR [rounds=7] [width=0.1] [again=true] [s
 
 Trains the same few steps of one run of each row in turns, a process each, where one computes and the others sleep, and
 writes what they cost into the records, beside what training measured. What else the machine does is then in all of a
-round's times, and leaves their ratios alone. `peftrec report RUNS_DIR` takes these costs where every row has them."""
-GRAMMAR = Grammar(verb="measure", help=HELP, keys=KEYS, leaves_others=True, runs_user_code=True, needs_words=True)
+round's times, and leaves their ratios alone. `peftrec report RUNS_DIR` takes these costs where every row has them.
+
+examples:
+  peftrec train -m name=seeds strategy=frozen_cached,iisan_cached seed=1,2 trainer.max_epochs=2 measure=never
+  peftrec measure runs/seeds rounds=5"""
+GRAMMAR = Grammar(
+    verb="measure",
+    help=HELP,
+    keys=KEYS,
+    values={"again": ("true", "false")},
+    leaves_others=True,
+    runs_user_code=True,
+    needs_words=True,
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 """`peftrec plan`: what a run, or a set of runs, will cost, before anything is downloaded or trained."""
 
-from peftrec.cli.arguments import JSON, SWEEP, Grammar, read_arguments
+from peftrec.cli.arguments import JSON, RUN_SETTINGS, SWEEP, Grammar, read_arguments
+from peftrec.planning.request import KEYS, PlanRequest
 
 HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N items=N interactions=N]
                     [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -12,8 +13,9 @@ HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N
   rate=400      also give seconds, at this many TFLOP/s
   users=N ...   in place of the data, which is then not read
 
+examples:
   peftrec plan strategy=lora batch_size=256 memory=24GiB
-  peftrec plan -m towers=bert_vit_base_random trainer=gpu strategy=full,lora,iisan,iisan_cached \\
+  peftrec plan -m towers=bert_vit_base_random trainer=gpu strategy=full,lora,iisan,iisan_cached memory=24GiB \\
       users=12076 items=20314 interactions=81711
 
 Everything else is as in `peftrec train`: the same groups, keys and checks. Weights are never loaded and images never
@@ -21,14 +23,20 @@ opened. Towers need their config.json at hand, or towers=bert_vit_base_random. t
 A plan is for one device: of several, give it one's share of batch_size. Methods of the peft library that read the
 weights which they adapt (ADAMSS, FROD) cannot be planned.
 """
+GRAMMAR = Grammar(
+    verb="plan",
+    help=HELP,
+    flags=SWEEP | {JSON},
+    keys=KEYS,
+    leaves_others=True,
+    composes=RUN_SETTINGS,
+    runs_user_code=True,
+)
 
 
 def main(arguments: list[str]) -> int:
     """Print the plan."""
-    from peftrec.planning.request import KEYS, PlanRequest
-
-    grammar = Grammar(verb="plan", help=HELP, flags=SWEEP | {JSON}, keys=KEYS, leaves_others=True, runs_user_code=True)
-    given = read_arguments(grammar, arguments)
+    given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
     request = PlanRequest.of(given.own, given.others)

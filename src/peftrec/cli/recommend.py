@@ -4,7 +4,7 @@ import csv
 from dataclasses import asdict
 from pathlib import Path
 
-from peftrec.cli.arguments import JSON, Arguments, Grammar, read_arguments
+from peftrec.cli.arguments import JSON, Arguments, Composed, Grammar, read_arguments
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.outputs.safe_text import for_json
 from peftrec.serving.recommend_request import RecommendRequest
@@ -15,6 +15,7 @@ _PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
 HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] [seen=true] [candidates=FILE] [--json]
                          [profile=NAME [profile.KEY=VALUE ...] [neighbours=hnsw] [day_length=86400] [seed=1]]
 
+  run=RUN_DIR      the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
   user=ID          one of the run's users, after everything that the data holds of them
   items=[ID,...]   a history without a user, oldest first
   k=10             how many
@@ -27,25 +28,31 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
   --json           print JSON alone
 
-  peftrec recommend run=runs/default/iisan-0123456789ab user=user00061 k=5
-  peftrec recommend run=RUN_DIR items=[item00318,item00527] profile=pinnersage profile.selection=top
-
 Beside each item stand its score and the items of the history whose embeddings have the largest dot products with its
-own. With a profile all vectors have length one and scores are cosines with the interest that brought the item."""
+own. With a profile all vectors have length one and scores are cosines with the interest that brought the item.
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec recommend run=runs/first/iisan_cached user=user00061 k=5
+  peftrec recommend run=runs/first/iisan_cached items=[item00318,item00527] profile=pinnersage profile.selection=top"""
+
+GRAMMAR = Grammar(
+    verb="recommend",
+    help=HELP,
+    flags=frozenset({JSON}),
+    keys=KEYS,
+    values={"seen": ("true", "false")},
+    leaves_others=True,
+    composes=Composed(folder="profiles"),
+    takes_places=True,
+    runs_user_code=True,
+    extras={"profiles": "profile=pinnersage and the like, neighbours=hnsw"},
+)
 
 
 def main(arguments: list[str]) -> int:
     """Print the recommendations."""
-    grammar = Grammar(
-        verb="recommend",
-        help=HELP,
-        flags=frozenset({JSON}),
-        keys=KEYS,
-        leaves_others=True,
-        takes_places=True,
-        runs_user_code=True,
-    )
-    given = read_arguments(grammar, arguments)
+    given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
     request = request_of(given)
@@ -78,7 +85,7 @@ def request_of(given: Arguments) -> RecommendRequest:
     if ("user" in own) == ("items" in own):
         raise SettingsError("give one of user=ID and items=[ID,ID,...]")
     return RecommendRequest(
-        run=Path(own["run"]),
+        run=given.run,
         user=own.get("user"),
         items=_ids(own["items"]) if "items" in own else (),
         k=_count(own.get("k", "10")),

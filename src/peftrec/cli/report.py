@@ -18,7 +18,12 @@ folders, one a data set, have a report each, and ranks across them in the folder
   pscp.parameters=5e8         own constants for PSCP, the costs that halve a value; also pscp.operations=10e12 and
                               pscp.memory=94e9 (bytes), or pscp=FILE for a yaml with parameters:, operations:, memory:
   conditions=mixed            compare costs of different conditions (threads, workers, compilation, ...) all the same,
-                              which the first note then says; `same`, the default, gives no TPME of them"""
+                              which the first note then says; `same`, the default, gives no TPME of them
+
+examples:
+  peftrec train -m name=first strategy=frozen_cached,iisan_cached trainer.max_epochs=2 measure=never
+  peftrec report runs/first
+  peftrec report runs/first margin=0.005 wish=0.003"""
 REFERENCE, WRITE_REFERENCE, CONDITIONS = "tpme.reference", "tpme.write_reference", "conditions"
 PSCP = ("pscp", "pscp.parameters", "pscp.operations", "pscp.memory")
 GRAMMAR = Grammar(
@@ -26,6 +31,7 @@ GRAMMAR = Grammar(
     help=HELP,
     options={"--published": "PAPER"},
     keys=("margin", "wish", REFERENCE, WRITE_REFERENCE, CONDITIONS, *PSCP),
+    values={CONDITIONS: ("same", "mixed")},
     leaves_others=True,
     needs_words=True,
 )

@@ -1,10 +1,9 @@
 """`peftrec retrieval`: PinnerSage and its baselines on a finished run, by the paper's offline protocol."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-from peftrec.cli.arguments import JSON, Grammar, read_arguments
+from peftrec.cli.arguments import JSON, RUN, Composed, Grammar, read_arguments
 from peftrec.errors import SettingsError
 
 HELP = """usage: peftrec retrieval run=RUN_DIR [profile=NAME,NAME,...] [budget=400] [threshold=0.8] [past_days=90]
@@ -22,36 +21,43 @@ cosine with a candidate reaches the threshold, recall the share that are candida
   neighbours=hnsw     by graph instead of exact; the share of exact neighbours found is printed
   KEY=VALUE           for every profile: day_length=86400 (a day in the unit of the timestamps), seed=1
   data.root=DIR       where the run's data lies now, if it was moved
-  --json              print JSON alone"""
+  --json              print JSON alone
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec retrieval run=runs/first/iisan_cached profile=decay_average budget=20"""
+
+PROTOCOL = ("budget", "threshold", "past_days", "first_day", "num_draws", "excludes_seen")
+"""Keys of peftrec.profiles.evaluation.Protocol, which takes a while to import."""
+GRAMMAR = Grammar(
+    verb="retrieval",
+    help=HELP,
+    flags=frozenset({JSON}),
+    keys=(RUN, "profile", *PROTOCOL),
+    required={RUN: "RUN_DIR"},
+    values={"excludes_seen": ("true", "false")},
+    leaves_others=True,
+    composes=Composed(folder="profiles"),
+    takes_places=True,
+    runs_user_code=True,
+    extras={"profiles": "neighbours, and profiles by clusters"},
+)
 
 
 def main(arguments: list[str]) -> int:
     """Print the table."""
-    from peftrec.config.instantiate import fields_of
-    from peftrec.profiles.evaluation import Protocol
-
-    grammar = Grammar(
-        verb="retrieval",
-        help=HELP,
-        flags=frozenset({JSON}),
-        keys=("run", "profile", *fields_of(Protocol)),
-        required={"run": "RUN_DIR"},
-        leaves_others=True,
-        takes_places=True,
-        runs_user_code=True,
-    )
-    given = read_arguments(grammar, arguments)
+    given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
     from peftrec.config.composition import compose_part
     from peftrec.config.folder import config_directory
     from peftrec.config.instantiate import build_part
+    from peftrec.profiles.evaluation import Protocol
     from peftrec.profiles.settings import ProfileSettings
     from peftrec.serving.comparing import BASELINE, compare_profiles
 
-    own = dict(given.own)
-    run, chosen = Path(own.pop("run")), own.pop("profile", None)
-    protocol = build_part(Protocol, {key: read_value(key, text) for key, text in own.items()})
+    run, chosen = given.run, given.own.get("profile")
+    protocol = build_part(Protocol, {key: read_value(key, given.own[key]) for key in PROTOCOL if key in given.own})
     folder = config_directory() / "profiles" / "profile"
     names = chosen.split(",") if chosen else sorted(path.stem for path in folder.glob("*.yaml"))
     settings = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import RUN_SETTINGS, Grammar, read_arguments
 from peftrec.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,11 +24,19 @@ one after the other; what is finished is not run again. `make table-NAME SCALE=.
   --dry-run     print the steps and run none
   KEY=VALUE     added to every step that trains: towers=tiny trainer.max_epochs=2
 
-  peftrec table main
-  peftrec table modality scale=real root=DIR towers=tiny
+examples:
+  peftrec table
+  peftrec table main --dry-run
+  peftrec table modality scale=real root=DIR towers=tiny --dry-run
 """
 GRAMMAR = Grammar(
-    verb="table", help=HELP, flags=frozenset({"--dry-run"}), keys=("scale", "root", "runs_dir"), leaves_others=True
+    verb="table",
+    help=HELP,
+    flags=frozenset({"--dry-run"}),
+    keys=("scale", "root", "runs_dir"),
+    values={"scale": ("tiny", "real", "paper")},
+    leaves_others=True,
+    composes=RUN_SETTINGS,
 )
 
 

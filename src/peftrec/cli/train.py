@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import SWEEP, Grammar, read_arguments
+from peftrec.cli.arguments import RUN_SETTINGS, SWEEP, Grammar, read_arguments
 from peftrec.errors import SettingsError, UserError
 from peftrec.measuring.request import AUTO
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MEASURE = "measure"
 HELP = """usage: peftrec train [-m] [--cfg] [--config-dir DIR] [code=DIR] [measure=auto|always|never]
-                     [GROUP=OPTION ...] [KEY=VALUE ...]
+                     [name=NAME] [GROUP=OPTION ...] [KEY=VALUE ...]
 
   -m                sweep: every combination of comma-separated values, a process each; finished runs are skipped
   --cfg             print the checked configuration as yaml and stop
@@ -23,24 +23,43 @@ HELP = """usage: peftrec train [-m] [--cfg] [--config-dir DIR] [code=DIR] [measu
   code=DIR          classes of your own may come from DIR: strategy._target_=mine.Mine
   --config-dir DIR  the same, and DIR's yaml files stand beside those below: DIR/strategy/mine.yaml is strategy=mine
 
-  peftrec train strategy=lora strategy.rank=4
-  peftrec train -m strategy=full,lora,iisan seed=1,2,3
+name= is the experiment's name: its runs, and its report, lie in runs/NAME.
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec train name=first strategy=lora trainer.max_epochs=2
+  peftrec train -m name=seeds strategy=frozen_cached,iisan_cached seed=1,2 trainer.max_epochs=2 measure=never
+  peftrec train strategy=lora strategy.rank=4 --cfg
+  peftrec train strategy=lora data=movielens_posters data.root=DIR --cfg
 
 groups and their options:
 """
 
 
+def help_text() -> str:
+    """Return the help with what there is to choose from."""
+    return HELP + list_choices()
+
+
+GRAMMAR = Grammar(
+    verb="train",
+    help=help_text,
+    flags=SWEEP | {"--cfg"},
+    keys=(MEASURE,),
+    values={MEASURE: (AUTO, "always", "never")},
+    leaves_others=True,
+    composes=RUN_SETTINGS,
+    runs_user_code=True,
+    extras={
+        "slurm": "hydra/launcher=slurm",
+        "lmdb": "data.images=FILE.lmdb",
+    },
+)
+
+
 def main(arguments: list[str]) -> int:
     """Train; 0 where every run ended well (or had already)."""
-    grammar = Grammar(
-        verb="train",
-        help=lambda: HELP + list_choices(),
-        flags=SWEEP | {"--cfg"},
-        keys=(MEASURE,),
-        leaves_others=True,
-        runs_user_code=True,
-    )
-    given = read_arguments(grammar, arguments)
+    given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
     if "--cfg" in given.flags:

@@ -1,6 +1,6 @@
 """`peftrec tune`: the same budget of trials for every strategy, chosen by validation, then trained and compared."""
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import RUN_SETTINGS, Grammar, read_arguments
 
 HELP = """usage: peftrec tune strategy=A,B,... budget.trials=N|budget.seconds=S [final_seeds=1,2,3] [--dry-run]
                     [slots=N] [hours=H] [sampler=random|tpe] [pruner=halving|none] [KEY=VALUE ...]
@@ -21,11 +21,14 @@ final_seeds and reported. A tuning that was stopped, however that was, goes on w
   --dry-run            say jobs, hours and bytes, and start nothing
   --config-dir DIR     DIR/search/lora.yaml is the space of strategy=lora, beside what `peftrec train` takes from DIR
 
-  peftrec tune strategy=full,lora,iisan_cached experiment=quickstart name=tuned budget.trials=16 final_seeds=1,2,3,4,5
+examples:
+  peftrec tune name=tuned strategy=frozen_cached,iisan_cached budget.trials=4 final_seeds=1 trainer.max_epochs=2 \\
+      --dry-run
+  peftrec tune name=tuned strategy=full,lora,iisan_cached experiment=quickstart budget.trials=16 --dry-run
 
 Other keys are those of `peftrec train` and hold for every trial; what they fix is not tuned. Trials lie in
-RUNS_DIR/NAME/trials, what was learnt in RUNS_DIR/NAME/tuning, and best settings in tuning/best:
-  peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora ...
+RUNS_DIR/NAME/trials, what was learnt in RUNS_DIR/NAME/tuning, and best settings in tuning/best, which
+`peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora ...` takes.
 """
 DRY_RUN = "--dry-run"
 GRAMMAR = Grammar(
@@ -33,6 +36,13 @@ GRAMMAR = Grammar(
     help=HELP,
     flags=frozenset({DRY_RUN}),
     leaves_others=True,
+    composes=RUN_SETTINGS,
+    beside=(
+        *("budget.trials", "budget.seconds", "final_seeds", "trial_seed", "sampler", "sampler_seed", "pruner", "slots"),
+        *("hours", "measure", "item_knn"),
+    ),
+    values={"pruner": ("halving", "none"), "sampler": ("random", "tpe"), "item_knn": ("true", "false")},
+    extras={"tune": "trials"},
     needs_words=True,
     runs_user_code=True,
 )

@@ -1,0 +1,43 @@
+"""Runs below a folder, and how one is named."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from made_up_records import write_example_records
+from peftrec.errors import RecordError
+from peftrec.results.runs import find_runs, named_run
+
+FIRST, SECOND = "0123456789ab", "ba9876543210"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A folder with lora-FIRST and lora_published-FIRST."""
+    made_up = find_runs(write_example_records(tmp_path / "made", seeds=1, num_users=20))[0].folder
+    for name in ("lora", "lora_published"):
+        shutil.copytree(made_up, tmp_path / "runs" / f"{name}-{FIRST}")
+    return tmp_path / "runs"
+
+
+def test_a_run_is_named_by_its_folder_or_without_the_hash(runs: Path) -> None:
+    whole = runs / f"lora-{FIRST}"
+    assert named_run(whole) == whole
+    assert named_run(runs / "lora") == whole
+    assert named_run(runs / "lora_published") == runs / f"lora_published-{FIRST}"
+
+
+def test_no_run_is_taken_for_one_that_is_called_otherwise(runs: Path) -> None:
+    (runs / f"full-{FIRST}").mkdir()  # without a record
+    for name in ("lor", "full", "l*", f"lora-{SECOND}"):
+        assert named_run(runs / name) == runs / name
+
+
+def test_of_several_runs_of_a_name_one_must_be_chosen(runs: Path) -> None:
+    shutil.copytree(runs / f"lora-{FIRST}", runs / f"lora-{SECOND}")
+    with pytest.raises(RecordError) as caught:
+        named_run(runs / "lora")
+    first, *choices = str(caught.value).splitlines()
+    assert first == f"{runs / 'lora'}: 2 runs are called so; give one of"
+    assert choices == [f"  run={runs}/lora-{digits}   seed=1, success" for digits in (FIRST, SECOND)]
