@@ -22,6 +22,8 @@ MARKUP = "<img src=x onerror=alert(1)>"
 STORE_SECONDS = 7.5
 DARK, LIGHT = "rgb(22, 24, 28)", "rgb(255, 255, 255)"
 PHONE = 390
+HEADS = "strategyseedshr@10ndcg@10secondsanepochtrainableparameterspeakmemoryTPME"
+"""Of the main table, in a PDF, which has no spaces."""
 
 
 @pytest.fixture(scope="module")
@@ -224,9 +226,19 @@ def test_a_phone_at_night_has_a_dark_page_that_fits(said: Any, said_on_a_phone_a
 def test_paper_has_every_column_and_what_the_script_made(page: Path, tmp_path: Path, comparison: Comparison) -> None:
     """Of the page as it is: its policy lets its own script run."""
     text = "".join(text_of_pages(printed(page, tmp_path / "printed")))
-    heads = "strategyseedshr@10ndcg@10secondsanepochtrainableparameterspeakmemoryTPME"
-    assert heads in text
+    assert HEADS in text
     assert all(f"{comparison.tpme[row.strategy]:.4f}" in text for row in comparison.strategies)
     assert "Lowestwiththeseweights" in text, "the script ran"
     assert "Howitwasmeasured" in text
     assert "tiescountagainstthemethod" in text, "what is folded up on the screen is not on paper"
+
+
+def test_each_page_of_paper_that_the_table_runs_over_has_its_head(
+    page: Path, tmp_path: Path, comparison: Comparison
+) -> None:
+    apart = "<style>@media print { #main tbody tr { break-before: page } }</style></head>"
+    copy = tmp_path / "index.html"
+    copy.write_text(page.read_text().replace("</head>", apart, 1))
+    num_heads = sum(HEADS in text for text in text_of_pages(printed(copy, tmp_path / "printed")))
+    num_rows = len(comparison.strategies) + len(comparison.baselines) + 1  # and the one that ran out of memory
+    assert num_heads >= num_rows

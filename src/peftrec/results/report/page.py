@@ -56,6 +56,7 @@ def page(
         main=static_grid(lines, [column for column in columns if column.is_shown]),
         details=list(_detail_grids(lines, columns)),
         pictures=list(_pictures(columns, lines)),
+        has_tpme=bool(comparison.tpme),
         curves=_curves(lines),
         segments=[grid_of(readable_segments(comparison, metric), title=metric) for metric in QUALITY],
         claims=sentences(tested),

@@ -6,13 +6,14 @@ const WIDEST = 900;
 let widthOnPaper = null;
 
 /** From values to pixels, with a few round values as ticks. */
-function scaleOf(values, start, end, { linear = false } = {}) {
+function scaleOf(values, start, end, { linear = false, whole = false } = {}) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const log = !linear && low > 0 && high / low >= MANY_TIMES;
   const air = log ? 0 : 0.06 * (high - low || Math.abs(high) || 1);
   const [from, to] = log ? [Math.log10(low / 1.2), Math.log10(high * 1.2)] : [low - air, high + air];
   const at = (value) => start + ((end - start) * ((log ? Math.log10(value) : value) - from)) / (to - from);
-  return { at, log, ticks: log ? powers(from, to) : steps(from, to) };
+  const ticks = log ? powers(from, to) : steps(from, to);
+  return { at, log, ticks: whole ? ticks.filter(Number.isInteger) : ticks };
 }
 
 function steps(from, to) {
@@ -44,7 +45,8 @@ const write = (x, y, anchor, content, attributes = {}) =>
   drawn("text", { x, y, "text-anchor": anchor, ...attributes }, content);
 
 /** Draw axes into a host; `paint` gets the svg, a scale each for x and y, and where they end. An axis has `values` and
- * a `label`; it may be `linear` in any case, have a `unit`, and x may have `names` for its ticks. */
+ * a `label`; it may be `linear` in any case, count in `whole` numbers, have a `unit`; x may have `names` for its
+ * ticks. */
 function chart(host, { label, x, y, paint, height = 330, right = MARGIN.right }) {
   if (!x.values.length || !y.values.length) {
     host.replaceChildren(help("No row that is shown has these figures."));

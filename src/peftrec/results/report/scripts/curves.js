@@ -44,7 +44,7 @@ function startCurves() {
     const reach = reachOf(lines);
     chart(byId("curves-host"), {
       label: `${chosen.figure} by ${chosen.across}`,
-      x: { label: chosen.across, values: reach.x, linear: chosen.across !== SECONDS },
+      x: { label: chosen.across, values: reach.x, linear: chosen.across !== SECONDS, whole: chosen.across !== SECONDS },
       y: { label: chosen.figure, values: reach.y, linear: true },
       paint: (svg, across, up) => paintLines(svg, across, up, lines),
     });
@@ -87,7 +87,7 @@ function startBudget() {
     const reach = reachOf(lines);
     chart(byId("budget-host"), {
       label: `${label} by ${axis}`,
-      x: { label: axis, values: reach.x, linear: axis === trials },
+      x: { label: axis, values: reach.x, linear: axis === trials, whole: axis === trials },
       y: { label, values: reach.y, linear: true },
       paint: (svg, across, up) => paintLines(svg, across, up, lines),
     });

@@ -24,7 +24,7 @@ function startDiff() {
     const lines = told.map((key) => lineOf([named(key), one[key] ?? "–", other[key] ?? "–"]));
     const heads = ["key", ...compared.map((row) => rows[row].name)];
     byId("diff-host").replaceChildren(
-      help(`${told.length} keys differ, seeds aside.`, { role: "status" }),
+      help(`${told.length} ${told.length === 1 ? "key differs" : "keys differ"}, seeds aside.`, { role: "status" }),
       tableOf("diff", heads, lines, { class: "words" }),
     );
   };
