@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from peftrec.results.comparison import Comparison, compare
 from peftrec.results.latex import ONE_COLUMN, TWO_COLUMNS, Layout, to_latex
 from peftrec.results.latex_cells import worse_than_best
 from peftrec.results.latex_text import escape_latex, text_width
+from peftrec.results.pscp import PAPER_CONSTANTS, pscp_line
 from peftrec.results.runs import Run, find_runs
 from peftrec.results.significance import COLUMNS, compare_pairs
 from peftrec.results.tables import best_cells, second_cells
@@ -61,6 +63,11 @@ def test_the_head_says_what_and_in_which_unit(comparison: Comparison) -> None:
     names, units = body_of(to_latex(comparison, NO_TESTS)).splitlines()[1:3]
     assert names == r"Method & HR@10 & NDCG@10 & Time & Trainable & Memory & TPME \\"
     assert units == r" &  &  & s/epoch & million & MiB &  \\"
+
+
+def test_no_note_explains_what_is_no_column(comparison: Comparison) -> None:
+    told = replace(comparison, protocol=(*comparison.protocol, pscp_line(PAPER_CONSTANTS)))
+    assert to_latex(told, NO_TESTS) == to_latex(comparison, NO_TESTS)
 
 
 def test_no_name_of_a_key_or_of_a_yaml_is_left(runs: list[Run]) -> None:

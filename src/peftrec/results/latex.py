@@ -15,6 +15,7 @@ from peftrec.results.comparison import Comparison
 from peftrec.results.latex_cells import MARK, Cells, cells_of
 from peftrec.results.latex_text import breakable_latex, escape_latex, text_width
 from peftrec.results.names import Column, row_names
+from peftrec.results.pscp import PSCP_LINE
 from peftrec.results.rows import BASELINE
 
 
@@ -50,7 +51,11 @@ LONG_WORD = 20.0  # em from which a word of caption and notes may break
 def to_latex(comparison: Comparison, significance: pd.DataFrame, layout: Layout = ONE_COLUMN) -> str:
     """Return the float; `significance` are the tests of all pairs, empty where there are none."""
     names, cells = row_names(comparison), cells_of(comparison, significance)
-    notes = [_in_words(line, names, cells.columns) for line in (*comparison.protocol, *comparison.notes)]
+    notes = [
+        _in_words(line, names, cells.columns)
+        for line in (*comparison.protocol, *comparison.notes)
+        if not line.startswith(PSCP_LINE)  # which is no column of these tables
+    ]
     fitting = fit(names.values(), cells.widths(), layout)
     lines = [
         f"\\begin{{{layout.environment}}}[htbp]\n\\centering\n\\{fitting.font}",

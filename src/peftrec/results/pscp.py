@@ -116,6 +116,10 @@ def _remedy() -> str:
     return f"constants are {', '.join(f'{name}: {value:g}' for name, value in PAPER_CONSTANTS.model_dump().items())}"
 
 
+PSCP_LINE = "PSCP is "
+"""How the sentence about it begins."""
+
+
 def pscp_line(constants: PscpConstants) -> str:
     """Return the sentence that stands under a PSCP."""
     made = (
@@ -126,7 +130,7 @@ def pscp_line(constants: PscpConstants) -> str:
     )
     exponents = (constants.parameters_exponent, constants.operations_exponent, constants.memory_exponent)
     return (
-        f"PSCP is {QUALITY} times a penalty (1 + cost / C)^-b each for trainable parameters, operations to encode an "
+        f"{PSCP_LINE}{QUALITY} times a penalty (1 + cost / C)^-b each for trainable parameters, operations to encode an "
         "item beyond the bare towers' (merged where that can be) and peak memory; higher is better. C is "
         f"{constants.parameters:g} parameters, {constants.operations:g} operations and {constants.memory:g} bytes, b "
         f"{', '.join(f'{value:g}' for value in exponents)}: {made}."
