@@ -130,8 +130,8 @@ def pscp_line(constants: PscpConstants) -> str:
     )
     exponents = (constants.parameters_exponent, constants.operations_exponent, constants.memory_exponent)
     return (
-        f"{PSCP_LINE}{QUALITY} times a penalty (1 + cost / C)^-b each for trainable parameters, operations to encode an "
-        "item beyond the bare towers' (merged where that can be) and peak memory; higher is better. C is "
+        f"{PSCP_LINE}{QUALITY} times a penalty (1 + cost / C)^-b each for trainable parameters, operations to encode "
+        "an item beyond the bare towers' (merged where that can be) and peak memory; higher is better. C is "
         f"{constants.parameters:g} parameters, {constants.operations:g} operations and {constants.memory:g} bytes, b "
         f"{', '.join(f'{value:g}' for value in exponents)}: {made}."
     )
