@@ -37,6 +37,8 @@ TWINS = {
     "lst_cached": "lst",
     "oft": "boft",
     "peft": "lora",
+    "res_tuning": "lst",
+    "res_tuning_cached": "lst",
     "rslora": "lora",
 }
 """Strategies whose step asks nothing of a planner that another's does not; the quick tests look at the other alone."""

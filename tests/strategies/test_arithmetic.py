@@ -29,6 +29,7 @@ PHM = 2 * (8**3 + WIDTH * 64 // 8) + 64 + WIDTH
 NARROW = WIDTH // 8
 SIDE_LAYER = 2 * NARROW + linear(NARROW, 4 * NARROW) + linear(4 * NARROW, NARROW)
 LADDER = 7 * linear(WIDTH, NARROW) + 6 * (SIDE_LAYER + 1) + 2 * NARROW + linear(NARROW, WIDTH)
+TUNER = linear(WIDTH, 10) + linear(10, WIDTH)
 TOWERS = 108_891_648 + 85_798_656  # BERT-base and ViT-B/16 without poolers, as transformers builds them
 
 
@@ -69,6 +70,8 @@ def test_user_encoder() -> None:
         ("iisan_phm_cached", 3 * (7 * PHM + 7 + BRANCH_HEAD) + linear(3 * DIM, DIM) + USER_ENCODER, 2_329_045),
         ("lst", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
         ("lst_cached", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
+        ("res_tuning", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),
+        ("res_tuning_cached", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],
@@ -97,6 +100,13 @@ def test_variants_of_the_side_network() -> None:
 def test_variants_of_the_ladder() -> None:
     assert trainable("lst", layers="all") == 2_282_636 + 2 * 6 * (linear(WIDTH, NARROW) + SIDE_LAYER + 1)
     assert trainable("lst", layers=[12]) == 2_282_636 - 2 * 5 * (linear(WIDTH, NARROW) + SIDE_LAYER + 1)
+
+
+def test_variants_of_the_bypass() -> None:
+    # n 2 (2 d m + m + d) for a tower of n = 12 blocks, d = 768 and m = 10: 387,312
+    assert trainable("res_tuning", layers="all") == HEAD + USER_ENCODER + 2 * 387_312
+    narrower = linear(WIDTH, 4) + linear(4, WIDTH)
+    assert trainable("res_tuning", bottleneck=4) == 594_224 - 2 * 6 * 2 * (TUNER - narrower)
 
 
 def test_low_rank_counts_follow_sites_and_rank() -> None:

@@ -1,0 +1,93 @@
+"""The bypass of Res-Tuning against a literal one from the equations, and what it makes of states that are pooled."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from peftrec.models.side_networks.bypass_network import Bypass, BypassNetwork
+from peftrec.models.towers.names import Modality
+
+SHAPES: dict[Modality, tuple[int, int]] = {"image": (3, 8), "text": (5, 12)}
+"""States and width of each tower; text is deeper and wider."""
+BOTTLENECK, DIM, NUM_ITEMS, NUM_TOKENS = 4, 3, 6, 7
+
+
+def network_of(*modalities: Modality) -> BypassNetwork:
+    widths = {name: SHAPES[name][1] for name in modalities}
+    num_layers = {name: SHAPES[name][0] - 1 for name in modalities}
+    network = BypassNetwork(widths, num_layers, bottleneck=BOTTLENECK, embedding_dim=DIM)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return network.double()
+
+
+def states_of(*modalities: Modality) -> dict[Modality, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(NUM_ITEMS, *SHAPES[name], generator=generator).double() for name in modalities}
+
+
+def gelu(x: Tensor) -> Tensor:
+    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
+
+
+def literal_tuner(of: dict[str, Tensor], place: str, x: Tensor) -> Tensor:
+    inner = gelu(of[f"{place}.down.weight"] @ x + of[f"{place}.down.bias"])
+    return x + of[f"{place}.up.weight"] @ inner + of[f"{place}.up.bias"]
+
+
+def literal_bypass(of: dict[str, Tensor], states: Tensor) -> Tensor:
+    """Pass for one item, one state after the other."""
+    x = states[0]
+    for k, h in enumerate(states[1:]):
+        x = literal_tuner(of, f"lateral.{k}", h) + literal_tuner(of, f"vertical.{k}", x)
+    centred = x - x.mean()
+    return centred / (centred.square().mean() + 1e-5).sqrt()
+
+
+def literal_network(network: BypassNetwork, states: dict[Modality, Tensor]) -> Tensor:
+    of = dict(network.named_parameters())
+    every = []
+    for item in range(NUM_ITEMS):
+        projected = []
+        for name in states:
+            prefix = f"bypasses.{name}."
+            own = {key.removeprefix(prefix): value for key, value in of.items() if key.startswith(prefix)}
+            output = literal_bypass(own, states[name][item])
+            projected.append(gelu(of[f"head.project.{name}.weight"] @ output + of[f"head.project.{name}.bias"]))
+        every.append(of["head.fusion.weight"] @ torch.cat(projected) + of["head.fusion.bias"])
+    return torch.stack(every)
+
+
+@pytest.mark.parametrize("modalities", [("image", "text"), ("text",)])
+def test_it_computes_the_equations_and_their_gradients(modalities: tuple[Modality, ...]) -> None:
+    network, states = network_of(*modalities), states_of(*modalities)
+    ours, theirs = network(states), literal_network(network, states)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    parameters = list(network.parameters())
+    for one, other in zip(
+        torch.autograd.grad(ours.square().sum(), parameters),
+        torch.autograd.grad(theirs.square().sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_of_states_pooled_by_their_first_token_it_makes_what_it_makes_of_that_token() -> None:
+    bypass = network_of("text").bypasses["text"]
+    assert isinstance(bypass, Bypass)
+    num_states, width = SHAPES["text"]
+    tokens = torch.randn(NUM_ITEMS, NUM_TOKENS, num_states, width, dtype=torch.float64)
+    of_every_token = bypass(tokens.flatten(0, 1)).unflatten(0, (NUM_ITEMS, NUM_TOKENS))
+    torch.testing.assert_close(bypass(tokens[:, 0]), of_every_token[:, 0])
+
+
+def test_it_starts_near_the_sum_of_all_states() -> None:
+    bypass = Bypass(12, num_layers=4, bottleneck=BOTTLENECK).double()
+    for name, parameter in bypass.named_parameters():
+        if name.endswith("weight"):
+            torch.nn.init.zeros_(parameter)
+    states = states_of("text")["text"]
+    expected = torch.nn.functional.layer_norm(states.sum(dim=1), (12,))
+    torch.testing.assert_close(bypass(states), expected, rtol=1e-4, atol=1e-4)
