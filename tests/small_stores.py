@@ -13,6 +13,7 @@ from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.manifest import TowerOrigin
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.models.towers.names import OUTPUT, Modality
+from peftrec.models.towers.stored_precision import StoredPrecision
 from peftrec.processes import ALONE, ProcessRank
 from small_models import SIDE, SMALL_PAIRS, VOCABULARY
 
@@ -44,7 +45,7 @@ def small_source(
 
 
 def key_of(
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: StoredPrecision = "float32",
     *,
     pair: str = "text_and_image",
     num_items: int = NUM_ITEMS,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from peftrec.cli import main as cli
+from peftrec.hidden_states.manifest import read_manifest
 from peftrec.hidden_states.paths import array_path
 from small_stores import build, key_of
 
@@ -102,6 +103,14 @@ def test_build_builds_once_what_the_run_reads(tmp_path: Path, capsys: pytest.Cap
     assert "package:tiny_towers/vit + package:tiny_towers/bert" in out
     assert cli.main(["train", "strategy=iisan_cached", "trainer.max_epochs=1", *words]) == 0
     assert [path.name for path in (tmp_path / "hidden_states").iterdir()] == [folder.name]
+
+
+def test_build_says_what_rounding_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "build", *SMALL, f"runs_dir={tmp_path}", "hidden_states.dtype=int8")
+    assert status == 0
+    (folder,) = (tmp_path / "hidden_states").iterdir()
+    most = max(error for errors in read_manifest(folder).rounding.values() for error in errors)
+    assert f"97 items, int8 (off by {most:.2g} of a state), " in out
 
 
 def test_verify_reads_everything_and_fails_for_damage(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:

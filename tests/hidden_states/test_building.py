@@ -19,6 +19,7 @@ from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import PLAN, read_finished
 from peftrec.hidden_states.store import open_store
 from peftrec.models.towers.names import Modality
+from peftrec.models.towers.stored_precision import StoredPrecision, keep, restore
 from peftrec.processes import ProcessRank
 from small_models import WIDTH
 from small_stores import INDICES, NUM_ITEMS, OPTIONS, build, file_bytes, key_of, small_content, small_source
@@ -94,6 +95,28 @@ def test_half_precision_is_the_rounded_store_in_half_the_bytes(built: Path, tmp_
         assert torch.equal(tensor, whole.read(items)[name].half().float())
 
 
+def test_eight_bits_are_the_rounded_store_in_a_good_quarter_of_the_bytes(built: Path, tmp_path: Path) -> None:
+    whole, bits = open_store(built, key_of()), build(tmp_path, key_of("int8"))
+    headers = sum(128 for _ in whole.manifest.arrays)
+    assert (bits.num_bytes - headers) * 4 * WIDTH == (whole.num_bytes - headers) * (WIDTH + 4)
+    items = torch.arange(NUM_ITEMS)
+    for name, tensor in bits.read(items).items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, restore(keep(whole.read(items)[name], "int8")), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_the_manifest_says_what_rounding_took(built: Path, tmp_path: Path, dtype: StoredPrecision) -> None:
+    exact, store = open_store(built, key_of()), build(tmp_path, key_of(dtype))
+    items = torch.arange(NUM_ITEMS)
+    for name, tensor in store.read(items).items():
+        whole = exact.read(items)[name].double()
+        expected = ((tensor - whole).square().mean(dim=(0, 2)) / whole.square().mean(dim=(0, 2))).sqrt()
+        assert store.manifest.rounding[name] == pytest.approx(expected.tolist(), rel=0.01, abs=1e-12)
+    least, most = {"float32": (0, 0), "float16": (1e-5, 1e-3), "int8": (1e-3, 1e-2)}[dtype]
+    assert all(least <= error <= most for errors in store.manifest.rounding.values() for error in errors)
+
+
 def test_computing_in_bfloat16_is_close_and_another_store(folder: Path, tmp_path: Path) -> None:
     whole, mixed = open_store(folder, key_of()), build(tmp_path, key_of(compute="bfloat16"))
     items = torch.arange(NUM_ITEMS)
@@ -135,6 +158,7 @@ def test_titles_are_encoded_longest_first_each_once(tmp_path: Path) -> None:
     [
         (key_of("float16"), "is no finite float16 number; set hidden_states.dtype=float32"),
         (key_of(compute="bfloat16"), "set hidden_states.compute=float32"),
+        (key_of("int8"), "is no finite number; check the tower's weights"),
         (key_of(), "check the tower's weights"),
     ],
 )
@@ -174,16 +198,16 @@ def test_a_resumed_build_computes_nothing_twice_and_gives_the_same_bytes(
         directory = tmp_path / str(num_batches)
         first = stop_after(directory, num_batches)
         assert not (directory / FOLDER).exists()
-        finished, seconds = read_finished(building_path(directory / FOLDER))
-        assert finished
+        finished = read_finished(building_path(directory / FOLDER))
+        assert finished.chunks
         second = counted()
         capsys.readouterr()
         store = build(directory, source=small_source(content=second))
         assert capsys.readouterr().err == f"resuming {building_path(directory / FOLDER)}\n"
-        assert len(second.asked) == NUM_CHUNKS - len(finished)
-        repeated = [batch for batch in second.asked if batch in first.asked[: len(finished)]]
+        assert len(second.asked) == NUM_CHUNKS - len(finished.chunks)
+        repeated = [batch for batch in second.asked if batch in first.asked[: len(finished.chunks)]]
         assert not repeated
-        assert store.manifest.build_seconds > seconds
+        assert store.manifest.build_seconds > finished.seconds
         assert file_bytes(directory / FOLDER) == file_bytes(built)
 
 
@@ -294,7 +318,7 @@ def test_ranks_share_the_work_and_give_the_bytes_of_one(built: Path, tmp_path: P
 
 def test_ranks_resume_what_one_process_began(built: Path, tmp_path: Path) -> None:
     stop_after(tmp_path, 4)
-    finished, _ = read_finished(building_path(tmp_path / FOLDER))
+    finished = read_finished(building_path(tmp_path / FOLDER)).chunks
     contents = [counted(), counted()]
     sources = [small_source(content=content) for content in contents]
     assert not in_threads(2, lambda rank: build(tmp_path, source=sources[rank.rank], processes=rank))

@@ -9,6 +9,7 @@ from peftrec.errors import StoreError
 from peftrec.hidden_states import placement
 from peftrec.hidden_states.placement import choose_placement, free_host_memory
 from peftrec.hidden_states.store import HiddenStateStore
+from peftrec.models.towers.stored_precision import StoredPrecision, restore
 from small_stores import NUM_ITEMS, build, key_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -82,7 +83,7 @@ def test_memory_limits_of_all_groups_above_hold(
     assert placement.group_limit(tmp_path / "no Linux", tmp_path / "mount") is None
 
 
-@pytest.fixture(scope="module", params=["float32", "float16"])
+@pytest.fixture(scope="module", params=["float32", "float16", "int8"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HiddenStateStore:
     return build(tmp_path_factory.mktemp("stores"), key_of(request.param))
 
@@ -99,23 +100,25 @@ def test_every_place_gives_the_same_numbers(store: HiddenStateStore, choice: str
             assert all(states[:, state].is_contiguous() for state in range(states.shape[1]))
 
 
-def test_what_lies_on_the_host_is_read_by_the_loader_of_a_device(tmp_path: Path) -> None:
-    store = build(tmp_path, key_of("float16")).placed("host", torch.device("meta"))
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_what_lies_on_the_host_is_read_by_the_loader_of_a_device(tmp_path: Path, dtype: StoredPrecision) -> None:
+    store = build(tmp_path, key_of(dtype)).placed("host", torch.device("meta"))
     assert store.is_read_by_loader
     items = torch.tensor([3, 9, 1])
     batch = store.batch(items.numpy())
     read = store.placed("disk", CPU).read(items)
     for name in ("image", "text"):
         carried = getattr(batch, name)
-        assert carried.dtype == torch.float16
-        assert torch.equal(carried.float(), read[name])
+        assert carried.dtype == getattr(torch, dtype)
+        assert torch.equal(restore(carried), read[name])
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("choice", ["auto", "device", "host", "disk"])
-def test_every_place_gives_the_same_numbers_on_a_device(tmp_path: Path, choice: str) -> None:
-    store = build(tmp_path)
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_every_place_gives_the_same_numbers_on_a_device(tmp_path: Path, choice: str, dtype: StoredPrecision) -> None:
+    store = build(tmp_path, key_of(dtype))
     placed = store.placed(choice, CUDA)  # type: ignore[arg-type]
     items = torch.tensor([7, 2, 7, 0, 22])
     for asked in (items, items.cuda()):

@@ -35,14 +35,17 @@ def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
     return plan_store(settings, run.stored, workload, rate=rate)
 
 
-@pytest.mark.parametrize(("strategy", "dtype"), [("iisan_cached", "float16"), ("frozen_cached", "float32")])
+@pytest.mark.parametrize(
+    ("strategy", "dtype"), [("iisan_cached", "float16"), ("frozen_cached", "float32"), ("lst_cached", "int8")]
+)
 def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, strategy, hidden_states={"dtype": dtype})
     split = prepare_data(settings)
     provide_store(settings, split.items, torch.device("cpu"))
     (folder,) = [file.parent for file in tmp_path.rglob("manifest.json")]
     plan = planned(settings)
-    arrays = len(split.items) * 2 * plan.states["text"] * WIDTH * (4 if dtype == "float32" else 2)
+    row_bytes = {"float32": 4 * WIDTH, "float16": 2 * WIDTH, "int8": WIDTH + 4}[dtype]
+    arrays = len(split.items) * 2 * plan.states["text"] * row_bytes
     assert plan.num_bytes == arrays
     assert plan.num_bytes == sum(np.load(file, mmap_mode="r").nbytes for file in folder.glob("*.npy"))
 

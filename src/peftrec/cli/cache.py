@@ -14,6 +14,7 @@ from peftrec.progress.terminal import aligned
 
 if TYPE_CHECKING:
     from peftrec.hidden_states.listing import FoundStore
+    from peftrec.hidden_states.manifest import Manifest
     from peftrec.settings.run import Settings
 
 HELP = """usage: peftrec cache build [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -94,10 +95,16 @@ def build(given: Arguments) -> int:
     if processes.is_first:
         seconds = manifest.build_seconds
         print(
-            f"{'exists' if existed else 'built'}: {folder}: {len(items):,} items, {manifest.key.dtype}, "
+            f"{'exists' if existed else 'built'}: {folder}: {len(items):,} items, {kept_as(manifest)}, "
             f"{megabytes(manifest.num_bytes)}; building took {seconds:.1f} s, {len(items) / seconds:,.0f} items/s"
         )
     return 0
+
+
+def kept_as(manifest: "Manifest") -> str:
+    """Return the precision of a store, and what it takes from the state that it takes most from."""
+    most = max(error for errors in manifest.rounding.values() for error in errors)
+    return f"{manifest.key.dtype} (off by {most:.2g} of a state)" if most else manifest.key.dtype
 
 
 def refuse_several_devices(settings: "Settings") -> None:

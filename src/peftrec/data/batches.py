@@ -70,8 +70,8 @@ class ImageBatch(TensorBatch):
 class StateBatch(TensorBatch):
     """Stored hidden states of items, as they are stored; null for a tower that is not there."""
 
-    text: Float[Tensor, "item state hidden"] | None = None
-    image: Float[Tensor, "item state hidden"] | None = None
+    text: Shaped[Tensor, "item state kept"] | None = None
+    image: Shaped[Tensor, "item state kept"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ class ArrayRows:
         """Open an array."""
         return cls(path, os.O_RDONLY)
 
-    def write(self, items: npt.NDArray[np.int64], rows: npt.NDArray[np.floating]) -> None:
+    def write(self, items: npt.NDArray[np.int64], rows: npt.NDArray[Any]) -> None:
         """Put rows in their places; neighbours in one request."""
         assert rows.dtype == self.header.dtype
         assert rows.shape[1:] == self.header.shape[1:]
@@ -110,7 +110,7 @@ class ArrayRows:
                 written = os.pwrite(self.handle, content, position)
                 content, position = content[written:], position + written
 
-    def read_into(self, out: npt.NDArray[np.floating], items: npt.NDArray[np.int64]) -> None:
+    def read_into(self, out: npt.NDArray[Any], items: npt.NDArray[np.int64]) -> None:
         """Read rows to `out`, which is `[state, item, hidden]`: each state of the batch in one piece.
 
         All rows are announced first, so that a disk works on many at once. Raises OSError where a row is cut off.
@@ -124,7 +124,7 @@ class ArrayRows:
             if os.preadv(self.handle, [state[place] for state in out], position) != header.row_bytes:
                 raise OSError(errno.EIO, _CUT_OFF)
 
-    def read_all_into(self, out: npt.NDArray[np.floating]) -> None:
+    def read_all_into(self, out: npt.NDArray[Any]) -> None:
         """Read the whole array. Raises OSError where it is cut off."""
         content = out.reshape(-1).view(np.uint8).data
         position = self.header.offset

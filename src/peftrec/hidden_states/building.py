@@ -34,8 +34,10 @@ from peftrec.hidden_states.progress import (
     read_plan,
     write_plan,
 )
+from peftrec.hidden_states.rounding import relative_error
 from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.writing import ChunkWriter
+from peftrec.models.towers.stored_precision import row_width
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.progress.terminal import counting
 
@@ -115,7 +117,10 @@ class _Build:
             key=key, origins=origins, batch_size=options.batch_size, order_crc32=order_checksum(self.order)
         )
         present = source.towers.present().items()
-        self.shapes = {name: (key.num_items, len(key.towers[name].states), tower.width) for name, tower in present}
+        self.shapes = {
+            name: (key.num_items, len(key.towers[name].states), row_width(tower.width, key.dtype))
+            for name, tower in present
+        }
 
     def run(self) -> None:
         """Prepare, compute this rank's chunks, and let the store appear; the folder may go away meanwhile."""
@@ -156,7 +161,7 @@ class _Build:
         return plan.model_copy(update={"origins": self.plan.origins}) == self.plan  # weights may have moved meanwhile
 
     def _compute(self) -> None:
-        finished, _ = read_finished(self.beside)
+        finished = read_finished(self.beside).chunks
         starts = range(0, len(self.order), self.plan.batch_size)
         mine = [
             (chunk, self.order[start : start + self.plan.batch_size])
@@ -172,7 +177,7 @@ class _Build:
             counting("items encoded", num_items, is_shown=self.processes.rank == 0) as advance,
         ):
             for chunk in encoded:
-                writer.put(chunk.number, chunk.items, chunk.arrays())
+                writer.put(chunk)
                 advance(len(chunk.items))
             writer.finish()
 
@@ -181,9 +186,9 @@ class _Build:
         return chunk % self.processes.count == self.processes.rank
 
     def _finish(self) -> None:
-        finished, seconds = read_finished(self.beside)
+        done = read_finished(self.beside)
         started = time.perf_counter()
-        if finished != set(range(self.plan.num_chunks)):
+        if done.chunks != set(range(self.plan.num_chunks)):
             raise StoreError(f"{self.beside}: somebody else changed it meanwhile; give the same command again")
         arrays = {
             name: ArrayFile.of(array_path(self.beside, name), shape, block_bytes=self.options.block_bytes)
@@ -194,7 +199,8 @@ class _Build:
             origins=self.plan.origins,
             code=self.options.code,
             arrays=arrays,
-            build_seconds=seconds + time.perf_counter() - started,
+            rounding={str(name): relative_error(done.rounding[name]) for name in self.shapes},
+            build_seconds=done.seconds + time.perf_counter() - started,
             batch_size=self.plan.batch_size,
             device=self.encoder.source.device.type,
             versions={"peftrec": __version__, **{name: version(name) for name in ("torch", "transformers")}},

@@ -11,7 +11,10 @@ import numpy as np
 from peftrec.errors import StoreError
 from peftrec.files import FULL, UNUSABLE
 
-_REMEDY = "free space, set hidden_states.directory=DIR to another disk, or halve it by hidden_states.dtype=float16"
+_REMEDY = (
+    "free space, set hidden_states.directory=DIR to another disk, or make it smaller by hidden_states.dtype=float16, "
+    "or int8"
+)
 _RESERVE = 2**20
 """Headers, manifest and progress."""
 

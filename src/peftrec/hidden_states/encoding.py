@@ -5,17 +5,21 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
 from peftrec.hidden_states.key import StoreKey
+from peftrec.hidden_states.rounding import Sums, squared_sums
 from peftrec.models.towers.names import Modality
+from peftrec.models.towers.stored_precision import keep
 from peftrec.models.towers.tower import Towers
 
 Items = npt.NDArray[np.int64]
@@ -33,20 +37,39 @@ class StateSource:
     """Where the towers are."""
 
 
+class EncodedTower(NamedTuple):
+    """What one tower made of a chunk."""
+
+    kept: Shaped[Tensor, "item state kept"]
+    """The states, as they are kept."""
+    is_finite: Bool[Tensor, " item"]
+    rounding: Float[Tensor, "state 2"]
+    """See peftrec.hidden_states.rounding."""
+
+
 @dataclass(frozen=True)
 class EncodedChunk:
     """States on their way to the CPU."""
 
     number: int
     items: Items
-    states: dict[Modality, Tensor]
+    towers: dict[Modality, EncodedTower]
     is_here: torch.cuda.Event | None
 
-    def arrays(self) -> dict[str, npt.NDArray[np.floating]]:
-        """Wait for the states and return them."""
+    def wait(self) -> None:
+        """Return when everything is on the CPU."""
         if self.is_here is not None:
             self.is_here.synchronize()
-        return {str(name): tensor.numpy() for name, tensor in self.states.items()}
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the states."""
+        self.wait()
+        return {str(name): tower.kept.numpy() for name, tower in self.towers.items()}
+
+    def rounding(self) -> Sums:
+        """Return what keeping them so takes from them."""
+        self.wait()
+        return {str(name): tower.rounding.numpy() for name, tower in self.towers.items()}
 
 
 class ChunkEncoder:
@@ -57,7 +80,7 @@ class ChunkEncoder:
         self.indices: dict[Modality, tuple[int, ...]] = {
             name: key.towers[name].states for name in source.towers.present()
         }
-        self.dtype = getattr(torch, key.dtype)
+        self.precision = key.dtype
         self.compute = getattr(torch, key.compute)
         self.num_threads = num_threads
 
@@ -94,30 +117,39 @@ class ChunkEncoder:
         is_mixed = self.compute != torch.float32
         with torch.inference_mode(), torch.autocast(self.source.device.type, dtype=torch.bfloat16, enabled=is_mixed):
             states = self.source.towers.states(batch.to(self.source.device), self.indices)
-            states = {name: tensor.to(self.dtype) for name, tensor in states.items()}
+            towers = {name: self._kept(tensor) for name, tensor in states.items()}
         if self.source.device.type != "cuda":
-            return EncodedChunk(number, items, {name: tensor.cpu() for name, tensor in states.items()}, None)
-        pinned = {name: torch.empty_like(tensor, device="cpu", pin_memory=True) for name, tensor in states.items()}
-        for name, tensor in states.items():
-            pinned[name].copy_(tensor, non_blocking=True)
+            return EncodedChunk(number, items, towers, None)
+        here = {name: EncodedTower(*map(_to_pinned, tower)) for name, tower in towers.items()}
         is_here = torch.cuda.Event()
         is_here.record()
-        return EncodedChunk(number, items, pinned, is_here)
+        return EncodedChunk(number, items, here, is_here)
+
+    def _kept(self, states: Float[Tensor, "item state hidden"]) -> EncodedTower:
+        kept = keep(states, self.precision)
+        is_finite = torch.isfinite(states if kept.dtype == torch.int8 else kept).all(dim=2).all(dim=1)
+        return EncodedTower(kept=kept, is_finite=is_finite, rounding=squared_sums(states, kept))
 
     def _checked(self, chunk: EncodedChunk) -> EncodedChunk:
-        for name, array in chunk.arrays().items():
-            is_finite = np.isfinite(array).all(axis=(1, 2))
+        chunk.wait()
+        for name, tower in chunk.towers.items():
+            is_finite = tower.is_finite.numpy()
             if not is_finite.all():
                 item = self.source.item_ids[int(chunk.items[int(np.argmin(is_finite))])]
                 raise StoreError(f"the {name} tower gives item {item!r} a state that {self._complaint()}")
         return chunk
 
     def _complaint(self) -> str:
-        if self.dtype == torch.float16:
+        if self.precision == "float16":
             return "is no finite float16 number; set hidden_states.dtype=float32"
         if self.compute == torch.bfloat16:
             return "is no finite number; set hidden_states.compute=float32, or check the tower's weights"
         return "is no finite number; check the tower's weights"
+
+
+def _to_pinned(tensor: Tensor) -> Tensor:
+    """Start copying to memory from which the host can read once the device says so."""
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _result(waiting: tuple[int, Items, Future[ItemBatch]]) -> tuple[int, Items, ItemBatch]:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT_VERSION = 3
+from peftrec.models.towers.stored_precision import StoredPrecision
 
-Precision = Literal["float32", "float16"]
+FORMAT_VERSION = 4
+
 Compute = Literal["float32", "bfloat16"]
 
 
@@ -37,8 +38,8 @@ class StoreKey(BaseModel):
     items: str
     """Hash of the item ids in their order."""
     num_items: int
-    dtype: Precision
-    """What the arrays hold."""
+    dtype: StoredPrecision
+    """How precisely states are kept (see peftrec.models.towers.stored_precision)."""
     compute: Compute = "float32"
     """What the towers multiply in: strict float32, or bfloat16 under autocast."""
     code: str = ""

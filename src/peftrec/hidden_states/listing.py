@@ -88,7 +88,7 @@ def _finished(folder: Path) -> FoundStore:
 def _growing(folder: Path) -> FoundStore:
     lock = lock_path(finished_path(folder))
     plan = read_plan(folder)
-    part = len(read_finished(folder)[0]) / plan.num_chunks if plan is not None and plan.num_chunks else 0.0
+    part = len(read_finished(folder).chunks) / plan.num_chunks if plan is not None and plan.num_chunks else 0.0
     is_alive = is_locked(lock)
     return FoundStore(
         folder=folder,

@@ -61,6 +61,8 @@ class Manifest(BaseModel):
     key: StoreKey
     origins: dict[str, TowerOrigin]
     arrays: dict[str, ArrayFile]
+    rounding: dict[str, tuple[float, ...]]
+    """By tower and state, the error of what is kept, relative to the state: root mean square over root mean square."""
     build_seconds: float
     """Time of the slowest rank, over all resumed attempts, without loading towers."""
     batch_size: int

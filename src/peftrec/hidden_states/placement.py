@@ -29,7 +29,7 @@ def choose_placement(choice: PlacementChoice, num_bytes: int, device: torch.devi
         if num_bytes > room[choice]:
             raise StoreError(
                 f"hidden_states.placement={choice}: the states need {num_bytes:,} bytes and {room[choice]:,} are free; "
-                "set hidden_states.placement=auto, or halve them by hidden_states.dtype=float16"
+                "set hidden_states.placement=auto, or make them smaller by hidden_states.dtype=float16, or int8"
             )
         return choice
     places: tuple[Placement, ...] = ("device", "host") if device.type != "cpu" else ("host",)

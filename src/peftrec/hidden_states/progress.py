@@ -7,6 +7,7 @@ killed. A rank rewrites its file, which is whole or the former one, after the ch
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from peftrec.files import write_atomically
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.manifest import TowerOrigin
+from peftrec.hidden_states.rounding import Sums, added
 
 PLAN = "plan.json"
 _FINISHED = "finished-{rank}.json"
@@ -45,6 +47,18 @@ class FinishedChunks(BaseModel):
 
     chunks: tuple[int, ...]
     seconds: float
+    rounding: dict[str, tuple[tuple[float, float], ...]]
+    """See peftrec.hidden_states.rounding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What all ranks have computed and flushed."""
+
+    chunks: set[int]
+    seconds: float
+    """Of the rank that worked longest."""
+    rounding: Sums
 
 
 def order_checksum(order: npt.NDArray[np.int64]) -> int:
@@ -65,10 +79,17 @@ def write_plan(folder: Path, plan: BuildPlan) -> None:
     write_atomically(folder / PLAN, plan.model_dump_json().encode())
 
 
-def read_finished(folder: Path) -> tuple[set[int], float]:
-    """Return what all ranks have finished, and the seconds of the one that worked longest."""
+def read_finished(folder: Path) -> Finished:
+    """Return what all ranks have finished."""
     parts = list(_parts(folder))
-    return {chunk for part in parts for chunk in part.chunks}, max((part.seconds for part in parts), default=0.0)
+    rounding: Sums = {}
+    for part in parts:
+        rounding = added(rounding, _sums(part))
+    return Finished(
+        chunks={chunk for part in parts for chunk in part.chunks},
+        seconds=max((part.seconds for part in parts), default=0.0),
+        rounding=rounding,
+    )
 
 
 def forget(folder: Path) -> None:
@@ -84,12 +105,18 @@ class Progress:
         self._path = folder / _FINISHED.format(rank=rank)
         earlier = _read_part(self._path)
         self._chunks = list(earlier.chunks)
+        self._rounding = _sums(earlier)
         self._started = time.perf_counter() - earlier.seconds
 
-    def save(self, chunks: list[int]) -> None:
-        """Add chunks, which must be on the disk."""
+    def save(self, chunks: list[int], rounding: Sums) -> None:
+        """Add chunks, which must be on the disk, and what was measured of them."""
         self._chunks += chunks
-        part = FinishedChunks(chunks=tuple(self._chunks), seconds=time.perf_counter() - self._started)
+        self._rounding = added(self._rounding, rounding)
+        part = FinishedChunks(
+            chunks=tuple(self._chunks),
+            seconds=time.perf_counter() - self._started,
+            rounding={name: tuple(map(tuple, sums.tolist())) for name, sums in self._rounding.items()},
+        )
         write_atomically(self._path, part.model_dump_json().encode())
 
 
@@ -103,4 +130,8 @@ def _read_part(path: Path) -> FinishedChunks:
     try:
         return FinishedChunks.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        return FinishedChunks(chunks=(), seconds=0.0)
+        return FinishedChunks(chunks=(), seconds=0.0, rounding={})
+
+
+def _sums(part: FinishedChunks) -> Sums:
+    return {name: np.array(sums) for name, sums in part.rounding.items()}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from peftrec.hidden_states.arrays import ArrayRows
@@ -14,9 +14,9 @@ from peftrec.hidden_states.disk import explaining_disk
 class RowsInMemory:
     """States in the memory of the host or of a device, and gathered there."""
 
-    states: Float[Tensor, "candidate state hidden"]
+    states: Shaped[Tensor, "candidate state kept"]
 
-    def gather(self, items: Int[Tensor, " item"]) -> Float[Tensor, "item state hidden"]:
+    def gather(self, items: Int[Tensor, " item"]) -> Shaped[Tensor, "item state kept"]:
         """Return the items' states as they are stored; each state of the batch lies in one piece."""
         return gather(self.states, items.to(self.states.device))
 
@@ -27,7 +27,7 @@ class RowsOnDisk:
 
     array: ArrayRows
 
-    def gather(self, items: Int[Tensor, " item"]) -> Float[Tensor, "item state hidden"]:
+    def gather(self, items: Int[Tensor, " item"]) -> Shaped[Tensor, "item state kept"]:
         """Return the items' states as they are stored; each state of the batch lies in one piece."""
         _, num_states, width = self.array.header.shape
         out = torch.empty(num_states, len(items), width, dtype=getattr(torch, self.array.header.dtype.name))
@@ -47,8 +47,8 @@ StateRows = RowsInMemory | RowsOnDisk
 
 
 def gather(
-    states: Float[Tensor, "candidate state hidden"], items: Int[Tensor, " item"]
-) -> Float[Tensor, "item state hidden"]:
+    states: Shaped[Tensor, "candidate state kept"], items: Int[Tensor, " item"]
+) -> Shaped[Tensor, "item state kept"]:
     """Gather items so that each state lies in one piece: the side network reads one state at a time."""
     by_state = states.transpose(0, 1)
     if states.is_cuda:  # one kernel for all states; torch's for a CPU would copy the whole store first

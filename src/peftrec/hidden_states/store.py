@@ -28,6 +28,7 @@ from peftrec.hidden_states.placement import Placement, PlacementChoice, choose_p
 from peftrec.hidden_states.rows import RowsOnDisk, StateRows
 from peftrec.hidden_states.verification import find_problems
 from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.stored_precision import restore
 
 _CPU = torch.device("cpu")
 
@@ -48,7 +49,7 @@ class HiddenStateStore:
 
         Indices on a device make the host wait for it, unless the states lie there too.
         """
-        return {name: rows.gather(items).to(self.device).float() for name, rows in self.rows.items()}
+        return {name: restore(rows.gather(items).to(self.device)) for name, rows in self.rows.items()}
 
     def batch(self, items: npt.NDArray[np.integer]) -> StateBatch:
         """Return the items' states as they are stored, on the host, for a loader that sends them with its batch."""

@@ -7,12 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-import numpy.typing as npt
-
 from peftrec.hidden_states.arrays import ArrayRows
 from peftrec.hidden_states.disk import explaining_disk
+from peftrec.hidden_states.encoding import EncodedChunk
 from peftrec.hidden_states.progress import Progress
+from peftrec.hidden_states.rounding import Sums, added
 
 _CHUNKS_IN_MEMORY = 4
 
@@ -27,6 +26,7 @@ class ChunkWriter:
         self._save_seconds = save_seconds
         self._saved_at = time.monotonic()
         self._unsaved: list[int] = []
+        self._rounding: Sums = {}
         self._waiting: deque[Future[None]] = deque()
         self._pool = ThreadPoolExecutor(1)
 
@@ -40,9 +40,9 @@ class ChunkWriter:
         for rows in self._rows.values():
             rows.close()
 
-    def put(self, number: int, items: npt.NDArray[np.int64], arrays: Mapping[str, npt.NDArray[np.floating]]) -> None:
+    def put(self, chunk: EncodedChunk) -> None:
         """Take a chunk; waits where the disk is slower than the towers. Raises StoreError for an earlier chunk."""
-        self._waiting.append(self._pool.submit(self._write, number, items, arrays))
+        self._waiting.append(self._pool.submit(self._write, chunk))
         while len(self._waiting) > _CHUNKS_IN_MEMORY:
             self._waiting.popleft().result()
 
@@ -53,17 +53,19 @@ class ChunkWriter:
         with explaining_disk(self._folder):
             self._save()
 
-    def _write(self, number: int, items: npt.NDArray[np.int64], arrays: Mapping[str, npt.NDArray[np.floating]]) -> None:
+    def _write(self, chunk: EncodedChunk) -> None:
+        arrays = chunk.arrays()
         with explaining_disk(self._folder):
             for name, rows in self._rows.items():
-                rows.write(items, arrays[name])
-            self._unsaved.append(number)
+                rows.write(chunk.items, arrays[name])
+            self._unsaved.append(chunk.number)
+            self._rounding = added(self._rounding, chunk.rounding())
             if time.monotonic() - self._saved_at >= self._save_seconds:
                 self._save()
 
     def _save(self) -> None:
         for rows in self._rows.values():
             rows.flush()
-        self._progress.save(self._unsaved)
-        self._unsaved = []
+        self._progress.save(self._unsaved, self._rounding)
+        self._unsaved, self._rounding = [], {}
         self._saved_at = time.monotonic()

@@ -13,6 +13,7 @@ from peftrec.data.batches import ItemBatch
 from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.precision import product_dtype
 from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.stored_precision import restore
 from peftrec.models.towers.tower import Towers
 
 _ROWS = 8
@@ -159,7 +160,7 @@ class FrozenStatesEncoder(ItemEncoder):
             assert self._reader is not None
             stored = self._reader.read(batch.items)
         dtype = next(self.network.parameters()).dtype  # bfloat16 where the whole model is
-        return {name: states.to(dtype) for name, states in stored.items() if states is not None}
+        return {name: restore(states, dtype) for name, states in stored.items() if states is not None}
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         """Encode a batch of distinct items.

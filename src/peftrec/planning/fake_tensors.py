@@ -20,6 +20,7 @@ from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
 from peftrec.models.towers.names import Modality
+from peftrec.models.towers.stored_precision import restore, row_width
 from peftrec.models.towers.tower import Towers
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.target import Target
@@ -51,7 +52,7 @@ class FakeStates:
 
     def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
         """Gather as a store does."""
-        return {name: gather(tensor, items).float() for name, tensor in self.states.items()}
+        return {name: restore(gather(tensor, items)) for name, tensor in self.states.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +127,11 @@ def _stored_states(settings: Settings) -> StoredStates:
 
 
 def _states(settings: Settings, stored: StoredStates, num_items: int, mode: FakeTensorMode) -> dict[Modality, Tensor]:
-    dtype = getattr(torch, settings.hidden_states.dtype)
+    precision = settings.hidden_states.dtype
+    dtype = getattr(torch, precision)
     with mode:
         return {
-            name: torch.empty(num_items, len(stored.indices[name]), tower.width, dtype=dtype)
+            name: torch.empty(num_items, len(stored.indices[name]), row_width(tower.width, precision), dtype=dtype)
             for name, tower in stored.towers.present().items()
         }
 

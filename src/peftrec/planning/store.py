@@ -6,6 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from peftrec.models.towers.stored_precision import row_width
 from peftrec.planning.batches import BatchShape, Workload
 from peftrec.planning.fake_tensors import StoredStates, fake_items, give_storage
 from peftrec.settings.run import Settings
@@ -26,9 +27,10 @@ class PlannedStore:
 
 def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) -> int:
     """Return the size of the store of all items."""
-    item_bytes = getattr(torch, settings.hidden_states.dtype).itemsize
+    precision = settings.hidden_states.dtype
     towers = stored.towers.present().items()
-    return workload.num_items * sum(len(stored.indices[name]) * tower.width for name, tower in towers) * item_bytes
+    numbers = sum(len(stored.indices[name]) * row_width(tower.width, precision) for name, tower in towers)
+    return workload.num_items * numbers * getattr(torch, precision).itemsize
 
 
 def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:

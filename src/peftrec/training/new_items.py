@@ -1,4 +1,5 @@
-"""Items that a run has not met, through its towers: what reads a store computes now what would stand there."""
+"""Items that a run has not met, through its towers: what reads a store computes now what
+would stand there, but for the precision that it is kept in."""
 
 from jaxtyping import Float
 from torch import Tensor

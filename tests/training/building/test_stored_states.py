@@ -77,6 +77,15 @@ def test_the_manifest_says_what_was_stored(tmp_path: Path) -> None:
     assert "height=16" in manifest.key.towers["image"].preprocessing
 
 
+def test_eight_bits_change_embeddings_by_rounding_alone(tmp_path: Path) -> None:
+    exact = small_settings(tmp_path, "iisan_cached")
+    bits = small_settings(tmp_path, "iisan_cached", hidden_states={"dtype": "int8"})
+    split = prepare_data(exact)
+    one, other = (assemble(settings, split, CPU).module.encode_catalogue() for settings in (exact, bits))
+    difference = (one - other).norm(dim=1) / one.norm(dim=1)
+    assert 0 < difference.max() < 0.05
+
+
 @pytest.mark.parametrize("placement", ["device", "host", "disk"])
 def test_a_run_keeps_the_states_where_it_is_told(tmp_path: Path, placement: str) -> None:
     settings = small_settings(tmp_path, "iisan_cached", hidden_states={"placement": placement})
@@ -89,11 +98,12 @@ def test_a_run_keeps_the_states_where_it_is_told(tmp_path: Path, placement: str)
     assert torch.equal(embeddings, assemble(others, prepare_data(others), CPU).module.encode_catalogue())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_batches_carry_the_states_that_the_device_does_not_hold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:
     """As on a GPU: the loader reads them, and the encoder asks no store."""
-    settings = small_settings(tmp_path, "iisan_cached")
+    settings = small_settings(tmp_path, "iisan_cached", hidden_states={"dtype": dtype})
     split = prepare_data(settings)
     expected = assemble(settings, split, CPU).module.encode_catalogue()
     monkeypatch.setattr("peftrec.hidden_states.store.HiddenStateStore.is_read_by_loader", True)

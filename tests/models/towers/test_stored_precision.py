@@ -1,0 +1,69 @@
+"""Rows of eight bits: how far a value may be from what is kept, what is exact, and what must not pass as a number."""
+
+import pytest
+import torch
+
+from peftrec.models.towers.stored_precision import BLOCK, StoredPrecision, keep, restore, row_width
+
+WIDTHS = [1, 63, 64, 65, 128, 200, 768]
+
+
+def states_of(width: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(width)
+    states = torch.randn(5, 3, width, generator=generator)
+    states[..., 0] *= 300.0  # the few large values that many encoders have
+    return states
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_value_moves_by_half_a_step_of_its_block_at_most(width: int) -> None:
+    states = states_of(width)
+    restored = restore(keep(states, "int8"))
+    assert restored.shape == states.shape
+    for start in range(0, width, BLOCK):
+        exact, found = states[..., start : start + BLOCK], restored[..., start : start + BLOCK]
+        step = exact.abs().amax(dim=-1, keepdim=True) / 127
+        assert bool(((exact - found).abs() <= step / 2 * (1 + 1e-5)).all())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_row_is_as_wide_as_was_planned(width: int) -> None:
+    kept = keep(states_of(width), "int8")
+    assert kept.dtype == torch.int8
+    assert kept.shape == (5, 3, row_width(width, "int8"))
+    assert row_width(width, "float16") == row_width(width, "float32") == width
+
+
+def test_what_eight_bits_hold_is_exact_and_keeping_it_again_changes_nothing() -> None:
+    numbers = torch.arange(-127, 128, dtype=torch.float32)
+    numbers = torch.nn.functional.pad(numbers, (0, 1), value=127.0).view(4, BLOCK)
+    numbers[:, 0] = 127.0
+    states = (numbers * torch.tensor([[0.5], [2.0], [2.0**-20], [4096.0]]))[:, None]
+    assert torch.equal(restore(keep(states, "int8")), states)
+    once = restore(keep(states_of(200), "int8"))
+    torch.testing.assert_close(restore(keep(once, "int8")), once, rtol=1e-6, atol=0)
+
+
+def test_zeros_stay_zeros() -> None:
+    assert torch.equal(restore(keep(torch.zeros(2, 1, 70), "int8")), torch.zeros(2, 1, 70))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_what_is_not_finite_stays_so(bad: float, precision: StoredPrecision) -> None:
+    states = torch.ones(1, 1, 130)
+    states[0, 0, 70] = bad
+    restored = restore(keep(states, precision))
+    assert not bool(torch.isfinite(restored).all())
+    assert bool(torch.isfinite(restored[..., :64]).all())
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_floating_point_is_kept_by_rounding_alone(precision: StoredPrecision) -> None:
+    states = states_of(10)
+    assert torch.equal(restore(keep(states, precision)), states.to(getattr(torch, precision)).float())
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_numbers_come_in_the_type_that_is_asked_for(precision: StoredPrecision) -> None:
+    assert restore(keep(states_of(10), precision), torch.bfloat16).dtype == torch.bfloat16
