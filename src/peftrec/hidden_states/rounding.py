@@ -28,7 +28,7 @@ def squared_sums(
 
 def added(one: Sums, other: Sums) -> dict[str, npt.NDArray[np.float64]]:
     """Return the sums of two parts, of which each may be empty."""
-    return {name: sum(part[name] for part in (one, other) if name in part) for name in {**one, **other}}
+    return {name: np.sum([part[name] for part in (one, other) if name in part], axis=0) for name in {**one, **other}}
 
 
 def relative_error(sums: npt.NDArray[np.float64]) -> tuple[float, ...]:
