@@ -44,9 +44,13 @@ def test_what_is_printed_is_what_is_there(tmp_path: Path, capsys: pytest.Capture
     count = 2 * 2 * WIDTH * RANK  # A and B; query and value, of one block
     assert f"text/: peft adapter, {count:,} parameters" in printed.out
     assert "recommender.safetensors" in printed.out
+    assert "user_encoder.pt2: " in printed.out
     assert not printed.err
-    assert main([f"run={run_directory}", "merge=true", "overwrite=true"]) == 0
-    assert "text/: whole checkpoint" in capsys.readouterr().out
+    assert main([f"run={run_directory}", "merge=true", "user_encoder=false", "overwrite=true"]) == 0
+    printed = capsys.readouterr()
+    assert "text/: whole checkpoint" in printed.out
+    assert "user_encoder.pt2" not in printed.out
+    assert not (run_directory / "export" / "user_encoder.pt2").exists()
 
 
 def test_help_is_quick(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,12 @@
 """An export says all that a run learnt: what is written gives the run's embeddings again, or is refused with why."""
 
 import functools
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from peft import AutoPeftModel, PeftModel
 from safetensors.torch import load_file
+from transformers import BertModel
 
+from peftrec.data.batches import TextBatch
 from peftrec.errors import CheckpointError, RecordError, UserError
 from peftrec.results.record import read_record, write_record
 from peftrec.serving.exporting import Export, export_run
@@ -24,7 +29,8 @@ from peftrec.training.checkpoint import BEST, checkpoint_path
 from peftrec.training.module import RecommenderModule
 from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
-from small_exports import finished_run
+from small_exports import finished_run, inputs_for
+from small_families import save_checkpoint
 from small_models import strategy_files
 from small_runs import small_settings
 
@@ -42,6 +48,7 @@ RUNS = [
     pytest.param(file, id=file.stem, marks=[] if file.stem in FORMS else pytest.mark.slow) for file in strategy_files()
 ]
 FILES = {"README.md", "item_embeddings.npy", "items.parquet", "recommender.safetensors"}
+USER_ENCODER = "user_encoder.pt2"  # one strategy's: what is in it is tested in `test_user_encoder_file.py`
 
 
 def strategy_file(name: str) -> Path:
@@ -71,7 +78,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]
 @pytest.fixture(scope="module", params=RUNS)
 def exported(request: pytest.FixtureRequest, finished: Callable[[Path], Path]) -> Exported:
     run_directory = finished(request.param)
-    export = export_run(run_directory)
+    export = export_run(run_directory, has_user_encoder=request.param.stem == "lora")
     run = restore_run(run_directory)
     return Exported(run=run, export=export, again=rebuilt(run, export))
 
@@ -139,7 +146,8 @@ def test_what_trained_is_written_once_and_nothing_else_is(exported: Exported) ->
     has_checkpoints = any(tower.form == "checkpoint" for tower in export.towers)
     assert written == parameters.total if has_checkpoints else parameters.trainable
     folders = {tower.modality for tower in export.towers if tower.form in ("peft_folder", "checkpoint")}
-    assert {file.name for file in export.folder.iterdir()} == FILES | folders | set(export.num_weights)
+    users = {USER_ENCODER} if exported.run.record.strategy == "lora" else set()
+    assert {file.name for file in export.folder.iterdir()} == FILES | users | folders | set(export.num_weights)
     assert not list(export.folder.rglob("*.ckpt"))
     assert len({file.stat().st_mode for file in export.folder.rglob("*") if file.is_file()}) == 1  # whoever may read
 
@@ -167,6 +175,7 @@ def test_the_card_says_what_the_record_says(exported: Exported) -> None:
     assert shown["strategy"] == record.config["strategy"]
     for name in export.num_weights:
         assert f"`{name}`" in card
+    assert (f"`{USER_ENCODER}`" in card) == ("```python" in card) == (export.user_encoder is not None)
 
 
 def test_merging_works_or_is_refused_with_the_reason(exported: Exported, tmp_path: Path) -> None:
@@ -174,7 +183,7 @@ def test_merging_works_or_is_refused_with_the_reason(exported: Exported, tmp_pat
     forms = {tower.form for tower in exported.export.towers}
     checkpoint = checkpoint_path(run_directory, BEST).read_bytes()
     if forms & {"peft_folder", "checkpoint"}:
-        merged = export_run(run_directory, to=tmp_path / "merged", merges=True)
+        merged = export_run(run_directory, to=tmp_path / "merged", merges=True, has_user_encoder=False)
         assert {tower.form for tower in merged.towers} == {"checkpoint"}
         assert differ_little(rebuilt(exported.run, merged), exported.embeddings)
     else:
@@ -189,7 +198,7 @@ def test_merging_works_or_is_refused_with_the_reason(exported: Exported, tmp_pat
 def test_one_tower_is_enough(left_out: str, tmp_path: Path) -> None:
     run_directory = finished_run(tmp_path, strategy_file("lora"), num_blocks=1, towers={left_out: None})
     for merges, form in ((False, "peft_folder"), (True, "checkpoint")):
-        (tower,) = export_run(run_directory, to=tmp_path / form, merges=merges).towers
+        (tower,) = export_run(run_directory, to=tmp_path / form, merges=merges, has_user_encoder=False).towers
         assert tower.modality != left_out
         assert tower.form == form
 
@@ -201,15 +210,53 @@ def test_ready_features_in_place_of_a_tower_are_named(tmp_path: Path) -> None:
         "text": {"_target_": "peftrec.towers.ready_features.ReadyFeatures", "file": str(features)},
         "image": None,
     }
-    export = export_run(finished_run(tmp_path, strategy_file("frozen"), num_blocks=1, towers=towers))
+    run_directory = finished_run(tmp_path, strategy_file("frozen"), num_blocks=1, towers=towers)
+    export = export_run(run_directory, has_user_encoder=False)
     (tower,) = export.towers
-    assert (tower.form, tower.base_name) == ("untouched", str(features))
+    assert (tower.form, tower.base_name) == ("untouched", "text.npy")
     assert {file.name for file in export.folder.iterdir()} == FILES
-    assert f"no text folder: `{features}`, as it is" in (export.folder / "README.md").read_text()
+    card = (export.folder / "README.md").read_text()
+    assert "no text folder: `text.npy`, as it is" in card
+    assert str(tmp_path) not in card
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks by an old name
+def test_a_base_of_this_machine_is_named_by_its_weights(tmp_path: Path) -> None:
+    """No file of the export holds a path; and peft loads the adapter onto the base that it is given."""
+    saved = save_checkpoint(tmp_path / "bases" / "small-bert", "bert")
+    towers = {"text": {"checkpoint": str(saved.folder)}, "image": None}
+    run_directory = finished_run(tmp_path / "runs", strategy_file("lora"), towers=towers)
+    export = export_run(run_directory)
+    for file in export.folder.rglob("*"):
+        assert file.is_dir() or str(tmp_path).encode() not in file.read_bytes(), file
+
+    digest = sha256((saved.folder / "model.safetensors").read_bytes()).hexdigest()
+    name = f"small-bert (local checkpoint, sha256 {digest})"
+    config = json.loads((export.folder / "text" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == (name, None)
+    card = (export.folder / "README.md").read_text()
+    assert f"for `{name}`" in card
+    command = 'PeftModel.from_pretrained(BertModel.from_pretrained("PATH"), "text")'
+    assert f"`{command}` with the folder in which that checkpoint lies on your machine as PATH" in card
+    assert "base_model" not in card.split("---\n")[1]
+    with pytest.raises(OSError, match=r"Repo id must|valid model identifier"):  # nobody else's model is loaded for it
+        AutoPeftModel.from_pretrained(str(export.folder / "text"))
+
+    base = BertModel.from_pretrained(saved.folder, add_pooling_layer=False)
+    model = PeftModel.from_pretrained(base, str(export.folder / "text")).eval()
+    live = restore_run(run_directory).module.recommender.item_encoder.towers.present()["text"].encoder
+    tokens = inputs_for(saved)
+    assert isinstance(tokens, TextBatch)
+    with torch.no_grad():
+        expected, found = (
+            each(input_ids=tokens.token_ids, attention_mask=tokens.mask.long()).last_hidden_state
+            for each in (live, model)
+        )
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_a_merged_tower_trains_as_a_tower(lora_run: Path, tmp_path: Path) -> None:
-    merged = export_run(lora_run, to=tmp_path / "merged", merges=True)
+    merged = export_run(lora_run, to=tmp_path / "merged", merges=True, has_user_encoder=False)
     towers = {
         "text": {"checkpoint": str(merged.folder / "text")},
         "image": {"checkpoint": str(merged.folder / "image")},
@@ -220,11 +267,11 @@ def test_a_merged_tower_trains_as_a_tower(lora_run: Path, tmp_path: Path) -> Non
 
 def test_an_export_that_is_there_is_not_replaced_unasked(lora_run: Path, tmp_path: Path) -> None:
     place = tmp_path / "export"
-    export_run(lora_run, to=place)
+    export_run(lora_run, to=place, has_user_encoder=False)
     (place / "stale").touch()
     with pytest.raises(UserError, match="overwrite=true"):
         export_run(lora_run, to=place)
-    export_run(lora_run, to=place, merges=True, overwrites=True)
+    export_run(lora_run, to=place, merges=True, overwrites=True, has_user_encoder=False)
     assert not (place / "stale").exists()
     assert (place / "text" / "config.json").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["export"]
@@ -244,6 +291,15 @@ def test_a_place_that_cannot_be_made_is_refused_before_the_run_is_loaded(
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be made \(.*to=DIR"):
         export_run(lora_run, to=tmp_path / "file" / "export")
+
+
+def test_a_user_encoder_that_cannot_be_written_is_refused_and_leaves_nothing(
+    lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peftrec.serving.user_encoder_file.TOLERANCE", -1.0)
+    with pytest.raises(CheckpointError, match="user_encoder=false"):
+        export_run(lora_run, to=tmp_path / "export")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_on_the_way_leaves_nothing(lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +330,7 @@ def test_a_kill_leaves_nothing_that_reads_as_whole(lora_run: Path, tmp_path: Pat
     (partial,) = tmp_path.iterdir()
     assert (partial / "text" / "adapter_config.json").exists()
     export_run(lora_run, to=place)
-    assert {file.name for file in place.iterdir()} == FILES | {"text", "image"}
+    assert {file.name for file in place.iterdir()} == FILES | {USER_ENCODER, "text", "image"}
     assert [file.name for file in tmp_path.iterdir()] == ["export"]
 
 

@@ -105,12 +105,12 @@ class Arguments:
             raise UserError(f"expected one {kind}, got {' '.join(self.others) or 'none'}")
         return self.others[0]
 
-    def switch(self, key: str) -> bool:
-        """Return a switch, which is off where it is not given. Raises SettingsError for anything but true and false."""
-        value = self.own.get(key, "false")
-        if value not in ("true", "false"):
+    def switch(self, key: str, *, default: bool = False) -> bool:
+        """Return a switch. Raises SettingsError for anything but true and false."""
+        value = self.own.get(key)
+        if value not in ("true", "false", None):
             raise SettingsError(f"{key}={value}: expected true or false")
-        return value == "true"
+        return default if value is None else value == "true"
 
 
 def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:

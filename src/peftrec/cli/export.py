@@ -8,7 +8,8 @@ from peftrec.cli.arguments import Grammar, read_arguments
 if TYPE_CHECKING:
     from peftrec.serving.exporting import Export
 
-HELP = """usage: peftrec export run=RUN_DIR [to=DIR] [merge=true] [overwrite=true] [data.root=DIR] [code=DIR]
+HELP = """usage: peftrec export run=RUN_DIR [to=DIR] [merge=true] [overwrite=true] [user_encoder=false]
+                      [data.root=DIR] [code=DIR]
 
 Writes RUN_DIR/export, or DIR:
 
@@ -17,13 +18,15 @@ Writes RUN_DIR/export, or DIR:
                             which is also good for towers.text.checkpoint=DIR/text
   recommender.safetensors   projections, fusion and user encoder
   introduced.safetensors    what the strategy trained beside the towers, or in them in modules of its own
+  user_encoder.pt2          from embeddings of a history to a user's vector: torch.export.load("user_encoder.pt2")
   item_embeddings.npy       one row an item, and items.parquet: id and title of each row
-  README.md                 a card: data, protocol, figures, configuration, versions
+  README.md                 a card: a script that recommends from these files, data, protocol, figures, versions
 
-Towers are read back and must give the run's vectors. The folder appears when it is whole.
+Towers and user encoder are read back and must give the run's vectors to 1e-5. The folder appears when it is whole.
 
-  run=RUN_DIR     the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
-  data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory
+  run=RUN_DIR         the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
+  user_encoder=false  no user_encoder.pt2: for a user encoder of your own that torch.export cannot follow
+  data.root=DIR       where the run's data lies now, if it moved; so for towers.*.checkpoint, hidden_states.directory
 
 examples:
   peftrec train name=first strategy=lora trainer.max_epochs=2
@@ -33,9 +36,9 @@ examples:
 GRAMMAR = Grammar(
     verb="export",
     help=HELP,
-    keys=("run", "to", "merge", "overwrite"),
+    keys=("run", "to", "merge", "user_encoder", "overwrite"),
     required={"run": "RUN_DIR"},
-    values={"merge": ("true", "false"), "overwrite": ("true", "false")},
+    values={key: ("true", "false") for key in ("merge", "user_encoder", "overwrite")},
     takes_places=True,
     runs_user_code=True,
 )
@@ -47,6 +50,7 @@ def main(arguments: list[str]) -> int:
     if given is None:
         return 0
     merges, overwrites = given.switch("merge"), given.switch("overwrite")
+    has_user_encoder = given.switch("user_encoder", default=True)
     from peftrec.progress.quiet import quieten_libraries
     from peftrec.serving.exporting import export_run
 
@@ -55,6 +59,7 @@ def main(arguments: list[str]) -> int:
         given.run,
         to=Path(given.own["to"]) if "to" in given.own else None,
         merges=merges,
+        has_user_encoder=has_user_encoder,
         overwrites=overwrites,
         places=given.places,
     )
@@ -76,5 +81,10 @@ def summary(export: "Export") -> str:
                 f"vectors differ by {tower.difference:.1g}"
             )
     lines += [f"  {name}: {count:,} parameters" for name, count in export.num_weights.items()]
+    if (encoder := export.user_encoder) is not None:
+        lines.append(
+            f"  user_encoder.pt2: {encoder.num_parameters:,} parameters; read back, users' vectors differ by "
+            f"{encoder.difference:.1g}"
+        )
     lines.append(f"  item_embeddings.npy, items.parquet: {export.num_items:,} items")
     return "\n".join(lines)

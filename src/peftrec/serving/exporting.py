@@ -1,10 +1,10 @@
-"""A finished run as files that others load: towers, the recommender's weights, item embeddings, and a card.
+"""A finished run as files that others load: towers, user encoder, weights, item embeddings, and a card.
 
-The folder appears by one rename when all of it is written and the towers have been read back.
+The folder appears by one rename when all of it is written, and towers and user encoder have been read back.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from peftrec.data.split import kept_histories
 from peftrec.errors import CheckpointError, UserError, shortlist
 from peftrec.files import folder_written_beside
 from peftrec.models.towers.names import Modality
@@ -22,6 +23,7 @@ from peftrec.results.record import read_finished
 from peftrec.serving.catalogue import require_finite
 from peftrec.serving.model_card import CARD, model_card
 from peftrec.serving.tower_folders import ExportedTower, Form, TrainedTower, described
+from peftrec.serving.user_encoder_file import USER_ENCODER, ExportedUserEncoder, write_user_encoder
 from peftrec.training.module import RecommenderModule
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 
@@ -38,6 +40,8 @@ class Export:
 
     folder: Path
     towers: tuple[ExportedTower, ...]
+    user_encoder: ExportedUserEncoder | None
+    """None where it was left out."""
     num_weights: dict[str, int]
     """File of weights outside the towers' folders to the numbers in it."""
     num_items: int
@@ -48,32 +52,29 @@ def export_run(
     *,
     to: Path | None = None,
     merges: bool = False,
+    has_user_encoder: bool = True,
     overwrites: bool = False,
     places: Sequence[str] = (),
 ) -> Export:
     """Write a finished run to `to`, or to a folder of its own.
 
     With `merges`, peft's layers are merged into the weights they stand around. Raises RecordError where the run is not
-    finished, CheckpointError where a tower cannot be written so, UserError where something is at the place already.
+    finished, CheckpointError where a tower or the user encoder cannot be written so, UserError where something is at
+    the place already.
     """
     folder = to or run_directory / DEFAULT_FOLDER
     read_finished(run_directory)
     _check_place(folder, overwrites=overwrites)
-    exporter = Exporter(run=restore_run(run_directory, places), merges=merges)
+    exporter = Exporter(run=restore_run(run_directory, places), merges=merges, has_user_encoder=has_user_encoder)
     exporter.check()
     try:
         with folder_written_beside(folder) as beside:
-            towers, groups = exporter.write(beside)
+            written = exporter.write(beside)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{folder}: cannot be written ({error}); nothing was left there; name another place with to=DIR"
         ) from error
-    return Export(
-        folder=folder,
-        towers=towers,
-        num_weights={name: sum(tensor.numel() for tensor in tensors.values()) for name, tensors in groups.items()},
-        num_items=len(exporter.run.split.items),
-    )
+    return replace(written, folder=folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ class Exporter:
 
     run: RestoredRun
     merges: bool
+    has_user_encoder: bool = True
 
     @cached_property
     def trained(self) -> dict[Modality, TrainedTower]:
@@ -117,8 +119,8 @@ class Exporter:
                 "export what was trained beside them"
             )
 
-    def write(self, folder: Path) -> tuple[tuple[ExportedTower, ...], dict[str, dict[str, Tensor]]]:
-        """Fill an empty folder; return the towers, and the weights by file."""
+    def write(self, folder: Path) -> Export:
+        """Fill an empty folder."""
         module, items = self.run.module, self.run.split.items
         towers = self._write_towers(folder)
         groups = weights_beside_towers(module, self.forms)
@@ -129,10 +131,28 @@ class Exporter:
         np.save(folder / EMBEDDINGS, embeddings, allow_pickle=False)
         titles = items.titles if items.titles is not None else [None] * len(items)
         pd.DataFrame({"id": items.ids, "title": titles}).to_parquet(folder / ITEMS, index=False)
-        (folder / CARD).write_text(model_card(self.run, towers, sorted(groups)), encoding="utf-8")
+        user_encoder = self._write_user_encoder(folder, embeddings) if self.has_user_encoder else None
+        (folder / CARD).write_text(model_card(self.run, towers, user_encoder, sorted(groups)), encoding="utf-8")
         for file in folder.rglob("*.safetensors"):  # their library lets the owner alone read them
             file.chmod((folder / CARD).stat().st_mode)
-        return towers, groups
+        return Export(
+            folder=folder,
+            towers=towers,
+            user_encoder=user_encoder,
+            num_weights={name: sum(tensor.numel() for tensor in tensors.values()) for name, tensors in groups.items()},
+            num_items=len(items),
+        )
+
+    def _write_user_encoder(self, folder: Path, embeddings: np.ndarray) -> ExportedUserEncoder:
+        run = self.run
+        return write_user_encoder(
+            run.module.recommender.user_encoder,
+            folder / USER_ENCODER,
+            embeddings=embeddings,
+            histories=kept_histories(run.catalogue, run.settings.data),
+            longest=run.split.sequence_length,
+            reads_times=run.settings.user_encoder.reads_times,
+        )
 
     def _write_towers(self, folder: Path) -> tuple[ExportedTower, ...]:
         settings = self.run.settings

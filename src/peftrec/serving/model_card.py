@@ -2,20 +2,59 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import torch
 import yaml
 
+from peftrec.models.towers.checkpoint_files import Checkpoint
 from peftrec.outputs.safe_text import for_markdown, for_markdown_block, for_markdown_code
 from peftrec.results.record import Record
 from peftrec.serving.tower_folders import ExportedTower
+from peftrec.serving.user_encoder_file import USER_ENCODER, ExportedUserEncoder
 from peftrec.training.run.restored_run import RestoredRun
 
 CARD = "README.md"
 _METRICS = ("hr@10", "ndcg@10", "mrr@10")
 _SHOWN_KEYS = ("strategy", "towers", "user_encoder", "embedding_dim", "seed")
+_SCRIPT = """\
+import sys
+
+import numpy as np
+import pyarrow.parquet as parquet
+import torch
+
+table = parquet.read_table("items.parquet")
+ids, titles = table["id"].to_pylist(), table["title"].to_pylist()
+embeddings = torch.from_numpy(np.load("item_embeddings.npy"))  # [item, dim]
+user_encoder = torch.export.load("user_encoder.pt2").module()
+
+rows = torch.tensor([[ids.index(item) for item in sys.argv[1:]]])  # [user, step]
+mask = torch.ones_like(rows, dtype=torch.bool)  # false where a shorter history of several is padded, on the left
+state = user_encoder(embeddings[rows], mask)[0]  # the user's vector, [dim]
+scores = embeddings @ state
+scores[rows[0]] = -torch.inf  # without what the history holds
+for row in scores.argsort(descending=True)[:10].tolist():
+    print(float(scores[row]), repr(ids[row]), repr(titles[row]))
+"""
+_TIMED_SCRIPT = _SCRIPT.replace(
+    """\
+rows = torch.tensor([[ids.index(item) for item in sys.argv[1:]]])  # [user, step]
+""",
+    """\
+steps = [word.rpartition("@") for word in sys.argv[1:]]  # ITEM@TIME, in the unit of the data
+rows = torch.tensor([[ids.index(item) for item, _, _ in steps]])  # [user, step]
+times = torch.tensor([[float(time) for _, _, time in steps]], dtype=torch.float64).to(torch.TYPE)  # [user, step]
+""",
+).replace("(embeddings[rows], mask)", "(embeddings[rows], mask, times)")
 
 
-def model_card(run: RestoredRun, towers: Sequence[ExportedTower], weights: Sequence[str]) -> str:
+def model_card(
+    run: RestoredRun,
+    towers: Sequence[ExportedTower],
+    user_encoder: ExportedUserEncoder | None,
+    weights: Sequence[str],
+) -> str:
     """Return the card as Markdown."""
     record = run.record
     sections = [
@@ -24,10 +63,11 @@ def model_card(run: RestoredRun, towers: Sequence[ExportedTower], weights: Seque
         f"A sequential recommender whose items are encoded from {_contents(towers)}, trained and exported by peftrec "
         f"{for_markdown(record.latest.versions['peftrec'])}, run {for_markdown_code(record.run_id)} of experiment "
         f"{for_markdown_code(record.experiment)}.",
-        "## Files\n\n" + "\n".join(_files(towers, weights)),
+        "## Files\n\n" + "\n".join(_files(towers, user_encoder, weights)),
+        *([] if user_encoder is None else [f"## Recommend\n\n{_recommend(user_encoder)}"]),
         "## Quality\n\n" + _quality(record),
         "## Protocol\n\n" + _protocol(run),
-        "## Configuration\n\n" + for_markdown_block(_configuration(record), "yaml"),
+        "## Configuration\n\n" + for_markdown_block(_configuration(run), "yaml"),
         "## Versions\n\n"
         + for_markdown(", ".join(f"{name} {version}" for name, version in record.latest.versions.items()))
         + f"; trained on {for_markdown(record.latest.devices)}.",
@@ -41,7 +81,7 @@ def _front_matter(towers: Sequence[ExportedTower]) -> str:
         entries["library_name"] = "peft"
     elif any(tower.form == "checkpoint" for tower in towers):
         entries["library_name"] = "transformers"
-    if bases := [tower.base_name for tower in towers if tower.base_revision]:  # others are no names of the hub
+    if bases := [tower.base_name for tower in towers if not tower.is_local and not tower.is_random]:
         entries["base_model"] = bases
     return f"---\n{yaml.safe_dump(entries, sort_keys=True)}---"
 
@@ -50,7 +90,9 @@ def _contents(towers: Sequence[ExportedTower]) -> str:
     return " and ".join("titles" if tower.modality == "text" else "images" for tower in towers) or "their ids"
 
 
-def _files(towers: Sequence[ExportedTower], weights: Sequence[str]) -> list[str]:
+def _files(
+    towers: Sequence[ExportedTower], user_encoder: ExportedUserEncoder | None, weights: Sequence[str]
+) -> list[str]:
     says = {
         "recommender.safetensors": "projections, fusion and user encoder, under the names of the run's checkpoint",
         "introduced.safetensors": "what the strategy trained beside the towers or in them; for peftrec alone",
@@ -58,6 +100,7 @@ def _files(towers: Sequence[ExportedTower], weights: Sequence[str]) -> list[str]
     return [
         *(f"- {_tower(tower)}" for tower in towers),
         *(f"- `{name}`: {says[name]}" for name in weights),
+        *([] if user_encoder is None else [_user_encoder(user_encoder)]),
         "- `item_embeddings.npy` [item, dim], float32, and `items.parquet` (id, title): row r belongs to row r; scores "
         "are dot products with a user's state",
     ]
@@ -87,10 +130,34 @@ def _tower(tower: ExportedTower) -> str:
 def _command(tower: ExportedTower) -> str:
     if tower.is_random:
         return ""  # nobody has that base
+    name = "PATH" if tower.is_local else tower.base_name
     revision = f", revision={json.dumps(tower.base_revision)}" if tower.base_revision else ""
-    base = f"{tower.model_class}.from_pretrained({json.dumps(tower.base_name)}{revision})"
-    command = f'PeftModel.from_pretrained({base}, "{tower.modality}")'
-    return f": {for_markdown_code(command)}"
+    base = f"{tower.model_class}.from_pretrained({json.dumps(name)}{revision})"
+    command = for_markdown_code(f'PeftModel.from_pretrained({base}, "{tower.modality}")')
+    where = " with the folder in which that checkpoint lies on your machine as PATH" if tower.is_local else ""
+    return f": {command}{where}"
+
+
+def _user_encoder(encoder: ExportedUserEncoder) -> str:
+    times = "" if encoder.times is None else f", times [user, step] in {encoder.times}"
+    return (
+        f"- `{USER_ENCODER}`: the user encoder, {encoder.num_parameters:,} parameters, written by torch.export of "
+        f"torch {for_markdown(torch.__version__)}: embeddings [user, step, {encoder.dim}], mask [user, step]{times} -> "
+        f"states [user, {encoder.dim}]. Any number of users and of steps, of which the last {encoder.longest} are "
+        f"read; read back, states differ from the run's by {encoder.difference:.1g} of the largest number"
+    )
+
+
+def _recommend(encoder: ExportedUserEncoder) -> str:
+    steps, script = "ITEM ITEM", _SCRIPT
+    if encoder.times is not None:
+        steps, script = "ITEM@TIME ITEM@TIME", _TIMED_SCRIPT.replace("torch.TYPE", encoder.times)
+    return (
+        f"Saved in this folder as `recommend.py`, this prints the ten best items after a history, oldest first: "
+        f"`python recommend.py {steps} ...`. It needs torch, numpy and pyarrow. (`torch.export.load` may unpickle what "
+        f"a file holds, so give it no files of strangers; peftrec writes no pickles.)\n\n"
+        f"{for_markdown_block(script, 'python')}"
+    )
 
 
 def _quality(record: Record) -> str:
@@ -117,6 +184,14 @@ def _protocol(run: RestoredRun) -> str:
     )
 
 
-def _configuration(record: Record) -> str:
-    shown = {key: record.config[key] for key in _SHOWN_KEYS if key in record.config}
-    return yaml.safe_dump(json.loads(json.dumps(shown)), sort_keys=False)
+def _configuration(run: RestoredRun) -> str:
+    """Return the keys that make the model, with local folders and files under their last names."""
+    shown = json.loads(json.dumps({key: run.record.config[key] for key in _SHOWN_KEYS if key in run.record.config}))
+    for modality in run.settings.towers.modalities:
+        tower = shown["towers"][modality]
+        for key in ("checkpoint", "tokenizer"):
+            if (name := tower.get(key)) is not None:
+                tower[key] = Checkpoint(key=key, name=name).name_without_place()
+        if "file" in tower:
+            tower["file"] = Path(tower["file"]).name
+    return yaml.safe_dump(shown, sort_keys=False)

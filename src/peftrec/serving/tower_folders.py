@@ -46,7 +46,10 @@ class ExportedTower:
     model_class: str | None
     """In transformers; null for ready features."""
     base_name: str
+    """As other machines know it: a name of the hub, or of a local checkpoint with the digest of its weights."""
     base_revision: str | None
+    is_local: bool
+    """Whether the base lay in a folder of the machine that exported, so that a reader must say where it is."""
     is_random: bool
     """Whether the base has random weights, which nobody else can load."""
     reads: str
@@ -114,7 +117,7 @@ class TrainedTower:
                 as_peft_model(exact.encoder, copy.deepcopy(base.encoder)),
                 folder,
                 base_fingerprint=identity,
-                base_name=_address(self.modality, self.source),
+                base_name=_portable_name(self.modality, self.source),
                 revision=self.source.revision,
             )
             return num_parameters, read_adapter(base, folder)
@@ -176,18 +179,21 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
             modality=modality,
             form=form,
             model_class=None,
-            base_name=source.origin(),
+            base_name=Path(source.file).name,
             base_revision=None,
+            is_local=True,
             is_random=False,
             reads="ready features",
         )
-    family = FAMILIES[source.config(modality).model_type]
+    model_type = source.config(modality).model_type
+    family = FAMILIES[model_type]
     return ExportedTower(
         modality=modality,
         form=form,
         model_class=family.model,
-        base_name=_address(modality, source) or source.origin(),
+        base_name=_portable_name(modality, source) or f"random {model_type}",
         base_revision=source.revision,
+        is_local=not source.random_init and source.files(modality).is_local,
         is_random=source.random_init,
         reads=f"{_preparation(source)}, pooled by {source.pooling or family.poolings[0]}",
     )
@@ -200,9 +206,9 @@ def _preparation(source: Source) -> str:
     return f"images resized to {transform.height} x {transform.width}"
 
 
-def _address(modality: Modality, source: Source) -> str | None:
-    """Return what other libraries load the base by; null where its weights are random."""
-    return None if source.random_init else source.files(modality).address()
+def _portable_name(modality: Modality, source: Source) -> str | None:
+    """Return what the base is called on other machines; null where its weights are random."""
+    return None if source.random_init else source.files(modality).portable_name()
 
 
 @torch.no_grad()

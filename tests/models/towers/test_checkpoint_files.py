@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -255,9 +256,12 @@ def test_a_tokenizers_hash_covers_names_and_contents(bert: Saved) -> None:
     assert set(TOKENIZER.files) >= {file for files in TOKENIZER.enough for file in files}
 
 
-def test_an_address_is_the_hubs_name_or_a_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bert").mkdir()
+def test_a_portable_name_is_the_hubs_or_holds_the_digest_of_the_weights(
+    bert: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert checkpoint("bert").address() == str(tmp_path / "bert")
-    assert checkpoint("someone/small").address() == "someone/small"
-    assert Path(checkpoint("package:tiny_towers/bert").address(), "config.json").exists()
+    digest = sha256((bert.folder / "model.safetensors").read_bytes()).hexdigest()
+    assert checkpoint("bert").portable_name() == f"bert (local checkpoint, sha256 {digest})"
+    assert checkpoint(bert.folder / ".").portable_name() == checkpoint("bert").portable_name()
+    assert checkpoint("someone/small").portable_name() == "someone/small"
+    assert checkpoint("package:tiny_towers/bert").portable_name().startswith("package:tiny_towers/bert (local")

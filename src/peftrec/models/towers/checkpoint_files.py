@@ -16,6 +16,8 @@ from peftrec.models.towers.weight_files import INDEX, WHOLE, check_weight_file, 
 
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_BLOCK = 2**20
+"""Bytes that are hashed at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +112,32 @@ class Checkpoint:
                 raise SettingsError(f"{self.key}: {file}: {what}")
         return folder
 
-    def address(self) -> str:
-        """Return what other libraries load it by: its hub name, or the whole path of a local folder."""
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine, and no repository of the hub."""
+        return self._local() is not None
+
+    def name_without_place(self) -> str:
+        """Return its name as it is on any machine: of a local folder the last part of its path."""
         local = self._local()
-        return self.name if local is None else str(local.resolve())
+        return self.name if local is None or self.name.startswith(_PACKAGE) else local.resolve().name
+
+    def portable_name(self) -> str:
+        """Return what others know the weights by: a name on the hub, or that of a local folder with the digest of its
+        weights, in words that no library takes for a repository of the hub."""
+        if not self.is_local:
+            return self.name
+        return f"{self.name_without_place()} (local checkpoint, sha256 {self.weights_digest()})"
+
+    def weights_digest(self) -> str:
+        """Hash the weights: what `sha256sum model.safetensors` says, or of shards `cat model-*.safetensors |
+        sha256sum`."""
+        digest = hashlib.sha256()
+        for file in self.weight_files():
+            with file.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+        return digest.hexdigest()
 
     def weight_files(self) -> list[Path]:
         """Return the safetensors files, every shard of them, which are there and whole."""
