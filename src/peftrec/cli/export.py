@@ -38,7 +38,7 @@ GRAMMAR = Grammar(
     help=HELP,
     keys=("run", "to", "merge", "user_encoder", "overwrite"),
     required={"run": "RUN_DIR"},
-    values={key: ("true", "false") for key in ("merge", "user_encoder", "overwrite")},
+    values=dict.fromkeys(("merge", "user_encoder", "overwrite"), ("true", "false")),
     takes_places=True,
     runs_user_code=True,
 )
