@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from peftrec.cli.main import main
 from peftrec.errors import SettingsError
 from peftrec.serving.recommend_request import RecommendRequest
 from recommend_requests import read_request
@@ -42,8 +43,8 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
     ("words", "message"),
     [
         (["user=1"], "run is required: set run=RUN_DIR"),
-        (["run=r"], r"give one of user=ID and items="),
-        (["run=r", "user=1", "items=[2]"], "give one of user=ID and items="),
+        (["run=r"], r"give one of user=ID, users=FILE and items="),
+        (["run=r", "user=1", "items=[2]"], "give one of user=ID, users=FILE and items="),
         (["run=r", "user=1", "user=2"], "user is given twice"),
         (["run=r", "user="], "user=: give user a value"),
         (["run=r", "items=[]"], "items=\\[\\]: expected ids"),
@@ -59,3 +60,36 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
 def test_mistakes_name_the_word_and_the_remedy(words: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
         read_request(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("users=all", "to is required: set to=FILE.parquet"),
+        ("users=all to=a.csv", "to=a.csv: the answer is a Parquet table: let the name end in .parquet"),
+        ("users=all to=there.parquet", "there is such a file; name another one, or add overwrite=true"),
+        ("users=all to=folder.parquet", "to=folder.parquet: a folder; name a file in it"),
+        ("users=all to=a.parquet user=1", "give one of users=FILE and user="),
+        ("users=all to=a.parquet unknown=drop", "unknown=drop: expected error or skip"),
+        ("users=all to=a.parquet k=0", "k=0: expected a whole number from 1"),
+        ("users=all to=a.parquet profile=kmeans", "profile=kmeans: many users are answered by the run's user encoder"),
+        ("users=none.txt to=a.parquet", "users=none.txt: no such file; give text with an id a line, or a table"),
+        ("users=empty.txt to=a.parquet", "empty.txt: the file is empty"),
+        ("users=gap.txt to=a.parquet", "gap.txt:2: the line is empty; remove it"),
+        ("users=users.csv to=a.parquet", "users.csv: there is no column 'user', the nearest is 'users'"),
+        ("user=1 to=a.parquet", "to= goes with users=FILE"),
+    ],
+)
+def test_mistakes_about_many_users_are_told_before_a_run_is_loaded(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.parquet").touch()
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "gap.txt").write_text("a\n\nb\n")
+    (tmp_path / "users.csv").write_text("users,name\n1,a\n")
+    assert main(["recommend", "run=nowhere", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1

@@ -82,5 +82,5 @@ def restored(train: Train, restore_once: Callable[[Path], RestoredRun]) -> Calla
 @pytest.fixture
 def answers_from_restored(restore_once: Callable[[Path], RestoredRun], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let many questions of one run be answered without restoring it for each."""
-    for name in ("recommending", "comparing"):
+    for name in ("loaded_run", "comparing"):
         monkeypatch.setattr(f"peftrec.serving.{name}.restore_run", restore_once)

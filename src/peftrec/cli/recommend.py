@@ -1,19 +1,23 @@
-"""`peftrec recommend`: the best items for a user of a finished run, or for a history of items, and why."""
+"""`peftrec recommend`: the best items for a user of a finished run, or for a history of items, and why; and for many
+users, in a file."""
 
 import csv
 from dataclasses import asdict
 from pathlib import Path
 
+from peftrec.cli import recommend_users
 from peftrec.cli.arguments import JSON, Arguments, Composed, Grammar, read_arguments
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.outputs.safe_text import for_json
 from peftrec.serving.recommend_request import RecommendRequest
 
-KEYS = ("run", "user", "items", "k", "candidates", "seen")
+KEYS = ("run", "user", "items", "k", "candidates", "seen", *recommend_users.KEYS)
 _PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
 
 HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] [seen=true] [candidates=FILE] [--json]
                          [profile=NAME [profile.KEY=VALUE ...] [neighbours=hnsw] [day_length=86400] [seed=1]]
+       peftrec recommend run=RUN_DIR users=FILE|all to=FILE.parquet [k=10] [seen=true] [candidates=FILE]
+                         [unknown=error|skip] [overwrite=true] [--json]
 
   run=RUN_DIR      the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
   user=ID          one of the run's users, after everything that the data holds of them
@@ -28,20 +32,27 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
   --json           print JSON alone
 
+  users=FILE       many users at once: text with an id a line, or a .csv, .tsv or .parquet with a column user; all for
+                   everybody whom the run's data holds
+  to=FILE.parquet  where their lists go: columns user, rank, item, score; whole or not at all
+  unknown=skip     leave users out whom the run does not know, and say how many
+  overwrite=true   replace a file of before
+
 Beside each item stand its score and the items of the history whose embeddings have the largest dot products with its
 own. With a profile all vectors have length one and scores are cosines with the interest that brought the item.
 
 examples:
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
   peftrec recommend run=runs/first/iisan_cached user=user00061 k=5
-  peftrec recommend run=runs/first/iisan_cached items=[item00318,item00527] profile=pinnersage profile.selection=top"""
+  peftrec recommend run=runs/first/iisan_cached items=[item00318,item00527] profile=pinnersage profile.selection=top
+  peftrec recommend run=runs/first/iisan_cached users=all to=all.parquet k=20 overwrite=true"""
 
 GRAMMAR = Grammar(
     verb="recommend",
     help=HELP,
     flags=frozenset({JSON}),
     keys=KEYS,
-    values={"seen": ("true", "false")},
+    values={"seen": ("true", "false"), **recommend_users.VALUES},
     leaves_others=True,
     composes=Composed(folder="profiles"),
     takes_places=True,
@@ -55,6 +66,8 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
+    if "users" in given.own:
+        return recommend_users.main(given, k=_count(given.own.get("k", "10")))
     request = request_of(given)
     from peftrec.config.composition import compose_part
     from peftrec.profiles.settings import ProfileSettings
@@ -83,7 +96,9 @@ def request_of(given: Arguments) -> RecommendRequest:
     if "run" not in own:
         raise SettingsError("run is required: set run=RUN_DIR")
     if ("user" in own) == ("items" in own):
-        raise SettingsError("give one of user=ID and items=[ID,ID,...]")
+        raise SettingsError("give one of user=ID, users=FILE and items=[ID,ID,...]")
+    if of_many := [key for key in recommend_users.KEYS if key in own]:
+        raise SettingsError(f"{of_many[0]}= goes with users=FILE; leave it out, or set users=FILE")
     return RecommendRequest(
         run=given.run,
         user=own.get("user"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,6 +33,11 @@ class ServedCatalogue:
         require_finite(embeddings, run.split.items.ids)
         items = run.split.items
         return cls(ids=items.ids, titles=items.titles, embeddings=embeddings, num_candidates=len(items))
+
+    @cached_property
+    def largest_norm(self) -> float:
+        """Length of the longest embedding."""
+        return float(np.linalg.norm(self.embeddings, axis=1).max())
 
     def title(self, row: int) -> str | None:
         """Return an item's title, None where the data has none."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,19 +31,20 @@ from peftrec.training.run.restored_run import RestoredRun
 
 KEY = "candidates"
 ITEM, TITLE, IMAGE = "item", "title", "image"
-"""Columns of the table; paths of images are below its folder."""
+"""Columns of the table; paths of images are below its folder, those of a DataFrame below the current one."""
+FRAME = Path("DataFrame")
+"""What stands in messages for the file of a table that is in memory; `DataFrame:0` is its first row."""
 
 
-def read_cold_items(file: Path, settings: Settings, *, known: Sequence[str]) -> Items:
+def read_cold_items(given: Path | pd.DataFrame, settings: Settings, *, known: Sequence[str]) -> Items:
     """Read the columns that the run's towers need, and check ids, titles and images; `known` are ids that are taken.
 
     Raises SettingsError where the run cannot know new items, DataError that names the line of what is wrong.
     """
     _check_run(settings)
     towers = settings.towers
-    table = _read_table(
-        file, [ITEM, *([TITLE] if towers.text_encoder else []), *([IMAGE] if towers.image_encoder else [])]
-    )
+    needed = [ITEM, *([TITLE] if towers.text_encoder else []), *([IMAGE] if towers.image_encoder else [])]
+    table = _of_frame(given, needed) if isinstance(given, pd.DataFrame) else _read_table(given, needed)
     return Items(
         ids=_ids(table, known),
         titles=_titles(table) if towers.text_encoder else None,
@@ -90,6 +93,24 @@ def _read_table(file: Path, needed: Sequence[str]) -> Columns:
             f"with {', '.join(needed)}"
         )
     return table.read([Wanted(KEY, name) for name in needed])
+
+
+def _of_frame(frame: pd.DataFrame, needed: Sequence[str]) -> Columns:
+    if missing := [name for name in needed if list(frame.columns).count(name) != 1]:
+        found = ", ".join(map(str, frame.columns))
+        raise DataError(
+            f"{FRAME}: expected one column {missing[0]!r}, found {found}; this run needs {', '.join(needed)}"
+        )
+    if frame.empty:
+        raise DataError(f"{FRAME}: the table has no rows")
+    return Columns(file=FRAME, columns={name: _column(frame, name) for name in needed}, lines=range(len(frame)))
+
+
+def _column(frame: pd.DataFrame, name: str) -> "pa.ChunkedArray":
+    try:
+        return pa.chunked_array([pa.array(frame[name].tolist(), from_pandas=True)])
+    except pa.ArrowException as error:
+        raise DataError(f"{FRAME}: column {name!r} mixes kinds of values; make all of it text") from error
 
 
 def _ids(table: Columns, known: Sequence[str]) -> tuple[str, ...]:

@@ -1,20 +1,19 @@
 """Recommendations from a finished run, and what speaks for each."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Int
 
 from peftrec.data.interactions import Interactions
-from peftrec.data.items import Items
 from peftrec.errors import DataError
 from peftrec.profiles.base import NO_ITEM, History, Interests
 from peftrec.profiles.settings import ProfileSettings
 from peftrec.serving.catalogue import ServedCatalogue, rows_of
-from peftrec.serving.cold_items import encode_cold_items, read_cold_items
+from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.recommend_request import RecommendRequest
 from peftrec.serving.recommendations import Interest, Reason, Recommendation, Recommendations
 from peftrec.serving.retrieving import Retrieved, by_profile, by_user_encoder, reasons_for
-from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
-from peftrec.training.run.restored_run import RestoredRun, restore_run
 
 NUM_REASONS = 3
 
@@ -25,15 +24,13 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     Raises DataError for an unknown user or item, faulty new items, or a list longer than what is left; and what
     restoring a run raises.
     """
-    run = restore_run(request.run, request.places)
-    histories, row, history = _asked(run, request, settings)
-    known = run.split.items
-    new_items = None
-    if request.candidates is not None:
-        new_items = read_cold_items(request.candidates, run.settings, known=known.ids)
+    loaded = LoadedRun(directory=request.run, overrides=request.places)
+    run = loaded.restored
+    histories, row, history = _asked(loaded, request, settings)
+    new_items = loaded.read_candidates(request.candidates)
     excluded = history.items[:0] if request.keeps_seen else np.unique(history.items)
-    _check_length(request.k, len(known) + len(new_items or ()) - len(excluded))
-    catalogue = _catalogue(run, new_items)
+    _check_length(request.k, len(run.split.items) + len(new_items or ()) - len(excluded))
+    catalogue = loaded.with_candidates(new_items)
     if settings is None:
         found = by_user_encoder(run, catalogue, histories, row, request.k, excluded=excluded)
     else:
@@ -48,14 +45,16 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
 
 
 def _asked(
-    run: RestoredRun, request: RecommendRequest, settings: ProfileSettings | None
+    loaded: LoadedRun, request: RecommendRequest, settings: ProfileSettings | None
 ) -> tuple[Interactions, int, History]:
     """Return the histories and the row among them that the request is about, and the same as a profile reads it."""
     if request.user is not None:
-        users = UserHistories.of(run, day_length=SECONDS_A_DAY if settings is None else settings.day_length)
+        users = loaded.histories
+        if settings is not None:
+            users = replace(users, day_length=settings.day_length)
         row = users.row_of(request.user)
         return users.interactions, row, users.of_row(row)
-    rows = np.array(rows_of(request.items, run.split.items.ids), dtype=np.int64)
+    rows = np.array(rows_of(request.items, loaded.restored.split.items.ids), dtype=np.int64)
     # Items without times are taken to be of one moment, in which nothing fades.
     return Interactions.from_lists([""], [rows.astype(np.int32)]), 0, History(items=rows, days=np.zeros(len(rows)))
 
@@ -63,11 +62,6 @@ def _asked(
 def _check_length(k: int, num_left: int) -> None:
     if k > num_left:
         raise DataError(f"k={k}: only {num_left:,} items are left to recommend; lower k, or set seen=true")
-
-
-def _catalogue(run: RestoredRun, new_items: Items | None) -> ServedCatalogue:
-    catalogue = ServedCatalogue.of(run)
-    return catalogue if new_items is None else catalogue.with_items(new_items, encode_cold_items(run, new_items))
 
 
 def _described(

@@ -1,19 +1,18 @@
 """From a history to its best items: by the run's own user encoder, or by the interests of a profile."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from peftrec.data.interactions import Interactions
-from peftrec.data.loading import padded_sequences
-from peftrec.errors import CheckpointError, SettingsError
 from peftrec.profiles.base import NO_ITEM, History, Interests, unit_rows
-from peftrec.profiles.neighbours import ExactIndex, NeighbourIndex
+from peftrec.profiles.neighbours import NeighbourIndex
 from peftrec.profiles.settings import ProfileSettings
+from peftrec.serving.best_items import best_items
 from peftrec.serving.catalogue import ServedCatalogue
+from peftrec.serving.user_states import user_states
 from peftrec.training.run.restored_run import RestoredRun
 
 
@@ -41,21 +40,10 @@ def by_user_encoder(
     excluded: Int[np.ndarray, " excluded"],
 ) -> Retrieved:
     """Score every item by its dot product with the user encoder's last state, as evaluation does; `user` is a
-    row of `histories`. Raises SettingsError where the encoder reads times and they have none."""
-    reads_times = run.settings.user_encoder.reads_times
-    if reads_times and histories.times is None:
-        raise SettingsError("items: the run's user encoder reads times, which a list of items lacks; name a user")
-    read = padded_sequences(histories, np.array([user]), run.split.sequence_length, reads_times=reads_times)
-    distinct, sequences = torch.unique(read.items, return_inverse=True)
-    recommender = run.module.recommender
-    dtype = next(recommender.user_encoder.parameters()).dtype
-    embeddings = torch.from_numpy(catalogue.embeddings)[distinct].to(run.device, dtype)
-    read = replace(read, items=sequences).to(run.device)
-    with torch.inference_mode():
-        states = recommender.last_states(embeddings, read.items, read.mask, read.times)
-    if not bool(torch.isfinite(states).all()):
-        raise CheckpointError("the user's state is not finite, so nothing can be ranked by it; train the run again")
-    found = ExactIndex(catalogue.embeddings).search(states.float().cpu().numpy(), k, excluded=excluded)
+    row of `histories`. Raises what `user_states` does."""
+    states = user_states(run, catalogue, histories, np.array([user]))
+    pairs = (np.zeros(len(excluded), dtype=np.int64), excluded)
+    found = best_items(states, catalogue.embeddings, k, excluded=pairs, largest_norm=catalogue.largest_norm)
     return Retrieved(rows=found.items[0].tolist(), scores=found.scores[0].tolist(), vectors=catalogue.embeddings)
 
 

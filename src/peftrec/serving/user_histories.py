@@ -1,14 +1,15 @@
 """Histories of a finished run's users, whole: what was held out for validation and test is the past for a service."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.split import kept_histories
-from peftrec.errors import DataError
+from peftrec.errors import SHOWN, DataError
 from peftrec.profiles.base import History
 from peftrec.serving.catalogue import nearest
 from peftrec.training.run.restored_run import RestoredRun
@@ -50,6 +51,22 @@ class UserHistories:
             users = self.interactions.users
             raise DataError(f"user: there is no user {user!r} among {len(users):,}{nearest(user, users)}")
         return self.rows[user]
+
+    def rows_of(self, users: Sequence[str]) -> Int[np.ndarray, " user"]:
+        """Return the rows of many users. Raises DataError that counts those who are not there and names the first few,
+        each with the nearest ids."""
+        if unknown := self.unknown(users):
+            known = self.interactions.users
+            first = "; ".join(f"{user!r}{nearest(user, known)}" for user in unknown[:SHOWN])
+            others = f"; and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
+            raise DataError(
+                f"{len(unknown):,} of {len(users):,} users are not among the {len(known):,} of the run: {first}{others}"
+            )
+        return np.fromiter((self.rows[user] for user in users), dtype=np.int64, count=len(users))
+
+    def unknown(self, users: Sequence[str]) -> list[str]:
+        """Return the users who are not there, in their order."""
+        return [user for user in users if user not in self.rows]
 
     def of_row(self, row: int) -> History:
         """Return the history of a row of `interactions`, its times in days."""

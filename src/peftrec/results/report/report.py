@@ -1,8 +1,10 @@
 """The verb `peftrec report RUNS_DIR`: tables, figures and a page from records alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from peftrec.errors import RecordError, UserError
 from peftrec.files import write_atomically
@@ -15,7 +17,7 @@ from peftrec.results.published import Published, beside
 from peftrec.results.recomputed import without_contradictions
 from peftrec.results.report.curves import read_budget
 from peftrec.results.report.page import page
-from peftrec.results.runs import find_runs
+from peftrec.results.runs import Run, find_runs
 from peftrec.results.tested import Tested, infer
 from peftrec.results.tpme_reference import CostChoices
 
@@ -80,14 +82,34 @@ def build_report(
     Records that cannot be read, and those whose figures are not what their ranks give, are named and left out.
     Raises RecordError where nothing is left.
     """
+    comparison = compare_folder(runs, choices)
+    return report_of(comparison, infer(comparison, asked), runs / FOLDER, choices, published, read_budget(runs))
+
+
+def compare_folder(runs: Path, choices: CostChoices) -> Comparison:
+    """Compare the runs below a folder, but those that `build_report` leaves out."""
     unreadable: list[str] = []
-    found_runs, contradicted = without_contradictions(find_runs(runs, unreadable=unreadable))
-    if not found_runs:
+    return compare_runs(find_runs(runs, unreadable=unreadable), choices, unreadable)
+
+
+def compare_runs(runs: Sequence[Run], choices: CostChoices, unreadable: Sequence[str] = ()) -> Comparison:
+    """Compare runs, but those whose figures are not what their ranks give. Raises RecordError where none is left."""
+    kept, contradicted = without_contradictions(runs)
+    if not kept:
         raise RecordError("\n".join([*unreadable, *contradicted]))
-    comparison = compare(found_runs, choices, [*unreadable, *contradicted])
-    found = infer(comparison, asked)
+    return compare(kept, choices, [*unreadable, *contradicted])
+
+
+def report_of(
+    comparison: Comparison,
+    found: Tested,
+    directory: Path,
+    choices: CostChoices,
+    published: Published | None = None,
+    budget: pd.DataFrame | None = None,
+) -> Report:
+    """Return the files for `directory` that show a comparison."""
     pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
-    directory = runs / FOLDER
     contents = {
         "table.csv": tables.to_csv(table(comparison)),
         "table.md": tables.to_markdown(comparison),
@@ -98,7 +120,7 @@ def build_report(
         "intervals.csv": tables.to_csv(found.means),
         "significance.csv": tables.to_csv(found.pairs),
         "significance.md": tested_text.to_markdown(found, comparison.experiments),
-        "index.html": page(comparison, found, directory, choices, read_budget(runs)),
+        "index.html": page(comparison, found, directory, choices, budget),
     }
     beside_published = ""
     if published is not None:

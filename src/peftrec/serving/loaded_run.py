@@ -1,0 +1,222 @@
+"""A finished run in memory, ready to be asked: what `peftrec.load_run` returns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from peftrec.data.interactions import Interactions
+from peftrec.data.items import Items
+from peftrec.errors import DataError, SettingsError
+from peftrec.progress.quiet import quieten_libraries
+from peftrec.results.record import read_finished
+from peftrec.results.run_summary import RunSummary
+from peftrec.serving.catalogue import ServedCatalogue, rows_of
+from peftrec.serving.cold_items import encode_cold_items, read_cold_items
+from peftrec.serving.many_users import Served, recommend_in_blocks
+from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
+from peftrec.serving.user_states import user_states
+from peftrec.training.run.restored_run import RestoredRun, restore_run
+
+ItemTable = str | Path | pd.DataFrame
+"""Items that the run has not met: a DataFrame, or a .csv or .tsv file, with the columns `item`, `title` and `image` as
+far as the run has towers for them. Images are paths, below the file's folder or, of a DataFrame, the current one."""
+
+
+class EncodedItems(NamedTuple):
+    """Vectors of items, row by row; `ids, vectors = run.encode_items(table)`."""
+
+    ids: tuple[str, ...]
+    vectors: Float[np.ndarray, "item dim"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRun:
+    """A finished run. Every score is the dot product of a user's state with an item's vector:
+
+        vectors @ run.user_state(history)        # of run.item_vectors, or of run.encode_items(table).vectors
+
+    The model is built from the run's record and its checkpoint, whose tensors are read as plain data, when it is first
+    needed; nothing is trained. Whoever loads a run from elsewhere runs none of its code (see `peftrec.load_run`).
+    """
+
+    directory: Path
+    """The run's folder."""
+    overrides: tuple[str, ...] = ()
+    """Where its things lie now: `data.root=DIR`."""
+
+    @cached_property
+    def record(self) -> RunSummary:
+        """What the run reached, what that cost, and its settings, as plain values. Raises RecordError where the run is
+        not finished."""
+        return RunSummary.of(read_finished(self.directory), self.directory)
+
+    @cached_property
+    def restored(self) -> RestoredRun:
+        """Settings, data, split and module as this package has them inside, which may change between versions.
+
+        Raises RecordError where the run is not finished, or its data is no longer what it was, CheckpointError where
+        its parameters cannot be read, DataError where its data is not there.
+        """
+        quieten_libraries()
+        return restore_run(self.directory, self.overrides)
+
+    @cached_property
+    def catalogue(self) -> ServedCatalogue:
+        """The candidates and their vectors, as this package has them inside; each is encoded once."""
+        return ServedCatalogue.of(self.restored)
+
+    @cached_property
+    def histories(self) -> UserHistories:
+        """The histories of all users, as this package has them inside."""
+        return UserHistories.of(self.restored, day_length=SECONDS_A_DAY)
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Ids of the users that the run's data holds."""
+        return self.histories.interactions.users
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """The items that are recommended, row by row as in `item_vectors`: columns `item` and `title` (None where the
+        data has no titles)."""
+        return pd.DataFrame({"item": self.catalogue.ids, "title": self.catalogue.titles}, dtype="object")
+
+    @property
+    def item_vectors(self) -> Float[np.ndarray, "item dim"]:
+        """Vectors of `items`, float32. The array is shared: copy it before you write to it."""
+        return self.catalogue.embeddings
+
+    def history(self, user: str) -> tuple[str, ...]:
+        """Return the ids of a user's items, oldest first, what was held out for validation and test included.
+
+        Raises DataError that names the nearest ids of a user who is not there.
+        """
+        return tuple(self.catalogue.ids[row] for row in self.histories.of_user(user).items.tolist())
+
+    def user_state(self, history: Sequence[str]) -> Float[np.ndarray, " dim"]:
+        """Return the state of the run's user encoder after a history of item ids, oldest first; float32. It reads as
+        many of the last items as it was trained on.
+
+        Raises DataError for an unknown item, which names the nearest ids, and SettingsError where the run's user
+        encoder reads times.
+        """
+        read = self._as_interactions([history])
+        return user_states(self.restored, self.catalogue, read, np.arange(1))[0]
+
+    def encode_items(self, table: ItemTable) -> EncodedItems:
+        """Encode items by their titles and images, with the run's towers, as its own items were.
+
+        Raises DataError that names the line (of a DataFrame, the row) of what is wrong, and SettingsError where the run
+        knows items by their ids alone, or reads ready features.
+        """
+        items = read_cold_items(_place(table), self.restored.settings, known=())
+        return EncodedItems(items.ids, encode_cold_items(self.restored, items))
+
+    def recommend(
+        self, users: Sequence[str], k: int = 10, *, seen: bool = False, candidates: ItemTable | None = None
+    ) -> pd.DataFrame:
+        """Return the best `k` items of each user, after everything that the data holds of them.
+
+        Columns `user`, `rank` (from 1), `item`, `score` (float32) and `title`; users in the order given, best item
+        first. Items of the history are left out unless `seen`; `candidates` are new items to rank as well. The answer
+        to a user does not depend on who else is asked about.
+
+        Raises DataError for unknown users (all in one message, with the nearest ids), for faulty candidates, and where
+        fewer than `k` items are left to a user.
+        """
+        _refuse_text("users", users)
+        rows = self.histories.rows_of(users)
+        return self._answer("user", self.histories.interactions, rows, k, seen=seen, candidates=candidates)
+
+    def recommend_to_histories(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        *,
+        seen: bool = False,
+        candidates: ItemTable | None = None,
+    ) -> pd.DataFrame:
+        """Do the same for histories of item ids that are no user's: the first column is `history`, counted from 0.
+
+        Raises DataError for an unknown item or an empty history, and SettingsError where the run's user encoder reads
+        times.
+        """
+        read = self._as_interactions(histories)
+        answer = self._answer("history", read, np.arange(len(read)), k, seen=seen, candidates=candidates)
+        return answer.astype({"history": np.int64})
+
+    def read_candidates(self, table: ItemTable | None) -> Items | None:
+        """Read and check new items that are to be ranked beside the run's own; none of them may have a known id."""
+        if table is None:
+            return None
+        return read_cold_items(_place(table), self.restored.settings, known=self.restored.split.items.ids)
+
+    def with_candidates(self, new: Items | None) -> ServedCatalogue:
+        """Return the run's catalogue with new items behind its own, as this package has it inside."""
+        return self.catalogue if new is None else self.catalogue.with_items(new, encode_cold_items(self.restored, new))
+
+    def _as_interactions(self, histories: Sequence[Sequence[str]]) -> Interactions:
+        for number, history in enumerate(histories):
+            _refuse_text(f"history {number}", history)
+            if not len(history):
+                raise DataError(f"history {number} is empty; give each at least one item")
+        rows = [rows_of(history, self.catalogue.ids) for history in histories]
+        return Interactions.from_lists([str(number) for number in range(len(rows))], rows)
+
+    def _answer(
+        self,
+        kind: str,
+        histories: Interactions,
+        rows: Int[np.ndarray, " user"],
+        k: int,
+        *,
+        seen: bool,
+        candidates: ItemTable | None,
+    ) -> pd.DataFrame:
+        if k < 1:
+            raise SettingsError(f"k={k}: expected a whole number from 1")
+        catalogue = self.with_candidates(self.read_candidates(candidates))
+        blocks = recommend_in_blocks(self.restored, catalogue, histories, rows, k, keeps_seen=seen)
+        frames = [
+            pd.DataFrame(as_columns(kind, each, catalogue, histories.users)).assign(title=_titles(each, catalogue))
+            for each in blocks
+        ]
+        return pd.concat(frames, ignore_index=True) if frames else _no_rows(kind)
+
+
+def as_columns(
+    kind: str, served: Served, catalogue: ServedCatalogue, users: Sequence[str]
+) -> dict[str, list[str] | np.ndarray]:
+    """Return the rows of a table of answers: who, rank, item and score."""
+    num_users, k = served.best.items.shape
+    return {
+        kind: [users[row] for row in np.repeat(served.rows, k).tolist()],
+        "rank": np.tile(np.arange(1, k + 1), num_users),
+        "item": [catalogue.ids[row] for row in served.best.items.ravel().tolist()],
+        "score": served.best.scores.ravel(),
+    }
+
+
+def _titles(served: Served, catalogue: ServedCatalogue) -> pd.Series:
+    return pd.Series([catalogue.title(row) for row in served.best.items.ravel().tolist()], dtype="object")
+
+
+def _no_rows(kind: str) -> pd.DataFrame:
+    types = {kind: "object", "rank": "int64", "item": "object", "score": "float32", "title": "object"}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
+
+
+def _place(table: ItemTable) -> Path | pd.DataFrame:
+    return table if isinstance(table, pd.DataFrame) else Path(table)
+
+
+def _refuse_text(name: str, given: object) -> None:
+    """A text is a sequence of texts too, of one letter each."""
+    if isinstance(given, str):
+        raise SettingsError(f"{name}: expected a list of texts, found one text: write [{given!r}]")

@@ -1,0 +1,108 @@
+"""`peftrec recommend users=FILE to=FILE.parquet`: the best items for many users, in a table that is whole or absent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from peftrec.data.readers.formats import read_table
+from peftrec.data.tables.columns import Wanted
+from peftrec.data.tables.lines import read_rows
+from peftrec.errors import DataError, SettingsError
+from peftrec.files import written_beside
+from peftrec.serving.loaded_run import LoadedRun, as_columns
+from peftrec.serving.many_users import recommend_in_blocks
+
+ALL = "all"
+USER = "user"
+SUFFIX = ".parquet"
+TABLES = (".csv", ".tsv", ".parquet", ".gz", ".bz2", ".zst")
+"""How files end that are read as tables with a column `user`; any other is text with an id a line."""
+SCHEMA = pa.schema([(USER, pa.string()), ("rank", pa.int32()), ("item", pa.string()), ("score", pa.float32())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRequest:
+    """Who is recommended what, and where the answer lies."""
+
+    run: Path
+    users: str
+    """A file of ids, or ALL for everybody whom the run's data holds."""
+    to: Path
+    k: int
+    candidates: Path | None
+    """Table of new items to rank beside the run's own."""
+    keeps_seen: bool
+    skips_unknown: bool
+    """Whether users whom the run does not know are left out, and are no error."""
+    overwrites: bool
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What came of a request."""
+
+    num_users: int
+    num_rows: int
+    num_skipped: int
+    """Users whom the run does not know."""
+    num_repeated: int
+    """Lines of users who stand in the file more than once, and are answered once."""
+
+
+def check_target(request: FileRequest) -> None:
+    """Raise SettingsError, before anything is loaded, where the answer cannot lie in the file that was named."""
+    if request.to.suffix != SUFFIX:
+        raise SettingsError(f"to={request.to}: the answer is a Parquet table: let the name end in {SUFFIX}")
+    if request.to.is_dir():
+        raise SettingsError(f"to={request.to}: a folder; name a file in it: to={request.to / 'recommended.parquet'}")
+    if request.to.exists() and not request.overwrites:
+        raise SettingsError(f"to={request.to}: there is such a file; name another one, or add overwrite=true")
+
+
+def recommend_to_file(request: FileRequest) -> Written:
+    """Write the best items of each user: columns `user`, `rank`, `item` and `score`, users in the file's order.
+
+    Each user's rows are those of `peftrec recommend user=ID`, to the last bit. Raises SettingsError for a target that
+    cannot be, DataError for a file of users that cannot be read and for unknown users, and what restoring a run raises.
+    """
+    check_target(request)
+    asked = None if request.users == ALL else read_users(Path(request.users))
+    run = LoadedRun(directory=request.run, overrides=request.places)
+    users = list(dict.fromkeys(run.users if asked is None else asked))
+    unknown = set(run.histories.unknown(users)) if request.skips_unknown else set()
+    known = [user for user in users if user not in unknown]
+    try:
+        rows = run.histories.rows_of(known)
+    except DataError as error:
+        raise DataError(f"users={request.users}: {error}; correct them, or leave them out by unknown=skip") from error
+    catalogue = run.with_candidates(run.read_candidates(request.candidates))
+    histories = run.histories.interactions
+    blocks = recommend_in_blocks(run.restored, catalogue, histories, rows, request.k, keeps_seen=request.keeps_seen)
+    about = {"run": str(request.run), "k": str(request.k), "users_skipped": str(len(unknown))}
+    schema = SCHEMA.with_metadata({f"peftrec.{key}": value for key, value in about.items()})
+    with written_beside(request.to) as beside, parquet.ParquetWriter(beside, schema) as writer:
+        for block in blocks:
+            columns = as_columns(USER, block, catalogue, histories.users)
+            writer.write_table(pa.table(columns).cast(schema))
+    return Written(
+        num_users=len(known),
+        num_rows=len(known) * request.k,
+        num_skipped=len(unknown),
+        num_repeated=0 if asked is None else len(asked) - len(users),
+    )
+
+
+def read_users(file: Path) -> Sequence[str]:
+    """Return the ids of a file: its column `user`, or a text's lines. Raises DataError where there are none."""
+    if not file.is_file():
+        raise DataError(f"users={file}: no such file; give text with an id a line, or a table with a column {USER}")
+    if file.suffix.lower() in TABLES:
+        return read_table(file, [Wanted("users", USER)]).ids(USER).rows()
+    ids = [row[0] for row in read_rows(file, (USER,))]
+    if empty := [line for line, each in enumerate(ids, start=1) if not each.strip()]:
+        raise DataError(f"{file}:{empty[0]}: the line is empty; remove it")
+    return ids
