@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hidden_states": {"data", "models/towers", "progress"},
     "settings": {"code", "config", "data", "towers", "strategies", "user_encoders", "objectives"},
     "results": {"outputs"},
+    "trackers": {"outputs", "results", "settings"},
     "results/report": {"code", "config", "outputs", "results", "settings"},
     "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
     "training/measurement": {
@@ -71,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "hidden_states",
             "results",
             "settings",
+            "trackers",
             "progress",
         ),
         *("training", "training/building", "training/measurement"),
@@ -92,11 +94,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {"code", "results", "results/report", "serving", "settings", "jobs"},
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
-    "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "training/run"},
+    "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "trackers", "training/run"},
     "paper_tables": {"config", "results"},
     "tuning": {
         *("config", "data", "models/towers", "evaluation", "results", "results/report", "settings", "jobs", "planning"),
-        "measuring",
+        *("measuring", "trackers"),
         *("training/building", "training/run"),
     },
     "measuring": {

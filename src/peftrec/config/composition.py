@@ -32,6 +32,8 @@ ROOT_CONFIG = "config"
 HYDRA_VERSION_BASE = "1.3"
 NO_OPTIONS = (int, float, list, dict, RangeSweep, IntervalSweep)
 """What may be a value, or many, and names no yaml file."""
+COMBINED = frozenset({"logger"})
+"""Groups of which several options may stand together, `logger=[wandb,tensorboard]`: each sets keys of its own."""
 
 
 def compose_part(declared: type[PartType], overrides: Sequence[str], *, folder: str) -> PartType:
@@ -118,9 +120,12 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         return text
     if not is_written_as_choice and (key not in groups or isinstance(value, dict)):
         return f"++{bare}"
-    choices = value.list if isinstance(value, ChoiceSweep) else [value]
+    choices: list[Any] = value.list if isinstance(value, ChoiceSweep) else [value]  # type: ignore[assignment]
+    if key in COMBINED:
+        choices = [option for each in choices for option in (each if isinstance(each, list) and each else [each])]
     if any(each is None or isinstance(each, NO_OPTIONS) for each in choices):
-        raise SettingsError(f"{bare}: {key} is a choice among yaml files; leave it out, or name one option")
+        named = "options" if key in COMBINED else "one option"
+        raise SettingsError(f"{bare}: {key} is a choice among yaml files; leave it out, or name {named}")
     return text if is_written_as_choice else bare
 
 

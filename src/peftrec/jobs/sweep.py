@@ -26,7 +26,7 @@ from peftrec.jobs.launching import may_use_cuda, num_devices
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import LoggerSettings, Settings, TrainerSettings, settings_from_config, settings_to_config
 from peftrec.settings.run_identity import processes_decide, run_code
-from peftrec.training.run.wandb_login import check_login
+from peftrec.trackers.tracking import check_trackers
 
 SWEEP_FILE = "sweep.json"
 
@@ -63,7 +63,7 @@ class Sweep:
         """Run a batch of jobs, rewriting `sweep.json` after each."""
         self.directory = directory
         for job in jobs:  # told once, and not by each of them
-            check_login(LoggerSettings(**job.config["logger"]), verifies=False)
+            check_trackers(LoggerSettings(**job.config["logger"]), verifies=False)
         devices = device_groups(jobs)
         runner = JobRunner(slots=slots or max(1, len(devices)), devices=devices, module=module)
         ended: dict[int, JobOutcome] = {}

@@ -6,6 +6,7 @@ Entry points compose it (`peftrec.settings.composition`); nothing below them rea
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
@@ -132,11 +133,26 @@ class StoreSettings:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LoggerSettings:
-    """Trackers beside the record, which is always written."""
+    """Trackers beside the record, which is always written. Several at once: `logger=[wandb,tensorboard]`."""
 
     csv: bool = True
+    """Write `epochs.csv`, one row an epoch, beside the record."""
     wandb: Literal["disabled", "offline", "online"] = "disabled"
+    """`offline` needs no account and writes into the run's folder what `wandb sync` sends; `online` sends at once."""
     wandb_project: str = "peftrec"
+    tensorboard: bool = False
+    """Write event files into the run's folder, for `tensorboard --logdir RUNS_DIR`."""
+    mlflow: bool = False
+    mlflow_uri: str | None = None
+    """MLflow's tracking server or store. Null takes the variable MLFLOW_TRACKING_URI, or the file `mlflow.db` in
+    `runs_dir`. It stands in records: user and password belong into variables."""
+
+    def __post_init__(self) -> None:
+        if self.mlflow_uri is not None and urlsplit(self.mlflow_uri).password is not None:
+            raise SettingsError(
+                "logger.mlflow_uri holds a password, which every record would show: leave it out, and set the variable "
+                "MLFLOW_TRACKING_URI to that address, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -13,7 +13,6 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.precision import HalfPrecision
 from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
@@ -41,7 +40,6 @@ def build_trainer(
     processes: ProcessRank,
     *,
     measuring: Sequence[Callback],
-    loggers: Sequence[Logger],
 ) -> Trainer:
     """Return the Trainer of a run whose process group is joined already."""
     has_bar = settings.has_progress_bar and shows_progress()
@@ -65,7 +63,7 @@ def build_trainer(
             keep_last(run_directory),
         ],
         max_epochs=epochs_to_train(checkpoint_path(run_directory, LAST), settings.max_epochs),
-        logger=list(loggers) or False,
+        logger=False,  # trackers are fed from the record (peftrec.trackers)
         log_every_n_steps=1,  # nothing is logged by step; the default of 50 only warns about short epochs
         default_root_dir=run_directory,
         enable_progress_bar=has_bar,

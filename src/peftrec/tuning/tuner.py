@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from peftrec.errors import UserError
 from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.results.record import OVER, RECORD_FILE, Record, read_record
+from peftrec.trackers.figures import TrialName
 from peftrec.training.run.trial_watch import TrialOrder, answer_file, give_answer, read_progress
 from peftrec.tuning.candidates import Candidate
 from peftrec.tuning.halving import goes_on, rungs_of
@@ -122,7 +123,11 @@ class Tuner:
         folder.mkdir(parents=True, exist_ok=True)
         _wait_for_former(folder)
         may_stop = tuned.study.stops_early and tuned.study.role(trial.number) == "drawn"
-        order = TrialOrder(folder=str(folder), rungs=tuned.rungs if may_stop else ())
+        order = TrialOrder(
+            folder=str(folder),
+            name=TrialName(number=trial.number, origin=tuned.study.origin(trial.number)),
+            rungs=tuned.rungs if may_stop else (),
+        )
         future = submit(self._next_name(), _job_of(tuned, trial, order))
         self.running.append(_Running(tuned=tuned, trial=trial, folder=folder, order=order, future=future))
 

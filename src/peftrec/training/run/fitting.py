@@ -2,13 +2,12 @@
 
 import math
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
 
 from peftrec.processes import terminate
 from peftrec.results.costs import Efficiency, Epoch
@@ -26,8 +25,6 @@ from peftrec.training.trainer import build_trainer
 @dataclass(frozen=True, kw_only=True)
 class Watcher:
     """Who is told how far training is, in every process alike."""
-
-    loggers: Sequence[Logger]
 
     on_start: Callable[[int], None]
     """Gets the first epoch that is trained now; 0 unless the run goes on from a checkpoint."""
@@ -77,7 +74,6 @@ def fit(
         run_directory,
         module.processes,
         measuring=measuring,
-        loggers=watcher.loggers,
     )
     last = checkpoint_path(run_directory, LAST)
     with interruption():

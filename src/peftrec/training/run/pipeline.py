@@ -20,6 +20,8 @@ from peftrec.results.costs import Epoch
 from peftrec.results.record import Evaluation, Kind, Status
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import cost_differences
+from peftrec.trackers.tracker import Feed
+from peftrec.trackers.tracking import begin_trackers, check_trackers
 from peftrec.training.building.assembly import assemble
 from peftrec.training.building.learnable import check_learnable
 from peftrec.training.building.loaders import build_loaders, mean_negatives
@@ -27,15 +29,14 @@ from peftrec.training.building.reading import prepare_data
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
 from peftrec.training.run.beginning import begin, held, run_folder
+from peftrec.training.run.exit_status import status_of
 from peftrec.training.run.fitting import Watcher, fit
 from peftrec.training.run.identity import Identity, identify
 from peftrec.training.run.restored_run import restore_run
 from peftrec.training.run.run_record import RunRecord, describe_parameters
 from peftrec.training.run.scoring import encoded_candidates, evaluate_test
 from peftrec.training.run.serving_costs import serving_of
-from peftrec.training.run.trackers import trackers
 from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
-from peftrec.training.run.wandb_login import check_login
 from peftrec.training.trainer import check_strategy, explain_slow_precision, refuse_float16, with_precision
 
 _runs_of_this_process = itertools.count()
@@ -104,7 +105,7 @@ def _run(
     trial: TrialOrder | None,
 ) -> None:
     is_isolated = next(_runs_of_this_process) == 0
-    processes.from_first(partial(check_login, settings.logger, verifies=True))
+    processes.from_first(partial(check_trackers, settings.logger, verifies=True))
     assembled = assemble(settings, split, device, processes)
     module = assembled.module
     loaders = build_loaders(settings, split, module, device)
@@ -121,14 +122,20 @@ def _run(
     def goes_on(epochs: list[Epoch]) -> bool:
         return watch is None or processes.from_first(partial(watch.goes_on, epochs))
 
-    with trackers(settings.logger, run.record, run.folder, is_first=processes.is_first) as loggers:
+    with _tracked(settings, run, trial, processes) as feed:
+
+        def after_epoch(epochs: list[Epoch]) -> None:
+            run.after_epoch(epochs)  # first: whatever a tracker does, the record has them
+            if feed is not None:
+                feed.after_epoch(epochs)
+
         fitted = fit(
             settings,
             assembled,
             loaders,
             run.folder,
             conditions={"devices": run.record.latest.devices, **run.record.latest.conditions},
-            watcher=Watcher(on_start=run.start, on_epoch=run.after_epoch, goes_on=goes_on, loggers=loggers),
+            watcher=Watcher(on_start=run.start, on_epoch=after_epoch, goes_on=goes_on),
             is_isolated=is_isolated,
         )
         if watch is not None:
@@ -151,6 +158,26 @@ def _explain_reuse(run: RunRecord, identity: Identity) -> None:
         f"; it was not trained with {', '.join(differences)}: to measure that, set name=NAME" if differences else ""
     )
     print(f"finished already: {run.folder}{advice}", file=sys.stderr)
+
+
+@contextmanager
+def _tracked(
+    settings: Settings, run: RunRecord, trial: TrialOrder | None, processes: ProcessRank
+) -> Iterator[Feed | None]:
+    """Yield what feeds the trackers, in the first process alone; it is ended however the run ends."""
+    name = None if trial is None else trial.name
+
+    begun: list[Feed] = []
+    processes.from_first(lambda: begun.append(begin_trackers(settings.logger, run.record, run.folder, trial=name)))
+    feed = begun[0] if begun else None
+    try:
+        yield feed
+    except BaseException as error:
+        if feed is not None:
+            feed.end(run.record.model_copy(update={"status": status_of(error)}))
+        raise
+    if feed is not None:
+        feed.end(run.record)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from peftrec.files import write_atomically
 from peftrec.results.costs import Epoch
+from peftrec.trackers.figures import TrialName
 
 GO, STOP = "go", "stop"
 PROGRESS_FILE = "progress.json"
@@ -26,6 +27,8 @@ class TrialOrder(BaseModel):
 
     folder: str
     """Where trial and tuner meet."""
+    name: TrialName | None = None
+    """What trackers call it."""
     rungs: tuple[int, ...] = ()
     """Numbers of epochs after which the trial waits for word; none are asked where it is never stopped."""
 

@@ -12,8 +12,8 @@ from peftrec.errors import SettingsError
 from peftrec.jobs.isolation import Job
 from peftrec.jobs.sweep import Sweep
 from peftrec.settings.run import LoggerSettings
+from peftrec.trackers.wandb_login import check_login
 from peftrec.training.run.pipeline import train_run
-from peftrec.training.run.wandb_login import check_login
 from small_runs import small_config, small_settings
 
 wandb = pytest.importorskip("wandb")

@@ -8,11 +8,10 @@ import urllib.request
 
 from peftrec.errors import SettingsError
 from peftrec.settings.run import LoggerSettings
+from peftrec.trackers.tracker import explain
 
 SECONDS = 5
 """In which a server must answer."""
-LONGEST = 200
-"""Characters of what W&B says."""
 
 
 def check_login(settings: LoggerSettings, *, verifies: bool) -> None:
@@ -49,11 +48,6 @@ def _server(settings: LoggerSettings) -> str:
 
 def _refusal(what: str) -> SettingsError:
     return SettingsError(f"logger.wandb=online: {what}, or set logger.wandb=offline, and `wandb sync` the run later")
-
-
-def explain(error: Exception) -> str:
-    """Return what W&B says, in one line and not at length."""
-    return " ".join(str(error).split())[:LONGEST].rstrip(".") or type(error).__name__
 
 
 def _reach(server: str) -> None:
