@@ -102,10 +102,10 @@ KEEPING = {
     f"peftrec.{name}"
     for name in (
         *(f"training.run.{stage}" for stage in ("pipeline", "identity", "beginning", "earlier_runs", "provenance")),
-        *(f"training.run.{stage}" for stage in ("run_record", "restored_run", "trackers", "conditions", "trial_watch")),
+        *(f"training.run.{stage}" for stage in ("run_record", "restored_run", "conditions", "trial_watch")),
         *("training.run.serving_costs", "training.measurement.serving", "training.measurement.item_costs"),
         *("training.measurement.repeated", "training.new_items", "models.peft.merging"),
-        *("training.run.wandb_login", "training.building.learnable"),
+        "training.building.learnable",
     )
 }
 """Stages that find, begin, tell and record a run, and what decides figures in none of them: a trial that is stopped

@@ -120,7 +120,7 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         return text
     if not is_written_as_choice and (key not in groups or isinstance(value, dict)):
         return f"++{bare}"
-    choices: list[Any] = value.list if isinstance(value, ChoiceSweep) else [value]  # type: ignore[assignment]
+    choices: list[Any] = value.list if isinstance(value, ChoiceSweep) else [value]
     if key in COMBINED:
         choices = [option for each in choices for option in (each if isinstance(each, list) and each else [each])]
     if any(each is None or isinstance(each, NO_OPTIONS) for each in choices):
