@@ -26,6 +26,7 @@ TWINS = {
     "adapter_pfeiffer": "adapter",
     "bitfit": "full",
     "dora": "lora",
+    "dtl_plus": "dtl",
     "frozen": "iisan",
     "ia3": "lora",
     "iisan_low_rank_cached": "iisan_cached",

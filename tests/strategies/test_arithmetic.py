@@ -72,6 +72,8 @@ def test_user_encoder() -> None:
         ("lst_cached", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
         ("res_tuning", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),
         ("res_tuning_cached", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),
+        ("dtl", 2 * BLOCKS * 2 * 2 * WIDTH + HEAD + USER_ENCODER, 280_640),
+        ("dtl_plus", 2 * BLOCKS * 2 * 2 * WIDTH + 9 * WIDTH + HEAD + USER_ENCODER, 287_552),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,7 @@ from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.precision import product_dtype
 from peftrec.models.towers.names import MODALITIES, Modality
 from peftrec.models.towers.stored_precision import restore
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.tower import Tower, Towers
 
 _ROWS = 8
 """Numbers of items are rounded up to a multiple of it where every number costs (see `FrozenStatesEncoder.forward`)."""
@@ -95,6 +95,38 @@ class TowerItemEncoder(ItemEncoder):
 
     def image_projection(self) -> nn.Linear | None:
         return self.head.image_projection()
+
+
+class WritesBack(Protocol):
+    """A network beside one tower that reads and writes on the tower's way; `peftrec.models.side_networks.write_back`
+    has one."""
+
+    def __call__(self, tower: Tower, inputs: Any) -> Float[Tensor, "item hidden"]:
+        """Encode items by the tower."""
+        ...
+
+
+class WrittenTowersEncoder(ItemEncoder):
+    """Frozen towers, a network beside each that writes back to it, and the fusion head."""
+
+    def __init__(self, towers: Towers, beside: Mapping[Modality, nn.Module], *, embedding_dim: int) -> None:
+        super().__init__()
+        self.towers = towers.requires_grad_(False)
+        self.beside = nn.ModuleDict({str(name): network for name, network in beside.items()})
+        self.head = FusionHead(towers.widths(), embedding_dim=embedding_dim)
+
+    def introduced(self) -> Iterable[nn.Parameter]:
+        return self.beside.parameters()
+
+    def image_projection(self) -> nn.Linear | None:
+        return self.head.image_projection()
+
+    def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
+        vectors: dict[Modality, Tensor] = {}
+        for name, tower in self.towers.present().items():
+            write = cast("WritesBack", self.beside[name])
+            vectors[name] = write(tower, batch.content(name))
+        return self.head(vectors)
 
 
 @runtime_checkable
