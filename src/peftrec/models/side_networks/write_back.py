@@ -42,8 +42,8 @@ class WriteBack(nn.Module):
         super().__init__()
         self.down = nn.ModuleList(nn.Linear(width, rank, bias=False) for _ in range(num_blocks))
         self.up = nn.ModuleList(nn.Linear(rank, width, bias=False) for _ in range(num_blocks))
-        for layer in self.up:
-            nn.init.zeros_(layer.weight)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
         self.first_written = first_written
         self.sharpness = sharpness
         self.num_prefix_tokens = num_prefix_tokens
