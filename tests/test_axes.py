@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ANNOTATION = re.compile(r'\b(?:Float|Int|UInt8|Bool)\[[\w.]+,\s*"([^"]+)"\]')
+ANNOTATION = re.compile(r'\b(?:Float|Int8|Int|UInt8|Bool|Shaped)\[[\w.]+,\s*"([^"]+)"\]')
 
 
 def axes_in_use() -> set[str]:

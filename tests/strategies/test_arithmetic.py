@@ -74,6 +74,7 @@ def test_user_encoder() -> None:
         ("res_tuning_cached", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),
         ("dtl", 2 * BLOCKS * 2 * 2 * WIDTH + HEAD + USER_ENCODER, 280_640),
         ("dtl_plus", 2 * BLOCKS * 2 * 2 * WIDTH + 9 * WIDTH + HEAD + USER_ENCODER, 287_552),
+        ("unipt", 2 * (14 * linear(WIDTH, 192) + linear(192, WIDTH) + 193) + HEAD + USER_ENCODER, 4_637_890),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from peftrec.errors import SettingsError
-from peftrec.models.item_encoder import WrittenTowersEncoder
+from peftrec.models.item_encoder import BesideTowersEncoder
 from peftrec.models.side_networks.write_back import WriteBack
 from peftrec.strategies.dtl import DTL
 from small_models import BASE_SHAPE, SMALL_PAIRS
@@ -11,7 +11,7 @@ from small_models import BASE_SHAPE, SMALL_PAIRS
 
 def built(strategy: DTL) -> dict[str, WriteBack]:
     encoder = strategy.adapt(BASE_SHAPE.load(seed=0, with_weights=False), embedding_dim=8, num_items=4)
-    assert isinstance(encoder, WrittenTowersEncoder)
+    assert isinstance(encoder, BesideTowersEncoder)
     assert not any(parameter.requires_grad for parameter in encoder.towers.parameters())
     networks = {name: network for name, network in encoder.beside.items() if isinstance(network, WriteBack)}
     assert list(networks) == ["image", "text"]

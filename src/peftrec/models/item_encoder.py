@@ -97,17 +97,17 @@ class TowerItemEncoder(ItemEncoder):
         return self.head.image_projection()
 
 
-class WritesBack(Protocol):
-    """A network beside one tower that reads and writes on the tower's way; `peftrec.models.side_networks.write_back`
-    has one."""
+class BesideTower(Protocol):
+    """A network beside one tower, which it runs: `peftrec.models.side_networks.write_back` has one that also writes to
+    it, `token_reader` one that only reads."""
 
     def __call__(self, tower: Tower, inputs: Any) -> Float[Tensor, "item hidden"]:
         """Encode items by the tower."""
         ...
 
 
-class WrittenTowersEncoder(ItemEncoder):
-    """Frozen towers, a network beside each that writes back to it, and the fusion head."""
+class BesideTowersEncoder(ItemEncoder):
+    """Frozen towers, a network beside each that runs it, and the fusion head."""
 
     def __init__(self, towers: Towers, beside: Mapping[Modality, nn.Module], *, embedding_dim: int) -> None:
         super().__init__()
@@ -124,8 +124,8 @@ class WrittenTowersEncoder(ItemEncoder):
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         vectors: dict[Modality, Tensor] = {}
         for name, tower in self.towers.present().items():
-            write = cast("WritesBack", self.beside[name])
-            vectors[name] = write(tower, batch.content(name))
+            network = cast("BesideTower", self.beside[name])
+            vectors[name] = network(tower, batch.content(name))
         return self.head(vectors)
 
 

@@ -40,14 +40,14 @@ class DTL(Strategy):
         return False
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
-        from peftrec.models.item_encoder import WrittenTowersEncoder
+        from peftrec.models.item_encoder import BesideTowersEncoder
 
         if self.fusion and towers.image is None:
             raise SettingsError(
                 "strategy.fusion: there is no image tower, and titles have no grid; set strategy.fusion=0"
             )
         beside = {name: self._beside(tower) for name, tower in towers.present().items()}
-        return WrittenTowersEncoder(towers, beside, embedding_dim=embedding_dim)
+        return BesideTowersEncoder(towers, beside, embedding_dim=embedding_dim)
 
     def _beside(self, tower: "Tower") -> "WriteBack":
         from peftrec.models.side_networks.write_back import WriteBack

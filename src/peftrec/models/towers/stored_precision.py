@@ -29,12 +29,12 @@ def row_width(width: int, precision: StoredPrecision) -> int:
     return width + _SCALE_BYTES * math.ceil(width / BLOCK) if precision == "int8" else width
 
 
-def keep(states: Float[Tensor, "*rows hidden"], precision: StoredPrecision) -> Shaped[Tensor, "*rows kept"]:
+def keep(states: Float[Tensor, "*batch hidden"], precision: StoredPrecision) -> Shaped[Tensor, "*batch kept"]:
     """Return states as they are kept. What is not finite, or no float16 number, makes its row not finite again."""
     return _pack(states) if precision == "int8" else states.to(getattr(torch, precision))
 
 
-def restore(kept: Shaped[Tensor, "*rows kept"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*rows hidden"]:
+def restore(kept: Shaped[Tensor, "*batch kept"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*batch hidden"]:
     """Return kept states as numbers of a floating-point type; each state of a batch lies in one piece, as it does in
     what is gathered from a store."""
     if kept.dtype != torch.int8:
@@ -42,7 +42,7 @@ def restore(kept: Shaped[Tensor, "*rows kept"], dtype: torch.dtype = torch.float
     return _unpack(kept.transpose(0, -2)).to(dtype).contiguous().transpose(0, -2)
 
 
-def _pack(states: Float[Tensor, "*rows hidden"]) -> Int8[Tensor, "*rows kept"]:
+def _pack(states: Float[Tensor, "*batch hidden"]) -> Int8[Tensor, "*batch kept"]:
     blocks = _in_blocks(states.float())
     scales = blocks.abs().amax(dim=-1) / _LARGEST
     numbers = (blocks / scales.masked_fill(scales == 0, 1.0).unsqueeze(-1)).round()
@@ -51,13 +51,13 @@ def _pack(states: Float[Tensor, "*rows hidden"]) -> Int8[Tensor, "*rows kept"]:
     return torch.cat([numbers.flatten(-2)[..., : states.shape[-1]], scales.contiguous().view(torch.int8)], dim=-1)
 
 
-def _unpack(kept: Int8[Tensor, "*rows kept"]) -> Float[Tensor, "*rows hidden"]:
+def _unpack(kept: Int8[Tensor, "*batch kept"]) -> Float[Tensor, "*batch hidden"]:
     num_blocks = math.ceil(kept.shape[-1] / (BLOCK + _SCALE_BYTES))
     width = kept.shape[-1] - _SCALE_BYTES * num_blocks
     scales = kept[..., width:].clone(memory_format=torch.contiguous_format).view(torch.float32)
     return (_in_blocks(kept[..., :width].float()) * scales.unsqueeze(-1)).flatten(-2)[..., :width]
 
 
-def _in_blocks(values: Float[Tensor, "*rows hidden"]) -> Float[Tensor, "*rows block value"]:
+def _in_blocks(values: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch block value"]:
     """Cut rows into blocks; the last one is filled up with zeros."""
     return torch.nn.functional.pad(values, (0, -values.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))

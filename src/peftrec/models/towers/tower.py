@@ -60,7 +60,7 @@ class Tower(nn.Module):
 
     def forward(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item hidden"]:
         """Encode items to the tower's output vector."""
-        return self._pool(self._normed(self._encode(inputs)), inputs)
+        return self.pool(self._normed(self._encode(inputs)), inputs)
 
     def states(self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
         """Encode items to pooled hidden states: 0 is the embedding layer's, k the k-th block's, OUTPUT the output.
@@ -70,7 +70,7 @@ class Tower(nn.Module):
         pooled: dict[int, Tensor] = {}
 
         def keep(index: int, tokens: Tensor) -> None:
-            pooled[index] = self._pool(tokens, inputs)
+            pooled[index] = self.pool(tokens, inputs)
 
         self._read(inputs, set(indices), keep)
         return torch.stack([pooled[index] for index in indices], dim=1)
@@ -159,7 +159,10 @@ class Tower(nn.Module):
             return last
         return self.encoder.get_submodule(self.family.norm)(last)
 
-    def _pool(self, states: Float[Tensor, "item token hidden"], inputs: TextBatch | ImageBatch) -> Tensor:
+    def pool(
+        self, states: Float[Tensor, "item token side"], inputs: TextBatch | ImageBatch
+    ) -> Float[Tensor, "item side"]:
+        """Make one vector an item of what stands for its tokens, as the tower's output is made."""
         if self.pooling == "cls":
             return states[:, 0]
         if isinstance(inputs, ImageBatch):
