@@ -48,7 +48,7 @@ def test_recorded_config_rebuilds_the_settings() -> None:
     [
         (["strategy=lora", "stratgy.rank=3"], "unknown key stratgy.rank; did you mean strategy.rank?"),
         (["strategy=lora", "+strategy.rnk=3"], "unknown key strategy.rnk; did you mean strategy.rank?"),
-        (["strategy=lora", "rank=3"], "unknown key rank; did you mean strategy.rank?"),
+        (["strategy=lora", "rank=3"], "unknown key rank; write strategy.rank=3"),
         (["+strategy.foo=1", "strategy=id"], "unknown key strategy.foo; the keys of strategy are states"),
         (["stratgy=lora"], "unknown key stratgy; did you mean strategy?"),
         (["strategy=lroa"], "strategy=lroa: no such option; did you mean lora? available: adalora, adapter,"),

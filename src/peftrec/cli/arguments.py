@@ -58,6 +58,8 @@ class Grammar:
     """What keys of its own may be set to, where that can be listed."""
     composes: Composed | None = None
     """The configuration that other words compose."""
+    takes_names: bool = False
+    """Whether words without `=` are names or folders, which the verb reads."""
     beside: tuple[str, ...] = ()
     """Keys among those words that are not of that configuration."""
     extras: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +133,10 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
         places = [word for word in rest if is_place_word(word)]
         rest = [word for word in rest if word not in places]
     own, others = _take_keys(rest, keys)
+    if grammar.composes is not None and not grammar.takes_names:
+        from peftrec.cli.wrong_words import refuse_bare
+
+        refuse_bare(grammar, others)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))
     for key, kind in grammar.required.items():
@@ -161,9 +167,10 @@ def _take_flags(grammar: Grammar, words: Sequence[str]) -> tuple[set[str], dict[
         elif word in grammar.flags:
             flags.add(word)
         elif word.startswith("-"):
-            known = [*grammar.flags, *known_options]
-            hint = did_you_mean(word, known, otherwise=f"see peftrec {grammar.verb} --help")
-            raise SettingsError(f"unknown flag {word}; {hint}")
+            from peftrec.cli.wrong_words import explain_flag
+
+            following = waiting[0] if waiting else None
+            raise SettingsError(explain_flag(grammar, word, following, [*grammar.flags, *known_options]))
         else:
             rest.append(word)
     return flags, options, rest

@@ -50,6 +50,7 @@ GRAMMAR = Grammar(
     values={"yes": ("true", "false")},
     leaves_others=True,
     composes=RUN_SETTINGS,
+    takes_names=True,
     runs_user_code=True,
     needs_words=True,
 )

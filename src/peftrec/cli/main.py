@@ -28,6 +28,7 @@ VERBS = {
     "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",
     "table": "build a table of a paper by the verbs above, or list all (make list)",
     "report": "write the tables and figures of a folder of runs, from their records alone",
+    "completion": "print the script by which bash, zsh or fish completes these commands",
 }
 """Verb to its line in the help: the one list of verbs. The verb is also the name of its module beside this one, which
 has `GRAMMAR` and `main(arguments) -> int`."""

@@ -37,6 +37,7 @@ GRAMMAR = Grammar(
     values={"scale": ("tiny", "real", "paper")},
     leaves_others=True,
     composes=RUN_SETTINGS,
+    takes_names=True,
 )
 
 

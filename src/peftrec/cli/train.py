@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.cli.arguments import RUN_SETTINGS, SWEEP, Grammar, read_arguments
+from peftrec.cli.choices import options
 from peftrec.errors import SettingsError, UserError
 from peftrec.measuring.request import AUTO
 
@@ -154,10 +155,4 @@ def show(overrides: list[str]) -> int:
 
 def list_choices() -> str:
     """Return one line for each group of the configuration folder."""
-    from peftrec.config.folder import config_directory, group_folders
-
-    lines = []
-    for group in group_folders(config_directory()):
-        options = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
-        lines.append(f"  {group.name:<16} {', '.join(options)}")
-    return "\n".join(lines)
+    return "\n".join(f"  {group:<16} {', '.join(names)}" for group, names in options().items())

@@ -7,7 +7,7 @@ and the nearest valid key.
 
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
@@ -24,17 +24,30 @@ TARGET = "_target_"
 MISSING = "???"
 """How yaml says that a value must be given."""
 
+_SHOWN = 5  # unknown keys
+
 Node = Mapping[str, Any]
+Answer = Callable[[str, Any], str | None]
+"""From an unknown key and its value to what to write instead."""
 PartType = TypeVar("PartType")
+
+
+class UnknownKeysError(SettingsError):
+    """Keys that the configuration does not have, with their values."""
+
+    def __init__(self, unknown: Node, known: Sequence[str]) -> None:
+        super().__init__(explain_unknown(unknown, known))
+        self.unknown = unknown
+        self.known = known
 
 
 def build_part(declared: type[PartType], node: Node, key: str = "") -> PartType:
     """Build `declared`, or the class derived from it that `node` names; `key` is where the node stands."""
     known: list[str] = []
-    unknown: list[str] = []
+    unknown: dict[str, Any] = {}
     draft = _draft((declared,), node, key, known, unknown)
     if unknown:
-        raise SettingsError(_unknown_key_message(unknown[0], known))
+        raise UnknownKeysError(unknown, known)
     missing = list(_missing_keys(draft))
     if missing:
         raise SettingsError("\n".join(f"{path} is required: set {path}={placeholder(path)}" for path in missing))
@@ -102,7 +115,7 @@ class _Draft:
         return f"{self.key}.{name}" if self.key else name
 
 
-def _draft(classes: tuple[type, ...], node: Node, key: str, known: list[str], unknown: list[str]) -> _Draft:
+def _draft(classes: tuple[type, ...], node: Node, key: str, known: list[str], unknown: dict[str, Any]) -> _Draft:
     draft = _Draft(part_class=_choose_class(classes, node, key), key=key, values={})
     fields = fields_of(draft.part_class)
     known.extend(draft.path(name) for name in fields)
@@ -110,7 +123,7 @@ def _draft(classes: tuple[type, ...], node: Node, key: str, known: list[str], un
         if name == TARGET:
             continue
         if name not in fields:
-            unknown.extend(_leaf_keys(draft.path(name), value))
+            unknown |= _leaves(draft.path(name), value)
             continue
         nested = part_classes(fields[name].annotation)
         is_nested = nested and isinstance(value, Mapping)
@@ -147,13 +160,22 @@ def _names(classes: tuple[type, ...]) -> str:
     return " or ".join(f"{each.__module__}.{each.__qualname__}" for each in classes)
 
 
-def _leaf_keys(key: str, value: object) -> list[str]:
+def _leaves(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value:
-        return [key]
-    return [leaf for name, inner in value.items() for leaf in _leaf_keys(f"{key}.{name}", inner)]
+        return {key: value}
+    return {leaf: end for name, inner in value.items() for leaf, end in _leaves(f"{key}.{name}", inner).items()}
 
 
-def _unknown_key_message(key: str, known: list[str]) -> str:
+def explain_unknown(unknown: Node, known: Sequence[str], answer: Answer | None = None) -> str:
+    """Return a line for each key: what `answer` says to write in its place, else the nearest known key."""
+    lines = []
+    for key, value in unknown.items():
+        instead = answer(key, value) if answer is not None else None
+        lines.append(_unknown_key_message(key, known) if instead is None else f"unknown key {key}; write {instead}")
+    return "\n".join(lines[:_SHOWN] + ([f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []))
+
+
+def _unknown_key_message(key: str, known: Sequence[str]) -> str:
     corrected = _correct(key, known)
     if corrected and corrected.count(".") == key.count("."):
         return f"unknown key {key}; did you mean {corrected}?"
@@ -164,7 +186,7 @@ def _unknown_key_message(key: str, known: list[str]) -> str:
     return f"unknown key {key}; the keys of {place} are {', '.join(there)}" if there else f"unknown key {key}"
 
 
-def _correct(key: str, known: list[str]) -> str:
+def _correct(key: str, known: Sequence[str]) -> str:
     """Follow `key` as far as its parts resemble known ones, and return the known key reached: all of it, or a group."""
     reached = ""
     for part in key.split("."):
@@ -176,7 +198,7 @@ def _correct(key: str, known: list[str]) -> str:
     return reached
 
 
-def _children(group: str, known: list[str]) -> list[str]:
+def _children(group: str, known: Sequence[str]) -> list[str]:
     split = [each.rpartition(".") for each in known]
     return [name for parent, _, name in split if parent == group]
 

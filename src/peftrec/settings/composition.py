@@ -1,6 +1,7 @@
 """From the command line to the checked settings of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.hydra_node import check_node
+from peftrec.config.instantiate import UnknownKeysError, explain_unknown
 from peftrec.errors import SettingsError
 from peftrec.settings.run import Settings, settings_from_config
+from peftrec.settings.synonyms import in_our_words
 
 FILLED_BY_CHOICE = "strategy_name"
 
@@ -29,4 +32,15 @@ def settings_from_composed(config: DictConfig) -> Settings:
     check_node(config)
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
-    return settings_from_config({**plain, FILLED_BY_CHOICE: config.hydra.runtime.choices.strategy})
+    try:
+        return settings_from_config({**plain, FILLED_BY_CHOICE: config.hydra.runtime.choices.strategy})
+    except UnknownKeysError as error:
+        choices = {*error.known, *config.hydra.runtime.choices}
+        raise SettingsError(explain_unknown(error.unknown, error.known, partial(_answer, choices))) from error
+
+
+def _answer(known: Collection[str], word: str, value: Any) -> str | None:
+    """Return what to write for a word of other programs, None where these settings have no such key."""
+    instead = in_our_words(word, value)
+    first = (instead or "").partition("=")[0]
+    return instead if first in known or " " in first else None

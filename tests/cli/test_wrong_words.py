@@ -1,0 +1,52 @@
+"""What a verb does not take is answered with what to write."""
+
+import pytest
+
+from peftrec.cli import main as cli
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--strategy", "lora"], "unknown flag --strategy; write strategy=lora"),
+        (["train", "--strategy=lora"], "unknown flag --strategy=lora; write strategy=lora"),
+        (["train", "--epochs", "10"], "unknown flag --epochs; write trainer.max_epochs=10"),
+        (["train", "--batch-size", "8"], "unknown flag --batch-size; write batch_size=8"),
+        (["train", "--seed", "seed=2"], "unknown flag --seed; write seed=VALUE"),
+        (["train", "--trainer.max_epochs", "2"], "unknown flag --trainer.max_epochs; write trainer.max_epochs=2"),
+        (["train", "--mutlirun"], "unknown flag --mutlirun; did you mean --multirun?"),
+        (["train", "strategy", "lora"], "strategy lora: write strategy=lora"),
+        (["train", "lora"], "lora: write strategy=lora"),
+        (["train", "epochs", "3"], "epochs 3: write trainer.max_epochs=3"),
+        (["train", "seed=1", "quite", "else"], "quite: write KEY=VALUE (see peftrec train --help)"),
+        (["plan", "--memory", "24GiB"], "unknown flag --memory; write memory=24GiB"),
+        (["evaluate", "--run", "runs/x"], "unknown flag --run; write run=runs/x"),
+        (["tune", "--budget.trials", "4"], "unknown flag --budget.trials; write budget.trials=4"),
+        (["coldstart", "--model", "heater"], "unknown flag --model; write model=heater"),
+        (["coldstart", "model", "heater"], "model heater: write model=heater"),
+        (
+            ["train", "lr=0.1", "--cfg"],
+            " ".join(
+                [
+                    "unknown key lr; write",
+                    *(f"learning_rates.{name}=0.1" for name in ("text", "image", "introduced", "recommender")),
+                ]
+            ),
+        ),
+        (["train", "model=lora"], "unknown key model; write strategy=lora"),
+        (["train", "dataset=movielens"], "unknown key dataset; write data=movielens"),
+        (["train", "gpus=2"], "unknown key gpus; write trainer.accelerator=gpu trainer.devices=2"),
+        (["train", "device=cpu"], "unknown key device; write trainer.accelerator=cpu"),
+        (["train", "output=out"], "unknown key output; write runs_dir=out"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_right_one(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_words_that_name_things_are_left_to_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["table", "main", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("peftrec train")
