@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from peftrec.cli.wrong_words import Vocabulary
 from peftrec.errors import SettingsError, UserError, did_you_mean
 
 HELP = frozenset({"-h", "--help"})
@@ -134,9 +135,7 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
         rest = [word for word in rest if word not in places]
     own, others = _take_keys(rest, keys)
     if grammar.composes is not None and not grammar.takes_names:
-        from peftrec.cli.wrong_words import refuse_bare
-
-        refuse_bare(grammar, others)
+        _vocabulary(grammar).refuse_bare(others)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))
     for key, kind in grammar.required.items():
@@ -167,10 +166,8 @@ def _take_flags(grammar: Grammar, words: Sequence[str]) -> tuple[set[str], dict[
         elif word in grammar.flags:
             flags.add(word)
         elif word.startswith("-"):
-            from peftrec.cli.wrong_words import explain_flag
-
-            following = waiting[0] if waiting else None
-            raise SettingsError(explain_flag(grammar, word, following, [*grammar.flags, *known_options]))
+            following, known = (waiting[0] if waiting else None), [*grammar.flags, *known_options]
+            raise SettingsError(_vocabulary(grammar).explain_flag(word, following, known))
         else:
             rest.append(word)
     return flags, options, rest
@@ -188,6 +185,11 @@ def _take_keys(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, s
         else:
             own[key] = value
     return own, others
+
+
+def _vocabulary(grammar: Grammar) -> Vocabulary:
+    folder = None if grammar.composes is None else grammar.composes.folder
+    return Vocabulary(verb=grammar.verb, keys=frozenset({*grammar.keys, *grammar.beside}), folder=folder)
 
 
 def _unknown_word(grammar: Grammar, word: str, keys: Collection[str]) -> str:

@@ -54,6 +54,8 @@ GRAMMAR = Grammar(
     extras={
         "slurm": "hydra/launcher=slurm",
         "lmdb": "data.images=FILE.lmdb",
+        "tensorboard": "logger=tensorboard",
+        "mlflow": "logger=mlflow",
     },
 )
 
