@@ -75,6 +75,13 @@ def test_user_encoder() -> None:
         ("dtl", 2 * BLOCKS * 2 * 2 * WIDTH + HEAD + USER_ENCODER, 280_640),
         ("dtl_plus", 2 * BLOCKS * 2 * 2 * WIDTH + 9 * WIDTH + HEAD + USER_ENCODER, 287_552),
         ("unipt", 2 * (14 * linear(WIDTH, 192) + linear(192, WIDTH) + 193) + HEAD + USER_ENCODER, 4_637_890),
+        (
+            "sherl",
+            2 * (BLOCKS * (linear(WIDTH, 192) + 2 * 192) + 193 + linear(192, WIDTH) + 2 * WIDTH + 1)
+            + HEAD
+            + USER_ENCODER,
+            4_059_588,
+        ),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],

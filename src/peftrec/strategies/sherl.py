@@ -1,0 +1,58 @@
+"""SHERL (Diao et al., ECCV 2024, arXiv:2407.07523): all lower blocks are read, and the last one runs on what was read.
+
+Equations, and what differs from the authors' code, are in `peftrec.models.side_networks.late_route`.
+"""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from peftrec.config.strict import STRICT
+from peftrec.errors import SettingsError
+from peftrec.strategies.base import ReadKind, Strategy
+
+if TYPE_CHECKING:
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.side_networks.late_route import LateRoute
+    from peftrec.models.towers.tower import Tower, Towers
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SHERL(Strategy):
+    """About as many parameters as IISAN by default; the authors' BERT runs have 512 of 768 dimensions."""
+
+    keeps_towers_frozen: ClassVar[bool] = True
+    read_kind: ClassVar[ReadKind] = "block_inputs"
+    identity_at_start: ClassVar[bool] = True
+
+    reduction: int = Field(default=4, ge=1)
+    """The network is as wide as a tower divided by it."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Of what the last block reads."""
+
+    @property
+    def draws_in_training(self) -> bool:
+        return self.dropout > 0
+
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import BesideTowersEncoder
+
+        beside = {name: self._beside(tower) for name, tower in towers.present().items()}
+        return BesideTowersEncoder(towers, beside, embedding_dim=embedding_dim)
+
+    def _beside(self, tower: "Tower") -> "LateRoute":
+        from peftrec.models.side_networks.late_route import LateRoute
+
+        if tower.width % self.reduction:
+            raise SettingsError(
+                f"strategy.reduction: {self.reduction} does not divide {tower.width}, the width of the "
+                f"{tower.family.modality} tower; take a divisor of it"
+            )
+        if tower.num_blocks == 1:
+            raise SettingsError(
+                f"towers.{tower.family.modality}: one block, and SHERL reads those below the last; take a deeper tower"
+            )
+        return LateRoute(
+            tower.width, num_blocks=tower.num_blocks, inner=tower.width // self.reduction, dropout=self.dropout
+        )
