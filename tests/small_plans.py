@@ -17,7 +17,7 @@ from peftrec.settings.run import Settings, settings_from_config
 from peftrec.training.building.assembly import assemble
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.module import RecommenderModule
-from small_models import strategy_files
+from small_models import build_strategy, strategy_files
 from small_runs import small_config
 
 STRATEGIES = [file.stem for file in strategy_files()]
@@ -51,7 +51,8 @@ def each_or_slow(names: Iterable[str]) -> list[Any]:
 
 
 def settings_of(runs_dir: Path, strategy: str = "lora", **changes: Any) -> Settings:
-    """Return a small run of the strategy whose yaml has this name, with towers and a user encoder of one block.
+    """Return a small run of the strategy whose yaml has this name, with towers as shallow as it takes, mostly one block,
+    and a user encoder of one.
 
     `changes` are merged into a part, or are another part whole where they name its class. Further blocks are planned
     like the first: by `test_families.py`, and by every recipe of a user encoder.
@@ -59,7 +60,7 @@ def settings_of(runs_dir: Path, strategy: str = "lora", **changes: Any) -> Setti
     file = next(file for file in strategy_files() if file.stem == strategy)
     config = small_config(runs_dir, user_encoder={"num_blocks": 1})
     for tower in config["towers"].values():
-        tower["architecture"]["num_hidden_layers"] = 1
+        tower["architecture"]["num_hidden_layers"] = build_strategy(file).fewest_blocks
     for key, value in changes.items():
         is_part = isinstance(value, dict) and "_target_" not in value
         config[key] = {**config[key], **value} if is_part else value

@@ -211,6 +211,21 @@ def test_a_resumed_build_computes_nothing_twice_and_gives_the_same_bytes(
         assert file_bytes(directory / FOLDER) == file_bytes(built)
 
 
+def test_what_rounding_took_is_of_all_attempts(tmp_path: Path) -> None:
+    whole = build(tmp_path / "whole", key_of("int8"))
+    with pytest.raises(MemoryError):
+        build(
+            tmp_path / "killed",
+            key_of("int8"),
+            small_source(content=counted(4)),
+            options=replace(OPTIONS, num_threads=1),
+        )
+    part = read_finished(building_path(tmp_path / "killed" / key_of("int8").folder_name()))
+    assert 0 < len(part.chunks) < NUM_CHUNKS
+    assert part.rounding["text"].shape == (len(INDICES["text"]), 2)
+    assert build(tmp_path / "killed", key_of("int8")).manifest.rounding == whole.manifest.rounding
+
+
 @pytest.mark.parametrize("change", ["batch_size", "lengths", "plan", "array"])
 def test_a_build_under_other_settings_starts_again(
     tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]

@@ -51,6 +51,9 @@ class Strategy(ABC):
     identity_at_start: ClassVar[bool] = False
     """Whether the adapted towers compute, before the first step, bit for bit what the pretrained ones compute."""
 
+    fewest_blocks: ClassVar[int] = 1
+    """Of the shallowest tower that it can adapt."""
+
     finer_groups: ClassVar[tuple[str, ...]] = ()
     """Names of groups of parameters that may have learning rates of their own (`learning_rates.finer`); those that a
     variant has, with their parameters, are its encoder's `finer_groups()`."""

@@ -25,6 +25,7 @@ class SHERL(Strategy):
     keeps_towers_frozen: ClassVar[bool] = True
     read_kind: ClassVar[ReadKind] = "block_inputs"
     identity_at_start: ClassVar[bool] = True
+    fewest_blocks: ClassVar[int] = 2
 
     reduction: int = Field(default=4, ge=1)
     """The network is as wide as a tower divided by it."""
@@ -49,7 +50,7 @@ class SHERL(Strategy):
                 f"strategy.reduction: {self.reduction} does not divide {tower.width}, the width of the "
                 f"{tower.family.modality} tower; take a divisor of it"
             )
-        if tower.num_blocks == 1:
+        if tower.num_blocks < self.fewest_blocks:
             raise SettingsError(
                 f"towers.{tower.family.modality}: one block, and SHERL reads those below the last; take a deeper tower"
             )
