@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("profiles", "outputs"),
         *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
+    "serving/http": {"data", "evaluation", "models/towers", "outputs", "serving", "training"},
     "api": {"code", "results", "results/report", "serving", "settings", "jobs"},
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "trackers", "training/run"},

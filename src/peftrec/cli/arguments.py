@@ -53,6 +53,8 @@ class Grammar:
     """Option to what it takes, in capitals."""
     keys: tuple[str, ...] = ()
     """Keys that the verb reads itself."""
+    repeatable: tuple[str, ...] = ()
+    """Those that may be given more than once."""
     required: Mapping[str, str] = field(default_factory=dict)
     """Keys that must be there, each with what it takes."""
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class Arguments:
     others: list[str]
     places: tuple[str, ...] = ()
     """`data.root=DIR` and the like."""
+    repeated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """All values of each key that may be given more than once; `own` has the first."""
 
     @property
     def is_sweep(self) -> bool:
@@ -101,6 +105,13 @@ class Arguments:
         from peftrec.results.runs import named_run
 
         return named_run(Path(self.own[RUN]))
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        """The folders of all runs, for a verb that takes several; each is named as `run` is."""
+        from peftrec.results.runs import named_run
+
+        return tuple(named_run(Path(name)) for name in self.repeated[RUN])
 
     def only(self, kind: str) -> str:
         """Return the one word that is somebody else's, of what `kind` says. Raises UserError for none or several."""
@@ -133,9 +144,10 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
 
         places = [word for word in rest if is_place_word(word)]
         rest = [word for word in rest if word not in places]
-    own, others = _take_keys(rest, keys)
+    given, others = _take_keys(rest, keys)
     if grammar.composes is not None and not grammar.takes_names:
         _vocabulary(grammar).refuse_bare(others)
+    own = _first_values(given, grammar.repeatable)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))
     for key, kind in grammar.required.items():
@@ -143,7 +155,14 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
             raise SettingsError(f"{key} is required: set {key}={kind}")
     if grammar.runs_user_code:
         _open_door(own.pop(CODE, None), options.pop(CONFIG_FOLDER, None))
-    return Arguments(flags=frozenset(flags), options=options, own=own, others=others, places=tuple(places))
+    return Arguments(
+        flags=frozenset(flags),
+        options=options,
+        own=own,
+        others=others,
+        places=tuple(places),
+        repeated={key: tuple(given[key]) for key in grammar.repeatable if key in given},
+    )
 
 
 def _take_flags(grammar: Grammar, words: Sequence[str]) -> tuple[set[str], dict[str, str], list[str]]:
@@ -173,23 +192,30 @@ def _take_flags(grammar: Grammar, words: Sequence[str]) -> tuple[set[str], dict[
     return flags, options, rest
 
 
-def _take_keys(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    own: dict[str, str] = {}
+def _take_keys(words: Sequence[str], keys: Collection[str]) -> tuple[dict[str, list[str]], list[str]]:
+    own: dict[str, list[str]] = {}
     others: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or key not in keys:
             others.append(word)
-        elif key in own or not value:
-            raise SettingsError(f"{word}: {key} is given twice" if key in own else f"{word}: give {key} a value")
+        elif not value:
+            raise SettingsError(f"{word}: give {key} a value")
         else:
-            own[key] = value
+            own.setdefault(key, []).append(value)
     return own, others
 
 
 def _vocabulary(grammar: Grammar) -> Vocabulary:
     folder = None if grammar.composes is None else grammar.composes.folder
     return Vocabulary(verb=grammar.verb, keys=frozenset({*grammar.keys, *grammar.beside}), folder=folder)
+
+
+def _first_values(given: Mapping[str, list[str]], repeatable: Collection[str]) -> dict[str, str]:
+    for key, values in given.items():
+        if len(values) > 1 and key not in repeatable:
+            raise SettingsError(f"{key}={values[1]}: {key} is given twice")
+    return {key: values[0] for key, values in given.items()}
 
 
 def _unknown_word(grammar: Grammar, word: str, keys: Collection[str]) -> str:

@@ -18,6 +18,7 @@ VERBS = {
     "plan": "say what a run, or a set of them (-m), will cost, before weights or data are there",
     "evaluate": "score a finished run again, from its own record and checkpoint",
     "recommend": "the best items for a user of a finished run, and what speaks for each",
+    "serve": "answer requests over HTTP: recommend, encode new items, add them",
     "retrieval": "compare ways to describe users by query vectors: PinnerSage and its baselines",
     "cache": "build, verify, list or prune stores of frozen towers' hidden states",
     "images": "pack a folder, zip or LMDB of images into one file (pack); fetch images by their addresses (fetch)",

@@ -22,6 +22,7 @@ from peftrec.data.readers.screening import clean_title
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError
+from peftrec.models.towers.tower import Towers
 from peftrec.serving.catalogue import require_finite
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers
@@ -41,7 +42,7 @@ def read_cold_items(given: Path | pd.DataFrame, settings: Settings, *, known: Se
 
     Raises SettingsError where the run cannot know new items, DataError that names the line of what is wrong.
     """
-    _check_run(settings)
+    check_can_know_items(settings)
     towers = settings.towers
     needed = [ITEM, *([TITLE] if towers.text_encoder else []), *([IMAGE] if towers.image_encoder else [])]
     table = _of_frame(given, needed) if isinstance(given, pd.DataFrame) else _read_table(given, needed)
@@ -52,12 +53,18 @@ def read_cold_items(given: Path | pd.DataFrame, settings: Settings, *, known: Se
     )
 
 
-def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item dim"]:
+def towers_for_new_items(run: RestoredRun) -> Towers | None:
+    """Load the towers that a run's store stands in for; None where the run holds its own."""
+    if run.settings.strategy.states != "store":
+        return None
+    return load_towers(run.settings, with_weights=True).to(run.device).eval()
+
+
+def encode_cold_items(run: RestoredRun, items: Items, towers: Towers | None = None) -> Float[np.ndarray, "item dim"]:
     """Encode items that the run has never seen, with its towers; where its strategy reads a store, from the states that
-    the towers compute now."""
+    `towers_for_new_items` compute now, which are loaded unless they are given."""
     content = load_content(run.settings.towers, items, keep_bytes=0)
-    reads_store = run.settings.strategy.states == "store"
-    towers = load_towers(run.settings, with_weights=True).to(run.device).eval() if reads_store else None
+    towers = towers_for_new_items(run) if towers is None else towers
 
     def embed(batch: ItemBatch) -> Float[Tensor, "item dim"]:
         return embed_new(run.module.recommender, batch, towers).float()
@@ -68,7 +75,8 @@ def encode_cold_items(run: RestoredRun, items: Items) -> Float[np.ndarray, "item
     return embeddings
 
 
-def _check_run(settings: Settings) -> None:
+def check_can_know_items(settings: Settings) -> None:
+    """Raise SettingsError where a run cannot know new items, and say why."""
     if not settings.strategy.reads_content:
         raise SettingsError(
             f"{KEY}: strategy={settings.strategy_name} knows items by their ids alone and cannot know new ones; take a "

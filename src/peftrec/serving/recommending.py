@@ -29,7 +29,7 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     histories, row, history = _asked(loaded, request, settings)
     new_items = loaded.read_candidates(request.candidates)
     excluded = history.items[:0] if request.keeps_seen else np.unique(history.items)
-    _check_length(request.k, len(run.split.items) + len(new_items or ()) - len(excluded))
+    check_num_left(request.k, len(run.split.items) + len(new_items or ()) - len(excluded))
     catalogue = loaded.with_candidates(new_items)
     if settings is None:
         found = by_user_encoder(run, catalogue, histories, row, request.k, excluded=excluded)
@@ -59,7 +59,8 @@ def _asked(
     return Interactions.from_lists([""], [rows.astype(np.int32)]), 0, History(items=rows, days=np.zeros(len(rows)))
 
 
-def _check_length(k: int, num_left: int) -> None:
+def check_num_left(k: int, num_left: int) -> None:
+    """Raise DataError where fewer than `k` items are left to recommend."""
     if k > num_left:
         raise DataError(f"k={k}: only {num_left:,} items are left to recommend; lower k, or set seen=true")
 

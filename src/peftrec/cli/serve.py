@@ -1,0 +1,72 @@
+"""`peftrec serve`: a finished run, or several, that answer over HTTP."""
+
+from typing import TYPE_CHECKING
+
+from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.errors import SettingsError
+from peftrec.serving.http.listening import taken_port
+from peftrec.serving.http.request import KEYS, ServeRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket
+
+HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [port=8000] [keep=DIR] [LIMIT=NUMBER ...]
+                     [data.root=DIR] [code=DIR]
+
+  POST /recommend   {"user": ID} or {"items": [ID, ...]}, and "k", "seen", "run": what `peftrec recommend` says
+  POST /encode      {"items": [{"id": ID, "title": TEXT, "image": BASE64}, ...]}: their vectors
+  POST /items       the same: they are recommended from now on
+  GET  /health  /metrics (Prometheus)  /openapi.json
+
+  run=RUN_DIR       the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so;
+                    several are told apart by the names of their folders, and equal towers are in memory once
+  port=8000         0 takes a free one; the line `ready: http://HOST:PORT` says which
+  host=ADDRESS      where others reach it; there is no authentication, so put a proxy that has one before it
+  keep=DIR          a file for each run that keeps added items over restarts
+  wait_ms=0         how long a request waits for others to be computed with; what waits anyway is computed together
+  LIMIT=NUMBER      max_k=1000 max_history=1000 max_items=64 max_added=10000 max_image_pixels=16777216
+                    max_body_mib=16 max_batch=64 max_queue=256
+  data.root=DIR     where the runs' data lies now, if it was moved
+
+SIGTERM and Ctrl-C end it when what is under way is answered.
+
+examples:
+  peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
+  peftrec serve run=runs/first/iisan_cached port=0 keep=added"""
+
+GRAMMAR = Grammar(
+    verb="serve",
+    help=HELP,
+    keys=("run", *KEYS),
+    repeatable=("run",),
+    required={"run": "RUN_DIR"},
+    extras={"serve": "all of it"},
+    takes_places=True,
+    runs_user_code=True,
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until a signal comes."""
+    given = read_arguments(GRAMMAR, arguments)
+    if given is None:
+        return 0
+    request = ServeRequest.of(given.runs, given.own, given.places)
+    with taken_port(request.host, request.port) as listener:
+        serve = _serving()
+        from peftrec.progress.quiet import quieten_libraries
+
+        quieten_libraries()
+        serve(request, listener)
+    return 0
+
+
+def _serving() -> "Callable[[ServeRequest, socket], None]":
+    try:
+        from peftrec.serving.http.serving import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "starlette", "uvicorn", "prometheus_client"):
+            raise
+        raise SettingsError(f'serve needs the package {error.name}: pip install "peftrec[serve]"') from error
+    return serve

@@ -1,0 +1,90 @@
+"""Items that were added to a served run, in a file that a restarted service reads: a Parquet file a run."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from hashlib import file_digest
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from pyarrow import parquet
+
+from peftrec.errors import DataError, SettingsError
+from peftrec.files import Holding, write_stream_atomically
+
+_RUN = b"peftrec_checkpoint"
+"""Key of the metadata: vectors belong to the weights that computed them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedItems:
+    """Where a run's added items are kept; nowhere without a file."""
+
+    file: Path | None
+    checkpoint: str = ""
+    """Digest of the run's checkpoint."""
+    lock: Holding | None = field(default=None, compare=False)
+    """Held while the file is kept: a second service would write over what the first one added."""
+
+    @classmethod
+    def beside(cls, folder: Path | None, name: str, checkpoint: Path) -> "AddedItems":
+        """Keep the items of the run `name` in a folder, if there is one, and no other service there.
+
+        Raises SettingsError where one does already, OSError where the folder cannot be made.
+        """
+        if folder is None:
+            return cls(file=None)
+        lock = Holding(folder / f".{name}.lock")
+        if not lock.acquire():
+            raise SettingsError(f"keep={folder}: another service keeps items of {name} there; name another folder")
+        with checkpoint.open("rb") as stream:
+            digest = file_digest(stream, "sha256").hexdigest()
+        return cls(file=folder / f"{name}.parquet", checkpoint=digest, lock=lock)
+
+    def release(self) -> None:
+        """Let another service keep items there."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def read(
+        self, *, dim: int, known: Collection[str]
+    ) -> tuple[tuple[str, ...], tuple[str, ...], Float[np.ndarray, "item dim"]]:
+        """Return ids, titles and vectors; none where there is no file yet.
+
+        Raises DataError where the file is damaged, another run's, or holds an id that is among the `known` ones.
+        """
+        if self.file is None or not self.file.exists():
+            return (), (), np.zeros((0, dim), dtype=np.float32)
+        try:
+            table = parquet.read_table(self.file)
+            ids, titles = (tuple(table[name].to_pylist()) for name in ("item", "title"))
+            vectors = np.array(table["vector"].to_pylist(), dtype=np.float32).reshape(len(table), dim)
+            owner = (table.schema.metadata or {}).get(_RUN, b"").decode()
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.file}: holds no added items ({error}); {self._remedy}") from error
+        if owner != self.checkpoint:
+            raise DataError(f"{self.file}: its items were encoded by other weights than this run's; {self._remedy}")
+        if taken := sorted({*ids} & {*known}) or len({*ids}) < len(ids):
+            raise DataError(
+                f"{self.file}: holds items that the run knows or that stand twice ({taken}); {self._remedy}"
+            )
+        if not np.isfinite(vectors).all():
+            raise DataError(f"{self.file}: holds vectors that are not finite; {self._remedy}")
+        return ids, titles, vectors
+
+    def write(self, ids: tuple[str, ...], titles: tuple[str, ...], vectors: Float[np.ndarray, "item dim"]) -> None:
+        """Replace what is kept; a crash leaves the old file or the new one. Raises OSError where it cannot be."""
+        if self.file is None:
+            return
+        columns = {
+            "item": pa.array(ids, pa.string()),
+            "title": pa.array(titles, pa.string()),
+            "vector": pa.array(list(vectors), pa.list_(pa.float32())),
+        }
+        table = pa.table(columns).replace_schema_metadata({_RUN: self.checkpoint})
+        write_stream_atomically(self.file, lambda stream: parquet.write_table(table, stream))
+
+    @property
+    def _remedy(self) -> str:
+        return "move the file away, or name another folder with keep=DIR"

@@ -1,0 +1,165 @@
+"""The endpoints of `peftrec serve`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from peftrec import __version__
+from peftrec.errors import UserError
+from peftrec.outputs.safe_text import for_line
+from peftrec.serving.http.limits import Limits
+from peftrec.serving.http.messages import (
+    AddAnswer,
+    EncodeAnswer,
+    Health,
+    ItemsBody,
+    Problem,
+    RecommendAnswer,
+    RecommendBody,
+)
+from peftrec.serving.http.metrics import CONTENT_TYPE, Metrics
+from peftrec.serving.http.middleware import BoundedBodies, CountedRequests
+from peftrec.serving.http.served_run import NotKeptError, ServedRun, UnknownError
+from peftrec.serving.http.worker import BusyError, Worker
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "There is no such run, user or item."},
+    413: {"model": Problem, "description": "The request is too large."},
+    422: {"model": Problem, "description": "The request is faulty, or asks for more than a limit allows."},
+    503: {"model": Problem, "description": "Too many requests wait; `Retry-After` says when to ask again."},
+    507: {"model": Problem, "description": "Items were not added, because they could not be kept."},
+}
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Runs, and what answers requests about them."""
+
+    runs: Mapping[str, ServedRun]
+    worker: Worker
+    metrics: Metrics
+    limits: Limits
+    hosts: tuple[str, ...] = ("*",)
+    """Names by which requests may call the machine: a page that a browser has open could send others."""
+
+    def named(self, name: str | None) -> ServedRun:
+        """Return a run. Raises UnknownError for a name that is none, or left out among several."""
+        if name is None and len(self.runs) == 1:
+            return next(iter(self.runs.values()))
+        run = self.runs.get(name or "")
+        if run is None:
+            said = "run is left out" if name is None else f"run: there is no {name!r}"
+            raise UnknownError(f"{said}; this service has {', '.join(self.runs)}")
+        return run
+
+    async def computed(self, compute: Callable[..., Any], body: Any, status: int = 200) -> Response:
+        """Have the worker compute an answer. It is one of ours, so FastAPI need not check it again."""
+        answer: BaseModel = await asyncio.wrap_future(self.worker.submit(compute, body))
+        return Response(answer.model_dump_json(), status, media_type="application/json")
+
+
+def build_app(service: Service) -> FastAPI:
+    """Return the application; its worker runs from start-up to shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.worker.start()
+        yield
+        await asyncio.to_thread(service.worker.stop)
+
+    app = FastAPI(
+        title="peftrec",
+        version=__version__,
+        description="Recommendations of finished runs.",
+        lifespan=lifespan,
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        middleware=[
+            Middleware(CountedRequests, metrics=service.metrics),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(service.hosts)),
+            Middleware(BoundedBodies, limits=service.limits),
+        ],
+    )
+    _add_endpoints(app, service)
+    _add_problems(app)
+    return app
+
+
+def _add_endpoints(app: FastAPI, service: Service) -> None:
+    @app.post("/recommend", responses=PROBLEMS, response_model=RecommendAnswer)
+    async def recommend(body: RecommendBody) -> Response:
+        """The best items for a user of the run, or after a history of items."""
+        return await service.computed(service.named(body.run).recommend, body)
+
+    @app.post("/encode", responses=PROBLEMS, response_model=EncodeAnswer)
+    async def encode(body: ItemsBody) -> Response:
+        """Vectors of new items, by their titles and images."""
+        return await service.computed(service.named(body.run).encode, body)
+
+    @app.post("/items", responses=PROBLEMS, response_model=AddAnswer, status_code=201)
+    async def add_items(body: ItemsBody) -> Response:
+        """New items that are recommended, and may stand in histories, from now on."""
+        return await service.computed(service.named(body.run).add, body, status=201)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Which runs are served."""
+        return Health(status="ok", runs=[run.describe() for run in service.runs.values()])
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Requests, errors, seconds and batch sizes, as Prometheus reads them."""
+        service.metrics.waiting.set(service.worker.num_waiting)
+        for name, run in service.runs.items():
+            service.metrics.items.labels(name).set(len(run.rows))
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _add_problems(app: FastAPI) -> None:
+    """Answer every mistake with one message in one form."""
+
+    @app.exception_handler(UserError)
+    async def user_error(_: Request, error: UserError) -> JSONResponse:
+        return _problem(_status(error), str(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        return _problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def faulty(_: Request, error: RequestValidationError) -> JSONResponse:
+        return _problem(422, "; ".join(map(_said, error.errors())))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(_: Request, __: Exception) -> JSONResponse:  # which then goes to the server's log
+        return _problem(500, "the service failed at this request; its standard error says where")
+
+
+def _status(error: UserError) -> int:
+    kinds = {BusyError: 503, UnknownError: 404, NotKeptError: 507}
+    return next((status for kind, status in kinds.items() if isinstance(error, kind)), 422)
+
+
+def _problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    retry = RETRY_AFTER if status == 503 else {}  # noqa: PLR2004 - HTTP's own
+    return JSONResponse(Problem(error=message).model_dump(), status, {**(headers or {}), **retry})
+
+
+def _said(detail: Mapping[str, Any]) -> str:
+    """Say what is wrong with a place of a request, without what stands there, which may be long."""
+    place = ".".join(str(part) for part in detail["loc"][1:])
+    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    if detail["type"] == "json_invalid":
+        return f"the body is no JSON: {detail['ctx']['error']}"
+    return f"{for_line(place)}: {message}" if place else message

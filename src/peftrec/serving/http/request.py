@@ -1,0 +1,68 @@
+"""What `peftrec serve` is asked, in words that need no model."""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from peftrec.errors import SettingsError
+from peftrec.serving.http.limits import LIMITS, Limits
+
+KEYS = ("host", "port", "keep", "wait_ms", *LIMITS)
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LARGEST_PORT = 65_535
+LONGEST_WAIT_MS = 1000
+_HOST = re.compile(r"[A-Za-z0-9.:_-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest:
+    """Which runs are served, where, and how much of them."""
+
+    runs: tuple[Path, ...]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes a free one, which the first line says."""
+    keep: Path | None = None
+    """Folder of the files that keep added items; without one they end with the service."""
+    wait_seconds: float = 0.0
+    """How long the first of several requests waits for others to be computed with."""
+    limits: Limits = field(default_factory=Limits)
+    places: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, runs: Sequence[Path], own: Mapping[str, str], places: Sequence[str]) -> "ServeRequest":
+        """Read the words of the command line. Raises SettingsError for one that has no such value."""
+        names = [run.resolve().name for run in runs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise SettingsError(f"run: two folders are called {twice[0]}, by which requests name them; rename one")
+        host = own.get("host", cls.host)
+        if not _HOST.fullmatch(host):
+            raise SettingsError(f"host={host}: expected a name or address of this machine, as host={cls.host}")
+        return cls(
+            runs=tuple(runs),
+            host=host,
+            port=_number("port", own.get("port", str(cls.port)), 0, LARGEST_PORT),
+            keep=Path(own["keep"]) if "keep" in own else None,
+            wait_seconds=_number("wait_ms", own.get("wait_ms", "0"), 0, LONGEST_WAIT_MS) / 1000,
+            limits=Limits(**{key: _number(key, own[key], 1) for key in LIMITS if key in own}),
+            places=tuple(places),
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine can ask."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def _number(key: str, text: str, least: int, most: int = 2**40) -> int:
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= most:
+        upper = f" to {most:,}" if most < 2**40 else ""
+        raise SettingsError(f"{key}={text}: expected a whole number from {least}{upper}")
+    return int(text)

@@ -1,0 +1,216 @@
+"""A run as a service holds it: asked and changed by the one thread that computes."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from peftrec.data.interactions import Interactions, Times
+from peftrec.data.items import Items
+from peftrec.errors import DataError, SettingsError, UserError
+from peftrec.evaluation.ranking import users_per_block
+from peftrec.models.towers.tower import Towers
+from peftrec.serving.best_items import best_items
+from peftrec.serving.cold_items import check_can_know_items, encode_cold_items, towers_for_new_items
+from peftrec.serving.http.added_items import AddedItems
+from peftrec.serving.http.limits import Limits
+from peftrec.serving.http.messages import (
+    AddAnswer,
+    EncodeAnswer,
+    EncodedItem,
+    ItemsBody,
+    RecommendAnswer,
+    Recommendation,
+    RecommendBody,
+    RunDescription,
+)
+from peftrec.serving.loaded_run import LoadedRun
+from peftrec.serving.many_users import SCORE_BYTES
+from peftrec.serving.recommending import check_num_left
+from peftrec.serving.sent_items import sent_items
+from peftrec.serving.user_states import user_states
+
+Body = TypeVar("Body")
+Answer = TypeVar("Answer")
+
+
+class UnknownError(DataError):
+    """A run, user or item that is not there."""
+
+
+class NotKeptError(UserError):
+    """Items were not added, because the file that keeps them cannot be written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request for recommendations, its history found."""
+
+    body: RecommendBody
+    items: Int[np.ndarray, " step"]
+    times: Times | None
+    excluded: Int[np.ndarray, " seen"]
+
+
+class ServedRun:
+    """Answers requests about one run. The methods that take several requests return an outcome each: an answer, or the
+    error that refuses the request."""
+
+    def __init__(self, name: str, loaded: LoadedRun, limits: Limits, added: AddedItems) -> None:
+        """Encode the catalogue, and read what was added before. Raises what loading a run and its added items does."""
+        self.name = name
+        self.limits = limits
+        self.added = added
+        self.run = loaded.restored
+        self.users = loaded.histories
+        self.catalogue = loaded.catalogue
+        self.towers: Towers | None = None
+        self.refusal: str | None = None
+        """Why it can know no new items; None where it can."""
+        try:
+            check_can_know_items(self.run.settings)
+            self.towers = towers_for_new_items(self.run)
+        except SettingsError as error:
+            self.refusal = str(error)
+        self.rows = {item: row for row, item in enumerate(self.catalogue.ids)}
+        ids, titles, vectors = added.read(dim=self.catalogue.embeddings.shape[1], known=self.rows)
+        if ids:
+            limits.check_added(len(ids))
+            self._extend(Items(ids=ids, titles=titles, images=None), vectors)
+
+    def describe(self) -> RunDescription:
+        """Say what the run is, and how much it holds."""
+        return RunDescription(
+            run=self.name,
+            strategy=self.run.record.strategy,
+            num_users=len(self.users),
+            num_items=len(self.catalogue.ids),
+            num_added=self.num_added,
+            reads=self.reads,
+        )
+
+    @property
+    def reads(self) -> list[str]:
+        """What a new item must have."""
+        towers = self.run.settings.towers
+        has = {"title": towers.text_encoder, "image": towers.image_encoder}
+        return [] if self.refusal else [name for name, encoder in has.items() if encoder is not None]
+
+    @property
+    def num_added(self) -> int:
+        return len(self.catalogue.ids) - self.catalogue.num_candidates
+
+    def recommend(self, bodies: Sequence[RecommendBody]) -> list[RecommendAnswer | UserError]:
+        """Recommend to each; users' states and scores are computed together, and who else asks changes no figure."""
+        found = [_outcome(self._asked, body) for body in bodies]
+        asked = [each for each in found if isinstance(each, Asked)]
+        size = users_per_block(len(self.catalogue.ids), SCORE_BYTES)
+        blocks = (asked[start : start + size] for start in range(0, len(asked), size))
+        answers = (answer for block in blocks for answer in self._answers(block))
+        return [next(answers) if isinstance(each, Asked) else each for each in found]
+
+    def encode(self, bodies: Sequence[ItemsBody]) -> list[EncodeAnswer | UserError]:
+        """Return the vectors of new items; nothing is kept."""
+        return [_outcome(self._encode, body) for body in bodies]
+
+    def add(self, bodies: Sequence[ItemsBody]) -> list[AddAnswer | UserError]:
+        """Encode new items and recommend them from now on."""
+        return [_outcome(self._add, body) for body in bodies]
+
+    def _asked(self, body: RecommendBody) -> Asked:
+        self.limits.check_k(body.k)
+        items, times = self._of_user(body.user) if body.user is not None else self._of_items(body.items or [])
+        excluded = items[:0] if body.seen else np.unique(items)
+        check_num_left(body.k, len(self.catalogue.ids) - len(excluded))
+        return Asked(body=body, items=items, times=times, excluded=excluded)
+
+    def _of_user(self, user: str) -> tuple[Int[np.ndarray, " step"], Times | None]:
+        row = self.users.rows.get(user)
+        if row is None:  # without the nearest ones: to look for them takes longer than to recommend
+            raise UnknownError(f"user: there is no user {user!r} among the {len(self.users):,} of {self.name}")
+        interactions = self.users.interactions
+        part = slice(*interactions.offsets[row : row + 2].tolist())
+        return interactions.items[part].astype(np.int64), None if interactions.times is None else interactions.times[
+            part
+        ]
+
+    def _of_items(self, items: Sequence[str]) -> tuple[Int[np.ndarray, " step"], None]:
+        self.limits.check_history(items)
+        if self.run.settings.user_encoder.reads_times:
+            raise SettingsError("items: the run's user encoder reads times, which a list of items lacks; name a user")
+        if unknown := [item for item in items if item not in self.rows]:
+            raise UnknownError(f"items: there is no item {unknown[0]!r} among the {len(self.rows):,} of {self.name}")
+        return np.array([self.rows[item] for item in items], dtype=np.int64), None
+
+    def _answers(self, asked: Sequence[Asked]) -> list[RecommendAnswer]:
+        rows = np.arange(len(asked))
+        histories = Interactions.from_lists([""] * len(asked), [each.items.astype(np.int32) for each in asked])
+        if self.run.settings.user_encoder.reads_times:
+            histories = replace(
+                histories, times=np.concatenate([each.times for each in asked if each.times is not None])
+            )
+        excluded = [each.excluded for each in asked]
+        best = best_items(
+            user_states(self.run, self.catalogue, histories, rows),
+            self.catalogue.embeddings,
+            max(each.body.k for each in asked),
+            excluded=(np.repeat(rows, [len(items) for items in excluded]), np.concatenate(excluded)),
+            largest_norm=self.catalogue.largest_norm,
+        )
+        pairs = zip(asked, best.items.tolist(), best.scores.tolist(), strict=True)
+        return [self._answer(each, items, scores) for each, items, scores in pairs]
+
+    def _answer(self, asked: Asked, items: Sequence[int], scores: Sequence[float]) -> RecommendAnswer:
+        catalogue, k = self.catalogue, asked.body.k
+        return RecommendAnswer(
+            run=self.name,
+            user=asked.body.user,
+            num_steps=len(asked.items),
+            recommendations=[
+                Recommendation(
+                    item=catalogue.ids[row],
+                    title=catalogue.title(row),
+                    score=score,
+                    is_new=row >= catalogue.num_candidates,
+                )
+                for row, score in zip(items[:k], scores[:k], strict=True)
+            ],
+        )
+
+    def _encode(self, body: ItemsBody) -> EncodeAnswer:
+        items, vectors = self._encoded(body, known=())
+        pairs = zip(items.ids, vectors.tolist(), strict=True)
+        return EncodeAnswer(run=self.name, items=[EncodedItem(id=item, vector=vector) for item, vector in pairs])
+
+    def _add(self, body: ItemsBody) -> AddAnswer:
+        self.limits.check_added(self.num_added + len(body.items))
+        items, vectors = self._encoded(body, known=self.rows)
+        first = self.catalogue.num_candidates
+        whole = self.catalogue.with_items(items, vectors)
+        titles = tuple(whole.title(row) or "" for row in range(first, len(whole.ids)))
+        try:
+            self.added.write(whole.ids[first:], titles, whole.embeddings[first:])
+        except OSError as error:
+            raise NotKeptError(f"nothing was added: {self.added.file} cannot be written ({error.strerror})") from error
+        self._extend(items, vectors)
+        return AddAnswer(run=self.name, added=len(items), num_items=len(self.catalogue.ids))
+
+    def _encoded(self, body: ItemsBody, *, known: Collection[str]) -> tuple[Items, Float[np.ndarray, "item dim"]]:
+        if self.refusal is not None:
+            raise SettingsError(self.refusal)
+        self.limits.check_items(body.items)
+        items = sent_items(body.items, self.run.settings, known=known, max_image_pixels=self.limits.max_image_pixels)
+        return items, encode_cold_items(self.run, items, self.towers)
+
+    def _extend(self, items: Items, vectors: Float[np.ndarray, "item dim"]) -> None:
+        self.rows |= {item: len(self.rows) + place for place, item in enumerate(items.ids)}
+        self.catalogue = self.catalogue.with_items(items, vectors)
+
+
+def _outcome(function: Callable[[Body], Answer], body: Body) -> Answer | UserError:
+    try:
+        return function(body)
+    except UserError as error:
+        return error

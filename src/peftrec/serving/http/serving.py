@@ -1,0 +1,86 @@
+"""From a request to a service that listens: runs are loaded, and the process ends when it is told."""
+
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from peftrec.serving.http.added_items import AddedItems
+from peftrec.serving.http.app import Service, build_app
+from peftrec.serving.http.metrics import Metrics
+from peftrec.serving.http.request import LOOPBACK_NAMES, ServeRequest
+from peftrec.serving.http.served_run import ServedRun
+from peftrec.serving.http.worker import Worker
+from peftrec.serving.loaded_run import LoadedRun
+from peftrec.serving.shared_tensors import SharedTensors
+from peftrec.training.checkpoint import BEST, checkpoint_path
+
+SECONDS_TO_FINISH = 30
+"""For requests that are under way when the service is told to end."""
+
+
+def serve(request: ServeRequest, listener: socket.socket) -> None:
+    """Load the runs and answer requests on a bound socket until SIGTERM or Ctrl-C, which is raised again when what was
+    under way is answered. Raises UserError where a run cannot be served."""
+    service = loaded_service(request)
+    if not request.is_loopback:
+        print(
+            f"warning: host={request.host}: whoever reaches this port can ask, and add items; there is no "
+            "authentication, so let nobody reach it but a proxy that has one",
+            file=sys.stderr,
+        )
+    try:
+        answer_requests(build_app(service), listener)
+    finally:
+        for run in service.runs.values():
+            run.added.release()
+
+
+def loaded_service(request: ServeRequest) -> Service:
+    """Load the runs, one after the other; what is equal in their towers is in memory once."""
+    shared = SharedTensors()
+    runs: dict[str, ServedRun] = {}
+    for directory in request.runs:
+        name = directory.resolve().name
+        loaded = LoadedRun(directory=directory, overrides=request.places)
+        module = loaded.restored.module
+        added = AddedItems.beside(request.keep, name, checkpoint_path(directory, BEST))
+        runs[name] = run = ServedRun(name, loaded, request.limits, added)
+        shared.share([module.recommender, *([] if run.towers is None else [run.towers])])
+    metrics, limits = Metrics(), request.limits
+    worker = Worker(
+        max_batch=limits.max_batch,
+        max_queue=limits.max_queue,
+        wait_seconds=request.wait_seconds,
+        observe=metrics.batch_size.observe,
+    )
+    hosts = LOOPBACK_NAMES if request.is_loopback else ("*",)
+    return Service(runs=runs, worker=worker, metrics=metrics, limits=limits, hosts=hosts)
+
+
+def answer_requests(app: FastAPI, listener: socket.socket) -> None:
+    """Run the server on a bound socket, until a signal; then raise what the signal raised before."""
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+    )
+    server = AnnouncingServer(config)
+    server.run(sockets=[listener])
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)

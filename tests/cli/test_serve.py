@@ -1,0 +1,93 @@
+"""The words of `peftrec serve`, and one service in a process of its own."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from peftrec.cli.main import main as command_line
+from peftrec.processes import TERMINATED
+from peftrec.serving.http.listening import taken_port
+from peftrec.serving.recommending import recommend
+from recommend_requests import read_request
+from small_exports import finished_run
+from small_models import strategy_files
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["port=0"], "run is required: set run=RUN_DIR"),
+        (["run=x", "prot=1"], "prot=1: unknown to peftrec serve; did you mean port"),
+        (["run=x", "port=1", "port=2"], "port=2: port is given twice"),
+        (["run=x", "port=x"], "port=x: expected a whole number from 0 to 65,535"),
+        (["run=a/x", "run=b/x"], "two folders are called x"),
+        (["run=x", "host=203.0.113.7"], "host=203.0.113.7: .*no such address"),
+    ],
+)
+def test_words_that_are_not_understood(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["serve", *words]) == 2
+    printed = capsys.readouterr()
+    assert re.search(message, printed.err)
+    assert printed.err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told_before_a_run_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    listener = taken_port("127.0.0.1", 0)
+    listener.listen()
+    port = listener.getsockname()[1]
+    assert command_line(["serve", "run=nowhere", f"port={port}"]) == 2
+    listener.close()
+    assert f"port={port}: Address already in use; name another port" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_served_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["serve", f"run={tmp_path}", "port=0"]) == 2
+    printed = capsys.readouterr()
+    assert "no such record" in printed.err
+    assert "ready" not in printed.out
+
+
+def test_without_the_extra_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("peftrec.serving.http.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert command_line(["serve", "run=x", "port=0"]) == 2
+    assert 'serve needs the package uvicorn: pip install "peftrec[serve]"' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_service_answers_until_it_is_told_to_end(tmp_path: Path) -> None:
+    (file,) = [file for file in strategy_files() if file.stem == "iisan_cached"]
+    run_directory = finished_run(tmp_path, file, num_blocks=2)
+    command = [sys.executable, "-m", "peftrec", "serve", f"run={run_directory}", "port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        watchdog = threading.Timer(120, process.kill)  # a line that never comes ends the test, and not the wait
+        watchdog.start()
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        assert ready.startswith("ready: http://127.0.0.1:"), process.communicate()
+        address = ready.removeprefix("ready: ").strip()
+        body = json.dumps({"user": "user00007", "k": 4}).encode()
+        asked = Request(f"{address}/recommend", body, {"content-type": "application/json"})
+        with urlopen(asked) as response:
+            answer = json.load(response)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate()
+        watchdog.cancel()
+    assert process.returncode == TERMINATED
+    assert not output
+    assert errors.count("\n") == 1
+    assert "ended by SIGTERM" in errors
+    expected = recommend(read_request([f"run={run_directory}", "user=user00007", "k=4"]), None).recommendations
+    assert [(each["item"], each["score"]) for each in answer["recommendations"]] == [
+        (each.item, each.score) for each in expected
+    ]

@@ -1,0 +1,165 @@
+"""A served run says what `peftrec recommend` says, to the last bit, whoever else asks."""
+
+import base64
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from http_items import new_item
+from peftrec.errors import DataError, SettingsError
+from peftrec.serving.cold_items import encode_cold_items, read_cold_items
+from peftrec.serving.http.app import Service
+from peftrec.serving.http.messages import AddAnswer, ItemsBody, RecommendAnswer, RecommendBody
+from peftrec.serving.http.served_run import NotKeptError, ServedRun, UnknownError
+from peftrec.serving.recommending import recommend
+from recommend_requests import read_request
+
+Serve = Callable[..., Service]
+
+
+@pytest.fixture
+def run(serve: Serve) -> ServedRun:
+    return serve("full").named(None)
+
+
+def same_as_the_verb(answer: object, run: ServedRun, *words: str) -> None:
+    expected = recommend(read_request([f"run={run.run.directory}", *words]), None)
+    assert isinstance(answer, RecommendAnswer)
+    assert answer.num_steps == expected.num_steps
+    assert [(each.item, each.title, each.score, each.is_new) for each in answer.recommendations] == [
+        (each.item, each.title, each.score, each.is_new) for each in expected.recommendations
+    ]
+
+
+@pytest.mark.usefixtures("answers_from_restored")
+def test_all_together_are_answered_as_each_alone_and_as_the_verb_does(run: ServedRun) -> None:
+    users = run.users.interactions.users
+    bodies = [RecommendBody(user=user, k=1 + place % 7, seen=place % 3 == 0) for place, user in enumerate(users)]
+    history = ["m3", "m1", "m4", "m1"]
+    bodies.append(RecommendBody(items=history, k=9))
+    together = run.recommend(bodies)
+    assert together == [answer for body in bodies for answer in run.recommend([body])]
+    for body, answer in zip(bodies[:4], together, strict=False):
+        same_as_the_verb(answer, run, f"user={body.user}", f"k={body.k}", f"seen={str(body.seen).lower()}")
+    same_as_the_verb(together[-1], run, f"items=[{','.join(history)}]", "k=9")
+
+
+def test_one_that_is_refused_leaves_the_others(run: ServedRun) -> None:
+    bodies = [
+        RecommendBody(user="u1"),
+        RecommendBody(user="nobody"),
+        RecommendBody(items=["m1", "m400"]),
+        RecommendBody(user="u1", k=39),
+        RecommendBody(user="u2", k=1001),
+        RecommendBody(items=["m1"] * 1001),
+        RecommendBody(user="u3"),
+    ]
+    first, *refused, last = run.recommend(bodies)
+    assert [first, last] == run.recommend([bodies[0], bodies[-1]])
+    messages = ("no user 'nobody' among the 16", "no item 'm400'", "k=39: only", "max_k=1000", "max_history=1000")
+    for outcome, message in zip(refused, messages, strict=True):
+        assert isinstance(outcome, DataError)
+        assert message in str(outcome)
+    assert [isinstance(outcome, UnknownError) for outcome in refused] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("strategy", ["full", pytest.param("iisan_cached", marks=pytest.mark.slow)])
+def test_new_items_are_encoded_as_those_of_a_file(strategy: str, serve: Serve, tmp_path: Path) -> None:
+    run = serve(strategy).named(None)
+    sent = [new_item("n1", "Red steel lamp", 1), new_item("n2", "small blue kettle", 2)]
+    (answer,) = run.encode([ItemsBody.model_validate({"items": sent})])
+    assert not isinstance(answer, Exception)
+
+    for item in sent:
+        (tmp_path / f"{item['id']}.png").write_bytes(decoded(item))
+    table = tmp_path / "new.csv"
+    table.write_text(
+        "item,title,image\n" + "".join(f"{each['id']},{each['title']},{each['id']}.png\n" for each in sent)
+    )
+    expected = encode_cold_items(run.run, read_cold_items(table, run.run.settings, known=()))
+    assert [item.id for item in answer.items] == ["n1", "n2"]
+    assert np.array_equal(np.array([item.vector for item in answer.items], dtype=np.float32), expected)
+
+
+def decoded(item: dict[str, str]) -> bytes:
+    return base64.b64decode(item["image"])
+
+
+def test_added_items_are_recommended_at_once_and_after_a_restart(serve: Serve, tmp_path: Path) -> None:
+    run = serve("full", keep=str(tmp_path / "kept")).named(None)
+    before = run.recommend([RecommendBody(user="u5", k=20)])[0]
+    body = ItemsBody.model_validate({"items": [new_item("n1"), new_item("n2", colour=2)]})
+    (added,) = run.add([body])
+    assert not isinstance(added, Exception)
+    num_items = run.catalogue.num_candidates + 2
+    assert (added.added, added.num_items, run.num_added) == (2, num_items, 2)
+    bodies = [RecommendBody(user="u5", k=num_items, seen=True), RecommendBody(items=["n1", "m3"], k=num_items - 2)]
+    everything, history = run.recommend(bodies)
+    assert isinstance(everything, RecommendAnswer)
+    assert isinstance(history, RecommendAnswer)
+    assert {each.item for each in everything.recommendations if each.is_new} == {"n1", "n2"}
+    assert "n1" not in {each.item for each in history.recommendations}
+
+    again = serve("full", keep=str(tmp_path / "kept")).named(None)
+    assert again.recommend(bodies) == [everything, history]
+    without = serve("full").named(None)
+    assert without.recommend([RecommendBody(user="u5", k=20)])[0] == before
+    (refused,) = again.add([body])
+    assert "items.0.id: 'n1' is in the catalogue already" in str(refused)
+
+
+def test_what_cannot_be_kept_is_not_added(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = serve("full", keep=str(tmp_path / "kept")).named(None)
+    monkeypatch.setattr("peftrec.serving.http.added_items.write_stream_atomically", fail)
+    (refused,) = run.add([ItemsBody.model_validate({"items": [new_item("n1")]})])
+    assert isinstance(refused, NotKeptError)
+    assert "nothing was added" in str(refused)
+    assert "No space left" in str(refused)
+    assert run.num_added == 0
+    num_items = run.catalogue.num_candidates
+    assert len(run.catalogue.ids) == num_items
+    (answer,) = run.recommend([RecommendBody(user="u1", k=num_items, seen=True)])
+    assert isinstance(answer, RecommendAnswer)
+
+
+def test_no_more_is_added_than_may_be(serve: Serve) -> None:
+    run = serve("full", max_added="2").named(None)
+    outcomes = run.add(
+        [
+            ItemsBody.model_validate({"items": [new_item(f"n{number}") for number in numbers]})
+            for numbers in ((1, 2), (3,))
+        ]
+    )
+    assert isinstance(outcomes[0], AddAnswer)
+    assert outcomes[0].added == 2
+    assert "max_added=2" in str(outcomes[1])
+
+
+def test_a_run_that_knows_ids_alone_says_so(serve: Serve) -> None:
+    run = serve("id").named(None)
+    assert run.reads == []
+    (refused,) = run.encode([ItemsBody.model_validate({"items": [new_item("n1")]})])
+    assert isinstance(refused, SettingsError)
+    assert "knows items by their ids alone" in str(refused)
+    assert isinstance(run.recommend([RecommendBody(user="u1")])[0], RecommendAnswer)
+
+
+@pytest.mark.slow
+def test_runs_on_one_tower_hold_it_once(serve: Serve) -> None:
+    """LoRA beside its weights, towers that stay as they are, and a store's, which are loaded for new items alone."""
+    service = serve("lora", "frozen", "iisan_cached")
+    lora, frozen, cached = service.runs.values()
+    assert cached.towers is not None
+    held = [
+        {name: tensor.data_ptr() for name, tensor in towers.named_parameters()}
+        for towers in (*(run.run.module.recommender.item_encoder.towers for run in (lora, frozen)), cached.towers)
+    ]
+    assert held[1] == held[2]
+    assert {*held[1].values()} < {*held[0].values()}
+    assert len({str(run.recommend([RecommendBody(user="u1")])) for run in (lora, frozen, cached)}) == 3
