@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -68,7 +69,7 @@ def test_without_the_extra_it_says_how_to_get_it(
 def test_a_service_answers_until_it_is_told_to_end(tmp_path: Path) -> None:
     (file,) = [file for file in strategy_files() if file.stem == "iisan_cached"]
     run_directory = finished_run(tmp_path, file, num_blocks=2)
-    command = [sys.executable, "-m", "peftrec", "serve", f"run={run_directory}", "port=0"]
+    command = [sys.executable, "-m", "peftrec", "serve", f"run={run_directory}", "port=0", "max_body_mib=1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         watchdog = threading.Timer(120, process.kill)  # a line that never comes ends the test, and not the wait
         watchdog.start()
@@ -80,6 +81,8 @@ def test_a_service_answers_until_it_is_told_to_end(tmp_path: Path) -> None:
         asked = Request(f"{address}/recommend", body, {"content-type": "application/json"})
         with urlopen(asked) as response:
             answer = json.load(response)
+        with pytest.raises(HTTPError, match="413"):  # for a client that reads no answer before it has sent all
+            urlopen(Request(f"{address}/recommend", b" " * 2**22, {"content-type": "application/json"}), timeout=60)
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate()
         watchdog.cancel()

@@ -14,6 +14,10 @@ NO_ENDPOINT = "none"
 """The endpoint of a request for a path that is none."""
 
 
+MOST_DISCARDED = 8
+"""Times the largest body that are read of a larger one."""
+
+
 class CountedRequests:
     """Counts each request with its endpoint, status and seconds."""
 
@@ -55,14 +59,27 @@ class BoundedBodies:
             message = await receive()
             num_received += len(message.get("body", b""))
             if num_received > self.limits.max_body_bytes:
+                if message.get("more_body"):
+                    await self._discard(receive)
                 raise HTTPException(413, self._message)
             return message
 
         declared = dict(scope.get("headers", ())).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self.limits.max_body_bytes:
+            await self._discard(receive)
             await JSONResponse({"error": self._message}, 413)(scope, receive, send)
         else:
             await self.app(scope, receive_bounded, send)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on and keep nothing: many clients read no answer before they have sent all. What is many times too large
+        is not read to its end."""
+        left = MOST_DISCARDED * self.limits.max_body_bytes
+        has_more = True
+        while has_more and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            has_more = message.get("more_body", False)
 
     @property
     def _message(self) -> str:
