@@ -97,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "trackers", "training/run"},
     "paper_tables": {"config", "results"},
+    "doctor": {"outputs"},
     "tuning": {
         *("config", "data", "models/towers", "evaluation", "results", "results/report", "settings", "jobs", "planning"),
         *("measuring", "trackers"),

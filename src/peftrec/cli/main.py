@@ -29,6 +29,7 @@ VERBS = {
     "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",
     "table": "build a table of a paper by the verbs above, or list all (make list)",
     "report": "write the tables and figures of a folder of runs, from their records alone",
+    "doctor": "say what of this installation and machine can be used, and what is missing for what",
     "completion": "print the script by which bash, zsh or fish completes these commands",
 }
 """Verb to its line in the help: the one list of verbs. The verb is also the name of its module beside this one, which
