@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"code", "config", "data", "towers", "strategies", "user_encoders", "objectives"},
     "results": {"outputs"},
     "trackers": {"outputs", "results", "settings"},
+    "dashboards": {"outputs", "results", "results/report", "settings", "trackers"},
     "results/report": {"code", "config", "outputs", "results", "settings"},
     "training": {"data", "models", "models/towers", "models/objectives", "evaluation", "settings", "progress"},
     "training/measurement": {
@@ -100,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": {"outputs"},
     "tuning": {
         *("config", "data", "models/towers", "evaluation", "results", "results/report", "settings", "jobs", "planning"),
-        *("measuring", "trackers"),
+        *("dashboards", "measuring", "trackers"),
         *("training/building", "training/run"),
     },
     "measuring": {

@@ -28,6 +28,7 @@ VERBS = {
     "measure": "time steps of all runs of a folder in turns, and write what they cost into their records",
     "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",
     "table": "build a table of a paper by the verbs above, or list all (make list)",
+    "dashboard": "make a workspace and a report of a folder of runs in Weights & Biases (wandb)",
     "report": "write the tables and figures of a folder of runs, from their records alone",
     "doctor": "say what of this installation and machine can be used, and what is missing for what",
     "completion": "print the script by which bash, zsh or fish completes these commands",

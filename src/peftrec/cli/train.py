@@ -85,6 +85,8 @@ def train(overrides: list[str]) -> int:
     if not (rank_of_environment() or ALONE).is_first:
         return 0
     print(describe(outcome.run_directory))
+    if settings.logger.wandb == "offline":
+        print(f"W&B, to send it: wandb sync {outcome.run_directory}/wandb/offline-run-*")
     print(f"{outcome.status}: {outcome.run_directory}")
     return 0 if outcome.status == "success" else 1
 
@@ -127,6 +129,7 @@ def when_to_measure(word: str) -> "When":
 def report_sweep(sweep: "Sweep") -> int:
     """Print the comparison and then the jobs that ended badly; 1 where there is one."""
     from peftrec.cli import report
+    from peftrec.dashboards.after_report import log_comparison
     from peftrec.jobs.sweep import SWEEP_FILE
 
     assert sweep.directory is not None
@@ -134,6 +137,7 @@ def report_sweep(sweep: "Sweep") -> int:
     status = 1 if failed else 0
     try:
         status = max(status, report.main([str(sweep.directory)]))
+        log_comparison(sweep.directory)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

@@ -14,9 +14,16 @@ SECONDS = 5
 """In which a server must answer."""
 
 
-def check_login(settings: LoggerSettings, *, verifies: bool) -> None:
+ASKED = "logger.wandb=online"
+OTHERWISE = "set logger.wandb=offline, and `wandb sync` the run later"
+
+
+def check_login(settings: LoggerSettings, *, verifies: bool, asked: str = ASKED, otherwise: str = OTHERWISE) -> None:
     """Raise SettingsError where W&B cannot start here; where runs are to be sent to it and nobody is logged in or its
-    server does not answer; and, if it `verifies`, where the server refuses the key. That starts a process of W&B's."""
+    server does not answer; and, if it `verifies`, where the server refuses the key. That starts a process of W&B's.
+
+    `asked` is who wants to send something, and `otherwise` what can be done without.
+    """
     if settings.wandb == "disabled":
         return
     server = _server(settings)
@@ -24,13 +31,14 @@ def check_login(settings: LoggerSettings, *, verifies: bool) -> None:
         return
     import wandb
 
-    _reach(server)
     try:
-        is_logged_in = wandb.login(verify=verifies)
+        _reach(server)
+        if not wandb.login(verify=verifies):
+            raise _NotReadyError("a variable (WANDB_MODE), or an answer, tells W&B otherwise; correct that")
     except wandb.Error as error:
-        raise _refusal(f"{server}: {explain(error)}; run `wandb login`") from error
-    if not is_logged_in:
-        raise _refusal("a variable (WANDB_MODE), or an answer, tells W&B otherwise; correct that")
+        raise SettingsError(f"{asked}: {server}: {explain(error)}; run `wandb login`, or {otherwise}") from error
+    except _NotReadyError as refusal:
+        raise SettingsError(f"{asked}: {refusal}, or {otherwise}") from refusal
 
 
 def _server(settings: LoggerSettings) -> str:
@@ -46,8 +54,8 @@ def _server(settings: LoggerSettings) -> str:
         raise SettingsError(f"logger.wandb={settings.wandb}: {explain(error)}; {remedy}") from error
 
 
-def _refusal(what: str) -> SettingsError:
-    return SettingsError(f"logger.wandb=online: {what}, or set logger.wandb=offline, and `wandb sync` the run later")
+class _NotReadyError(Exception):
+    """Why nothing can be sent, and what to mend."""
 
 
 def _reach(server: str) -> None:
@@ -60,4 +68,4 @@ def _reach(server: str) -> None:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError):
             return  # it answers, and W&B may know certificates that Python does not
-        raise _refusal(f"{server} does not answer ({reason}); set WANDB_BASE_URL to one that does") from error
+        raise _NotReadyError(f"{server} does not answer ({reason}); set WANDB_BASE_URL to one that does") from error

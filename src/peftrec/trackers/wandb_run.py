@@ -6,6 +6,7 @@ history again from the record, and when it ends the folders of earlier starts ar
 resumed is one folder.
 """
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -132,7 +133,8 @@ def wandb_id(record: Record) -> str:
 
 def offline_folders(directory: Path, run_id: str) -> list[Path]:
     """Return the folders of a run that was logged offline below a directory, oldest first."""
-    return sorted((directory / FOLDER).glob(f"offline-run-*_*-{run_id}"))
+    name = re.compile(rf"offline-run-\d{{8}}_\d{{6}}-{re.escape(run_id)}")
+    return sorted(path for path in (directory / FOLDER).glob("offline-run-*") if name.fullmatch(path.name))
 
 
 def remove_earlier(directory: Path, run_id: str, *, keep: str) -> None:

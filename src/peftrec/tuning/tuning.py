@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from peftrec.config.composition import compose_part
 from peftrec.config.instantiate import fields_of
 from peftrec.config.roles import roles_of
+from peftrec.dashboards.after_report import log_comparison
 from peftrec.errors import UserError
 from peftrec.jobs.isolation import JobOutcome, JobRunner
 from peftrec.jobs.launching import JOB_MODULE
@@ -99,6 +100,7 @@ def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> in
         if (best := study.best()) is not None:
             print(f"{name}: {budget_text(study.results())}; {chosen_text(study.values_of(best.number))}")
     print(f"report: {report.directory}\ntuning: {learnt.folder}")
+    log_comparison(home)
     failed = [outcome for outcome in outcomes if outcome.status != "success"]
     for outcome in failed:
         print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
