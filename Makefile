@@ -12,7 +12,7 @@ QUICK := not slow and not gpu and not benchmark
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install quickstart list tables $(TABLES:%=table-%) test test-all lint format tiny-towers benchmark \
-	gpu-acceptance notebook wheel clean
+	gpu-acceptance notebook docs wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ gpu-acceptance: $(STAMP) ## Steps, memory and store building at the paper's shap
 
 notebook: $(STAMP) ## Run the notebooks as they stand in the repository
 	$(BIN)/python -m pytest --nbmake notebooks
+
+docs: $(STAMP) ## Write the page of keys, build the site into build/docs; a warning is an error
+	$(BIN)/python docs/build_site.py
 
 wheel: $(STAMP) ## Build the wheel into dist
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -68,6 +68,11 @@ def test_user_encoder() -> None:
             2_329_045,
         ),
         ("iisan_phm_cached", 3 * (7 * PHM + 7 + BRANCH_HEAD) + linear(3 * DIM, DIM) + USER_ENCODER, 2_329_045),
+        (
+            "iisan_versa",  # intra branches narrow in their first output layer
+            SIDE_TOWERS - 2 * (linear(WIDTH, WIDTH) - linear(DIM, DIM)) + linear(3 * DIM, DIM) + USER_ENCODER,
+            2_941_013,
+        ),
         ("lst", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
         ("lst_cached", 2 * LADDER + HEAD + USER_ENCODER, 2_282_636),
         ("res_tuning", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),

@@ -39,12 +39,15 @@ class ColdItemsSettings:
     run: str
     """Folder of a finished run."""
     seed: int = Field(default=1, ge=0, lt=2**32)
+    """Of what is fitted to the run's embeddings."""
     num_experts: int = Field(default=5, ge=1)
+    """Experts of the map from content to embeddings; 1 is a single layer without a gate."""
     similarity_weight: float = Field(default=0.1, ge=0)
     """alpha above; here of a mean, where Heater on pairs has a sum over the batch."""
     replaced: float = Field(default=0.5, gt=0, le=1)
     """Share of the warm items that a step sees transformed."""
     epochs: int = Field(default=30, ge=1)
+    """Passes over the run's training positions; validation chooses one."""
     learning_rate: float = Field(default=5e-3, gt=0)
     """Of Adam."""
     batch_size: int = Field(default=512, ge=1)

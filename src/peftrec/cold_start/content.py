@@ -53,6 +53,7 @@ class TagsAndCitations(Content):
     citations: str = "citations.dat"
     """Line i: how many items item i cites, then their ids."""
     num_components: int = Field(default=300, ge=1)
+    """Dimensions that the SVD keeps."""
 
     def files(self) -> tuple[str, ...]:
         return self.tags, self.citations
@@ -84,6 +85,7 @@ class SparseMatrix(Content):
     """A matrix saved by scipy.sparse.save_npz, taken as it is, as the published code takes a friends' matrix."""
 
     file: str
+    """File below `root`, as `scipy.sparse.save_npz` writes it: a row for each id."""
 
     def files(self) -> tuple[str, ...]:
         return (self.file,)

@@ -36,14 +36,19 @@ class ColdStartSettings:
     name: Place[FolderName]
     """Folder below `runs_dir`."""
     runs_dir: Place[str]
+    """Folder of all results."""
     seed: int = Field(ge=0, lt=2**32)
     """Of the pretrained factors and of the method."""
     accelerator: Cost[Literal["auto", "cpu", "gpu", "mps"]] = "auto"
     """Where a method with epochs trains."""
     pairs: PairFiles
+    """The split: who took what, and what describes those who are cold."""
     factors: BPR
+    """The pretrained factors, which content is fitted to."""
     training: Training
+    """How a method with epochs is trained."""
     model: Method
+    """The method that ranks."""
 
     @property
     def directory(self) -> Path:

@@ -59,10 +59,13 @@ class BPR:
     """How the factors are learnt."""
 
     rank: int = Field(default=200, ge=1)
+    """Components of a factor."""
     epochs: int = Field(default=100, ge=1)
     """Passes over the training pairs."""
     learning_rate: float = Field(default=0.1, gt=0)
+    """Of stochastic gradient descent."""
     regularisation: float = Field(default=0.01, ge=0)
+    """Factor of the sum of squares of the factors in a step."""
     batch_size: int = Field(default=1024, ge=1)
     """Triples a step."""
 

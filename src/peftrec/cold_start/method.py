@@ -18,12 +18,15 @@ class Training:
     """How what has an epoch is trained: the same for all methods of a comparison."""
 
     epochs: int = Field(default=100, ge=1)
+    """Passes over the training pairs; validation chooses one."""
     learning_rate: float = Field(default=0.005, gt=0)
     """Of stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Share of the last step that the next one keeps."""
     decay: float = Field(default=0.8, gt=0, le=1)
     """What the learning rate is multiplied by every `decay_epochs`."""
     decay_epochs: int = Field(default=10, ge=1)
+    """Epochs between two such multiplications."""
     batch_size: int = Field(default=1024, ge=2)
     """Pairs a step, negatives included."""
     negatives: int = Field(default=5, ge=1)

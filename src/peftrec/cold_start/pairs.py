@@ -78,13 +78,19 @@ class PairFiles:
     name: Place[FolderName]
     """For tables and folders."""
     root: Place[str]
+    """Folder that holds the files."""
     train: str = "train.csv"
+    """File below `root` with the pairs to train on: a header `uid,iid`, then a pair a line."""
     validation: str = "vali.csv"
+    """The same for choosing the epoch."""
     test: str = "test.csv"
+    """The same for the test."""
     cold_side: Side
+    """Which ids of validation and test have no training pair: `users` or `items`."""
     candidates: Literal["held_out", "warm"]
     """What is ranked: the items of the evaluated file (new items among new items), or all items that train."""
     content: Content
+    """What describes the ids of the cold side."""
     note: Place[str] = ""
     """What stands under a table of this split."""
 

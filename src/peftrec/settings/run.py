@@ -73,6 +73,7 @@ class TrainerSettings:
     """Where and how long to train."""
 
     accelerator: Cost[Literal["auto", "cpu", "gpu", "mps"]] = "auto"
+    """Where to train; `auto` takes a GPU where there is one."""
     devices: Cost[Annotated[int, Field(ge=1)] | Literal["auto"]] = 1
     """Devices of each node, one process each; on a CPU, processes. `auto` takes all visible CUDA devices, or one CPU.
     `batch_size` counts the users of all of them together. Where anything draws dropout, each process draws its own, and
@@ -98,11 +99,13 @@ class TrainerSettings:
     """torch.compile item and user encoder for training; evaluation stays as it is, so its figures do not depend on
     the compiler."""
     max_epochs: int = Field(default=30, ge=1)
+    """Epochs at most; `evaluation.patience` may stop earlier."""
     max_steps_per_epoch: int | None = Field(default=None, ge=1)
     """Stop each epoch early; for debugging. Null trains on all batches."""
     overfit_batches: int | None = Field(default=None, ge=1)
     """Train on the same first batches in every epoch; for debugging. Null trains on all, in a new order each epoch."""
     detect_anomaly: Cost[bool] = False
+    """Let torch name the operation that made the first value that is not finite; slow, for debugging."""
     num_workers: Cost[int] = Field(default=0, ge=0)
     """Loader processes that tokenise and decode; 0 does it in the training process."""
     decoded_image_bytes: Cost[int] = Field(default=512 * 2**20, ge=0)
@@ -119,6 +122,7 @@ class StoreSettings:
     """Where hidden states of frozen towers are kept, and how precisely."""
 
     directory: Place[str]
+    """Folder of all stores; each has a folder of its own in it, named by the hash of what it holds."""
     dtype: Literal["float32", "float16", "int8"] = "float32"
     """What a store holds; float16 takes half the space and fails where a state is too large for it; int8 takes a good
     quarter, with a scale for each 64 values of a state (see peftrec.models.towers.stored_precision)."""
@@ -140,9 +144,11 @@ class LoggerSettings:
     wandb: Literal["disabled", "offline", "online"] = "disabled"
     """`offline` needs no account and writes into the run's folder what `wandb sync` sends; `online` sends at once."""
     wandb_project: str = "peftrec"
+    """W&B project that runs belong to."""
     tensorboard: bool = False
     """Write event files into the run's folder, for `tensorboard --logdir RUNS_DIR`."""
     mlflow: bool = False
+    """Write to MLflow: to the place that `mlflow_uri` names."""
     mlflow_uri: str | None = None
     """MLflow's tracking server or store. Null takes the variable MLFLOW_TRACKING_URI, or the file `mlflow.db` in
     `runs_dir`. It stands in records: user and password belong into variables."""
@@ -164,8 +170,12 @@ class Settings:
     strategy_name: str
     """Name of the strategy's yaml; composition fills it in."""
     runs_dir: Place[str]
+    """Folder of all experiments."""
     seed: int = Field(ge=0, lt=2**32)
+    """Of everything random in a run: starts, order of users, dropout, random towers. The built-in data have a seed of
+    their own."""
     embedding_dim: int = Field(default=64, ge=1)
+    """Width of item embeddings and user states."""
     image_projection: Literal["uniform", "xavier_normal"] = "uniform"
     """How the layer that brings images to `embedding_dim` starts, where the strategy has one: as torch starts a linear
     layer, or Xavier-normal with a bias of zero, as in the published IISAN code. The text's starts as torch does there
@@ -173,15 +183,25 @@ class Settings:
     batch_size: int = Field(default=64, ge=2)
     """Users a step, on all devices together; also decides the number of in-batch negatives."""
     data: DataSource
+    """What users did, what items are, and how histories are cut."""
     towers: TowerPair
+    """The pretrained encoders."""
     strategy: Strategy
+    """How the towers are adapted: what is compared."""
     user_encoder: UserEncoder
+    """What reads a history."""
     objective: Objective
+    """The training loss."""
     learning_rates: LearningRates
+    """Adam's rates, by group of parameters."""
     evaluation: EvaluationSettings
+    """How quality is measured."""
     trainer: TrainerSettings
+    """Where and how long to train."""
     hidden_states: StoreSettings
+    """The store of frozen towers' states."""
     logger: Place[LoggerSettings]
+    """Trackers beside the record."""
     reuse: Place[Reuse] = "same_code"
     """Whether a run of the same settings and data may be taken as done, or go on, that other code or other versions of
     libraries began: no, or because you know better (`despite_code`). The record says which code did what."""

@@ -22,6 +22,7 @@ class Adapter(Strategy):
     """The paper's setting by default; starts near the identity, not at it."""
 
     bottleneck: int = Field(default=64, ge=1)
+    """Width of an adapter's inner layer."""
     sites: tuple[str, ...] = Field(default=("attention_output", "ffn_output"), min_length=1)
     """Generic names of the layers that an adapter follows."""
 

@@ -36,6 +36,7 @@ class IISAN(Strategy, BlockOptions):
     """Hidden states that the blocks read: a rule by name, or a list, strictly increasing, in which 0 is the embedding
     layer's and k the k-th block's. Null is every_second, LayerDrop of the paper."""
     bottleneck: int = Field(default=64, ge=1)
+    """Width of a side block's inner layer."""
     branches: Branches = "intra_inter"
     """Which branches there are. With one tower only, `inter` has nothing to fuse and `intra_inter` means `intra`."""
     mixing: Mixing = "gated"
@@ -43,6 +44,7 @@ class IISAN(Strategy, BlockOptions):
     starts_from_embedding: bool = False
     """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
     activation: Activation = "relu"
+    """What stands between a side block's two matrices."""
 
     @property
     def draws_in_training(self) -> bool:

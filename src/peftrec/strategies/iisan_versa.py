@@ -50,7 +50,9 @@ class IISANVersa(Strategy, BlockOptions):
     image_layers: Layers | None = None
     """The same for the image tower."""
     text_bottleneck: int = Field(default=64, ge=1)
+    """Width of the inner layer of the text branch's blocks."""
     image_bottleneck: int = Field(default=64, ge=1)
+    """The same for the image branch."""
     inter_bottleneck: int | None = Field(default=None, ge=1)
     """Null takes that of the narrower tower, and of the text tower where both are as wide (published code)."""
     branches: Branches = "intra_inter"
@@ -60,6 +62,7 @@ class IISANVersa(Strategy, BlockOptions):
     starts_from_embedding: bool = False
     """Start the intra branches at the embedding layer's state instead of zeros, and give it no block."""
     activation: Activation = "relu"
+    """What stands between a side block's two matrices."""
 
     @property
     def draws_in_training(self) -> bool:

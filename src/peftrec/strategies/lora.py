@@ -27,9 +27,11 @@ class LoRA(Strategy):
     identity_at_start: ClassVar[bool] = True
 
     rank: int = Field(default=8, ge=1)
+    """Rank of the update, a matrix of `rank` columns times one of `rank` rows."""
     alpha: float = Field(default=8.0, gt=0)
     """Scale of the update is alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Of what the update reads, in training."""
     trains_biases: bool = False
     """Whether the biases of the adapted layers train, at the rates of their towers."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)

@@ -31,9 +31,11 @@ class ParallelAdapter(Strategy):
     identity_at_start: ClassVar[bool] = True
 
     bottleneck: int = Field(default=64, ge=1)
+    """Width of an adapter's inner layer."""
     scale: float = Field(default=4.0, gt=0)
     """The factor s; 4 in the published scripts."""
     sublayers: tuple[Sublayer, ...] = Field(default=("ffn",), min_length=1)
+    """What has an adapter beside it in every block: `attention`, `ffn` (the feed-forward network), or both."""
 
     @property
     def draws_in_training(self) -> bool:

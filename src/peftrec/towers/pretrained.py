@@ -198,8 +198,11 @@ class PretrainedImage(PretrainedEncoder):
     """`whole` never crops: both sides are resized at once to the size that the processor ends with. A processor that
     crops (CLIP, DINOv2, DeiT) sees the middle of a poster alone."""
     mean: tuple[float, float, float] | None = None
+    """Mean of each colour, from 0 to 1, that is subtracted; null takes the processor's."""
     std: tuple[float, float, float] | None = None
+    """What each colour is divided by after that; null takes the processor's."""
     resampling: Resampling | None = None
+    """Filter for resizing; null takes the processor's."""
 
     def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
         from peftrec.models.towers.encoders import fit_positions

@@ -37,6 +37,7 @@ class TuneSettings:
     """One tuning, besides the settings that its trials share."""
 
     budget: Budget
+    """What every strategy gets."""
     final_seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), min_length=1)
     """Seeds that the best setting of each strategy is trained with, anew and as any run."""
     trial_seed: Seed = 0
@@ -45,6 +46,7 @@ class TuneSettings:
     """Who draws every second trial: `random` as the others, so that all are drawn before the first begins, or Optuna's
     tree-structured Parzen estimator, which looks at those before (Bergstra et al., NeurIPS 2011)."""
     sampler_seed: Seed = 0
+    """Seed of what is drawn: the same tuning under another one tries other values."""
     pruner: Pruner = "halving"
     """Whether every second trial may be stopped early, by successive halving on validation (arXiv:1810.05934)."""
     slots: int | None = Field(default=None, ge=1)

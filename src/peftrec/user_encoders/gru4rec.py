@@ -19,6 +19,7 @@ class GRU4Rec(UserEncoder):
     hidden_dim: int = Field(default=128, ge=1)
     """Width of the recurrent state."""
     num_layers: int = Field(default=1, ge=1)
+    """Recurrent layers, one above the other."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of the inputs, and between layers."""
 

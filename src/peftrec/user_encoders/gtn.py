@@ -27,6 +27,7 @@ class GTN(UserEncoder):
     channel_width: int = Field(default=16, ge=1)
     """Width of the channel tower; the step tower has the embedding's."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Of what each layer adds to its input."""
 
     def __post_init__(self) -> None:
         if self.channel_width % self.num_heads:

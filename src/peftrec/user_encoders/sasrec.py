@@ -23,11 +23,13 @@ class SASRec(UserEncoder):
     """Hyper-parameters of the published runs by default."""
 
     num_blocks: int = Field(default=2, ge=1)
+    """Blocks of self-attention and a feed-forward layer."""
     num_heads: int = Field(default=2, ge=1)
     """Must divide `embedding_dim`."""
     widening: int = Field(default=4, ge=1)
     """Width of the feed-forward layer over the embedding's."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Of the inputs, of the attention weights, and of what each layer adds to its input."""
     norm: NormKind = "layer"
     """LayerNorm, RMSNorm or ScaleNorm (see peftrec.models.user_encoders.norms)."""
     placement: Placement = "post"

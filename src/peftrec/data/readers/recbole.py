@@ -31,13 +31,16 @@ class RecBoleFiles(RowSource):
     dataset: str = Field(min_length=1)
     """The files are `<dataset>.inter` and `<dataset>.item` below `root`."""
     user_field: str = "user_id"
+    """Field of `.inter` that holds user ids."""
     item_field: str = "item_id"
+    """Field of `.inter` and of `.item` that holds item ids."""
     time_field: str | None = "timestamp"
     """A float field of `.inter`; null where the rows of a user stand oldest first."""
     text_fields: tuple[str, ...] = ("title",)
     """Fields of `.item`: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text, which needs no
     `.item`: without it, the items are those of `.inter`."""
     field_separator: str = Field(default="\t", min_length=1, max_length=1)
+    """What stands between fields: one character."""
 
     @property
     def has_text(self) -> bool:

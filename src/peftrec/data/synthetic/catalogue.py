@@ -28,12 +28,15 @@ class SyntheticCatalogue(DataSource):
     """Rendered products and simulated users."""
 
     num_users: int = Field(default=1500, ge=2)
+    """Users, each with one history."""
     num_items: int = Field(default=1200, ge=100)
+    """Items, each with a title and a picture."""
     image_size: int = Field(default=32, ge=16, le=512)
     """Side of the pictures in pixels."""
     catalogue_seed: int = Field(default=0, ge=0, lt=2**32)
     """Decides items and users; the run's `seed` decides training only, so that seeds compare on the same data."""
     shortest_history: int = Field(default=8, ge=3)
+    """Items of the shortest history."""
     longest_history: int = Field(default=13, ge=3, le=50)
     """Histories have lengths from `shortest_history` to here, evenly."""
     drift: float = Field(default=0.2, ge=0, le=1)
