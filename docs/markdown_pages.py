@@ -11,6 +11,7 @@ _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _INDENTED_CODE = re.compile(r"(?<=\n)\n(?: {4}.*\n+)+")
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(?P<words>.+?) *#*$", re.MULTILINE)
+_COMMENT = re.compile(r"(^|\s)#.*")
 _REMOTE = re.compile(r"[a-z]+:")
 
 
@@ -31,7 +32,7 @@ class Block:
     def commands(self) -> Iterator[str]:
         """Yield the commands of a shell block, a line each, without comments."""
         for line in self.code.replace("\\\n", " ").splitlines():
-            command = re.sub(r"(^|\s)#.*", "", line).strip()
+            command = _COMMENT.sub("", line).strip()
             if command:
                 yield command
 
@@ -43,6 +44,12 @@ def blocks(text: str) -> list[Block]:
         language, *words = match["info"].split() or [""]
         found.append(Block(language=language, is_runnable="runnable" in words, code=match["body"]))
     return found
+
+
+def indented_commands(text: str) -> list[str]:
+    """Return the commands of peftrec that stand in indented code, a line each, without comments."""
+    joined = _FENCE.sub("", text).replace("\\\n", " ")
+    return [_COMMENT.sub("", line).strip() for line in joined.splitlines() if line.startswith("    peftrec ")]
 
 
 def prose(text: str) -> str:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from markdown_pages import REPOSITORY, blocks, pages
+from markdown_pages import REPOSITORY, blocks, indented_commands, pages
 
 from peftrec.cli import arguments, main
 from peftrec.cli.arguments import Arguments, Grammar
@@ -42,9 +42,11 @@ class Sorted(Exception):  # noqa: N818  # no error
 def shell_lines() -> Iterator[tuple[str, str]]:
     for page in pages():
         text = page.read_text(encoding="utf-8")
+        name = page.relative_to(REPOSITORY).as_posix()
         for block in blocks(text):
             if block.language == "sh":
-                yield from ((page.relative_to(REPOSITORY).as_posix(), line) for line in block.commands())
+                yield from ((name, line) for line in block.commands())
+        yield from ((name, line) for line in indented_commands(text))
 
 
 LINES = list(dict.fromkeys(shell_lines()))
@@ -64,8 +66,9 @@ def _verbs_stop_when_words_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words_of(line: str) -> list[str]:
-    """Return the words of a command: what it gives to a file or another program is not its own."""
-    words = shlex.split(line)
+    """Return the words of a command: what it gives to a file or another program is not its own, and what another
+    program fills in is a number."""
+    words = shlex.split(re.sub(r"\$\([^)]*\)", "1", line))
     ends = [place for place, word in enumerate(words) if word in ("|", ">", "<", "&")]
     return words[: ends[0]] if ends else words
 
@@ -114,7 +117,9 @@ def check(verb: str, given: Arguments, line: str) -> None:
     for word in given.others:
         group, _, values = word.partition("=")
         if (CONF / group).is_dir() and (CONF / group / "..").resolve() == CONF:
-            assert all((CONF / group / f"{value}.yaml").exists() for value in values.split(",")), f"{line}: {word}"
+            assert all((CONF / group / f"{value}.yaml").exists() for value in values.strip("[]").split(",")), (
+                f"{line}: {word}"
+            )
 
 
 def first_value(word: str) -> str:
