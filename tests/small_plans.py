@@ -51,8 +51,8 @@ def each_or_slow(names: Iterable[str]) -> list[Any]:
 
 
 def settings_of(runs_dir: Path, strategy: str = "lora", **changes: Any) -> Settings:
-    """Return a small run of the strategy whose yaml has this name, with towers as shallow as it takes, mostly one block,
-    and a user encoder of one.
+    """Return a small run of the strategy whose yaml has this name, with towers as shallow as it takes, mostly of one
+    block, and a user encoder of one.
 
     `changes` are merged into a part, or are another part whole where they name its class. Further blocks are planned
     like the first: by `test_families.py`, and by every recipe of a user encoder.
