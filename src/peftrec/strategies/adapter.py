@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.strategies.adapted_blocks import AdaptedBlocks
 from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Adapter(Strategy):
+class Adapter(Strategy, AdaptedBlocks):
     """The paper's setting by default; starts near the identity, not at it."""
 
     bottleneck: int = Field(default=64, ge=1)
@@ -37,7 +38,7 @@ class Adapter(Strategy):
 
         towers.requires_grad_(False)
         for tower in towers.present().values():
-            for path in tower.paths_of(self.sites):
+            for path in tower.paths_of(self.sites, self.blocks_of(tower)):
                 layer = tower.encoder.get_submodule(path)
                 adapter = SideBlock(int(layer.out_features), self.bottleneck)  # type: ignore[arg-type]
                 tower.encoder.set_submodule(path, AdaptedLinear(layer, adapter))

@@ -6,6 +6,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
+from peftrec.strategies.adapted_blocks import ALL, AdaptedBlocks
 from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BitFit(Strategy):
-    """All biases: linear layers, layer norms, and the patch convolution."""
+class BitFit(Strategy, AdaptedBlocks):
+    """All biases: linear layers, layer norms, and the patch convolution. Of chosen blocks, theirs, and that of the norm
+    after the last block."""
 
     identity_at_start: ClassVar[bool] = True
 
@@ -27,9 +29,12 @@ class BitFit(Strategy):
         from peftrec.models.item_encoder import TowerItemEncoder
 
         for modality, tower in towers.present().items():
-            is_bias = {name: name.endswith(".bias") for name, _ in tower.named_parameters()}
-            if not any(is_bias.values()):
+            chosen = self.blocks_of(tower)
+            among = tower.named_parameters() if self.blocks == ALL else tower.open_parameters(chosen)
+            biases = [parameter for name, parameter in among if name.endswith(".bias")]
+            if not biases:
                 raise SettingsError(f"strategy: the {modality} tower has no bias to train; choose another strategy")
-            for name, parameter in tower.named_parameters():
-                parameter.requires_grad_(is_bias[name])
+            tower.requires_grad_(False)
+            for bias in biases:
+                bias.requires_grad_(True)
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)

@@ -1,10 +1,11 @@
-"""Full fine-tuning: every parameter of every tower trains."""
+"""Full fine-tuning: every parameter of every tower trains, or of its upper blocks."""
 
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.strategies.adapted_blocks import ALL, AdaptedBlocks
 from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Full(Strategy):
+class Full(Strategy, AdaptedBlocks):
     """The reference in cost and the strong baseline in quality."""
 
     identity_at_start: ClassVar[bool] = True
@@ -25,4 +26,10 @@ class Full(Strategy):
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
 
-        return TowerItemEncoder(towers.requires_grad_(True), embedding_dim=embedding_dim)
+        for tower in towers.present().values():
+            chosen = self.blocks_of(tower)
+            tower.requires_grad_(self.blocks == ALL)
+            if self.blocks != ALL:
+                for _, parameter in tower.open_parameters(chosen):
+                    parameter.requires_grad_(True)
+        return TowerItemEncoder(towers, embedding_dim=embedding_dim)

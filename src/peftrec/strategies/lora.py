@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.strategies.adapted_blocks import AdaptedBlocks
 from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LoRA(Strategy):
+class LoRA(Strategy, AdaptedBlocks):
     """By default rank 8 on query and value of every block of both towers, at a scale of one."""
 
     identity_at_start: ClassVar[bool] = True
@@ -35,7 +36,7 @@ class LoRA(Strategy):
     trains_biases: bool = False
     """Whether the biases of the adapted layers train, at the rates of their towers."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
+    """Generic site names (see peftrec.models.towers.families); each must exist in every block that is adapted."""
 
     @property
     def draws_in_training(self) -> bool:
@@ -56,6 +57,6 @@ class LoRA(Strategy):
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]  # a fraction works, peft's annotation is narrower
             lora_dropout=self.dropout,
-            target_modules=tower.paths_of(self.sites),
+            target_modules=tower.paths_of(self.sites, self.blocks_of(tower)),
             bias="lora_only" if self.trains_biases else "none",
         )

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.strategies.adapted_blocks import AdaptedBlocks
 from peftrec.strategies.base import Strategy
 
 Sublayer = Literal["attention", "ffn"]
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ParallelAdapter(Strategy):
+class ParallelAdapter(Strategy, AdaptedBlocks):
     """Beside the feed-forward network by default, where the paper finds it best."""
 
     identity_at_start: ClassVar[bool] = True
@@ -46,9 +47,10 @@ class ParallelAdapter(Strategy):
 
         towers.requires_grad_(False)
         for tower in towers.present().values():
+            chosen = self.blocks_of(tower)
             for sublayer in self.sublayers:
                 first, last = _ENDS[sublayer]
-                for start, end in zip(tower.site_paths(first), tower.site_paths(last), strict=True):
+                for start, end in zip(tower.site_paths(first, chosen), tower.site_paths(last, chosen), strict=True):
                     self._put_beside(tower, start, end)
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)
 

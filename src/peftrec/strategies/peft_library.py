@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.strategies.adapted_blocks import AdaptedBlocks
 from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PeftLibrary(Strategy):
+class PeftLibrary(Strategy, AdaptedBlocks):
     """A method by peft's own name, with peft's own arguments; what peft does not know is refused when composing."""
 
     method: str
@@ -28,7 +29,7 @@ class PeftLibrary(Strategy):
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields of the method's config class (LoraConfig, VeraConfig, ...); what is left out has peft's default."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.families); each must exist in every block of every tower."""
+    """Generic site names (see peftrec.models.towers.families); each must exist in every block that is adapted."""
     feedforward_sites: tuple[str, ...] = ()
     """Those of `sites` whose input is scaled in place of their output, for IA3."""
 
@@ -65,7 +66,8 @@ class PeftLibrary(Strategy):
         )
 
     def _config_for(self, tower: "Tower") -> "PeftConfig":
-        return self._config(tower.paths_of(self.sites), tower.paths_of(self.feedforward_sites))
+        chosen = self.blocks_of(tower)
+        return self._config(tower.paths_of(self.sites, chosen), tower.paths_of(self.feedforward_sites, chosen))
 
     def _config(self, targets: tuple[str, ...] | list[str], feedforward: tuple[str, ...] | list[str]) -> "PeftConfig":
         from peftrec.models.peft.methods import build_config

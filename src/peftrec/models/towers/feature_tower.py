@@ -30,7 +30,7 @@ class FeatureTower(Tower):
         """Return no blocks."""
         return nn.ModuleList()
 
-    def site_paths(self, site: str) -> list[str]:
+    def site_paths(self, site: str, blocks: Any = None) -> list[str]:
         """Raise SettingsError: there is nothing to adapt."""
         raise SettingsError(
             f"strategy.sites: {site!r} matches nothing in the {self.modality} tower: ready features have no layers; "
@@ -48,6 +48,10 @@ class FeatureTower(Tower):
         """Return states by their place in the file, from 0; OUTPUT, which is -1, is the last."""
         return inputs.states[:, list(indices)].to(self.like.dtype)
 
+    def freeze_below(self, block: int) -> NoReturn:
+        """Raise SettingsError: features have no blocks."""
+        raise SettingsError(self._no_tokens())
+
     def token_states(self, inputs: Any, indices: tuple[int, ...]) -> NoReturn:
         """Raise SettingsError: features are vectors."""
         raise SettingsError(self._no_tokens())
@@ -58,6 +62,6 @@ class FeatureTower(Tower):
 
     def _no_tokens(self) -> str:
         return (
-            f"towers.{self.modality}: ready features have no tokens and no blocks to read; choose a strategy that "
+            f"towers.{self.modality}: ready features have no tokens and no blocks; choose a strategy that "
             "reads vectors, or a pretrained tower"
         )

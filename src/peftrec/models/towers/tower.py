@@ -24,10 +24,14 @@ BlockVisit = Callable[[int, Float[Tensor, "item token hidden"]], Tensor | None]
 class Tower(nn.Module):
     """A Hugging Face encoder that answers in vectors, one an item."""
 
+    first_open: int | None = None
+    """Lowest block that may change, where what lies below it is in evaluation mode; null where all is as it comes."""
+
     def __init__(self, encoder: PreTrainedModel, *, family: Family, pooling: Pooling) -> None:
         super().__init__()
         self.encoder = encoder
         self.family = family
+        self.modality: Modality = family.modality
         self.pooling = pooling
         self.width = int(encoder.config.hidden_size)
         self.num_blocks = len(self.blocks())
@@ -37,8 +41,33 @@ class Tower(nn.Module):
         """Return the encoder's blocks, lowest first."""
         return cast("nn.ModuleList", self.encoder.get_submodule(self.family.blocks))
 
-    def site_paths(self, site: str) -> list[str]:
-        """Return the module path of `site` in every block.
+    def freeze_below(self, block: int) -> None:
+        """Freeze what lies below a block, from 0, the embedding layer included, and keep it in evaluation mode: nothing
+        there draws random numbers, and what enters the block is a function of the item alone."""
+        self.first_open = block
+        for part in self.parts_below():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def parts_below(self) -> list[nn.Module]:
+        """Return the parts that lie below the lowest open block, the embedding layer included."""
+        if self.first_open is None:
+            return []
+        above: list[nn.Module] = [*self.blocks()[self.first_open :]]
+        if self.family.norm is not None:
+            above.append(self.encoder.get_submodule(self.family.norm))
+        open_parts = {part for each in above for part in each.modules()}
+        return [part for part in self.encoder.modules() if open_parts.isdisjoint(part.modules())]
+
+    def train(self, mode: bool = True) -> "Tower":
+        """Set the mode of what may change."""
+        super().train(mode)
+        for part in self.parts_below():
+            part.training = False
+        return self
+
+    def site_paths(self, site: str, blocks: Iterable[int] | None = None) -> list[str]:
+        """Return the module path of `site` in the blocks, by default in all.
 
         Raises SettingsError for a site that the family does not have, or a block that lacks it.
         """
@@ -47,16 +76,24 @@ class Tower(nn.Module):
                 f"strategy.sites: {site!r} matches nothing in the {self.family.modality} tower "
                 f"({self.encoder.config.model_type}); its sites are {', '.join(self.family.sites)}"
             )
-        paths = [f"{self.family.blocks}.{block}.{self.family.sites[site]}" for block in range(self.num_blocks)]
+        chosen = range(self.num_blocks) if blocks is None else blocks
+        paths = [f"{self.family.blocks}.{block}.{self.family.sites[site]}" for block in chosen]
         present = {name for name, _ in self.encoder.named_modules()}
         missing = [path for path in paths if path not in present]
         if missing:
             raise SettingsError(f"strategy.sites: {site!r} is missing in {', '.join(missing)}; not every block has it")
         return paths
 
-    def paths_of(self, sites: Iterable[str]) -> list[str]:
+    def paths_of(self, sites: Iterable[str], blocks: tuple[int, ...] | None = None) -> list[str]:
         """Return the module paths of several sites, all blocks of one after all of another; errors as `site_paths`."""
-        return [path for site in sites for path in self.site_paths(site)]
+        return [path for site in sites for path in self.site_paths(site, blocks)]
+
+    def open_parameters(self, blocks: Iterable[int]) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the parameters of blocks, and of the norm after the last one, with their names."""
+        places = [f"encoder.{self.family.blocks}.{block}." for block in blocks]
+        if self.family.norm is not None:
+            places.append(f"encoder.{self.family.norm}.")
+        yield from ((name, part) for name, part in self.named_parameters() if name.startswith(tuple(places)))
 
     def forward(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item hidden"]:
         """Encode items to the tower's output vector."""
@@ -225,6 +262,10 @@ class Towers(nn.Module):
     def depths(self) -> dict[Modality, int]:
         """Return each tower's number of blocks."""
         return {name: tower.num_blocks for name, tower in self.present().items()}
+
+    def parts_below(self) -> list[nn.Module]:
+        """Return what lies below the lowest open block of each tower."""
+        return [part for tower in self.present().values() for part in tower.parts_below()]
 
     @property
     def device(self) -> torch.device:

@@ -195,10 +195,12 @@ def _inputs_of_checkpointed_blocks(module: nn.Module, keep: Callable[[Tensor], N
 
 
 def check_modes(module: RecommenderModule) -> None:
-    """Raise AdaptationError unless every part trains, but towers that stay frozen, which must be in eval mode."""
-    towers = set(module.recommender.item_encoder.towers.modules())
+    """Raise AdaptationError unless every part trains, but towers that stay frozen, and what lies below the lowest block
+    that is adapted, which must be in eval mode."""
+    towers = module.recommender.item_encoder.towers
+    frozen = set(towers.modules()) if module.towers_stay_frozen else set(towers.parts_below())
     for name, part in module.recommender.named_modules():
-        expected = not (module.towers_stay_frozen and part in towers)
+        expected = part not in frozen
         if part.training != expected:
             raise AdaptationError(f"{name or 'the model'} is in {'train' if part.training else 'eval'} mode")
 
