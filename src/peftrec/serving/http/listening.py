@@ -15,7 +15,7 @@ def taken_port(host: str, port: int) -> socket.socket:
         )[0]
     except socket.gaierror as error:
         raise SettingsError(f"host={host}: this machine knows no such name ({error.strerror})") from error
-    listener = socket.socket(family, kind, protocol)
+    listener = socket.socket(family, kind, protocol)  # asyncio turns Nagle's algorithm off where the protocol is said
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
