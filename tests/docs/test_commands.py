@@ -28,6 +28,7 @@ from peftrec.tuning.tuning import read_words
 
 MAYBE_MISSING = {
     ".",
+    "cd",
     "chromium",
     "curl",
     "git",
