@@ -62,10 +62,10 @@ def test_without_a_login_nothing_is_sent_and_the_dry_run_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: str) -> None:
-        raise wandb_login._NotReadyError("it does not answer")
+        raise wandb_login.NotReachedError("it does not answer")
 
-    monkeypatch.setattr(wandb_login, "_reach", refuse)
-    with pytest.raises(UserError, match=r"peftrec dashboard wandb: it does not answer, or add --dry-run"):
+    monkeypatch.setattr(wandb_login, "reach", refuse)
+    with pytest.raises(UserError, match=r"peftrec dashboard wandb: it does not answer; .*, or add --dry-run"):
         dashboard.main(["wandb", str(folder)])
 
 

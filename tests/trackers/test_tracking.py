@@ -128,6 +128,29 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     tracking.check_trackers(LoggerSettings(), verifies=False)
 
 
+def test_a_missing_package_is_told_before_data_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("data was read")
+
+    monkeypatch.setattr("peftrec.training.run.pipeline.prepare_data", read)
+    monkeypatch.setattr(tracking, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match="tensorboard is not installed"):
+        train_run(small_settings(tmp_path, "id", logger={"tensorboard": True}))
+
+
+@pytest.mark.parametrize("named", ["logger.mlflow_uri", "MLFLOW_TRACKING_URI"])
+def test_a_server_that_does_not_answer_is_told_before_anything_else(
+    named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("mlflow")
+    dead = "http://127.0.0.1:9"  # discard: nothing listens there
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead if named.isupper() else "")
+    own = {} if named.isupper() else {"mlflow_uri": dead}
+    with pytest.raises(SettingsError, match=rf"mlflow=true: {dead} does not answer .*; correct {named}, leave it out"):
+        train_run(small_settings(tmp_path, "id", logger={"mlflow": True, **own}))
+    assert not list(tmp_path.rglob("record.json"))
+
+
 def test_several_at_once() -> None:
     settings = compose_settings(["logger=[wandb,tensorboard,mlflow]"])
     assert settings.logger == LoggerSettings(csv=True, wandb="offline", tensorboard=True, mlflow=True)
@@ -155,3 +178,20 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="MLFLOW_TRACKING_USERNAME") as caught:
         compose_settings(["logger=mlflow", "logger.mlflow_uri='http://me:s3cret@tracking'"])
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_first_alone_logs(tmp_path: Path) -> None:
+    """Each calls the same code, and only one of them may write the files."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from peftrec.jobs.launching import launch
+
+    trainer = {"accelerator": "cpu", "devices": 2, "max_epochs": 2, "has_progress_bar": False}
+    outcome = launch(small_settings(tmp_path, "id", trainer=trainer, logger={"tensorboard": True}))
+    (file,) = tmp_path.rglob("events.out.tfevents.*")
+    found = EventAccumulator(str(file.parent))
+    found.Reload()
+    assert outcome.status == "success"
+    assert [event.step for event in found.Scalars("val_hr_at_10")] == [1, 2]

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
+from peftrec.errors import SettingsError
 from peftrec.files import Holding
 from peftrec.results.costs import Epoch
 from peftrec.results.record import RECORD_FILE, Record
@@ -27,6 +29,7 @@ from peftrec.trackers.figures import (
     name_of,
     numbers,
 )
+from peftrec.trackers.reaching import NotReachedError, reach
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -133,6 +136,20 @@ class MlflowRun:
 def tracking_uri(settings: LoggerSettings, runs_dir: Path) -> str:
     """Return where runs are tracked: what the settings name, else the variable, else a file beside the runs."""
     return settings.mlflow_uri or os.environ.get(URI_VARIABLE) or f"{_SQLITE}{runs_dir.resolve() / STORE_FILE}"
+
+
+def check_server(settings: LoggerSettings) -> None:
+    """Raise SettingsError where MLflow's server, if one is named, does not answer."""
+    server = settings.mlflow_uri or os.environ.get(URI_VARIABLE) or ""
+    if urlsplit(server).scheme not in ("http", "https"):
+        return
+    try:
+        reach(server)
+    except NotReachedError as error:
+        named = "logger.mlflow_uri" if settings.mlflow_uri else URI_VARIABLE
+        raise SettingsError(
+            f"logger.mlflow=true: {error}; correct {named}, leave it out to track in a file, or set logger.mlflow=false"
+        ) from error
 
 
 def _client(uri: str) -> "MlflowClient":

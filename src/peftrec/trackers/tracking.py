@@ -8,6 +8,7 @@ from peftrec.errors import SettingsError
 from peftrec.results.record import Record
 from peftrec.settings.run import LoggerSettings
 from peftrec.trackers.figures import TrialName
+from peftrec.trackers.mlflow_run import check_server
 from peftrec.trackers.tracker import Feed, Tracker
 from peftrec.trackers.wandb_login import check_login
 
@@ -16,14 +17,22 @@ NEEDED = {"tensorboard": ("tensorboard",), "mlflow": ("mlflow", "sqlalchemy", "a
 
 
 def check_trackers(settings: LoggerSettings, *, verifies: bool) -> None:
-    """Raise SettingsError where a tracker's package is missing, or W&B cannot start (see `check_login`)."""
+    """Raise SettingsError where a tracker's package is missing, MLflow's server does not answer, or W&B cannot start
+    (see `check_login`)."""
+    check_packages(settings)
+    if settings.mlflow:
+        check_server(settings)
+    check_login(settings, verifies=verifies)
+
+
+def check_packages(settings: LoggerSettings) -> None:
+    """Raise SettingsError where a tracker's package is missing; asks nobody, and imports nothing."""
     for switch, packages in NEEDED.items():
         if getattr(settings, switch) and any(find_spec(each) is None for each in packages):
             raise SettingsError(
                 f'logger.{switch}=true: {switch} is not installed; give `pip install "peftrec[{switch}]"`, or leave it '
                 f"out: logger.{switch}=false"
             )
-    check_login(settings, verifies=verifies)
 
 
 def begin_trackers(

@@ -1,18 +1,10 @@
 """Whether W&B knows the user and its server answers, asked before anything expensive: it would find out by itself when
 the model is built, and after a minute and a half of asking again."""
 
-import http.client
-import ssl
-import urllib.error
-import urllib.request
-
 from peftrec.errors import SettingsError
 from peftrec.settings.run import LoggerSettings
+from peftrec.trackers.reaching import NotReachedError, reach
 from peftrec.trackers.tracker import explain
-
-SECONDS = 5
-"""In which a server must answer."""
-
 
 ASKED = "logger.wandb=online"
 OTHERWISE = "set logger.wandb=offline, and `wandb sync` the run later"
@@ -32,13 +24,15 @@ def check_login(settings: LoggerSettings, *, verifies: bool, asked: str = ASKED,
     import wandb
 
     try:
-        _reach(server)
-        if not wandb.login(verify=verifies):
-            raise _NotReadyError("a variable (WANDB_MODE), or an answer, tells W&B otherwise; correct that")
+        reach(server)
+        is_logged_in = wandb.login(verify=verifies)
     except wandb.Error as error:
         raise SettingsError(f"{asked}: {server}: {explain(error)}; run `wandb login`, or {otherwise}") from error
-    except _NotReadyError as refusal:
-        raise SettingsError(f"{asked}: {refusal}, or {otherwise}") from refusal
+    except NotReachedError as error:
+        raise SettingsError(f"{asked}: {error}; set WANDB_BASE_URL to one that does, or {otherwise}") from error
+    if not is_logged_in:
+        what = "a variable (WANDB_MODE), or an answer, tells W&B otherwise; correct that"
+        raise SettingsError(f"{asked}: {what}, or {otherwise}")
 
 
 def _server(settings: LoggerSettings) -> str:
@@ -52,20 +46,3 @@ def _server(settings: LoggerSettings) -> str:
     except RuntimeError as error:  # of pathlib: there is no home folder
         remedy = "set the variable HOME to a folder"
         raise SettingsError(f"logger.wandb={settings.wandb}: {explain(error)}; {remedy}") from error
-
-
-class _NotReadyError(Exception):
-    """Why nothing can be sent, and what to mend."""
-
-
-def _reach(server: str) -> None:
-    try:
-        with urllib.request.urlopen(server, timeout=SECONDS):
-            return
-    except urllib.error.HTTPError as answer:
-        answer.close()
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, ssl.SSLError):
-            return  # it answers, and W&B may know certificates that Python does not
-        raise _NotReadyError(f"{server} does not answer ({reason}); set WANDB_BASE_URL to one that does") from error

@@ -21,7 +21,7 @@ from peftrec.results.record import Evaluation, Kind, Status
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import cost_differences
 from peftrec.trackers.tracker import Feed
-from peftrec.trackers.tracking import begin_trackers, check_trackers
+from peftrec.trackers.tracking import begin_trackers, check_packages, check_trackers
 from peftrec.training.building.assembly import assemble
 from peftrec.training.building.learnable import check_learnable
 from peftrec.training.building.loaders import build_loaders, mean_negatives
@@ -59,6 +59,7 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
     """
     quieten_libraries()
     check_strategy(settings.trainer.strategy)
+    check_packages(settings.logger)
     fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     kind: Kind = "train" if trial is None else "trial"
     with joined(settings.trainer) as processes:
