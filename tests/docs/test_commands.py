@@ -31,6 +31,7 @@ MAYBE_MISSING = {
     "cd",
     "chromium",
     "curl",
+    "find",
     "git",
     "mlflow",
     "pip",
