@@ -1,16 +1,24 @@
 """What a card tells others to do works without this package."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from torch import Tensor, nn
 
+from peftrec.data.interactions import Interactions
 from peftrec.serving.exporting import export_run
-from peftrec.serving.model_card import _TIMED_SCRIPT
+from peftrec.serving.model_card import _recommend
 from peftrec.serving.recommending import recommend
+from peftrec.serving.user_encoder_file import write_user_encoder
 from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
 from peftrec.training.run.restored_run import RestoredRun
 from recommend_requests import read_request
@@ -50,7 +58,38 @@ def test_the_script_recommends_what_the_verb_does(
     assert [float(score) for score, _, _ in found] == pytest.approx(scores, abs=1e-5 * max(map(abs, scores)))
 
 
-def test_the_script_for_times_is_the_script_with_times() -> None:
-    compile(_TIMED_SCRIPT, "recommend.py", "exec")
-    assert "user_encoder(embeddings[rows], mask, times)" in _TIMED_SCRIPT
-    assert _TIMED_SCRIPT.count("times = torch.tensor") == 1
+class LastTimes(nn.Module):
+    """The last item, scaled by the days between it and the one before."""
+
+    def forward(self, embeddings: Tensor, mask: Tensor, times: Tensor | None = None) -> Tensor:
+        assert times is not None
+        days = torch.diff(times, dim=1, prepend=times[:, :1]) / 86_400
+        return embeddings * days[..., None].to(embeddings.dtype)
+
+
+@pytest.mark.slow
+def test_the_script_for_times_gives_them_to_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    embeddings = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    histories = replace(Interactions.from_lists(["u"], [[3, 1, 4]]), times=np.array([0, 86_400, 3 * 86_400]))
+    written = write_user_encoder(
+        LastTimes(),
+        tmp_path / "user_encoder.pt2",
+        embeddings=embeddings,
+        histories=histories,
+        longest=5,
+        reads_times=True,
+    )
+    np.save(tmp_path / "item_embeddings.npy", embeddings)
+    pd.DataFrame({"id": [f"i{row}" for row in range(20)], "title": [None] * 20}).to_parquet(tmp_path / "items.parquet")
+    (tmp_path / "recommend.py").write_text(script_of(_recommend(written)))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["recommend.py", "i3@0", "i1@86400", "i4@259200"])
+    runpy.run_path("recommend.py", run_name="__main__")
+    scores = embeddings @ embeddings[4] * 2  # days
+    scores[[3, 1, 4]] = -np.inf
+    lines = [line.split(" ") for line in capsys.readouterr().out.splitlines()]
+    assert [item for _, item, _ in lines] == [f"'i{row}'" for row in np.argsort(-scores)[:10]]
+    assert [float(score) for score, _, _ in lines] == pytest.approx(np.sort(scores)[::-1][:10], abs=1e-5)

@@ -88,6 +88,19 @@ def test_the_file_gives_the_live_states(name: str, tmp_path: Path) -> None:
     assert torch.allclose(many, expected.repeat(20, 1), atol=1e-6)
 
 
+@torch.no_grad()
+def test_one_history_of_one_step_is_enough_to_write_a_file_for_any(tmp_path: Path) -> None:
+    module = SASRec(num_blocks=1).build(dim=DIM, sequence_length=1).eval()
+    only = Interactions.from_lists(["u"], [[3]])
+    write_user_encoder(
+        module, tmp_path / USER_ENCODER, embeddings=embeddings(), histories=only, longest=1, reads_times=False
+    )
+    again = torch.export.load(tmp_path / USER_ENCODER).module()
+    vectors = torch.from_numpy(embeddings())[:12].view(3, 4, DIM)
+    mask = torch.ones(3, 4, dtype=torch.bool)
+    assert torch.allclose(again(vectors, mask), module(vectors[:, -1:], mask[:, -1:])[:, -1], atol=1e-6)
+
+
 def test_the_live_encoder_stays_as_it_is(tmp_path: Path) -> None:
     module = built(ENCODERS["sasrec"]).to(torch.bfloat16).train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}

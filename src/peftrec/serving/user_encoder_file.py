@@ -111,6 +111,7 @@ def write_user_encoder(
 
 def _program(module: LastState, inputs: tuple[Tensor, ...]) -> ExportedProgram:
     """Trace the module for any number of users and of steps."""
+    inputs = tuple(each.repeat(2, 2, *[1] * (each.dim() - 2)) for each in inputs)  # torch takes a size of 1 for fixed
     user, step = Dim("user"), Dim("step")
     shapes = tuple({0: user, 1: step} for _ in inputs)
     with warnings.catch_warnings():

@@ -40,6 +40,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     507: {"model": Problem, "description": "Items were not added, because they could not be kept."},
 }
 RETRY_AFTER = {"Retry-After": "1"}
+LONGEST_MESSAGE = 500
+"""Characters: a message names what was sent, which may be as long as a request."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,8 @@ def _status(error: UserError) -> int:
 
 def _problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     retry = RETRY_AFTER if status == 503 else {}  # noqa: PLR2004 - HTTP's own
-    return JSONResponse(Problem(error=message).model_dump(), status, {**(headers or {}), **retry})
+    short = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
+    return JSONResponse(Problem(error=short).model_dump(), status, {**(headers or {}), **retry})
 
 
 def _said(detail: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from peftrec.errors import SettingsError
 from peftrec.serving.http.limits import LIMITS, Limits
 
 KEYS = ("host", "port", "keep", "wait_ms", *LIMITS)
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 LARGEST_PORT = 65_535
 LONGEST_WAIT_MS = 1000
 _HOST = re.compile(r"[A-Za-z0-9.:_-]+")

@@ -60,7 +60,7 @@ def loaded_service(request: ServeRequest) -> Service:
         wait_seconds=request.wait_seconds,
         observe=metrics.batch_size.observe,
     )
-    hosts = LOOPBACK_NAMES if request.is_loopback else ("*",)
+    hosts = (*LOOPBACK_NAMES, request.host) if request.is_loopback else ("*",)
     return Service(runs=runs, worker=worker, metrics=metrics, limits=limits, hosts=hosts)
 
 
