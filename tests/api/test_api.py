@@ -41,6 +41,13 @@ def _close_door() -> Iterator[None]:
     open_door()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _brief_measurements() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("peftrec.training.measurement.repeated.BUDGET_SECONDS", 0.01)
+        yield
+
+
 @pytest.fixture(scope="module")
 def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("api") / "runs"
@@ -143,7 +150,9 @@ def test_a_strategy_of_ones_own_takes_a_folder_that_is_named(tmp_path: Path) -> 
 
 
 def test_a_comparison_is_the_report(example: Path, tmp_path: Path) -> None:
-    report = write_report(shutil.copytree(example, tmp_path / "runs"))
+    for name in ("lora", "iisan", "id"):
+        shutil.copytree(example / f"{name}-example1", tmp_path / "runs" / f"{name}-example1")
+    report = write_report(tmp_path / "runs")
     found = compare(tmp_path / "runs")
     pd.testing.assert_frame_equal(found.means, report.tested.means)
     pd.testing.assert_frame_equal(found.pairs, report.tested.pairs)

@@ -151,6 +151,18 @@ class LoadedRun:
         answer = self._answer("history", read, np.arange(len(read)), k, seen=seen, candidates=candidates)
         return answer.astype({"history": np.int64})
 
+    def export(self, to: str | Path | None = None, *, merge: bool = False, overwrite: bool = False) -> Path:
+        """Write the run for others to load, as `peftrec export` does, and return the folder: `to`, or `export` below
+        the run's own. It appears when it is whole, and its towers were read back and compared.
+
+        Raises UserError where something is at the place already, unless it may be overwritten, and CheckpointError
+        where a tower cannot be written so.
+        """
+        from peftrec.serving.exporting import export_run
+
+        target = None if to is None else Path(to)
+        return export_run(self.directory, to=target, merges=merge, overwrites=overwrite, places=self.overrides).folder
+
     def read_candidates(self, table: ItemTable | None) -> Items | None:
         """Read and check new items that are to be ranked beside the run's own; none of them may have a known id."""
         if table is None:

@@ -1,7 +1,6 @@
 """`peftrec report`: its files, the page, and that records alone decide them."""
 
 import contextlib
-import copy
 import io
 import re
 import shutil
@@ -11,13 +10,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
-import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from nbclient import NotebookClient
-from nbformat import NotebookNode
-from traitlets.config import Config
 
 from peftrec.cli import main as cli
 from peftrec.cli.report import main
@@ -33,7 +26,6 @@ FILES = {
     *("intervals.csv", "significance.csv", "significance.md"),
     *("quality_vs_tpme.png", "quality_vs_tpme.svg", "quality_vs_costs.png", "quality_vs_costs.svg"),
 }
-NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "compare_strategies.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -142,55 +134,3 @@ def test_the_verb_imports_nothing_that_is_slow_to_import() -> None:
     slow = {"torch", "lightning", "transformers", "scipy.stats"}
     code = f"import sys, peftrec.cli.report; sys.exit(', '.join({slow} & set(sys.modules)) or None)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.fixture
-def notebooks(example: Path, tmp_path: Path) -> list[list[NotebookNode]]:
-    """The notebook's cells twice, each behind one that says where the runs are: one place has some, the other none."""
-    for name in ("iisan-example1", "lora-example1"):
-        shutil.copytree(example / name, tmp_path / "few" / name)
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    choices = [f"import os\nos.environ['PEFTREC_RUNS'] = {str(tmp_path / name)!r}" for name in ("few", "nothing")]
-    return [[nbformat.v4.new_code_cell(choice), *copy.deepcopy(cells)] for choice in choices]
-
-
-def assert_shown(outputs: list[str]) -> None:
-    assert ["made up for demonstration" in text for text in outputs] == [False, True]
-    assert all("quality_vs_costs.svg" in text for text in outputs)
-
-
-def test_the_notebooks_cells_run_with_records_and_without(
-    notebooks: list[list[NotebookNode]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In this process, which has imported what they import. A cell that fails raises."""
-    monkeypatch.chdir(NOTEBOOK.parent)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("PEFTREC_RUNS", "")  # the first cell's, and put back afterwards
-    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
-    try:
-        assert_shown([shown_by(shell, cells) for cells in notebooks])
-    finally:
-        InteractiveShell.clear_instance()
-
-
-def shown_by(shell: InteractiveShell, cells: list[NotebookNode]) -> str:
-    with capture_output() as captured:
-        for cell in cells:
-            if cell.cell_type == "code":
-                shell.run_cell(cell.source).raise_error()
-    return captured.stdout + str([output.data for output in captured.outputs])
-
-
-@pytest.mark.slow
-def test_the_notebook_runs_with_records_and_without(notebooks: list[list[NotebookNode]]) -> None:
-    """One after the other in one kernel, which takes a while to start. A cell that fails raises."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells = [cell for half in notebooks for cell in half]
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
-    assert_shown([str([cell.outputs for cell in half if cell.cell_type == "code"]) for half in notebooks])
-
-
-def test_the_notebook_is_stripped() -> None:
-    text = NOTEBOOK.read_text()
-    assert '"output_type"' not in text
-    assert '"execution_count": null' in text
