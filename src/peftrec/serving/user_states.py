@@ -12,8 +12,8 @@ from peftrec.training.run.restored_run import RestoredRun
 
 USERS_AT_ONCE = 8
 """Users that the encoder reads together, always so many: kernels for other shapes add in another order, and a user's
-state would depend on how many others were asked about. Eight take little longer than one, and a block of a thousand
-takes little less a user than eight (BENCHMARKS, "Recommending to many users")."""
+state would depend on how many others were asked about. Eight take half as long again as one, and a user among a
+thousand takes half of one among eight (BENCHMARKS, "Recommending to many users")."""
 
 
 def user_states(
