@@ -10,6 +10,7 @@ from peftrec.files import (
     names_below,
     partial_name,
     remove_abandoned,
+    try_writing,
     write_atomically,
     write_stream_atomically,
 )
@@ -111,3 +112,12 @@ def test_a_folder_that_a_killed_process_left_is_swept(tmp_path: Path, monkeypatc
     with folder_written_beside(tmp_path / "folder"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_is_tried_by_writing_and_nothing_stays(tmp_path: Path) -> None:
+    try_writing(tmp_path / "new" / "folder")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "folder"]
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as caught:
+        try_writing(tmp_path / "file" / "folder")
+    assert caught.value.filename == str(tmp_path / "file" / "folder")

@@ -174,6 +174,19 @@ def _leads_somewhere(entry: "os.DirEntry[str]") -> bool:
     return not entry.is_symlink() or Path(entry.path).exists()
 
 
+def try_writing(folder: Path) -> None:
+    """Write a file into a folder, made where it is missing, and remove it: what takes long asks beforehand. Raises
+    OSError with the folder's name where that cannot be."""
+    trial = folder / partial_name("trial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+
+
 def partial_name(name: str) -> str:
     """Return the name, beside its place, under which this process writes `name` until it is whole."""
     return f".{name}.{owner()}.partial"

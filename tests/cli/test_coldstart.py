@@ -8,7 +8,7 @@ import yaml
 
 from peftrec.cli import main as cli
 from peftrec.code import fingerprint
-from peftrec.cold_start.experiment import ColdStartSettings
+from peftrec.cold_start.experiment import ColdStartSettings, Job
 from peftrec.cold_start.fitting import HeaterMethod, HeaterModule
 from peftrec.cold_start.result import read_result
 from peftrec.config.composition import compose_part, compose_parts
@@ -191,3 +191,16 @@ def test_help_names_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert coldstart("--help") == 0
     shown = capsys.readouterr().out
     assert all(name in shown for names in OPTIONS.values() for name in names)
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Job, "run", lambda *_: pytest.fail("trained"))
+    (tmp_path / "file").touch()
+    assert coldstart(*words, "model=popularity", f"runs_dir={tmp_path / 'file'}") == 2
+    folder = tmp_path / "file" / "cold_start" / "lastfm"
+    assert capsys.readouterr().err == (
+        f"error: {folder}: results cannot be written there (Not a directory); set runs_dir=DIR to a folder that can "
+        "be, then give the same command again\n"
+    )

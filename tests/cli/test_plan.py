@@ -21,6 +21,35 @@ def test_one_run_prints_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert not shown.err
 
 
+@pytest.mark.slow
+def test_the_first_line_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plan", "-m", "strategy=full,frozen_cached", "trainer=cpu", "memory=60MiB", "--json", *NUMBERS]
+    assert cli.main(arguments) == 0
+    content = json.loads(capsys.readouterr().out)
+    full, frozen = content["plans"]
+    assert full["peak_bytes"] > 60 * 2**20 > frozen["peak_bytes"], "or the case says nothing"
+    without, checkpointed = full["largest_batch"]["batch_size"], full["checkpointed_batch"]["batch_size"]
+    assert 2 <= without < 64
+    assert without < checkpointed
+    assert frozen["checkpointed_batch"] is None
+    does = "yes" if checkpointed >= 64 else "no"
+    most = frozen["largest_batch"]["batch_size"]
+    assert content["answer"] == (
+        f"at batch 64 in 60.0 MiB: full no ({without}), frozen_cached yes ({most}); "
+        f"with trainer.gradient_checkpointing=true: full {does} ({checkpointed})"
+    )
+    assert cli.main([word for word in arguments if word != "--json"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == content["answer"]
+
+
+def test_without_an_amount_of_memory_the_first_line_says_what_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "strategy=frozen_cached", "trainer=cpu", "--json", *NUMBERS]) == 0
+    content = json.loads(capsys.readouterr().out)
+    mebibytes = content["plans"][0]["peak_bytes"] / 2**20
+    start = f"at batch 64: frozen_cached needs {mebibytes:,.1f} MiB; memory=24GiB"
+    assert content["answer"].startswith(start)
+
+
 def test_a_set_prints_its_tpme_and_json_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["plan", "-m", "strategy=full,frozen", "trainer=cpu", "towers.image=null", *NUMBERS]
     assert cli.main(arguments) == 0

@@ -134,6 +134,8 @@ def test_jobs_that_would_be_one_run_are_refused_before_the_first_starts() -> Non
     [
         (["seed=1,1"], "strategy=id seed=1: give each value of a sweep once"),
         (["data.root=A,B"], "'id data.root=A' and 'id data.root=B' differ in data.root, and no table can hold"),
+        (["data.sequence_length=5,9"], "add name='default-${data.sequence_length}', which makes an experiment of each"),
+        (["data.root=A/B,C"], "give one command for each, with a name=NAME of its own"),
     ],
 )
 def test_doubles_and_several_data_sets_stop_the_sweep_before_the_first_job(

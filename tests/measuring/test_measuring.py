@@ -1,5 +1,6 @@
 """`peftrec measure` on small runs: what it writes, what it leaves alone, and what a kill leaves."""
 
+import errno
 import json
 import os
 import signal
@@ -184,6 +185,7 @@ class _Sweep:
         self.directory = directory
         self.submitted: dict[int, object] = {}
         self.outcomes = [type("Outcome", (), {"status": "success"})()]
+        self.experiments = [directory]
 
 
 @pytest.mark.parametrize(
@@ -204,3 +206,20 @@ def test_a_sweep_measures_where_its_times_were_disturbed(
     sweep.submitted = {0: object()}
     measure_sweep(sweep, when)
     assert len(asked) == expected
+
+
+def test_records_that_cannot_be_written_are_named_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(place: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(place))
+
+    monkeypatch.setattr(measuring, "try_writing", fail)
+    monkeypatch.setattr(measuring, "turns_of", lambda _: pytest.fail("began"))
+    with pytest.raises(UserError) as caught:
+        measure(request(folder))
+    first = runs_to_measure(folder)[0].folder
+    assert str(caught.value).startswith(
+        f"{first}: cannot be written (Permission denied), and costs go into the records"
+    )
+    assert str(caught.value).endswith(f"cp -r {folder} COPY && peftrec measure COPY")

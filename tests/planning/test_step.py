@@ -145,6 +145,17 @@ def test_checkpointed_activations_are_planned_away(tmp_path: Path) -> None:
     assert first.operations == measured.operations
 
 
+@pytest.mark.parametrize("strategy", ["full", "loha"])  # LoHa draws a number in each layer
+def test_what_is_computed_again_is_computed_as_before(strategy: str, tmp_path: Path) -> None:
+    """By CUDA's kernels, and with the same answers to draws, which torch suspends while it goes backward."""
+    trainer = {"accelerator": "gpu", "precision": "bf16-mixed"}
+    plain = settings_of(tmp_path, strategy, trainer=trainer)
+    again = settings_of(tmp_path, strategy, trainer={**trainer, "gradient_checkpointing": True})
+    first, second = planner_of(plain).plan(SHAPE), planner_of(again).plan(SHAPE)
+    assert second.exact_bytes.saved_for_backward < first.exact_bytes.saved_for_backward
+    assert second.operations > first.operations
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

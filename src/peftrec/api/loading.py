@@ -31,7 +31,7 @@ def load_run(
     """
     settle_threads_before_torch()
     open_folders(config_dir, code)
-    from peftrec.results.runs import named_run
+    from peftrec.results.named_run import named_run
     from peftrec.serving.loaded_run import LoadedRun
 
     loaded = LoadedRun(directory=named_run(Path(run)), overrides=tuple(overrides))

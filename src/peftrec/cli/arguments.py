@@ -102,14 +102,14 @@ class Arguments:
     def run(self) -> Path:
         """The folder that `run=` names: by its whole name, or without the hash. Raises RecordError where several runs
         are called so."""
-        from peftrec.results.runs import named_run
+        from peftrec.results.named_run import named_run
 
         return named_run(Path(self.own[RUN]))
 
     @property
     def runs(self) -> tuple[Path, ...]:
         """The folders of all runs, for a verb that takes several; each is named as `run` is."""
-        from peftrec.results.runs import named_run
+        from peftrec.results.named_run import named_run
 
         return tuple(named_run(Path(name)) for name in self.repeated[RUN])
 

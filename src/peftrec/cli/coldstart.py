@@ -7,6 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 from peftrec.cli.arguments import RUN, SWEEP, Composed, Grammar, read_arguments
+from peftrec.errors import UserError
+from peftrec.files import try_writing
 from peftrec.settings.places import is_place_word
 
 HELP = """usage: peftrec coldstart [-m] pairs=citeulike|lastfm pairs.root=DIR [model=NAME] [KEY=VALUE ...]
@@ -70,6 +72,14 @@ def compare(words: Sequence[str], *, is_sweep: bool) -> int:
             print(f"finished before: {job.path}", file=sys.stderr)
         elif (former := former_answer(job.settings.directory, job.question_hash)) is not None:
             print(f"{former[0]}: {job.code.explain(former[1])}", file=sys.stderr)
+    for directory in dict.fromkeys(job.settings.directory for job in jobs if not job.path.exists()):
+        try:
+            try_writing(directory)
+        except OSError as error:
+            raise UserError(
+                f"{directory}: results cannot be written there ({error.strerror}); set runs_dir=DIR to a folder that "
+                "can be, then give the same command again"
+            ) from error
     for pairs, group in groupby((job for job in jobs if not job.path.exists()), key=lambda job: job.settings.pairs):
         data = pairs.read()
         for job in group:

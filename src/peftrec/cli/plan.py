@@ -8,7 +8,8 @@ HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N
 
   -m            every combination of comma-separated values, and the TPME of the set
   --json        the same figures as JSON, in base units
-  memory=24GiB  also find the largest batch that fits, by the order of the first epoch; a store is planned where
+  memory=24GiB  say first whether it fits, and the largest batch that does, by the order of the first epoch; what does
+                not is planned with gradient checkpointing too, where towers train. A store is planned where
                 hidden_states.placement=auto would put it in so much memory
   rate=400      also give seconds, at this many TFLOP/s
   users=N ...   in place of the data, which is then not read
@@ -48,6 +49,9 @@ def main(arguments: list[str]) -> int:
     else:
         settings = compose_settings(given.others)
         jobs = {settings.strategy_name: settings}
+    from peftrec.progress.quiet import quieten_libraries
+
+    quieten_libraries()
     from peftrec.planning.plan import plan_set
     from peftrec.planning.tables import to_json, to_text
 

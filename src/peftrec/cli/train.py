@@ -136,8 +136,9 @@ def report_sweep(sweep: "Sweep") -> int:
     failed = [outcome for outcome in sweep.outcomes if outcome.status != "success"]
     status = 1 if failed else 0
     try:
-        status = max(status, report.main([str(sweep.directory)]))
-        log_comparison(sweep.directory)
+        status = max(status, report.main([str(folder) for folder in sweep.experiments]))
+        for folder in sweep.experiments:
+            log_comparison(folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

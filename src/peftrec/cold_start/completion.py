@@ -16,9 +16,9 @@ from peftrec.code.fingerprint import Fingerprint, take_fingerprint
 from peftrec.code.user_code import sources
 from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete, rank_over
 from peftrec.cold_start.item_vectors import item_vectors
-from peftrec.errors import DataError
+from peftrec.errors import DataError, UserError
 from peftrec.evaluation.segments import segment_masks, segment_metrics
-from peftrec.files import write_atomically
+from peftrec.files import try_writing, write_atomically
 from peftrec.results.costs import CountedMetrics
 from peftrec.results.record_part import RecordPart
 from peftrec.results.tables import markdown_grid
@@ -77,6 +77,13 @@ def complete_run(
     num_cold = int((run.split.train_counts == 0).sum())
     if not num_cold:
         raise DataError(f"{directory}: every candidate occurs in training, so that there is no cold item to complete")
+    try:
+        try_writing(directory)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); let this user write there and free space, or ask a copy of "
+            f"the run: cp -r {directory} COPY && peftrec coldstart run=COPY"
+        ) from error
     vectors = item_vectors(run.settings, run.split.items, run.device)
     completed = complete(run, vectors, settings)
     result = ColdItemsResult(

@@ -15,8 +15,13 @@ validated as JSON (`peftrec.settings.run.build_part`), where a strict tuple acce
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
+def is_folder_name(name: str) -> bool:
+    """Say whether a folder may have such a name."""
+    return _NAME.fullmatch(name) is not None and name.strip(".") != ""
+
+
 def _check_name(name: str) -> str:
-    if not _NAME.fullmatch(name) or not name.strip("."):
+    if not is_folder_name(name):
         raise ValueError(
             "expected a name for a folder, of letters, digits, dots, dashes and underscores and not of dots alone, "
             f"got {describe(name)}"

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from peftrec.config.roles import value_of, without
+from peftrec.config.strict import is_folder_name
 from peftrec.errors import SettingsError, shortlist
 from peftrec.jobs.isolation import Job
 from peftrec.settings.run_identity import cost_differences, digest, flat_config
@@ -57,9 +58,22 @@ def refuse_mixed(jobs: Sequence[Job]) -> None:
         if different:
             raise SettingsError(
                 f"jobs {first.label!r} and {job.label!r} differ in {shortlist(different)}, and no table can hold "
-                "results of different data or evaluation: give one command for each, with a name=NAME of its own; "
-                "`peftrec report RUNS_DIR/NAME RUNS_DIR/OTHER` then ranks across them"
+                f"results of different data or evaluation: {_apart(first, different, [ours, theirs])}"
             )
+
+
+def _apart(job: Job, different: Sequence[str], configs: Sequence[dict[str, Any]]) -> str:
+    """Return how such jobs are given: by one command, where a name of a folder can be made of the key that differs."""
+    values = [str(config.get(different[0])) for config in configs]
+    if len(different) == 1 and all(map(is_folder_name, values)):
+        return (
+            f"add name='{job.config['name']}-${{{different[0]}}}', which makes an experiment of each value, with a "
+            "report of its own and ranks across them"
+        )
+    return (
+        "give one command for each, with a name=NAME of its own; `peftrec report RUNS_DIR/NAME RUNS_DIR/OTHER` then "
+        "ranks across them"
+    )
 
 
 def _experiment(job: Job) -> tuple[Any, ...]:

@@ -63,6 +63,7 @@ class JobOutcome(BaseModel):
     run_directory: str | None = None
     error: str | None = None
     was_killed: bool = False
+    was_finished: bool = False
     seconds: float
 
 
@@ -76,6 +77,8 @@ class JobReport(BaseModel):
     error: str | None = None
     was_killed: bool = False
     """Whether a signal ended the process, before it could say anything."""
+    was_finished: bool = False
+    """Whether the run was there already, and nothing was trained."""
 
 
 class JobRunner:

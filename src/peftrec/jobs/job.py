@@ -70,7 +70,7 @@ def train(config: dict[str, Any], *, code_hash: str | None = None, trial: "Trial
         if status_of(error) != "interrupted":
             traceback.print_exc()
         return JobReport(status=status_of(error), error=f"{type(error).__name__}: {error}")
-    return JobReport(status=outcome.status, run_directory=str(outcome.run_directory))
+    return JobReport(status=outcome.status, run_directory=str(outcome.run_directory), was_finished=outcome.was_finished)
 
 
 if __name__ == "__main__":

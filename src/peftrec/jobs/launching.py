@@ -52,7 +52,7 @@ def launch(settings: Settings, trial: TrialOrder | None = None) -> "RunOutcome":
     report = run_processes(settings, number, trial)
     if report.status not in OVER or report.run_directory is None:
         raise ProcessesFailedError(report)
-    return RunOutcome(Path(report.run_directory), report.status)
+    return RunOutcome(Path(report.run_directory), report.status, was_finished=report.was_finished)
 
 
 def processes_to_start(trainer: TrainerSettings) -> int:

@@ -23,6 +23,7 @@ from peftrec.files import write_atomically
 from peftrec.jobs.apart import refuse_doubles
 from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
+from peftrec.jobs.time_left import progress_line
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import LoggerSettings, Settings, TrainerSettings, settings_from_config, settings_to_config
 from peftrec.settings.run_identity import processes_decide, run_code
@@ -53,6 +54,12 @@ class Sweep:
         seconds = round(time.monotonic() - started, 3)
         return JobOutcome(label=job.label, overrides=job.overrides, seconds=seconds, **report.model_dump())
 
+    @property
+    def experiments(self) -> list[Path]:
+        """The folders of experiments that the runs lie in; several where jobs have names of their own."""
+        folders = {Path(each.run_directory).parent for each in self.outcomes if each.run_directory is not None}
+        return sorted(folders) or ([] if self.directory is None else [self.directory])
+
     def keep(self, outcomes: Sequence[JobOutcome], directory: Path) -> None:
         """Add outcomes and rewrite `sweep.json`."""
         self.directory = directory
@@ -72,6 +79,8 @@ class Sweep:
             ended[number] = outcome
             in_order = [ended[place] for place in sorted(ended)]
             write_sweep(self.outcomes + in_order, directory)
+            if line := progress_line(jobs, ended, slots=runner.slots):
+                print(line, flush=True)
 
         runner.run(jobs, keep)
         self.outcomes += [ended[number] for number in range(len(jobs))]

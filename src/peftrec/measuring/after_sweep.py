@@ -26,15 +26,20 @@ def measure_sweep(sweep: Sweep, when: When) -> None:
         return
     if not any(outcome.status == "success" for outcome in sweep.outcomes):
         return
+    for folder in sweep.experiments:
+        _measure_folder(folder, when)
+
+
+def _measure_folder(folder: Path, when: When) -> None:
     if when == "auto":
-        disturbed = disturbed_rows(sweep.directory)
+        disturbed = disturbed_rows(folder)
         if not disturbed:
             return
         tell(
             f"times of {shortlist(disturbed)} were disturbed, so steps are timed side by side (measure=never does not)"
         )
     try:
-        measure(MeasureRequest(folder=sweep.directory))
+        measure(MeasureRequest(folder=folder))
     except UserError as error:
         print(f"not measured side by side: {error}", file=sys.stderr)
 

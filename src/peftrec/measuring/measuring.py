@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from peftrec.devices import resolve_device
+from peftrec.errors import UserError
+from peftrec.files import try_writing
 from peftrec.hidden_states.placement import free_device_memory, free_host_memory
 from peftrec.jobs.supervisor import Supervisor
 from peftrec.jobs.temporary import temporary_folder
@@ -52,6 +54,7 @@ def measure(request: MeasureRequest) -> list[SideBySide]:
     if not request.again and (found := measured_already(runs, request)) is not None:
         tell(f"measured already, on {found[0].measured_at[:10]}, by the same code; again=true measures anew")
         return found
+    _check_places(request.folder, runs)
     turns = turns_of(runs)
     blocks = in_blocks(runs, *memory_of(runs))
     tell(
@@ -66,6 +69,18 @@ def measure(request: MeasureRequest) -> list[SideBySide]:
             with TurnTakers(supervisor, Path(folder), num_steps=turns.num_steps) as takers:
                 _measure_block(takers, number, members, measured, turns=_passes(runs, turns), request=request)
     return _written(runs, measured, reference, turns=turns, request=request)
+
+
+def _check_places(folder: Path, runs: Sequence[Run]) -> None:
+    """Raise UserError, before anything is measured, where a record could not be written afterwards."""
+    for run in runs:
+        try:
+            try_writing(run.folder)
+        except OSError as error:
+            raise UserError(
+                f"{run.folder}: cannot be written ({error.strerror}), and costs go into the records there; let this "
+                f"user write there and free space, or measure a copy: cp -r {folder} COPY && peftrec measure COPY"
+            ) from error
 
 
 def _passes(runs: Sequence[Run], turns: Turns) -> dict[str, int]:

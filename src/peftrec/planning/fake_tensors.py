@@ -5,7 +5,8 @@ torch's fake tensors, which answer as tensors on a CPU do: attention picks the s
 plain meta tensors do neither.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import build_module
 from peftrec.training.building.item_side import load_towers
 from peftrec.training.module import RecommenderModule
+from peftrec.training.trainer import checkpoint_activations
 
 
 class MeanDraws(TorchFunctionMode):
@@ -85,14 +87,17 @@ def build_fake_run(settings: Settings, target: Target, *, num_items: int, sequen
     stored = _stored_states(settings) if settings.strategy.states == "store" else None
     states = {} if stored is None else _states(settings, stored, num_items, mode)
     with torch.device("meta"):
+        towers = load_towers(settings, with_weights=False)
         module = build_module(
             settings,
-            load_towers(settings, with_weights=False),
+            towers,
             content=ItemContent(),
             log_popularity=torch.zeros(num_items),
             sequence_length=sequence_length,
             states=FakeStates(states=states) if states else None,
         )
+    if settings.trainer.gradient_checkpointing:
+        checkpoint_activations(towers, context_fn=lambda: (nullcontext(), _computing_again(target)))
     given = give_storage(module, mode, dtype=target.parameter_dtype)
     module.parameter_roles = [replace(role, parameter=given[id(role.parameter)]) for role in module.parameter_roles]
     module.set_training_modes()
@@ -105,6 +110,14 @@ def build_fake_run(settings: Settings, target: Target, *, num_items: int, sequen
         stored=stored,
         states=states,
     )
+
+
+@contextmanager
+def _computing_again(target: Target) -> Iterator[None]:
+    """Do in a block that the backward pass computes again what was done in the forward pass: torch suspends the modes
+    that are on while it goes backward."""
+    with MeanDraws(), target.attention():
+        yield
 
 
 def require_configs(settings: Settings) -> None:

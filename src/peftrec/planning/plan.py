@@ -52,6 +52,8 @@ class Plan:
     """Operations at the rate that was given, without loading; null without a rate."""
     store: PlannedStore | None
     largest_batch: LargestBatch | None
+    checkpointed_batch: LargestBatch | None
+    """The same with gradient checkpointing, where the run does not fit without and that would change something."""
     data: str
     """Where the sizes of batches come from."""
     caveats: tuple[str, ...]
@@ -104,6 +106,7 @@ def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequ
     settings = planner.settings
     first = planner.plan(batches.first)
     epoch_operations = batches.num_steps * planner.plan(batches.mean).operations
+    peak_bytes = planner.plan(batches.largest).peak_bytes
     stored = planner.run.stored
     return Plan(
         run=run,
@@ -113,12 +116,13 @@ def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequ
         batches=batches,
         parameters=count_parameters(planner.run.module.parameter_roles),
         exact_bytes=first.exact_bytes,
-        peak_bytes=planner.plan(batches.largest).peak_bytes,
+        peak_bytes=peak_bytes,
         step_operations=first.operations,
         epoch_operations=epoch_operations,
         seconds_per_epoch=None if request.rate is None else epoch_operations / request.rate,
         store=None if stored is None else plan_store(settings, stored, workload, rate=request.rate),
         largest_batch=None if request.memory is None else _largest(planner, settings, workload, request.memory),
+        checkpointed_batch=_checkpointed(settings, workload, peak_bytes, request.memory),
         data=workload.origin,
         caveats=(*workload.caveats, *_caveats(planner, settings)),
     )
@@ -157,6 +161,14 @@ def _largest(planner: StepPlanner, settings: Settings, workload: Workload, memor
         return planner.plan(workload.batches(replace(settings, batch_size=batch_size)).largest).peak_bytes
 
     return find_largest_batch(peak_of, memory=memory, num_windows=workload.num_windows)
+
+
+def _checkpointed(settings: Settings, workload: Workload, peak_bytes: int, memory: int | None) -> LargestBatch | None:
+    trains_towers = settings.strategy.reads_content and not settings.strategy.keeps_towers_frozen
+    if memory is None or peak_bytes <= memory or not trains_towers or settings.trainer.gradient_checkpointing:
+        return None
+    settings = replace(settings, trainer=replace(settings.trainer, gradient_checkpointing=True))
+    return _largest(_planner(settings, workload, memory), settings, workload, memory)
 
 
 def _tpme(plans: Sequence[Plan]) -> tuple[Mapping[str, float], str | None]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peftrec.outputs.safe_text import each_for_line, for_line
+from peftrec.planning.answer import answer
 from peftrec.planning.plan import Plan, PlannedSet
 from peftrec.results.tables import bytes_text, count_text, number_text, operations_text
 from peftrec.results.tpme import weights_text
@@ -31,6 +32,7 @@ Rows = list[dict[str, str]]
 def to_json(planned: PlannedSet) -> str:
     """Return all figures in base units."""
     content: dict[str, Any] = {
+        "answer": answer(planned.plans),
         "plans": [
             {
                 **TypeAdapter(Plan).dump_python(plan, mode="json"),
@@ -46,8 +48,9 @@ def to_json(planned: PlannedSet) -> str:
 
 
 def to_text(planned: PlannedSet) -> str:
-    """Return the tables and the notes under them, without colour."""
+    """Return the answer, the tables and the notes under them, without colour."""
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
+    console.print(f"{for_line(answer(planned.plans))}\n", soft_wrap=True)
     grids = {
         "Parameters": [_parameters(plan) for plan in planned.plans],
         "Memory": [_memory(plan) for plan in planned.plans],

@@ -38,6 +38,10 @@ class Target:
         """What weights are kept in."""
         return parameter_dtype(self.precision)
 
+    def attention(self) -> AbstractContextManager[object]:
+        """Take the device's kernels."""
+        return CudaKernels(reduced=_CASTS.get(self.precision)) if self.on_cuda else nullcontext()
+
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Do what Lightning's precision does around a forward pass, and take the device's kernels."""
@@ -47,7 +51,7 @@ class Target:
         former = torch.get_default_dtype()
         torch.set_default_dtype(self.parameter_dtype)
         try:
-            with casts, CudaKernels(reduced=reduced) if self.on_cuda else nullcontext():
+            with casts, self.attention():
                 yield
         finally:
             torch.set_default_dtype(former)

@@ -1,10 +1,8 @@
 """Records with the folders they lie in, and the checks that they may stand in one table."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 
 from peftrec.errors import RecordError
@@ -14,7 +12,6 @@ from peftrec.results.record import RECORD_FILE, Evaluation, Record, read_record
 
 _DIGITS = 8  # of a hash that tells groups of runs apart
 _SHOWN = 16  # runs of a group
-_HASH = re.compile(r"[0-9a-f]{12}")  # what ends a run's name
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,6 @@ class Run:
         if self.record.evaluation is None:
             raise RecordError(f"{self.folder / RECORD_FILE}: status is success but evaluation is null; train it again")
         return self.record.evaluation
-
-
-def named_run(name: Path) -> Path:
-    """Return the folder of a run from its path, or from that without the hash, `runs/first/lora`, where one run alone
-    is called so. Raises RecordError where several are; a path at which there is no run is returned as it is."""
-    if (name / RECORD_FILE).exists():
-        return name
-    found = [place.parent for place in name.parent.glob(f"{escape(name.name)}-*/{RECORD_FILE}")]
-    alike = sorted(folder for folder in found if _HASH.fullmatch(folder.name.removeprefix(f"{name.name}-")))
-    if len(alike) <= 1:
-        return alike[0] if alike else name
-    records = {folder: read_record(folder) for folder in alike}
-    listed = "\n".join(f"  run={folder}   seed={record.seed}, {record.status}" for folder, record in records.items())
-    raise RecordError(f"{name}: {len(alike)} runs are called so; give one of\n{listed}")
 
 
 def find_runs(runs: Path, *, with_trials: bool = False, unreadable: list[str] | None = None) -> list[Run]:

@@ -168,11 +168,11 @@ def parameter_dtype(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16-true" else torch.float32
 
 
-def checkpoint_activations(towers: Towers) -> None:
-    """Let the blocks of towers that train keep their inputs alone."""
+def checkpoint_activations(towers: Towers, **options: Any) -> None:
+    """Let the blocks of towers that train keep their inputs alone; `options` are torch's for checkpointing."""
     for tower in towers.present().values():
         if any(parameter.requires_grad for parameter in tower.parameters()):
             encoder = tower.encoder
             # transformers renamed the method in 5.23; the old name warns there, the new one is missing before.
             enable = getattr(encoder, "activation_checkpointing_enable", None) or encoder.gradient_checkpointing_enable
-            enable({"use_reentrant": False})
+            enable({"use_reentrant": False, **options})

@@ -48,6 +48,8 @@ class RunOutcome:
 
     run_directory: Path
     status: Status
+    was_finished: bool = False
+    """Whether it was there already, and nothing was trained."""
 
 
 def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome:
@@ -75,14 +77,15 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
         folder = processes.from_first(partial(run_folder, settings, identity))
         with _explaining_unwritable(folder), held(folder, processes):
             run = begin(settings, split, identity, folder, device, processes)
-            if run.record.is_over:
+            was_finished = run.record.is_over
+            if was_finished:
                 _explain_reuse(run, identity)
             else:
                 explain_slow_precision(settings.trainer.precision, device, is_told=processes.is_first)
                 with _recording_failure(run):
                     _run(settings, split, device, run, processes, trial)
                 processes.wait_for_all()
-    return RunOutcome(folder, run.record.status)
+    return RunOutcome(folder, run.record.status, was_finished=was_finished)
 
 
 def evaluate_run(run_directory: Path, places: Sequence[str] = ()) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Runs below a folder, and how one is named."""
+"""How a run is named without its hash."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 
 from made_up_records import write_example_records
 from peftrec.errors import RecordError
-from peftrec.results.runs import find_runs, named_run
+from peftrec.results.named_run import named_run
+from peftrec.results.record import read_record, write_record
+from peftrec.results.runs import find_runs
 
 FIRST, SECOND = "0123456789ab", "ba9876543210"
 
@@ -19,6 +21,14 @@ def runs(tmp_path: Path) -> Path:
     for name in ("lora", "lora_published"):
         shutil.copytree(made_up, tmp_path / "runs" / f"{name}-{FIRST}")
     return tmp_path / "runs"
+
+
+def copy_of(folder: Path, digits: str, **changes: object) -> Path:
+    """Return a copy of a run under another hash."""
+    copy = folder.with_name(folder.name.replace(FIRST, digits))
+    shutil.copytree(folder, copy)
+    write_record(read_record(copy).model_copy(update={"run_id": copy.name, **changes}), copy)
+    return copy
 
 
 def test_a_run_is_named_by_its_folder_or_without_the_hash(runs: Path) -> None:
@@ -35,9 +45,17 @@ def test_no_run_is_taken_for_one_that_is_called_otherwise(runs: Path) -> None:
 
 
 def test_of_several_runs_of_a_name_one_must_be_chosen(runs: Path) -> None:
-    shutil.copytree(runs / f"lora-{FIRST}", runs / f"lora-{SECOND}")
+    copy_of(runs / f"lora-{FIRST}", SECOND, question_hash="another")
     with pytest.raises(RecordError) as caught:
         named_run(runs / "lora")
     first, *choices = str(caught.value).splitlines()
     assert first == f"{runs / 'lora'}: 2 runs are called so; give one of"
     assert choices == [f"  run={runs}/lora-{digits}   seed=1, success" for digits in (FIRST, SECOND)]
+
+
+def test_of_several_answers_to_one_question_the_latest_codes_counts(runs: Path) -> None:
+    first = runs / f"lora-{FIRST}"
+    latest = read_record(first).latest.model_copy(update={"started_at": "2999-01-01T00:00:00+00:00"})
+    later = copy_of(first, SECOND, stretches=[latest])
+    assert named_run(runs / "lora") == later
+    assert named_run(first) == first

@@ -1,0 +1,32 @@
+"""Runs by their names without the hash: `runs/first/lora`."""
+
+import re
+from glob import escape
+from pathlib import Path
+
+from peftrec.errors import RecordError
+from peftrec.results.record import RECORD_FILE, read_record
+from peftrec.results.runs import Run
+from peftrec.results.superseded import without_superseded
+
+_HASH = re.compile(r"[0-9a-f]{12}")
+"""What ends a run's name."""
+
+
+def named_run(name: Path) -> Path:
+    """Return the folder of a run from its path, or from that without the hash, where one run alone is called so; of
+    those that answered one question by different code, the one that a report would take.
+
+    Raises RecordError where several are called so; a path at which there is no run is returned as it is.
+    """
+    if (name / RECORD_FILE).exists():
+        return name
+    found = sorted(place.parent for place in name.parent.glob(f"{escape(name.name)}-*/{RECORD_FILE}"))
+    alike = [folder for folder in found if _HASH.fullmatch(folder.name.removeprefix(f"{name.name}-"))]
+    if len(alike) <= 1:
+        return alike[0] if alike else name
+    counting, _ = without_superseded([Run(read_record(folder), folder) for folder in alike])
+    if len(counting) == 1:
+        return counting[0].folder
+    listed = "\n".join(f"  run={run.folder}   seed={run.record.seed}, {run.record.status}" for run in counting)
+    raise RecordError(f"{name}: {len(counting)} runs are called so; give one of\n{listed}")
