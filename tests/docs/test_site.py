@@ -8,6 +8,8 @@ import pytest
 import yaml
 from markdown_pages import pages
 
+import peftrec
+
 CONFIGURATION = yaml.safe_load(build_site.CONFIGURATION.read_text(encoding="utf-8"))
 
 
@@ -27,6 +29,11 @@ def test_what_pages_link_to_is_copied_where_they_look_for_it(tmp_path: Path) -> 
     assert (copied / "CITATION.cff").is_file()
     assert (copied / "benchmarks" / "tuned_budget.svg").is_file()
     assert (copied / "examples" / "own_strategy" / "README.md").is_file()
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (build_site.REPOSITORY / "docs" / "python_reference.md").read_text(encoding="utf-8")
+    assert {f"peftrec.{name}" for name in peftrec.__all__} <= set(re.findall(r"^::: (\S+)$", page, re.MULTILINE))
 
 
 @pytest.mark.slow
