@@ -10,7 +10,8 @@ from peftrec.dashboards.content import compared, content_of
 from peftrec.dashboards.standings import standings
 from peftrec.errors import RecordError
 from peftrec.results import tables
-from peftrec.results.report.report import build_report
+from peftrec.results.comparison import compare
+from peftrec.results.runs import find_runs
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_table_is_the_reports_and_every_row_has_its_command(folder: Path) -> None:
     content = content_of(compared(folder))
-    report = build_report(folder)
-    assert content.table == tables.to_markdown(report.comparison)
+    comparison = compare(find_runs(folder))  # what the report is made of
+    assert content.table == tables.to_markdown(comparison)
     assert (content.num_rows, len(content.commands)) == (len(STRATEGIES), len(STRATEGIES))
-    for command, row in zip(content.commands, report.comparison.strategies, strict=True):
+    for command, row in zip(content.commands, comparison.strategies, strict=True):
         assert {f"strategy={row.strategy}", "seed=1"} <= set(command.split())
     assert (content.keys, content.groups) == (("strategy_name",), ("made-up-example",))
     assert (content.monitored, content.has_tpme, content.tunings) == ("best_val_hr_at_10", True, ())
