@@ -71,9 +71,10 @@ class ServedRun:
         """Why it can know no new items; None where it can."""
         try:
             check_can_know_items(self.run.settings)
-            self.towers = towers_for_new_items(self.run)
         except SettingsError as error:
             self.refusal = str(error)
+        else:
+            self.towers = towers_for_new_items(self.run)
         self.rows = {item: row for row, item in enumerate(self.catalogue.ids)}
         ids, titles, vectors = added.read(dim=self.catalogue.embeddings.shape[1], known=self.rows)
         if ids:
