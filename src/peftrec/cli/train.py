@@ -136,8 +136,8 @@ def report_sweep(sweep: "Sweep") -> int:
     failed = [outcome for outcome in sweep.outcomes if outcome.status != "success"]
     status = 1 if failed else 0
     try:
-        status = max(status, report.main([str(folder) for folder in sweep.experiments]))
         for folder in sweep.experiments:
+            status = max(status, report.main([str(folder)]))
             log_comparison(folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

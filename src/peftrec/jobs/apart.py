@@ -68,7 +68,7 @@ def _apart(job: Job, different: Sequence[str], configs: Sequence[dict[str, Any]]
     if len(different) == 1 and all(map(is_folder_name, values)):
         return (
             f"add name='{job.config['name']}-${{{different[0]}}}', which makes an experiment of each value, with a "
-            "report of its own and ranks across them"
+            "report of its own; `peftrec report` of all these folders then ranks across them"
         )
     return (
         "give one command for each, with a name=NAME of its own; `peftrec report RUNS_DIR/NAME RUNS_DIR/OTHER` then "
