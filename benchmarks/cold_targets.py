@@ -9,13 +9,14 @@ and prints HR@10 of warm and cold targets
 - among the candidates of their own side alone: cold targets against cold items, warm against warm; chance beside it,
 - among all, with the scores of cold items moved for each user to the mean, or to the mean and deviation, of warm ones,
 - among all, with one number added to every cold item's score, the number that validation likes best,
+- among all, by the sum of the run's scores and those of content neighbours, weighed by validation,
 
 for the run and for content neighbours: the mean of a history's vectors of the frozen towers, by cosine, which never
 knew what is warm. History is masked as the run masks it.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from peftrec.cold_start.content import CLIP, standardise
 from peftrec.cold_start.item_vectors import item_vectors
+from peftrec.data.batches import ItemBatch
 from peftrec.data.split import RankingCases
+from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.training.ranking_loader import RankingBatch, ranking_loader
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 
@@ -33,21 +37,36 @@ BLOCK = 512
 OFFSETS = np.arange(-1.0, 4.01, 0.25)
 """Tried on validation, in deviations of a user's scores of warm items."""
 HISTORY_LENGTHS = (1, 5)
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 Scorer = Callable[[RankingBatch], torch.Tensor]
-Adjustment = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Numbers = npt.NDArray[np.float64]
+Rates = tuple[float, float, float]
+"""HR@10 of all, warm and cold targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hits:
-    """Whether each user's target is among the first TOP."""
+class Leaders:
+    """What decides whether a target is among the first ten, however cold scores are moved: a row a user."""
 
-    hits: npt.NDArray[np.bool_]
+    target: Numbers
     is_cold: npt.NDArray[np.bool_]
+    warm: Numbers
+    """The ten largest scores of warm items but the target and what is masked, `[user, 10]`."""
+    cold: Numbers
+    scale: Numbers
+    """Mean and deviation of the scores of warm items, then of cold ones, `[user, 4]`."""
+    is_reachable: npt.NDArray[np.bool_]
 
-    def rates(self) -> tuple[float, float, float]:
-        """Return HR of all, warm and cold targets."""
-        return float(self.hits.mean()), float(self.hits[~self.is_cold].mean()), float(self.hits[self.is_cold].mean())
+    def rates(self, factor: Numbers | float = 1.0, offset: Numbers | float = 0.0, *, own_side: bool = False) -> Rates:
+        """Rank by warm scores as they are and `factor cold + offset`; ties count against the target."""
+        factor, offset = (np.broadcast_to(each, self.target.shape) for each in (factor, offset))
+        target = np.where(self.is_cold, factor * self.target + offset, self.target)[:, None]
+        before_warm = (self.warm >= target).sum(axis=1) * ~(own_side & self.is_cold)
+        before_cold = (factor[:, None] * self.cold + offset[:, None] >= target).sum(axis=1)
+        before_cold = before_cold * ~(own_side & ~self.is_cold)
+        hits = (before_warm + before_cold < TOP) & self.is_reachable
+        return float(hits.mean()), float(hits[~self.is_cold].mean()), float(hits[self.is_cold].mean())
 
 
 def main() -> None:
@@ -57,12 +76,14 @@ def main() -> None:
     describe(run, is_cold)
     with torch.inference_mode():
         catalogue = run.module.encode_catalogue().float().cpu()
-        vectors = torch.nn.functional.normalize(item_vectors(run.settings, run.split.items, run.device).cpu(), dim=1)
+        vectors = torch.nn.functional.normalize(content_vectors(run), dim=1)
         describe_embeddings(catalogue, is_cold)
         scorers: dict[str, Scorer] = {run.settings.strategy_name: run_scores(run, catalogue)}
         for length in HISTORY_LENGTHS:
             scorers[f"content neighbours, last {length}"] = content_scores(vectors, length)
         print("\n| scores | ranked | all | warm | cold |\n|---|---|--:|--:|--:|")
+        for name, rates in blended(run, *list(scorers.values())[:2], is_cold):
+            print(f"| {name} | among all | {' | '.join(f'{rate:.4f}' for rate in rates)} |", flush=True)
         for name, scorer in scorers.items():
             for how, rates in rows(run, scorer, is_cold):
                 print(f"| {name} | {how} | {' | '.join(f'{rate:.4f}' for rate in rates)} |", flush=True)
@@ -85,6 +106,18 @@ def describe(run: RestoredRun, is_cold: torch.Tensor) -> None:
         f"{int(targets.sum()):,} with a cold target; chance among the own side, warm {TOP / num_warm:.4f}, "
         f"cold {TOP / num_cold:.4f}"
     )
+
+
+def content_vectors(run: RestoredRun) -> torch.Tensor:
+    """Return what the frozen towers say of each item, columns standardised: the highest states of the run's store, or
+    where it has none the towers' output vectors, which takes as long as encoding all items does."""
+    encoder = run.module.recommender.item_encoder
+    if isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store":
+        items = torch.arange(len(run.split.items), device=run.device)
+        states = encoder.states(ItemBatch(items=items))
+        highest = np.concatenate([each[:, -1].cpu().numpy() for each in states.values()], axis=1)
+        return torch.from_numpy(standardise(highest, clip=CLIP)).float()
+    return item_vectors(run.settings, run.split.items, run.device).cpu()
 
 
 def describe_embeddings(catalogue: torch.Tensor, is_cold: torch.Tensor) -> None:
@@ -113,74 +146,56 @@ def content_scores(vectors: torch.Tensor, length: int) -> Scorer:
     return scores
 
 
-def rows(run: RestoredRun, scorer: Scorer, is_cold: torch.Tensor) -> list[tuple[str, tuple[float, float, float]]]:
-    """Return how targets were ranked, and the rates."""
-    test, validation = run.split.test, run.split.validation
-    found = [
-        ("among all", hits(run, test, scorer, is_cold).rates()),
-        ("among the own side", hits(run, test, scorer, is_cold, own_side=True).rates()),
-        ("cold at the warm mean", hits(run, test, scorer, is_cold, adjusted=at_warm_mean).rates()),
-        ("cold at the warm mean and deviation", hits(run, test, scorer, is_cold, adjusted=at_warm_scale).rates()),
-    ]
+def blended(run: RestoredRun, own: Scorer, content: Scorer, is_cold: torch.Tensor) -> Iterator[tuple[str, Rates]]:
+    """Yield the sum of a run's scores and content neighbours', both in deviations, at the weight that validation likes
+    best, and at that which it likes best of cold targets."""
 
-    def all_with(offset: float) -> float:
-        return hits(run, validation, scorer, is_cold, adjusted=moved(offset)).rates()[0]
+    def sum_of(weight: float) -> Scorer:
+        return lambda batch: _in_deviations(own(batch)) + weight * _in_deviations(content(batch))
 
-    best = max(OFFSETS.tolist(), key=all_with)
-    chosen = hits(run, test, scorer, is_cold, adjusted=moved(best)).rates()
-    return [*found, (f"cold {best:+.2f} deviations, by validation", chosen)]
+    tried = {weight: leaders(run, run.split.validation, sum_of(weight), is_cold).rates() for weight in WEIGHTS}
+    for what, of in (("all", 0), ("cold", 2)):
+        best = max(tried, key=lambda weight: tried[weight][of])
+        rates = leaders(run, run.split.test, sum_of(best), is_cold).rates()
+        yield f"run + {best:g} content neighbours, last 1, by validation of {what} targets", rates
 
 
-def at_warm_mean(scores: torch.Tensor, is_cold: torch.Tensor) -> torch.Tensor:
-    warm, cold = scores[:, ~is_cold], scores[:, is_cold]
-    scores[:, is_cold] = cold - cold.mean(dim=1, keepdim=True) + warm.mean(dim=1, keepdim=True)
-    return scores
+def _in_deviations(scores: torch.Tensor) -> torch.Tensor:
+    return (scores - scores.mean(dim=1, keepdim=True)) / scores.std(dim=1, keepdim=True)
 
 
-def at_warm_scale(scores: torch.Tensor, is_cold: torch.Tensor) -> torch.Tensor:
-    warm, cold = scores[:, ~is_cold], scores[:, is_cold]
-    standard = (cold - cold.mean(dim=1, keepdim=True)) / cold.std(dim=1, keepdim=True)
-    scores[:, is_cold] = standard * warm.std(dim=1, keepdim=True) + warm.mean(dim=1, keepdim=True)
-    return scores
+def rows(run: RestoredRun, scorer: Scorer, is_cold: torch.Tensor) -> Iterator[tuple[str, Rates]]:
+    """Yield how targets were ranked, and the rates."""
+    test = leaders(run, run.split.test, scorer, is_cold)
+    warm_mean, warm_deviation, cold_mean, cold_deviation = test.scale.T
+    stretch = warm_deviation / cold_deviation
+    yield "among all", test.rates()
+    yield "among the own side", test.rates(own_side=True)
+    yield "cold at the warm mean", test.rates(offset=warm_mean - cold_mean)
+    yield "cold at the warm mean and deviation", test.rates(stretch, warm_mean - stretch * cold_mean)
+    validation = leaders(run, run.split.validation, scorer, is_cold)
+    best = max(OFFSETS.tolist(), key=lambda offset: validation.rates(offset=offset * validation.scale[:, 1])[0])
+    yield f"cold {best:+.2f} deviations, by validation", test.rates(offset=best * warm_deviation)
 
 
-def moved(offset: float) -> Adjustment:
-    def adjusted(scores: torch.Tensor, is_cold: torch.Tensor) -> torch.Tensor:
-        scores[:, is_cold] += offset * scores[:, ~is_cold].std(dim=1, keepdim=True)
-        return scores
-
-    return adjusted
-
-
-def hits(
-    run: RestoredRun,
-    cases: RankingCases,
-    scorer: Scorer,
-    is_cold: torch.Tensor,
-    *,
-    own_side: bool = False,
-    adjusted: Adjustment | None = None,
-) -> Hits:
-    """Rank each target, ties against it, the history masked but for the target where the run leaves that."""
-    found = []
-    targets_cold = is_cold[torch.from_numpy(cases.targets.astype(np.int64))]
+def leaders(run: RestoredRun, cases: RankingCases, scorer: Scorer, is_cold: torch.Tensor) -> Leaders:
+    """Score all users once; the history is masked, but for the target where the run leaves that."""
+    parts: list[list[torch.Tensor]] = []
     for batch in ranking_loader(cases, sequence_length=run.split.sequence_length, block=BLOCK):
         scores = scorer(batch)
-        if adjusted is not None:
-            scores = adjusted(scores, is_cold)
+        warm, cold = scores[:, ~is_cold], scores[:, is_cold]
+        scale = torch.stack([warm.mean(1), warm.std(1), cold.mean(1), cold.std(1)], dim=1)
         each = torch.arange(len(batch.targets))
         target = scores[each, batch.targets].clone()
         scores[batch.seen.users, batch.seen.items] = -torch.inf
         scores[each, batch.targets] = -torch.inf
-        if own_side:
-            scores[is_cold[None, :] != targets_cold[batch.users][:, None]] = -torch.inf
-        rank = 1 + (scores >= target[:, None]).sum(dim=1)
-        is_hit = rank <= TOP
+        is_reachable = torch.ones(len(each), dtype=torch.bool)
         if run.settings.evaluation.mask_history == "all":
-            repeated = batch.seen.users[batch.seen.items == batch.targets[batch.seen.users]]
-            is_hit[repeated] = False
-        found.append(is_hit)
-    return Hits(hits=torch.cat(found).numpy(), is_cold=targets_cold.numpy())
+            is_reachable[batch.seen.users[batch.seen.items == batch.targets[batch.seen.users]]] = False
+        best = [scores[:, side].topk(TOP, dim=1).values for side in (~is_cold, is_cold)]
+        parts.append([target, is_cold[batch.targets], *best, scale, is_reachable])
+    target, of_cold, warm, cold, scale, is_reachable = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    return Leaders(target=target, is_cold=of_cold, warm=warm, cold=cold, scale=scale, is_reachable=is_reachable)
 
 
 if __name__ == "__main__":
