@@ -12,7 +12,8 @@ and prints HR@10 of warm and cold targets
 - among all, by the sum of the run's scores and those of content neighbours, weighed by validation,
 
 for the run and for content neighbours: the mean of a history's vectors of the frozen towers, by cosine, which never
-knew what is warm. History is masked as the run masks it.
+knew what is warm. The history is masked. Users whose target stands in it are left out: whoever asks for the items most
+like the last one finds that one, which says nothing of content.
 """
 
 import argparse
@@ -56,7 +57,6 @@ class Leaders:
     cold: Numbers
     scale: Numbers
     """Mean and deviation of the scores of warm items, then of cold ones, `[user, 4]`."""
-    is_reachable: npt.NDArray[np.bool_]
 
     def rates(self, factor: Numbers | float = 1.0, offset: Numbers | float = 0.0, *, own_side: bool = False) -> Rates:
         """Rank by warm scores as they are and `factor cold + offset`; ties count against the target."""
@@ -65,7 +65,7 @@ class Leaders:
         before_warm = (self.warm >= target).sum(axis=1) * ~(own_side & self.is_cold)
         before_cold = (factor[:, None] * self.cold + offset[:, None] >= target).sum(axis=1)
         before_cold = before_cold * ~(own_side & ~self.is_cold)
-        hits = (before_warm + before_cold < TOP) & self.is_reachable
+        hits = before_warm + before_cold < TOP
         return float(hits.mean()), float(hits[~self.is_cold].mean()), float(hits[self.is_cold].mean())
 
 
@@ -98,12 +98,13 @@ def parsed() -> argparse.Namespace:
 
 def describe(run: RestoredRun, is_cold: torch.Tensor) -> None:
     """Print how many candidates and targets are cold, and what chance would hit among those of a side."""
-    targets = is_cold[torch.from_numpy(run.split.test.targets.astype(np.int64))]
+    is_new = ~run.split.test.is_target_in_history()
+    targets = is_cold[torch.from_numpy(run.split.test.targets[is_new].astype(np.int64))]
     num_cold = int(is_cold.sum())
     num_warm = len(is_cold) - num_cold
     print(
-        f"{run.directory.name}: {len(is_cold):,} candidates, {num_cold:,} cold; {len(targets):,} test users, "
-        f"{int(targets.sum()):,} with a cold target; chance among the own side, warm {TOP / num_warm:.4f}, "
+        f"{run.directory.name}: {len(is_cold):,} candidates, {num_cold:,} cold; {len(targets):,} test users with a "
+        f"new target, {int(targets.sum()):,} with a cold one; chance among the own side, warm {TOP / num_warm:.4f}, "
         f"cold {TOP / num_cold:.4f}"
     )
 
@@ -179,7 +180,7 @@ def rows(run: RestoredRun, scorer: Scorer, is_cold: torch.Tensor) -> Iterator[tu
 
 
 def leaders(run: RestoredRun, cases: RankingCases, scorer: Scorer, is_cold: torch.Tensor) -> Leaders:
-    """Score all users once; the history is masked, but for the target where the run leaves that."""
+    """Score all users once, whose history is masked, and leave out those whose target stands in it."""
     parts: list[list[torch.Tensor]] = []
     for batch in ranking_loader(cases, sequence_length=run.split.sequence_length, block=BLOCK):
         scores = scorer(batch)
@@ -189,13 +190,11 @@ def leaders(run: RestoredRun, cases: RankingCases, scorer: Scorer, is_cold: torc
         target = scores[each, batch.targets].clone()
         scores[batch.seen.users, batch.seen.items] = -torch.inf
         scores[each, batch.targets] = -torch.inf
-        is_reachable = torch.ones(len(each), dtype=torch.bool)
-        if run.settings.evaluation.mask_history == "all":
-            is_reachable[batch.seen.users[batch.seen.items == batch.targets[batch.seen.users]]] = False
         best = [scores[:, side].topk(TOP, dim=1).values for side in (~is_cold, is_cold)]
-        parts.append([target, is_cold[batch.targets], *best, scale, is_reachable])
-    target, of_cold, warm, cold, scale, is_reachable = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    return Leaders(target=target, is_cold=of_cold, warm=warm, cold=cold, scale=scale, is_reachable=is_reachable)
+        parts.append([target, is_cold[batch.targets], *best, scale])
+    is_new = ~cases.is_target_in_history()
+    target, of_cold, warm, cold, scale = (torch.cat(part).numpy()[is_new] for part in zip(*parts, strict=True))
+    return Leaders(target=target, is_cold=of_cold, warm=warm, cold=cold, scale=scale)
 
 
 if __name__ == "__main__":
