@@ -1,4 +1,4 @@
-"""Build the site of the documentation: python docs/build_site.py [FOLDER], build/docs without one.
+"""Build the site of the documentation in build/docs: python docs/build_site.py.
 
 The pages link to each other as they lie in the repository, ARCHITECTURE.md as well as docs/, so that the same links
 hold on a forge, in an editor and on the site. The site is therefore built from copies that lie the same way: of every
@@ -15,6 +15,7 @@ from markdown_pages import REPOSITORY, local_links, pages
 
 CONFIGURATION = REPOSITORY / "docs" / "mkdocs.yml"
 STYLE = REPOSITORY / "docs" / "site.css"
+BUILD = REPOSITORY / "build" / "docs"
 PAGES, SITE = "pages", "site"
 """Folders beside the copy of the configuration, which names them."""
 
@@ -60,4 +61,6 @@ def build(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / "build" / "docs").resolve()))
+    if sys.argv[1:]:
+        sys.exit(f"error: {sys.argv[1]}: it takes no argument, and builds in {BUILD}")
+    sys.exit(main(BUILD))
