@@ -122,6 +122,7 @@ def test_grammars_name_the_keys_of_settings_that_take_a_while_to_import() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # thirty commands, each a program of its own
 def test_the_examples_run_one_after_the_other(tmp_path: Path) -> None:
     """Of all helps in one folder, each once: what one example makes, those behind it read."""
     for command in filter(on_built_in_data, COMMANDS):
