@@ -7,11 +7,11 @@ HELP = """usage: peftrec completion bash|zsh|fish
 Prints the script by which a shell completes verbs, flags, groups, options, keys, values, and folders of runs for run=.
 In ~/.bashrc or ~/.zshrc (there below compinit):
 
-  source <(peftrec completion bash)      # or zsh
+      source <(peftrec completion bash)      # or zsh
 
 and for fish, once:
 
-  peftrec completion fish > ~/.config/fish/completions/peftrec.fish
+      peftrec completion fish > ~/.config/fish/completions/peftrec.fish
 
 The script knows nothing itself, so that it stays good when peftrec is updated. Folders that --config-dir names are not
 looked into.
