@@ -1,9 +1,12 @@
 """`peftrec serve`: a finished run, or several, that answer over HTTP."""
 
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from peftrec.cli.arguments import Grammar, read_arguments
 from peftrec.errors import SettingsError
+from peftrec.processes import TERMINATED, Terminated
 from peftrec.serving.http.listening import taken_port
 from peftrec.serving.http.request import KEYS, ServeRequest
 
@@ -35,6 +38,7 @@ examples:
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
   peftrec serve run=runs/first/iisan_cached port=0 keep=added"""
 
+INTERRUPTED = 128 + signal.SIGINT
 GRAMMAR = Grammar(
     verb="serve",
     help=HELP,
@@ -54,12 +58,24 @@ def main(arguments: list[str]) -> int:
         return 0
     request = ServeRequest.of(given.runs, given.own, given.places)
     with taken_port(request.host, request.port) as listener:
-        serve = _serving()
-        from peftrec.progress.quiet import quieten_libraries
+        try:
+            serve = _serving()
+            from peftrec.progress.quiet import quieten_libraries
 
-        quieten_libraries()
-        serve(request, listener)
+            quieten_libraries()
+            serve(request, listener)
+        except KeyboardInterrupt:
+            return _ended("interrupted", INTERRUPTED, request)
+        except Terminated:
+            return _ended("ended by SIGTERM", TERMINATED, request)
     return 0
+
+
+def _ended(how: str, status: int, request: ServeRequest) -> int:
+    """Say what is left of a service: nothing of it is done by halves, so no command goes on from there."""
+    fate = "gone; keep=DIR keeps them" if request.keep is None else f"kept in {request.keep}"
+    print(f"{how}; items that were added to the service are {fate}", file=sys.stderr)
+    return status
 
 
 def _serving() -> "Callable[[ServeRequest, socket], None]":

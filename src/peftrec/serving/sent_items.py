@@ -111,7 +111,9 @@ def _check_ids(ids: Sequence[str], known: Collection[str]) -> None:
 def _bytes_of(image: str | None, place: str) -> bytes:
     if image is None:
         raise DataError(f"{place}: the run reads images, and this one is missing; send its file in base64")
+    if image.startswith("data:"):
+        raise DataError(f"{place}: this is a data: URL; send what stands after its comma alone, the file in base64")
     try:
-        return base64.b64decode(image, validate=True)
+        return base64.b64decode("".join(image.split()), validate=True)  # base64 and MIME break lines
     except (binascii.Error, ValueError) as error:
-        raise DataError(f"{place}: this is no base64 ({error})") from error
+        raise DataError(f"{place}: this is no base64 ({error}); send the bytes of the image file in base64") from error

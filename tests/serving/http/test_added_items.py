@@ -38,6 +38,12 @@ def test_a_second_service_is_refused(added: AddedItems, tmp_path: Path, monkeypa
         AddedItems.beside(tmp_path / "kept", "lora-1", tmp_path / "best.ckpt")
 
 
+def test_a_folder_that_cannot_be_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"keep=.*file/in: no file can be kept there \(.*\); name a folder"):
+        AddedItems.beside(tmp_path / "file" / "in", "lora-1", tmp_path / "best.ckpt")
+
+
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     added = AddedItems.beside(None, "lora-1", tmp_path / "nowhere")
     added.write(IDS, TITLES, VECTORS)
@@ -62,6 +68,12 @@ def test_damage_is_one_message(added: AddedItems) -> None:
     assert added.file is not None
     added.file.write_bytes(added.file.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"lora-1\.parquet: holds no added items .*keep=DIR"):
+        added.read(dim=4, known=())
+    added.write(IDS, TITLES, VECTORS)
+    content, number = added.file.read_bytes(), VECTORS[1, 1].tobytes()
+    assert number in content
+    added.file.write_bytes(content.replace(number, np.float32(2e38).tobytes()))  # which Parquet reads as it stands
+    with pytest.raises(DataError, match=r"the checksum differs\); .*keep=DIR"):
         added.read(dim=4, known=())
     added.write(IDS, TITLES, np.full_like(VECTORS, np.nan))
     with pytest.raises(DataError, match=r"not finite; .*keep=DIR"):

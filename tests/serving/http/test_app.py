@@ -86,6 +86,8 @@ def test_items_are_encoded_and_added(ask: Ask) -> None:
     [
         ({"user": "u33"}, 404, "user: there is no user 'u33' among the 16 of "),
         ({"items": ["m1", "m400"]}, 404, "items: there is no item 'm400' among the 39 of "),
+        ({"user": "user3"}, 404, "; the nearest are u3"),
+        ({"items": ["item3"]}, 404, "; the nearest are m3"),
         ({"user": "u1", "run": "other"}, 404, "run: there is no 'other'; this service has full-"),
         ({"user": "u1", "k": 500}, 422, "k=500: only "),
         ({"user": "u1", "k": 5000}, 422, "k: 5,000, and this service allows 1,000 (max_k=1000); lower k"),
@@ -131,6 +133,8 @@ def small(train: Callable[..., Path]) -> Iterator[TestClient]:
         ([new_item("n1", "x" * 10_001)], "items.0.title: 10,001 characters"),
         ([new_item("n1"), new_item("n2", image=None)], "items.1.image: the run reads images, and this one is missing"),
         ([new_item("n1", image="§")], "items.0.image: this is no base64"),
+        ([new_item("n1", image="data:image/png;base64,AAAA")], "items.0.image: this is a data: URL; send what stands"),
+        ([new_item("n1", image="AA\nAA\r\n")], "items.0.image: 3 bytes that are no JPEG, PNG"),
         ([new_item("n1", image="AAAA")], "items.0.image: 3 bytes that are no JPEG, PNG"),
         ([new_item("n1", image=png_of(50_000, 40_000))], "items.0.image: 50,000 x 40,000 pixels, of which nothing"),
     ],

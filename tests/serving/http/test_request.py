@@ -38,6 +38,12 @@ def test_a_word_that_is_none(own: dict[str, str], message: str) -> None:
         of(**own)
 
 
+def test_a_file_is_no_folder_that_keeps(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"keep=.*file: this is a file; name a folder"):
+        of(keep=str(tmp_path / "file"))
+
+
 def test_two_runs_of_one_name_are_refused() -> None:
     with pytest.raises(SettingsError, match="two folders are called lora-1"):
         of("a/lora-1", "b/lora-1/")

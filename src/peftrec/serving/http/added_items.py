@@ -1,8 +1,9 @@
 """Items that were added to a served run, in a file that a restarted service reads: a Parquet file a run."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from peftrec.files import Holding, write_stream_atomically
 
 _RUN = b"peftrec_checkpoint"
 """Key of the metadata: vectors belong to the weights that computed them."""
+_DIGEST = b"peftrec_sha256"
+"""Key of the metadata: Parquet as it is written here has no checksum of its own, and a damaged number is a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,18 @@ class AddedItems:
     def beside(cls, folder: Path | None, name: str, checkpoint: Path) -> "AddedItems":
         """Keep the items of the run `name` in a folder, if there is one, and no other service there.
 
-        Raises SettingsError where one does already, OSError where the folder cannot be made.
+        Raises SettingsError where one does already, or where the folder cannot be made or written.
         """
         if folder is None:
             return cls(file=None)
         lock = Holding(folder / f".{name}.lock")
-        if not lock.acquire():
+        try:
+            is_ours = lock.acquire()
+        except OSError as error:
+            raise SettingsError(
+                f"keep={folder}: no file can be kept there ({error.strerror}); name a folder that can be written"
+            ) from error
+        if not is_ours:
             raise SettingsError(f"keep={folder}: another service keeps items of {name} there; name another folder")
         with checkpoint.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
@@ -60,11 +69,14 @@ class AddedItems:
             table = parquet.read_table(self.file)
             ids, titles = (tuple(table[name].to_pylist()) for name in ("item", "title"))
             vectors = np.array(table["vector"].to_pylist(), dtype=np.float32).reshape(len(table), dim)
-            owner = (table.schema.metadata or {}).get(_RUN, b"").decode()
+            metadata = table.schema.metadata or {}
+            owner, digest = (metadata.get(key, b"").decode() for key in (_RUN, _DIGEST))
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self.file}: holds no added items ({error}); {self._remedy}") from error
         if owner != self.checkpoint:
             raise DataError(f"{self.file}: its items were encoded by other weights than this run's; {self._remedy}")
+        if digest != _digest(ids, titles, vectors):
+            raise DataError(f"{self.file}: its content is not what was written (the checksum differs); {self._remedy}")
         if taken := sorted({*ids} & {*known}) or len({*ids}) < len(ids):
             raise DataError(
                 f"{self.file}: holds items that the run knows or that stand twice ({taken}); {self._remedy}"
@@ -82,9 +94,15 @@ class AddedItems:
             "title": pa.array(titles, pa.string()),
             "vector": pa.array(list(vectors), pa.list_(pa.float32())),
         }
-        table = pa.table(columns).replace_schema_metadata({_RUN: self.checkpoint})
+        metadata = {_RUN: self.checkpoint, _DIGEST: _digest(ids, titles, vectors)}
+        table = pa.table(columns).replace_schema_metadata(metadata)
         write_stream_atomically(self.file, lambda stream: parquet.write_table(table, stream))
 
     @property
     def _remedy(self) -> str:
         return "move the file away, or name another folder with keep=DIR"
+
+
+def _digest(ids: Sequence[str], titles: Sequence[str | None], vectors: Float[np.ndarray, "item dim"]) -> str:
+    texts = json.dumps([ids, titles]).encode()
+    return sha256(texts + b"\0" + vectors.astype("<f4").tobytes()).hexdigest()

@@ -52,9 +52,14 @@ class Limits:
                 if len(text) > longest:
                     raise DataError(f"items.{number}.{key}: {len(text):,} characters; at most {longest:,} are read")
 
-    def check_added(self, number: int) -> None:
+    def check_added(self, present: int, sent: int) -> None:
         """Raise DataError where a run would hold too many added items."""
-        self._check("items", number, "max_added", "restart the service without some, or train a run that knows them")
+        if present + sent > self.max_added:
+            raise DataError(
+                f"items: {present:,} were added before and {sent:,} are to be, and this service allows "
+                f"{self.max_added:,} (max_added={self.max_added}); start it with a larger max_added, or "
+                "train a run that knows them"
+            )
 
     def _check(self, key: str, number: int, limit: str, remedy: str) -> None:
         most = getattr(self, limit)

@@ -40,11 +40,14 @@ class ServeRequest:
         host = own.get("host", cls.host)
         if not _HOST.fullmatch(host):
             raise SettingsError(f"host={host}: expected a name or address of this machine, as host={cls.host}")
+        keep = Path(own["keep"]) if "keep" in own else None
+        if keep is not None and keep.exists() and not keep.is_dir():
+            raise SettingsError(f"keep={keep}: this is a file; name a folder")
         return cls(
             runs=tuple(runs),
             host=host,
             port=_number("port", own.get("port", str(cls.port)), 0, LARGEST_PORT),
-            keep=Path(own["keep"]) if "keep" in own else None,
+            keep=keep,
             wait_seconds=_number("wait_ms", own.get("wait_ms", "0"), 0, LONGEST_WAIT_MS) / 1000,
             limits=Limits(**{key: _number(key, own[key], 1) for key in LIMITS if key in own}),
             places=tuple(places),

@@ -13,9 +13,10 @@ from peftrec.errors import DataError, SettingsError, UserError
 from peftrec.evaluation.ranking import users_per_block
 from peftrec.models.towers.tower import Towers
 from peftrec.serving.best_items import best_items
+from peftrec.serving.catalogue import nearest
 from peftrec.serving.cold_items import check_can_know_items, encode_cold_items, towers_for_new_items
 from peftrec.serving.http.added_items import AddedItems
-from peftrec.serving.http.limits import Limits
+from peftrec.serving.http.limits import LONGEST_ID, Limits
 from peftrec.serving.http.messages import (
     AddAnswer,
     EncodeAnswer,
@@ -34,6 +35,8 @@ from peftrec.serving.user_states import user_states
 
 Body = TypeVar("Body")
 Answer = TypeVar("Answer")
+MOST_SEARCHED = 2_000
+"""Ids among which the nearest to an unknown one are looked for, in some 30 ms: everybody waits meanwhile."""
 
 
 class UnknownError(DataError):
@@ -78,7 +81,7 @@ class ServedRun:
         self.rows = {item: row for row, item in enumerate(self.catalogue.ids)}
         ids, titles, vectors = added.read(dim=self.catalogue.embeddings.shape[1], known=self.rows)
         if ids:
-            limits.check_added(len(ids))
+            limits.check_added(0, len(ids))
             self._extend(Items(ids=ids, titles=titles, images=None), vectors)
 
     def describe(self) -> RunDescription:
@@ -129,8 +132,8 @@ class ServedRun:
 
     def _of_user(self, user: str) -> tuple[Int[np.ndarray, " step"], Times | None]:
         row = self.users.rows.get(user)
-        if row is None:  # without the nearest ones: to look for them takes longer than to recommend
-            raise UnknownError(f"user: there is no user {user!r} among the {len(self.users):,} of {self.name}")
+        if row is None:
+            raise self._unknown("user", user, self.users.rows, key="user")
         interactions = self.users.interactions
         part = slice(*interactions.offsets[row : row + 2].tolist())
         return interactions.items[part].astype(np.int64), None if interactions.times is None else interactions.times[
@@ -142,8 +145,12 @@ class ServedRun:
         if self.run.settings.user_encoder.reads_times:
             raise SettingsError("items: the run's user encoder reads times, which a list of items lacks; name a user")
         if unknown := [item for item in items if item not in self.rows]:
-            raise UnknownError(f"items: there is no item {unknown[0]!r} among the {len(self.rows):,} of {self.name}")
+            raise self._unknown("item", unknown[0], self.rows, key="items")
         return np.array([self.rows[item] for item in items], dtype=np.int64), None
+
+    def _unknown(self, kind: str, name: str, known: Collection[str], *, key: str) -> UnknownError:
+        near = nearest(name, list(known)) if len(known) <= MOST_SEARCHED and len(name) <= LONGEST_ID else ""
+        return UnknownError(f"{key}: there is no {kind} {name!r} among the {len(known):,} of {self.name}{near}")
 
     def _answers(self, asked: Sequence[Asked]) -> list[RecommendAnswer]:
         rows = np.arange(len(asked))
@@ -186,7 +193,7 @@ class ServedRun:
         return EncodeAnswer(run=self.name, items=[EncodedItem(id=item, vector=vector) for item, vector in pairs])
 
     def _add(self, body: ItemsBody) -> AddAnswer:
-        self.limits.check_added(self.num_added + len(body.items))
+        self.limits.check_added(self.num_added, len(body.items))
         items, vectors = self._encoded(body, known=self.rows)
         first = self.catalogue.num_candidates
         whole = self.catalogue.with_items(items, vectors)
