@@ -173,7 +173,7 @@ def random_store(size: int, directory: Path) -> tuple[Path, StoreKey]:
         key=key,
         origins={name: TowerOrigin(checkpoint="random numbers", revision=None) for name in key.towers},
         arrays={name: ArrayFile.of(array_path(folder, name), shape) for name in key.towers},
-        rounding={name: () for name in key.towers},
+        rounding=dict.fromkeys(key.towers, ()),
         build_seconds=0.0,
         batch_size=CHUNK_ITEMS,
         device="cpu",

@@ -39,10 +39,21 @@ def shortlist(things: Iterable[object], total: int | None = None) -> str:
     return shown if count <= SHOWN else f"{shown} and {count - SHOWN} more"
 
 
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that resembles `name` most, whatever the case of either; None where none does."""
+    folded = {each.casefold(): each for each in known}
+    nearest = get_close_matches(name.casefold(), folded, n=1)
+    return folded[nearest[0]] if nearest else None
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 step` or `1,200 steps`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
     """Return the end of a message about an unknown name: the nearest known one, or else all there are."""
     names = list(known)
-    nearest = get_close_matches(name, names, n=1)
-    if nearest:
-        return f"did you mean {nearest[0]}?"
+    if (near := nearest_name(name, names)) is not None:
+        return f"did you mean {near}?"
     return otherwise if otherwise is not None else f"choose one of {', '.join(names)}"

@@ -76,7 +76,15 @@ def test_mistakes_name_the_word_and_the_remedy(words: list[str], message: str) -
         ("users=none.txt to=a.parquet", "users=none.txt: no such file; give text with an id a line, or a table"),
         ("users=empty.txt to=a.parquet", "empty.txt: the file is empty"),
         ("users=gap.txt to=a.parquet", "gap.txt:2: the line is empty; remove it"),
-        ("users=users.csv to=a.parquet", "users.csv: there is no column 'user', the nearest is 'users'"),
+        (
+            "users=users.csv to=a.parquet",
+            "users.csv: there is no column 'user': its columns are users, name; name the one of ids `user`",
+        ),
+        (
+            "users=bare.csv to=a.parquet",
+            "bare.csv: there is no column 'user': its column is u1; name the one of ids `user`; if the first line is a "
+            "row already, put a line of names above it, such as user,",
+        ),
         ("user=1 to=a.parquet", "to= goes with users=FILE"),
     ],
 )
@@ -88,6 +96,7 @@ def test_mistakes_about_many_users_are_told_before_a_run_is_loaded(
     (tmp_path / "folder.parquet").mkdir()
     (tmp_path / "empty.txt").touch()
     (tmp_path / "gap.txt").write_text("a\n\nb\n")
+    (tmp_path / "bare.csv").write_text("u1\nu2\n")
     (tmp_path / "users.csv").write_text("users,name\n1,a\n")
     assert main(["recommend", "run=nowhere", *words.split()]) == 2
     said = capsys.readouterr().err

@@ -28,6 +28,7 @@ from small_models import strategy_files
         (["run=x", "prot=1"], "prot=1: unknown to peftrec serve; did you mean port"),
         (["run=x", "port=1", "port=2"], "port=2: port is given twice"),
         (["run=x", "port=x"], "port=x: expected a whole number from 0 to 65,535"),
+        (["run=nowhere", "port=0"], "nowhere: no such record; is nowhere the folder of a run"),
         (["run=a/x", "run=b/x"], "two folders are called x"),
         (["run=x", "host=203.0.113.7"], "host=203.0.113.7: .*no such address"),
     ],
@@ -61,6 +62,7 @@ def test_without_the_extra_it_says_how_to_get_it(
     for name in [name for name in sys.modules if name.startswith("peftrec.serving.http.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setattr("peftrec.cli.serve.read_finished", lambda run: None)
     assert command_line(["serve", "run=x", "port=0"]) == 2
     assert 'serve needs the package uvicorn: pip install "peftrec[serve]"' in capsys.readouterr().err
 

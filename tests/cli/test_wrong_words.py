@@ -17,6 +17,13 @@ from peftrec.cli import main as cli
         (["train", "--mutlirun"], "unknown flag --mutlirun; did you mean --multirun?"),
         (["train", "strategy", "lora"], "strategy lora: write strategy=lora"),
         (["train", "lora"], "lora: write strategy=lora"),
+        (["train", "LoRA"], "LoRA: write strategy=lora"),
+        (
+            ["train", "measure=always"],
+            "measure=always: one run has nothing beside it; give it to a sweep (-m), or use peftrec measure",
+        ),
+        (["serve", "runs/a b/lora"], "runs/a b/lora: write 'run=runs/a b/lora'"),
+        *(([verb, "runs/lora"], "runs/lora: write run=runs/lora") for verb in ("evaluate", "recommend", "export")),
         (["train", "epochs", "3"], "epochs 3: write trainer.max_epochs=3"),
         (["train", "seed=1", "quite", "else"], "quite: write KEY=VALUE (see peftrec train --help)"),
         (["plan", "--memory", "24GiB"], "unknown flag --memory; write memory=24GiB"),

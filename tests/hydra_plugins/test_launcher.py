@@ -116,10 +116,21 @@ def test_a_width_that_no_heads_divide_stops_the_sweep_before_the_first_job(user_
         (["hydra/launcher=basic", "~hydra.launcher.module"], "hydra.launcher.module"),
     ],
 )
-def test_mistakes_in_a_sweep(overrides: list[str], message: str) -> None:
+def test_mistakes_in_a_sweep_leave_nothing(overrides: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         run_sweep([*BASE, *overrides])
     assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_sweep_leaves_what_an_earlier_one_wrote(tmp_path: Path) -> None:
+    of_before = tmp_path / "runs" / "default" / "multirun.yaml"
+    of_before.parent.mkdir(parents=True)
+    of_before.write_text("seed: 1\n")
+    with pytest.raises(SettingsError):
+        run_sweep([*BASE, "strategy=id,lroa"])
+    assert of_before.read_text() == "seed: 1\n"
+    assert list(of_before.parent.iterdir()) == [of_before]
 
 
 def test_jobs_that_would_be_one_run_are_refused_before_the_first_starts() -> None:

@@ -59,3 +59,11 @@ def test_of_several_answers_to_one_question_the_latest_codes_counts(runs: Path) 
     later = copy_of(first, SECOND, stretches=[latest])
     assert named_run(runs / "lora") == later
     assert named_run(first) == first
+
+
+def test_the_folder_of_an_experiment_is_answered_with_its_runs(runs: Path) -> None:
+    with pytest.raises(RecordError) as caught:
+        named_run(runs)
+    first, *choices = str(caught.value).splitlines()
+    assert first == f"{runs}: a folder of 2 runs; give one of them"
+    assert choices == [f"  run={runs}/{name}-{FIRST}" for name in ("lora", "lora_published")]

@@ -9,7 +9,7 @@ USERS = [f"user{number:05d}" for number in range(1500)]
 
 @pytest.mark.parametrize("name", ["61", "user61", "user0061", "u00061"])
 def test_the_id_of_the_same_number_is_the_nearest(name: str) -> None:
-    assert nearest(name, USERS) == "; the nearest are user00061"
+    assert nearest(name, USERS) == "; the nearest is user00061"
 
 
 def test_without_a_number_letters_tell() -> None:

@@ -127,7 +127,7 @@ def test_unknown_users_are_one_message(loaded: LoadedRun) -> None:
         (lambda run: run.recommend_to_histories(["m1"]), SettingsError, r"history 0: expected a list of texts"),
         (lambda run: run.user_state(["m1", "m99"]), DataError, "there is no item 'm99' among the candidates; the near"),
         (lambda run: run.user_state("m1"), SettingsError, r"write \['m1'\]"),
-        (lambda run: run.history("u99"), DataError, "there is no user 'u99' among 16; the nearest are"),
+        (lambda run: run.history("u99"), DataError, "there is no user 'u99' among 16; the nearest is"),
     ],
 )
 def test_mistakes_name_what_is_wrong(

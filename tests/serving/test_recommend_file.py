@@ -85,7 +85,7 @@ def test_unknown_users_are_one_message_or_skipped_and_counted(
     assert pq.read_schema(tmp_path / "some.parquet").metadata[b"peftrec.users_skipped"] == b"4"
     assert ask(loaded, tmp_path / "some.parquet", f"users={file}", "unknown=skip", "overwrite=true") == 0
     said = capsys.readouterr().err
-    assert "4 unknown users were skipped\n1 lines name a user of before" in said
+    assert "4 unknown users were skipped\n1 line names a user of before" in said
 
 
 def test_what_fails_in_between_leaves_what_was_there(

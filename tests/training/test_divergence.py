@@ -16,7 +16,7 @@ def test_the_first_bad_step_is_named() -> None:
     rates = {"introduced": 1.0, "recommender": 0.5}
     check_losses(torch.ones(4), epoch=3, rates=rates)
     with pytest.raises(
-        DivergedError, match=r"loss was nan in step 2 of epoch 3.*introduced 1, recommender 0\.5"
+        DivergedError, match=r"loss was nan in step 3 of epoch 4.*introduced 1, recommender 0\.5"
     ) as caught:
         check_losses(torch.tensor([1.0, 2.0, torch.nan, torch.inf]), epoch=3, rates=rates)
     assert "learning_rates.introduced=0.1 learning_rates.recommender=0.05" in str(caught.value)
@@ -26,7 +26,7 @@ def test_the_first_bad_step_is_named() -> None:
     ("step", "said"),
     [
         (0, "the loss is nan before the first step, so no learning rate is at fault"),
-        (2, "training diverged: the loss was nan in step 2 of epoch 0"),
+        (2, "training diverged: the loss was nan in step 3 of epoch 1"),
     ],
 )
 def test_a_run_that_diverges_is_a_failed_run(

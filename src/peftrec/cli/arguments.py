@@ -9,9 +9,11 @@
 Whatever a verb does not know is one message with the nearest word that it does.
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from peftrec.cli.wrong_words import Vocabulary
 from peftrec.errors import SettingsError, UserError, did_you_mean
@@ -145,6 +147,7 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
         places = [word for word in rest if is_place_word(word)]
         rest = [word for word in rest if word not in places]
     given, others = _take_keys(rest, keys)
+    _refuse_bare_run(others, keys)
     if grammar.composes is not None and not grammar.takes_names:
         _vocabulary(grammar).refuse_bare(others)
     own = _first_values(given, grammar.repeatable)
@@ -221,6 +224,13 @@ def _first_values(given: Mapping[str, list[str]], repeatable: Collection[str]) -
 def _unknown_word(grammar: Grammar, word: str, keys: Collection[str]) -> str:
     hint = did_you_mean(word.partition("=")[0], keys, otherwise=f"see peftrec {grammar.verb} --help")
     return f"{word}: unknown to peftrec {grammar.verb}; {hint}"
+
+
+def _refuse_bare_run(words: Sequence[str], keys: Collection[str]) -> None:
+    """Raise SettingsError for a path that stands where `run=` is expected."""
+    for word in words:
+        if RUN in keys and "=" not in word and (os.sep in word or os.path.lexists(word)):
+            raise SettingsError(f"{word}: write {quote(f'{RUN}={word}')}")
 
 
 def _open_door(code: str | None, config: str | None) -> None:

@@ -51,6 +51,9 @@ def main(arguments: list[str]) -> int:
         return 0
     merges, overwrites = given.switch("merge"), given.switch("overwrite")
     has_user_encoder = given.switch("user_encoder", default=True)
+    from peftrec.results.record import read_finished
+
+    read_finished(given.run)  # before what takes seconds to import
     from peftrec.progress.quiet import quieten_libraries
     from peftrec.serving.exporting import export_run
 

@@ -1,5 +1,6 @@
 """The command line: `peftrec VERB [arguments]`. A verb's module is imported only when it runs."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -98,6 +99,8 @@ def _message(error: UserError | OSError) -> str:
     place = error.filename or "the disk"
     if error.errno in FULL:
         return f"{place}: {error.strerror}; free space, and give the same command again"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{place}: {error.strerror}; give a shorter one"
     if error.errno in UNUSABLE:
         return f"{place}: {error.strerror}; let this user read and write there, or name another place"
     raise error

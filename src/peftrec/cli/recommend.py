@@ -74,6 +74,9 @@ def main(arguments: list[str]) -> int:
 
     words = request.profile_words
     settings = compose_part(ProfileSettings, words, folder="profiles") if words else None
+    from peftrec.results.record import read_finished
+
+    read_finished(request.run)  # before what takes seconds to import
     from peftrec.progress.quiet import quieten_libraries
     from peftrec.serving.recommending import recommend
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from peftrec.cli.arguments import Arguments
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, counted
 
 KEYS = ("users", "to", "unknown", "overwrite")
 VALUES = {"unknown": ("error", "skip"), "overwrite": ("true", "false")}
@@ -33,11 +33,15 @@ def main(given: Arguments, *, k: int) -> int:
     if given.wants_json:
         print(json.dumps(asdict(written)))
         return 0
-    print(f"{written.num_rows:,} rows of {written.num_users:,} users: {request.to}")
+    print(f"{counted(written.num_rows, 'row')} of {counted(written.num_users, 'user')}: {request.to}")
     if written.num_skipped:
-        print(f"{written.num_skipped:,} unknown users were skipped", file=sys.stderr)
+        were = "was" if written.num_skipped == 1 else "were"
+        print(f"{counted(written.num_skipped, 'unknown user')} {were} skipped", file=sys.stderr)
     if written.num_repeated:
-        print(f"{written.num_repeated:,} lines name a user of before; each is answered once", file=sys.stderr)
+        name = "names" if written.num_repeated == 1 else "name"
+        print(
+            f"{counted(written.num_repeated, 'line')} {name} a user of before; each is answered once", file=sys.stderr
+        )
     return 0
 
 

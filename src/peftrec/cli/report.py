@@ -1,6 +1,7 @@
 """`peftrec report RUNS_DIR ...`: tables, figures and a page from records alone."""
 
 from pathlib import Path
+from shlex import quote
 
 from peftrec.cli.arguments import Arguments, Grammar, read_arguments
 from peftrec.errors import SettingsError, UserError, did_you_mean
@@ -87,7 +88,10 @@ def _folders(given: Arguments) -> list[Path]:
     folders = [Path(word) for word in given.others]
     for word, folder in zip(given.others, folders, strict=True):
         if "=" in word and not folder.exists():
-            hint = did_you_mean(word.partition("=")[0], GRAMMAR.keys, otherwise="see peftrec report --help")
+            key, _, value = word.partition("=")
+            if value and Path(value).is_dir():
+                raise SettingsError(f"{word}: write {quote(value)}")
+            hint = did_you_mean(key, GRAMMAR.keys, otherwise="see peftrec report --help")
             raise SettingsError(f"{word}: unknown to peftrec report; {hint}")
     if not folders:
         raise UserError("expected a RUNS_DIR, got none")

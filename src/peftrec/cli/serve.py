@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from peftrec.cli.arguments import Grammar, read_arguments
 from peftrec.errors import SettingsError
 from peftrec.processes import TERMINATED, Terminated
+from peftrec.results.record import read_finished
 from peftrec.serving.http.listening import taken_port
 from peftrec.serving.http.request import KEYS, ServeRequest
 
@@ -59,6 +60,8 @@ def main(arguments: list[str]) -> int:
     request = ServeRequest.of(given.runs, given.own, given.places)
     with taken_port(request.host, request.port) as listener:
         try:
+            for run in request.runs:
+                read_finished(run)  # before what takes seconds to import
             serve = _serving()
             from peftrec.progress.quiet import quieten_libraries
 

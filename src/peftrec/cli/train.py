@@ -67,9 +67,11 @@ def main(arguments: list[str]) -> int:
         return 0
     if "--cfg" in given.flags:
         return show(given.others)
-    if MEASURE in given.own and not given.is_sweep:
-        raise SettingsError("measure: one run has nothing beside it; give it to a sweep (-m), or use peftrec measure")
     when = when_to_measure(given.own.get(MEASURE, AUTO))
+    if when == "always" and not given.is_sweep:
+        raise SettingsError(
+            "measure=always: one run has nothing beside it; give it to a sweep (-m), or use peftrec measure"
+        )
     return sweep(given.others, measure=when) if given.is_sweep else train(given.others)
 
 

@@ -34,7 +34,12 @@ class Vocabulary:
             following = words[place + 1] if place + 1 < len(words) and _is_bare(words[place + 1]) else None
             instead = self._instead(word, following)
             if instead is None:
-                chosen = [f"{group}={word}" for group, names in options(self.folder or "").items() if word in names]
+                chosen = [
+                    f"{group}={name}"
+                    for group, names in options(self.folder or "").items()
+                    for name in names
+                    if name.casefold() == word.casefold()
+                ]
                 instead = chosen[0] if chosen else f"KEY=VALUE (see peftrec {self.verb} --help)"
                 following = None
             raise SettingsError(f"{word if following is None else f'{word} {following}'}: write {instead}")

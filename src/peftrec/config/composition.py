@@ -6,7 +6,6 @@ command line and of yaml files alike, and a field that no yaml repeats can still
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +25,7 @@ from peftrec.code.user_code import config_folders
 from peftrec.config.folder import config_directory
 from peftrec.config.hydra_node import check_key, is_hydras
 from peftrec.config.instantiate import PartType, build_part
-from peftrec.errors import SettingsError, UserError
+from peftrec.errors import SettingsError, UserError, nearest_name
 
 ROOT_CONFIG = "config"
 HYDRA_VERSION_BASE = "1.3"
@@ -146,8 +145,8 @@ def _missing_option_message(error: MissingConfigException, loader: ConfigLoader)
     if not group or not options:
         return _first_lines(error)
     by_name = {each.rpartition("/")[2]: each for each in options}
-    nearest = get_close_matches(option.rpartition("/")[2], by_name, n=1)
-    suggestion = f"did you mean {by_name[nearest[0]]}? " if nearest else ""
+    near = nearest_name(option.rpartition("/")[2], by_name)
+    suggestion = f"did you mean {by_name[near]}? " if near is not None else ""
     return f"{group}={option}: no such option; {suggestion}available: {', '.join(options)}"
 
 

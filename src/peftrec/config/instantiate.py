@@ -9,7 +9,6 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
@@ -18,7 +17,7 @@ from pydantic_core import to_json
 
 from peftrec.code.user_code import require
 from peftrec.config.validation_messages import describe, explain, placeholder
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, nearest_name
 
 TARGET = "_target_"
 MISSING = "???"
@@ -191,10 +190,10 @@ def _correct(key: str, known: Sequence[str]) -> str:
     reached = ""
     for part in key.split("."):
         names = _children(reached, known)
-        nearest = [part] if part in names else get_close_matches(part, names, n=1)
-        if not nearest:
+        near = part if part in names else nearest_name(part, names)
+        if near is None:
             return reached
-        reached = f"{reached}.{nearest[0]}" if reached else nearest[0]
+        reached = f"{reached}.{near}" if reached else near
     return reached
 
 

@@ -12,6 +12,8 @@ STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True, 
 """Strict: `rank: abc` or `rank: "8"` is refused, an unknown key too. Yaml lists become tuples because parts are
 validated as JSON (`peftrec.settings.run.build_part`), where a strict tuple accepts an array."""
 
+LONGEST_NAME = 255
+"""Letters of a name of a folder or file, on the file systems of Linux and macOS."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -26,6 +28,8 @@ def _check_name(name: str) -> str:
             "expected a name for a folder, of letters, digits, dots, dashes and underscores and not of dots alone, "
             f"got {describe(name)}"
         )
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"expected a name of at most {LONGEST_NAME} characters, got {len(name):,}; shorten it")
     return name
 
 

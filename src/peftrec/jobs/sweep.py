@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import compose
@@ -30,6 +31,8 @@ from peftrec.settings.run_identity import processes_decide, run_code
 from peftrec.trackers.tracking import check_trackers
 
 SWEEP_FILE = "sweep.json"
+HYDRAS_FILE = "multirun.yaml"
+"""What Hydra's sweeper leaves in a sweep's folder: its composed configuration."""
 
 
 class Sweep:
@@ -95,14 +98,35 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         # Before Hydra sets up logging and callbacks, which it does from this node.
-        check_node(hydra.compose_config(ROOT_CONFIG, prepared, RunMode.MULTIRUN, with_log_configuration=False))
+        composed = hydra.compose_config(ROOT_CONFIG, prepared, RunMode.MULTIRUN, with_log_configuration=False)
+        check_node(composed)
         try:
-            hydra.multirun(ROOT_CONFIG, task_function=sweep, overrides=prepared)
+            with _nothing_left_of_a_refused(sweep, Path(composed.hydra.sweep.dir)):
+                hydra.multirun(ROOT_CONFIG, task_function=sweep, overrides=prepared)
         except OSError as error:
             if error.filename is None:  # Hydra's own, for an unknown option
                 raise
             raise UserError(f"cannot write to {error.filename}: {error.strerror}; set runs_dir=DIR") from error
     return sweep
+
+
+@contextmanager
+def _nothing_left_of_a_refused(sweep: Sweep, directory: Path) -> Iterator[None]:
+    """Take back what Hydra's sweeper writes before it composes the jobs, where none of them began."""
+    file = directory / HYDRAS_FILE
+    made = [each for each in (directory, *directory.parents) if not each.exists()]
+    before = file.read_bytes() if file.exists() else None
+    try:
+        yield
+    finally:
+        if sweep.directory is None and not sweep.submitted:
+            if before is not None:
+                write_atomically(file, before)
+            else:
+                file.unlink(missing_ok=True)
+            for folder in made:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
 
 
 def expand_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> dict[str, Settings]:

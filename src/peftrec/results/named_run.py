@@ -3,8 +3,9 @@
 import re
 from glob import escape
 from pathlib import Path
+from shlex import quote
 
-from peftrec.errors import RecordError
+from peftrec.errors import SHOWN, RecordError, counted
 from peftrec.results.record import RECORD_FILE, read_record
 from peftrec.results.runs import Run
 from peftrec.results.superseded import without_superseded
@@ -17,12 +18,15 @@ def named_run(name: Path) -> Path:
     """Return the folder of a run from its path, or from that without the hash, where one run alone is called so; of
     those that answered one question by different code, the one that a report would take.
 
-    Raises RecordError where several are called so; a path at which there is no run is returned as it is.
+    Raises RecordError where several are called so, or where it is the folder of several; a path at which there is no
+    run is returned as it is.
     """
     if (name / RECORD_FILE).exists():
         return name
     found = sorted(place.parent for place in name.parent.glob(f"{escape(name.name)}-*/{RECORD_FILE}"))
     alike = [folder for folder in found if _HASH.fullmatch(folder.name.removeprefix(f"{name.name}-"))]
+    if not alike:
+        _refuse_experiment(name)
     if len(alike) <= 1:
         return alike[0] if alike else name
     counting, _ = without_superseded([Run(read_record(folder), folder) for folder in alike])
@@ -30,3 +34,11 @@ def named_run(name: Path) -> Path:
         return counting[0].folder
     listed = "\n".join(f"  run={run.folder}   seed={run.record.seed}, {run.record.status}" for run in counting)
     raise RecordError(f"{name}: {len(counting)} runs are called so; give one of\n{listed}")
+
+
+def _refuse_experiment(folder: Path) -> None:
+    runs = sorted(place.parent for place in folder.glob(f"*/{RECORD_FILE}"))
+    if runs:
+        listed = "\n".join(f"  {quote(f'run={run}')}" for run in runs[:SHOWN])
+        others = f"\n  and {len(runs) - SHOWN:,} more" if len(runs) > SHOWN else ""
+        raise RecordError(f"{folder}: a folder of {counted(len(runs), 'run')}; give one of them\n{listed}{others}")

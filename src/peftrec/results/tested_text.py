@@ -129,9 +129,14 @@ def _of_margin(tested: Tested) -> list[str]:
     return lines
 
 
+def _span(low: float, high: float) -> str:
+    ends = dict.fromkeys((f"{low:.4f}", f"{high:.4f}"))
+    return " to ".join(ends)
+
+
 def _of_power(tested: Tested) -> list[str]:
     ranges = [
-        f"{metric} {rows['smallest_difference'].min():.4f} to {rows['smallest_difference'].max():.4f}"
+        f"{metric} {_span(rows['smallest_difference'].min(), rows['smallest_difference'].max())}"
         for metric, rows in tested.pairs.groupby("metric", sort=False)
     ]
     lines = [

@@ -76,7 +76,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
     near = _of_the_same_number(name, known)
     if not near and len(known) <= LARGEST_SEARCH:
         near = get_close_matches(name, known, n=3)
-    return f"; the nearest are {', '.join(near)}" if near else f"; ids look like {', '.join(known[:3])}"
+    are = "is" if len(near) == 1 else "are"
+    return f"; the nearest {are} {', '.join(near)}" if near else f"; ids look like {', '.join(known[:3])}"
 
 
 def _of_the_same_number(name: str, known: Sequence[str]) -> list[str]:

@@ -101,7 +101,7 @@ def read_users(file: Path) -> Sequence[str]:
     if not file.is_file():
         raise DataError(f"users={file}: no such file; give text with an id a line, or a table with a column {USER}")
     if file.suffix.lower() in TABLES:
-        return read_table(file, [Wanted("users", USER)]).ids(USER).rows()
+        return read_table(file, [Wanted("users", USER, remedy=f"name the one of ids `{USER}`")]).ids(USER).rows()
     ids = [row[0] for row in read_rows(file, (USER,))]
     if empty := [line for line, each in enumerate(ids, start=1) if not each.strip()]:
         raise DataError(f"{file}:{empty[0]}: the line is empty; remove it")

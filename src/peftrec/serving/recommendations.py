@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from peftrec.errors import counted
 from peftrec.outputs.safe_text import for_line
 from peftrec.progress.terminal import aligned
 
@@ -64,7 +65,7 @@ class Recommendations:
             origin = () if each.interest is None else (f"interest {each.interest}",)
             rows.append((str(place), each.item, title, f"{each.score:.4f}", *origin, _because(each.reasons)))
         heading = f"user {for_line(self.user)}" if self.user is not None else "the given items"
-        text = f"for {heading}, after {self.num_steps} steps, from {self.run}\n{aligned(rows)}\n"
+        text = f"for {heading}, after {counted(self.num_steps, 'step')}, from {self.run}\n{aligned(rows)}\n"
         return text + (self._interests_text() if self.interests else "")
 
     def _interests_text(self) -> str:

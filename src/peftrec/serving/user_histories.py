@@ -9,7 +9,7 @@ from jaxtyping import Int
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.split import kept_histories
-from peftrec.errors import SHOWN, DataError
+from peftrec.errors import SHOWN, DataError, counted
 from peftrec.profiles.base import History
 from peftrec.serving.catalogue import nearest
 from peftrec.training.run.restored_run import RestoredRun
@@ -59,8 +59,10 @@ class UserHistories:
             known = self.interactions.users
             first = "; ".join(f"{user!r}{nearest(user, known)}" for user in unknown[:SHOWN])
             others = f"; and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
+            are = "is" if len(unknown) == 1 else "are"
             raise DataError(
-                f"{len(unknown):,} of {len(users):,} users are not among the {len(known):,} of the run: {first}{others}"
+                f"{len(unknown):,} of {counted(len(users), 'user')} {are} not among the {len(known):,} of the run: "
+                f"{first}{others}"
             )
         return np.fromiter((self.rows[user] for user in users), dtype=np.int64, count=len(users))
 

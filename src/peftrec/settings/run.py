@@ -169,7 +169,7 @@ class Settings:
     """Name of the experiment: folder below `runs_dir`, and W&B group."""
     strategy_name: str
     """Name of the strategy's yaml; composition fills it in."""
-    runs_dir: Place[str]
+    runs_dir: Place[Annotated[str, Field(min_length=1)]]
     """Folder of all experiments."""
     seed: int = Field(ge=0, lt=2**32)
     """Of everything random in a run: starts, order of users, dropout, random towers. The built-in data have a seed of

@@ -101,8 +101,8 @@ def _precision(value: str) -> str:
 def _model(value: str) -> str:
     """Return the group that has such an option; what no group has is a checkpoint of a tower."""
     for group in ("strategy", "user_encoder", "towers"):
-        if (config_directory() / group / f"{value}.yaml").is_file():
-            return f"{group}={value}"
+        if (config_directory() / group / f"{value.lower()}.yaml").is_file():
+            return f"{group}={value.lower()}"
     return f"towers.text.checkpoint={value}, or towers.image.checkpoint={value}"
 
 

@@ -29,8 +29,8 @@ def check_start(losses: Sequence[float]) -> None:
 def check_losses(
     losses: Float[Tensor, " step"], *, epoch: int, rates: Mapping[str, float], are_several: bool = False
 ) -> None:
-    """Raise DivergedError where a loss of an epoch is not finite, in all of several processes alike; `rates` are the
-    largest learning rates of the groups that train."""
+    """Raise DivergedError where a loss of an epoch is not finite, in all of several processes alike; `epoch` counts
+    from 0 (the message, from 1), and `rates` are the largest learning rates of the groups that train."""
     is_bad = ~torch.isfinite(losses)
     if are_several:
         counts = is_bad.int()
@@ -42,7 +42,7 @@ def check_losses(
     lower = " ".join(f"learning_rates.{name}={rate / 10:g}" for name, rate in rates.items())
     used = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
     raise DivergedError(
-        f"training diverged: the loss was {float(losses[step]):g} in step {step} of epoch {epoch}, at learning rates "
-        f"of {used}; lower them ({lower}), let them rise slowly (learning_rates.warmup_steps=100), or set "
-        "trainer.precision=32-true where it is another"
+        f"training diverged: the loss was {float(losses[step]):g} in step {step + 1} of epoch {epoch + 1}, at "
+        f"learning rates of {used}; lower them ({lower}), let them rise slowly (learning_rates.warmup_steps=100), or "
+        "set trainer.precision=32-true where it is another"
     )

@@ -277,12 +277,12 @@ def test_costs_of_other_conditions_are_left_behind(
                 train_run(small_settings(tmp_path / name, "iisan_cached"))
         _, resumed[name] = train(tmp_path / name, "iisan_cached", **changes)
         assert resumed[name].evaluation == whole.evaluation
-    assert capsys.readouterr().err.count("resumed under other conditions: costs are those from epoch 2 on") == 1
+    assert capsys.readouterr().err.count("resumed under other conditions: costs are those from epoch 3 on") == 1
     costs = {name: record.efficiency for name, record in resumed.items()}
     assert costs["same"] is not None
     assert costs["other"] is not None
     times = [epoch.training_seconds for epoch in resumed["other"].epochs]
-    assert costs["other"].seconds_per_epoch == times[3], "epoch 2 is the first of these conditions and pays for them"
+    assert costs["other"].seconds_per_epoch == times[3], "epoch 3 is the first of these conditions and pays for them"
     assert costs["other"].seconds_to_best_epoch is None
     assert costs["other"].exact_bytes is not None
     times = [epoch.training_seconds for epoch in resumed["same"].epochs]

@@ -129,6 +129,8 @@ class Wanted:
     name: str
     otherwise: str = ""
     """What else the key may be set to, for the message where the column is missing."""
+    remedy: str = ""
+    """What that message advises where no key sets the name: what `key` names is then a file."""
 
 
 def require_columns(
@@ -144,7 +146,7 @@ def require_columns(
             raise DataError(f"{file}: {number} columns are called {column.name!r}: rename all but one")
         if not number:
             has_none = not any(each.name in present for each in wanted)
-            hint = _no_header(wanted) if are_of_first_line and has_none and len(present) > 1 else ""
+            hint = _no_header(wanted) if are_of_first_line and has_none and (column.remedy or len(present) > 1) else ""
             raise DataError(f"{file}: {_what_stands_instead(column, present)}{hint}")
 
 
@@ -163,6 +165,9 @@ def _what_stands_instead(wanted: Wanted, present: Sequence[str]) -> str:
     padded = [name for name in present if name.strip() == wanted.name]
     if padded:
         return f"column {padded[0]!r} has white space around its name: remove it, here and beside all separators"
+    if wanted.remedy:
+        columns = "column is" if len(present) == 1 else "columns are"
+        return f"there is no column {wanted.name!r}: its {columns} {shortlist(present)}; {wanted.remedy}"
     folded = {name.casefold(): name for name in present}
     near = difflib.get_close_matches(wanted.name.casefold(), folded, n=1)
     suggestion = f", the nearest is {folded[near[0]]!r}" if near else ""

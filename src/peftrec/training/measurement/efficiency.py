@@ -61,7 +61,9 @@ class EfficiencyMeter(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RecommenderModule)
         if self.first_counted and self.first_counted == len(self.epochs) and pl_module.processes.is_first:
-            print(f"resumed under other conditions: costs are those from epoch {len(self.epochs)} on", file=sys.stderr)
+            print(
+                f"resumed under other conditions: costs are those from epoch {len(self.epochs) + 1} on", file=sys.stderr
+            )
         # Once: what building a store and observing a step left is no part of training, and epochs keep their own.
         release_cached(pl_module.device)
         self._watch = MachineWatch(pl_module.device, pl_module.processes)
