@@ -94,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
     "serving/http": {"data", "evaluation", "models/towers", "outputs", "serving", "training"},
-    "api": {"code", "results", "results/report", "serving", "settings", "jobs"},
+    "api": {"code", "config", "results", "results/report", "serving", "settings", "jobs"},
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "trackers", "training/run"},
     "paper_tables": {"config", "results"},

@@ -91,7 +91,6 @@ def test_every_name_is_there_and_no_other() -> None:
     [
         ["strategy=lorra"],
         ["strategy=lora", "strategy.rnak=4"],
-        ["strategy=lora,full"],
         ["trainer.max_epochs=many"],
         ["strategy=mine"],
     ],
@@ -106,6 +105,36 @@ def test_composing_says_what_the_command_line_says(words: list[str], capsys: pyt
 def test_a_text_in_place_of_words_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"write \['strategy=lora'\]"):
         compose("strategy=lora")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: compose(None), r"overrides: expected a list of texts, found None: write \["),
+        (lambda: compose([1]), r"overrides\[0\]: expected a text, found 1: write"),
+        (lambda: compose(["strategy=lora,full"]), "strategy=lora,full: .* makes the settings of one: call it once for"),
+        (lambda: compose(["-m", "strategy=lora"]), "-m: an option .*: call it once for each run"),
+        (lambda: compose([], code=1), "code: expected a path, found 1"),
+        (lambda: train(["strategy=lora"]), r"found list: write train\(compose\(\[\.\.\.\]\)\)"),
+        (lambda: train(None), r"found NoneType: write train\(compose\("),
+        (lambda: load_run(None), r'run: expected a path, found None: write load_run\("runs/first/lora"\)'),
+        (lambda: load_run(["runs/a"]), r"run: expected a path, found a list"),
+        (lambda: load_run("runs/a", "data.root=x"), r"overrides: .*, found one text: write \['data.root=x'\]"),
+        (
+            lambda: compare(None),
+            r'runs: expected a folder or a list of runs, found None: write compare\("runs/first"\)',
+        ),
+        (lambda: compare([1]), "runs: expected a path, found 1"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_one_message(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ask()
+
+
+def test_words_may_come_from_anything_that_holds_texts() -> None:
+    words = ["strategy=lora", "strategy.rank=4"]
+    assert compose(pd.Series(words)) == compose(word for word in words) == compose(words)
 
 
 def test_a_run_has_the_name_that_the_verb_gives_it_and_is_not_trained_twice(
@@ -174,6 +203,15 @@ def test_runs_may_be_named_one_by_one(example: Path, tmp_path: Path) -> None:
     assert (tmp_path / "report" / "index.html") in found.write(tmp_path / "report")
     assert compare(folders[0]).table["seeds"].tolist()[0] == 1
     assert compare(folders[1]).home is None
+    assert compare(folders[1]).table["strategy"].tolist()[0] == "iisan"
+
+
+def test_runs_are_compared_under_their_short_names(example: Path, tmp_path: Path) -> None:
+    for name in ("lora", "iisan"):
+        shutil.copytree(example / f"{name}-example1", tmp_path / f"{name}-0123456789ab")
+    named = compare([tmp_path / "lora", str(tmp_path / "iisan")])
+    assert named.table.equals(compare(tmp_path).table)
+    assert compare(tmp_path / "lora").home == tmp_path / "lora-0123456789ab"
 
 
 @pytest.mark.parametrize(
@@ -185,6 +223,14 @@ def test_runs_may_be_named_one_by_one(example: Path, tmp_path: Path) -> None:
         (lambda folder: compare(folder / "nothing"), RecordError, "train first"),
         (lambda folder: compare(folder).tpme(time=1.0), RecordError, "they must sum to 1"),
         (lambda folder: compare(folder).tpme(among=["lora", "lorra"]), RecordError, "lorra: .* did you mean lora?"),
+        (lambda folder: compare(folder).tpme(time="a"), SettingsError, "time='a': expected a number"),
+        (lambda folder: compare(folder).tpme(among="lora"), SettingsError, r"among: .* write \['lora'\]"),
+        (
+            lambda folder: compare(folder).tpme(amortises_stores="no"),
+            SettingsError,
+            "amortises_stores='no': ",
+        ),
+        (lambda folder: compare(folder).write(3), SettingsError, "folder: expected a path, found 3"),
         (lambda folder: compare(folder).tpme(among=["lora"]), RecordError, "compares at least two strategies"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,12 @@ pytestmark = pytest.mark.usefixtures("answers_from_restored")
 @pytest.fixture
 def loaded(restored: Restore) -> LoadedRun:
     return LoadedRun(directory=restored("iisan_cached").directory)
+
+
+@pytest.fixture
+def no_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In tests types of every call are checked against annotations; in users' programs they are not."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def table_of(run: LoadedRun, tables: Path, rows: list[int], *, prefix: str = "") -> pd.DataFrame:
@@ -117,11 +124,45 @@ def test_unknown_users_are_one_message(loaded: LoadedRun) -> None:
     assert str(caught.value).endswith("; and 2 more")
 
 
+@pytest.mark.usefixtures("no_other_checks")
 @pytest.mark.parametrize(
     ("ask", "error", "message"),
     [
         (lambda run: run.recommend("u3"), SettingsError, r"users: expected a list of texts, .* write \['u3'\]"),
         (lambda run: run.recommend(["u3"], k=0), SettingsError, "k=0: expected a whole number from 1"),
+        *(
+            (lambda run, k=k: run.recommend(["u3"], k=k), SettingsError, "^k=.*: expected a whole number from 1")
+            for k in (1.5, 1.0, float("nan"), True, "3", None, [1], -1)
+        ),
+        (lambda run: run.recommend(["u3"], seen="no"), SettingsError, "seen='no': expected True or False"),
+        (lambda run: run.recommend_to_histories([["m1"]], seen=1), SettingsError, "seen=1: expected True or False"),
+        *(
+            (lambda run, users=users: run.recommend(users), SettingsError, f"^users.*: expected .*{message}")
+            for users, message in (
+                ([1], 'found 1: ids are text, so write "1"'),
+                (np.array([18]), 'ids are text, so write "18"'),
+                ([None], "found None: write"),
+                ([float("nan")], "found nan: write"),
+                ([b"x"], "found b'x': write"),
+                (None, r'found None: write \["user00061"\]'),
+                (7, "found 7: write"),
+                ({"u3": 1}, "found a dict: write"),
+                (np.array("u3"), "found a ndarray: write"),
+            )
+        ),
+        (lambda run: run.recommend_to_histories([[18]]), SettingsError, r'history 0\[0\]: .* so write "18"'),
+        (lambda run: run.recommend_to_histories([[None]]), SettingsError, r"history 0\[0\]: .* found None"),
+        (lambda run: run.recommend_to_histories([{"m1", "m2"}]), SettingsError, "history 0: .* has no order"),
+        (lambda run: run.recommend_to_histories("m1"), SettingsError, r'found a str: write \[\["item00018", "item'),
+        (lambda run: run.user_state(None), SettingsError, "history: expected a list of texts, found None"),
+        (lambda run: run.user_state([["m1"]]), SettingsError, r"history\[0\]: expected an id as text, found a list"),
+        (lambda run: run.user_state([]), DataError, "history is empty"),
+        (lambda run: run.history(61), SettingsError, 'user: .*: ids are text, so write "61"'),
+        (lambda run: run.history(None), SettingsError, 'user: expected an id as text, found None: write "user00061"'),
+        (lambda run: run.encode_items(None), SettingsError, "table: expected a path, found None: .* DataFrame with"),
+        (lambda run: run.encode_items({}), SettingsError, "table: expected a path, found a dict"),
+        (lambda run: run.recommend(["u3"], candidates=["x"]), SettingsError, "candidates: expected a path, found a li"),
+        (lambda run: run.export(merge="no"), SettingsError, "merge='no': expected True or False"),
         (lambda run: run.recommend(["u3"], k=40), DataError, r"k=40: only \d+ items are left to recommend to 'u3'"),
         (lambda run: run.recommend_to_histories([["m1"], []]), DataError, "history 1 is empty"),
         (lambda run: run.recommend_to_histories(["m1"]), SettingsError, r"history 0: expected a list of texts"),
@@ -135,6 +176,25 @@ def test_mistakes_name_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=message):
         ask(loaded)
+
+
+@pytest.mark.usefixtures("no_other_checks")
+def test_users_may_come_from_anything_that_holds_texts(loaded: LoadedRun) -> None:
+    users = ["u3", "u1"]
+    expected = loaded.recommend(users, k=2)
+    for same in (pd.Series(users), np.array(users), tuple(users), (user for user in users)):
+        assert loaded.recommend(same, k=np.int64(2)).equals(expected)
+    histories = [pd.Series(["m3", "m1"]), np.array(["m7", "m1"])]
+    answers = loaded.recommend_to_histories(iter(histories), k=2)
+    assert answers.equals(loaded.recommend_to_histories([["m3", "m1"], ["m7", "m1"]], k=2))
+
+
+def test_vectors_that_answers_come_from_are_read_only(loaded: LoadedRun) -> None:
+    before = loaded.recommend(["u3"], k=3)
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.item_vectors[0] = 1e9
+    assert loaded.recommend(["u3"], k=3).equals(before)
+    assert loaded.item_vectors.copy().flags.writeable
 
 
 @pytest.mark.parametrize(

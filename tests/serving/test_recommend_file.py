@@ -1,6 +1,8 @@
 """Lists for many users in a file: the same as each user's own, whole or not at all."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +88,23 @@ def test_unknown_users_are_one_message_or_skipped_and_counted(
     assert ask(loaded, tmp_path / "some.parquet", f"users={file}", "unknown=skip", "overwrite=true") == 0
     said = capsys.readouterr().err
     assert "4 unknown users were skipped\n1 line names a user of before" in said
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ENOENT])
+def test_a_place_that_cannot_be_written_is_named_before_the_run_is_read(
+    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As /proc says that there is no such file, and a locked folder that permission is denied."""
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(error, os.strerror(error), str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    to = tmp_path / "all.parquet"
+    assert main(["recommend", f"run={tmp_path / 'no run'}", f"to={to}", "users=all"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: to={to}: no file can be written there ({os.strerror(error)}); name one in another")
+    assert ".partial" not in said
 
 
 def test_what_fails_in_between_leaves_what_was_there(

@@ -1,8 +1,9 @@
 """`peftrec.compare`: finished runs side by side, as `peftrec report` has them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from peftrec.errors import SettingsError
 from peftrec.results import figures, tables, tested_text
 from peftrec.results.asked import Asked
 from peftrec.results.comparison import Comparison, table
+from peftrec.results.named_run import named_run
 from peftrec.results.record import read_record
 from peftrec.results.report.curves import read_budget
 from peftrec.results.report.report import FOLDER, Report, compare_folder, compare_runs, report_of
@@ -20,6 +22,7 @@ from peftrec.results.runs import Run
 from peftrec.results.tested import Tested, infer
 from peftrec.results.tpme import PAPER_WEIGHTS, TpmeWeights
 from peftrec.results.tpme_reference import CostChoices
+from peftrec.serving.given import RUN, given_list, given_number, given_path, given_switch, given_texts
 
 if TYPE_CHECKING:
     from peftrec.serving.loaded_run import LoadedRun
@@ -92,7 +95,7 @@ class ComparedRuns:
         time: float = PAPER_WEIGHTS.time,
         parameters: float = PAPER_WEIGHTS.parameters,
         memory: float = PAPER_WEIGHTS.memory,
-        among: Collection[str] | None = None,
+        among: Iterable[str] | None = None,
         amortises_stores: bool = False,
     ) -> pd.Series:
         """Return TPME of each strategy under these weights, which sum to 1; the paper's where none are given.
@@ -100,10 +103,14 @@ class ComparedRuns:
         TPME is relative to its set: `among` names the strategies that make it, all of them by default. With
         `amortises_stores` the seconds of an epoch hold the strategy's share of what building its store took.
 
-        Raises RecordError where it is not defined: one strategy, one epoch, different devices or conditions.
+        Raises RecordError where it is not defined: one strategy, one epoch, different devices or conditions, and
+        SettingsError for a weight that is no number.
         """
-        weights = TpmeWeights(time, parameters, memory)
-        found = reweighed(self.comparison, self.choices, weights, among=among, amortises_stores=amortises_stores)
+        alphas = {"time": time, "parameters": parameters, "memory": memory}
+        weights = TpmeWeights(**{name: given_number(name, alpha) for name, alpha in alphas.items()})
+        names = None if among is None else given_texts("among", among, 'among=["lora", "full"]')
+        amortises = given_switch("amortises_stores", amortises_stores)
+        found = reweighed(self.comparison, self.choices, weights, among=names, amortises_stores=amortises)
         return pd.Series(found, name="tpme", dtype=float)
 
     def write(self, folder: Place | None = None) -> tuple[Path, ...]:
@@ -114,7 +121,8 @@ class ComparedRuns:
         """
         if folder is None and self.home is None:
             raise SettingsError("write: these runs were named one by one; say which folder the report shall lie in")
-        report = self._report(Path(folder) if folder is not None else self.home / FOLDER)  # type: ignore[operator]
+        place = None if folder is None else given_path("folder", folder, 'write("report")')
+        report = self._report(self.home / FOLDER if place is None else place)  # type: ignore[operator]
         report.write()
         return report.files
 
@@ -134,16 +142,17 @@ class ComparedRuns:
 
 
 def compare(
-    runs: "Place | LoadedRun | Sequence[Place | LoadedRun]",
+    runs: "Place | LoadedRun | Iterable[Place | LoadedRun]",
     *,
     margin: float | None = None,
     wish: float | None = None,
     conditions: Literal["same", "mixed"] = "same",
 ) -> ComparedRuns:
-    """Compare the runs below a folder, or some runs: folders, or what `load_run` and `train` return.
+    """Compare the runs below a folder, or some runs: folders, or what `load_run` and `train` return. The hash of a
+    run's folder may be left out where that names one run.
 
         compare("runs/quickstart").table
-        compare([run, "runs/default/lora-0123456789ab"]).write("report")
+        compare([run, "runs/default/lora"]).write("report")
 
     Reads records, and neither data nor models. `margin` and `wish` are differences of `hr@10` and `ndcg@10` that do not
     matter, and that should be found; `conditions="mixed"` compares costs that were measured under different conditions.
@@ -155,21 +164,29 @@ def compare(
         raise SettingsError(f"conditions={conditions}: expected same or mixed")
     asked = Asked.read(*(None if value is None else str(value) for value in (margin, wish)))
     choices = CostChoices(conditions=conditions)
-    home = Path(runs) if isinstance(runs, str | Path) else None
-    if home is not None:
+    home = None
+    if isinstance(runs, str | PathLike):
+        home = Path(runs) if Path(runs).is_dir() else named_run(Path(runs))
         comparison = compare_folder(home, choices)
     else:
         comparison = compare_runs([_read(each) for each in _several(runs)], choices)
     return ComparedRuns(comparison=comparison, choices=choices, asked=asked, home=home)
 
 
-def _several(runs: "Place | LoadedRun | Sequence[Place | LoadedRun]") -> "Sequence[Place | LoadedRun]":
-    several = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
-    if not several:
-        raise SettingsError("compare: expected runs, found none; train first, or name their folder")
-    return several
+def _several(runs: object) -> list[object]:
+    if _folder_of_loaded(runs) is not None:
+        return [runs]
+    if several := given_list("runs", runs, "a folder or a list of runs", 'compare("runs/first")'):
+        return several
+    raise SettingsError("compare: expected runs, found none; train first, or name their folder")
 
 
-def _read(run: "Place | LoadedRun") -> Run:
-    folder = Path(run) if isinstance(run, str | Path) else run.directory
+def _read(run: object) -> Run:
+    folder = _folder_of_loaded(run) or named_run(given_path("runs", run, f"compare([{RUN}])"))
     return Run(read_record(folder), folder)
+
+
+def _folder_of_loaded(run: object) -> Path | None:
+    """Return the folder of what `load_run` gives, whose class would bring torch; None for anything else."""
+    folder = getattr(run, "directory", None)
+    return folder if isinstance(folder, Path) else None

@@ -2,19 +2,20 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.api.composing import Folder, open_folders
 from peftrec.devices import settle_threads
+from peftrec.serving.given import RUN, given_path, given_texts
 
 if TYPE_CHECKING:
     from peftrec.serving.loaded_run import LoadedRun
 
 
 def load_run(
-    run: str | Path, overrides: Sequence[str] = (), *, config_dir: Folder | None = None, code: Folder | None = None
+    run: str | Path, overrides: Iterable[str] = (), *, config_dir: Folder | None = None, code: Folder | None = None
 ) -> "LoadedRun":
     """Load a finished run from its folder, whose hash may be left out where that names one run. Nothing is trained.
 
@@ -29,12 +30,14 @@ def load_run(
     CheckpointError where its parameters cannot be read, DataError where its data is not there, SettingsError for an
     override that is no place.
     """
+    folder = given_path("run", run, f"load_run({RUN})")
+    places = tuple(given_texts("overrides", overrides, '["data.root=DIR"]'))
     settle_threads_before_torch()
     open_folders(config_dir, code)
     from peftrec.results.named_run import named_run
     from peftrec.serving.loaded_run import LoadedRun
 
-    loaded = LoadedRun(directory=named_run(Path(run)), overrides=tuple(overrides))
+    loaded = LoadedRun(directory=named_run(folder), overrides=places)
     _ = loaded.restored  # now, so that what is wrong is said now
     return loaded
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from peftrec.api.loading import settle_threads_before_torch
+from peftrec.errors import SettingsError
 from peftrec.settings.run import Settings, settings_from_config, settings_to_config
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def train(settings: Settings) -> "LoadedRun":
     Raises UserError of the kind that the command line prints, and whatever else ended the training, which its record
     keeps too.
     """
+    _refuse_other_than_settings(settings)
     settle_threads_before_torch()
     # As the record will hold them: classes are looked up in the folders that are open now, whose code names the run.
     settings = settings_from_config(settings_to_config(settings))
@@ -28,3 +30,9 @@ def train(settings: Settings) -> "LoadedRun":
     from peftrec.serving.loaded_run import LoadedRun
 
     return LoadedRun(directory=launch(settings).run_directory)
+
+
+def _refuse_other_than_settings(given: object) -> None:
+    if not isinstance(given, Settings):
+        found = type(given).__name__
+        raise SettingsError(f"settings: expected what compose gives, found {found}: write train(compose([...]))")

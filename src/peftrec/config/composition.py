@@ -53,6 +53,14 @@ def compose_parts(
     return [build_part(declared, node) for node in plain]
 
 
+class SweepError(SettingsError):
+    """A key has several values where the settings of one run are asked for."""
+
+    def __init__(self, word: str, key: str) -> None:
+        self.word, self.quoted = word, f"{key}='\"...\"'"
+        super().__init__(f"{word}: several values make a sweep: add -m, or quote a value with commas: {self.quoted}")
+
+
 @contextmanager
 def composer(config_dir: Path | None = None) -> Iterator[ConfigLoader]:
     """Open Hydra on the configuration folder and turn every mistake into a SettingsError."""
@@ -108,9 +116,7 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
     override = _parse(text)
     key = override.key_or_group
     if override.is_sweep_override() and not is_sweep:
-        raise SettingsError(
-            f"{text}: several values make a sweep: add -m, or quote a value with commas: {key}='\"...\"'"
-        )
+        raise SweepError(text, key)
     if is_own := is_hydras(key):
         check_key(key, text)
     bare, value = text.lstrip("+"), override.value()

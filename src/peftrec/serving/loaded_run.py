@@ -1,6 +1,6 @@
 """A finished run in memory, ready to be asked: what `peftrec.load_run` returns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,22 @@ from jaxtyping import Float, Int
 
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
-from peftrec.errors import DataError, SettingsError
+from peftrec.errors import DataError
 from peftrec.progress.quiet import quieten_libraries
 from peftrec.results.record import read_finished
 from peftrec.results.run_summary import RunSummary
 from peftrec.serving.catalogue import ServedCatalogue, rows_of
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
+from peftrec.serving.given import (
+    HISTORY,
+    USERS,
+    given_count,
+    given_id,
+    given_ids,
+    given_list,
+    given_path,
+    given_switch,
+)
 from peftrec.serving.many_users import Served, recommend_in_blocks
 from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
 from peftrec.serving.user_states import user_states
@@ -89,24 +99,27 @@ class LoadedRun:
 
     @property
     def item_vectors(self) -> Float[np.ndarray, "item dim"]:
-        """Vectors of `items`, float32. The array is shared: copy it before you write to it."""
-        return self.catalogue.embeddings
+        """Vectors of `items`, float32. All answers come from this array, so it is read-only: copy it to write to it."""
+        vectors = self.catalogue.embeddings.view()
+        vectors.flags.writeable = False
+        return vectors
 
     def history(self, user: str) -> tuple[str, ...]:
         """Return the ids of a user's items, oldest first, what was held out for validation and test included.
 
         Raises DataError that names the nearest ids of a user who is not there.
         """
+        user = given_id("user", user, USERS.strip("[]"))
         return tuple(self.catalogue.ids[row] for row in self.histories.of_user(user).items.tolist())
 
-    def user_state(self, history: Sequence[str]) -> Float[np.ndarray, " dim"]:
+    def user_state(self, history: Iterable[str]) -> Float[np.ndarray, " dim"]:
         """Return the state of the run's user encoder after a history of item ids, oldest first; float32. It reads as
         many of the last items as it was trained on.
 
         Raises DataError for an unknown item, which names the nearest ids, and SettingsError where the run's user
         encoder reads times.
         """
-        read = self._as_interactions([history])
+        read = self._as_interactions([_history("history", history)])
         return user_states(self.restored, self.catalogue, read, np.arange(1))[0]
 
     def encode_items(self, table: ItemTable) -> EncodedItems:
@@ -115,11 +128,11 @@ class LoadedRun:
         Raises DataError that names the line (of a DataFrame, the row) of what is wrong, and SettingsError where the run
         knows items by their ids alone, or reads ready features.
         """
-        items = read_cold_items(_place(table), self.restored.settings, known=())
+        items = read_cold_items(_place("table", table), self.restored.settings, known=())
         return EncodedItems(items.ids, encode_cold_items(self.restored, items))
 
     def recommend(
-        self, users: Sequence[str], k: int = 10, *, seen: bool = False, candidates: ItemTable | None = None
+        self, users: Iterable[str], k: int = 10, *, seen: bool = False, candidates: ItemTable | None = None
     ) -> pd.DataFrame:
         """Return the best `k` items of each user, after everything that the data holds of them.
 
@@ -128,15 +141,15 @@ class LoadedRun:
         to a user does not depend on who else is asked about.
 
         Raises DataError for unknown users (all in one message, with the nearest ids), for faulty candidates, and where
-        fewer than `k` items are left to a user.
+        fewer than `k` items are left to a user; SettingsError for what is no list of texts, whole number or switch.
         """
-        _refuse_text("users", users)
+        users, k, seen = given_ids("users", users, USERS), given_count("k", k), given_switch("seen", seen)
         rows = self.histories.rows_of(users)
         return self._answer("user", self.histories.interactions, rows, k, seen=seen, candidates=candidates)
 
     def recommend_to_histories(
         self,
-        histories: Sequence[Sequence[str]],
+        histories: Iterable[Iterable[str]],
         k: int = 10,
         *,
         seen: bool = False,
@@ -147,7 +160,8 @@ class LoadedRun:
         Raises DataError for an unknown item or an empty history, and SettingsError where the run's user encoder reads
         times.
         """
-        read = self._as_interactions(histories)
+        k, seen = given_count("k", k), given_switch("seen", seen)
+        read = self._as_interactions(_histories(histories))
         answer = self._answer("history", read, np.arange(len(read)), k, seen=seen, candidates=candidates)
         return answer.astype({"history": np.int64})
 
@@ -160,24 +174,21 @@ class LoadedRun:
         """
         from peftrec.serving.exporting import export_run
 
-        target = None if to is None else Path(to)
-        return export_run(self.directory, to=target, merges=merge, overwrites=overwrite, places=self.overrides).folder
+        target = None if to is None else given_path("to", to, 'to="exported"')
+        merges, overwrites = given_switch("merge", merge), given_switch("overwrite", overwrite)
+        return export_run(self.directory, to=target, merges=merges, overwrites=overwrites, places=self.overrides).folder
 
     def read_candidates(self, table: ItemTable | None) -> Items | None:
         """Read and check new items that are to be ranked beside the run's own; none of them may have a known id."""
         if table is None:
             return None
-        return read_cold_items(_place(table), self.restored.settings, known=self.restored.split.items.ids)
+        return read_cold_items(_place("candidates", table), self.restored.settings, known=self.restored.split.items.ids)
 
     def with_candidates(self, new: Items | None) -> ServedCatalogue:
         """Return the run's catalogue with new items behind its own, as this package has it inside."""
         return self.catalogue if new is None else self.catalogue.with_items(new, encode_cold_items(self.restored, new))
 
     def _as_interactions(self, histories: Sequence[Sequence[str]]) -> Interactions:
-        for number, history in enumerate(histories):
-            _refuse_text(f"history {number}", history)
-            if not len(history):
-                raise DataError(f"history {number} is empty; give each at least one item")
         rows = [rows_of(history, self.catalogue.ids) for history in histories]
         return Interactions.from_lists([str(number) for number in range(len(rows))], rows)
 
@@ -191,8 +202,6 @@ class LoadedRun:
         seen: bool,
         candidates: ItemTable | None,
     ) -> pd.DataFrame:
-        if k < 1:
-            raise SettingsError(f"k={k}: expected a whole number from 1")
         catalogue = self.with_candidates(self.read_candidates(candidates))
         blocks = recommend_in_blocks(self.restored, catalogue, histories, rows, k, keeps_seen=seen)
         frames = [
@@ -224,11 +233,18 @@ def _no_rows(kind: str) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
 
 
-def _place(table: ItemTable) -> Path | pd.DataFrame:
-    return table if isinstance(table, pd.DataFrame) else Path(table)
+def _place(name: str, table: ItemTable) -> Path | pd.DataFrame:
+    if isinstance(table, pd.DataFrame):
+        return table
+    return given_path(name, table, f'{name}="items.csv", or give a DataFrame with the columns item, title and image')
 
 
-def _refuse_text(name: str, given: object) -> None:
-    """A text is a sequence of texts too, of one letter each."""
-    if isinstance(given, str):
-        raise SettingsError(f"{name}: expected a list of texts, found one text: write [{given!r}]")
+def _histories(given: object) -> list[list[str]]:
+    listed = given_list("histories", given, "a list of lists of texts", f"[{HISTORY}]")
+    return [_history(f"history {number}", history) for number, history in enumerate(listed)]
+
+
+def _history(name: str, given: object) -> list[str]:
+    if history := given_ids(name, given, HISTORY, is_ordered=True):
+        return history
+    raise DataError(f"{name} is empty; give each at least one item")

@@ -11,7 +11,7 @@ from peftrec.data.readers.formats import read_table
 from peftrec.data.tables.columns import Wanted
 from peftrec.data.tables.lines import read_rows
 from peftrec.errors import DataError, SettingsError
-from peftrec.files import written_beside
+from peftrec.files import try_writing, written_beside
 from peftrec.serving.loaded_run import LoadedRun, as_columns
 from peftrec.serving.many_users import recommend_in_blocks
 
@@ -57,10 +57,18 @@ def check_target(request: FileRequest) -> None:
     """Raise SettingsError, before anything is loaded, where the answer cannot lie in the file that was named."""
     if request.to.suffix != SUFFIX:
         raise SettingsError(f"to={request.to}: the answer is a Parquet table: let the name end in {SUFFIX}")
-    if request.to.is_dir():
-        raise SettingsError(f"to={request.to}: a folder; name a file in it: to={request.to / 'recommended.parquet'}")
-    if request.to.exists() and not request.overwrites:
-        raise SettingsError(f"to={request.to}: there is such a file; name another one, or add overwrite=true")
+    try:
+        if request.to.is_dir():
+            inside = request.to / "recommended.parquet"
+            raise SettingsError(f"to={request.to}: a folder; name a file in it: to={inside}")
+        if request.to.exists() and not request.overwrites:
+            raise SettingsError(f"to={request.to}: there is such a file; name another one, or add overwrite=true")
+        try_writing(request.to.parent)
+    except OSError as error:
+        raise SettingsError(
+            f"to={request.to}: no file can be written there ({error.strerror}); name one in another folder, or let "
+            f"this user write in {request.to.parent}"
+        ) from error
 
 
 def recommend_to_file(request: FileRequest) -> Written:
