@@ -3,9 +3,11 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -65,6 +67,36 @@ def test_without_the_extra_it_says_how_to_get_it(
     monkeypatch.setattr("peftrec.cli.serve.read_finished", lambda run: None)
     assert command_line(["serve", "run=x", "port=0"]) == 2
     assert 'serve needs the package uvicorn: pip install "peftrec[serve]"' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_body_that_does_not_come_keeps_no_service(signals: int, tmp_path: Path) -> None:
+    (file,) = [file for file in strategy_files() if file.stem == "iisan_cached"]
+    run_directory = finished_run(tmp_path, file, num_blocks=2)
+    command = [sys.executable, "-m", "peftrec", "serve", f"run={run_directory}", "port=0", "max_body_seconds=7"]
+    head = b"POST /recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
+        assert process.stdout is not None
+        port = int(process.stdout.readline().strip().rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as late:
+            late.sendall(head)
+            assert late.recv(100).startswith(b"HTTP/1.1 408 ")
+        with socket.create_connection(("127.0.0.1", port)) as late:
+            late.sendall(head)
+            time.sleep(0.5)
+            told = time.monotonic()
+            for _ in range(signals):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            errors = process.communicate()[1]
+        watchdog.cancel()
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors.startswith("interrupted; items that were added")
+    assert errors.count("\n") == 1
+    assert time.monotonic() - told < 10
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """`peftrec serve`: a finished run, or several, that answer over HTTP."""
 
+import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from peftrec.cli.arguments import Grammar, read_arguments
@@ -9,7 +11,7 @@ from peftrec.errors import SettingsError
 from peftrec.processes import TERMINATED, Terminated
 from peftrec.results.record import read_finished
 from peftrec.serving.http.listening import taken_port
-from peftrec.serving.http.request import KEYS, ServeRequest
+from peftrec.serving.http.request import KEYS, WORKER, ServeRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +32,10 @@ HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [p
   keep=DIR          a file for each run that keeps added items over restarts
   wait_ms=0         how long a request waits for others to be computed with; what waits anyway is computed together
   LIMIT=NUMBER      max_k=1000 max_history=1000 max_items=64 max_added=10000 max_image_pixels=16777216
-                    max_body_mib=16 max_batch=64 max_queue=256
+                    max_body_mib=16 max_body_seconds=30 max_batch=64 max_queue=256
   data.root=DIR     where the runs' data lies now, if it was moved
 
-SIGTERM and Ctrl-C end it when what is under way is answered.
+SIGTERM and Ctrl-C end it when what is under way is answered, after a few seconds at most; the second at once.
 
 examples:
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
@@ -77,7 +79,9 @@ def main(arguments: list[str]) -> int:
 def _ended(how: str, status: int, request: ServeRequest) -> int:
     """Say what is left of a service: nothing of it is done by halves, so no command goes on from there."""
     fate = "gone; keep=DIR keeps them" if request.keep is None else f"kept in {request.keep}"
-    print(f"{how}; items that were added to the service are {fate}", file=sys.stderr)
+    print(f"{how}; items that were added to the service are {fate}", file=sys.stderr, flush=True)
+    if any(thread.name == WORKER and thread.is_alive() for thread in threading.enumerate()):
+        os._exit(status)  # it computes what nobody waits for, and Python cannot end beneath it
     return status
 
 

@@ -68,6 +68,7 @@ def test_items_are_encoded_and_added(ask: Ask) -> None:
         (NUM_ITEMS, 0, ["title", "image"]),
         (NUM_ITEMS, 0, []),
     ]
+    assert "run: it is left out" in problem(client, "/recommend", {"user": "u1"}, 422)
     items = [new_item("n1"), new_item("n2", colour=2)]
     encoded = client.post("/encode", json={"run": names[0], "items": items}).json()
     assert [len(item["vector"]) for item in encoded["items"]] == [8, 8]
@@ -161,6 +162,10 @@ def test_what_is_no_json_of_ours_is_refused(small: TestClient) -> None:
     headers = {"content-type": "application/json"}
     for content, status, message in (
         (b"{", 422, "the body is no JSON"),
+        (b'{"user": ' + b"[" * 100_000, 422, "the body cannot be read: it is nested too deeply"),
+        (b'{"user": "\xff"}', 422, "the body cannot be read: it is not UTF-8"),
+        (b'{"user": "u1", "k": ' + b"1" * 5000 + b"}", 422, "a number in it has too many digits"),
+        (b"", 422, "the body is empty"),
         (b'{"user": "\\ud800"}', 404, r"user: there is no user '\ud800'"),
     ):
         response = small.post("/recommend", content=content, headers=headers)
@@ -173,16 +178,21 @@ def test_what_is_no_json_of_ours_is_refused(small: TestClient) -> None:
         json.dumps(dict.fromkeys(map(str, range(20_000)))).encode(),
     ):
         response = small.post("/recommend", content=content, headers=headers)
-        assert 400 <= response.status_code < 500
+        assert response.status_code in (404, 422)
         assert len(response.json()["error"]) < 600
     form = small.post("/recommend", content=b'{"user": "u1"}', headers={"content-type": "text/plain"})
     assert form.status_code == 422  # what a page of another site can send unasked
+    assert "send the header content-type: application/json" in form.json()["error"]
     assert small.get("/recommend").status_code == 405
+    for path in ("/health", "/metrics"):
+        assert small.head(path).status_code == 200
     assert small.get("/nothing/%1b").json() == {"error": "Not Found"}
 
 
 def test_a_name_that_is_not_this_machines_is_refused(small: TestClient) -> None:
-    assert small.get("/health", headers={"host": "evil.example"}).status_code == 400
+    refused = small.get("/health", headers={"host": "evil.example"})
+    assert refused.status_code == 400
+    assert "names another machine" in refused.json()["error"]
     for name in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
         assert small.get("/health", headers={"host": name}).status_code == 200
 
@@ -232,6 +242,6 @@ def test_the_schema_says_what_is_sent_and_answered(small: TestClient) -> None:
         "/health": ["get"],
         "/metrics": ["get"],
     }
-    assert set(schema["paths"]["/recommend"]["post"]["responses"]) == {"200", "404", "413", "422", "503", "507"}
+    assert set(schema["paths"]["/recommend"]["post"]["responses"]) == {"200", "404", "408", "413", "422", "503", "507"}
     assert "http" not in json.dumps(schema["components"])
     assert small.get("/docs").status_code == 404

@@ -12,10 +12,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from peftrec import __version__
-from peftrec.errors import UserError
+from peftrec.errors import DataError, UserError
 from peftrec.outputs.safe_text import for_line
 from peftrec.serving.http.limits import Limits
 from peftrec.serving.http.messages import (
@@ -28,18 +27,21 @@ from peftrec.serving.http.messages import (
     RecommendBody,
 )
 from peftrec.serving.http.metrics import CONTENT_TYPE, Metrics
-from peftrec.serving.http.middleware import BoundedBodies, CountedRequests
+from peftrec.serving.http.middleware import BoundedBodies, CountedRequests, KnownHosts
 from peftrec.serving.http.served_run import NotKeptError, ServedRun, UnknownError
 from peftrec.serving.http.worker import BusyError, Worker
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such run, user or item."},
+    408: {"model": Problem, "description": "The request's body did not come in time."},
     413: {"model": Problem, "description": "The request is too large."},
     422: {"model": Problem, "description": "The request is faulty, or asks for more than a limit allows."},
     503: {"model": Problem, "description": "Too many requests wait; `Retry-After` says when to ask again."},
     507: {"model": Problem, "description": "Items were not added, because they could not be kept."},
 }
 RETRY_AFTER = {"Retry-After": "1"}
+SECONDS_TO_STOP = 1.0
+"""For what the worker computes when no request waits for it any more."""
 LONGEST_MESSAGE = 500
 """Characters: a message names what was sent, which may be as long as a request."""
 
@@ -56,14 +58,14 @@ class Service:
     """Names by which requests may call the machine: a page that a browser has open could send others."""
 
     def named(self, name: str | None) -> ServedRun:
-        """Return a run. Raises UnknownError for a name that is none, or left out among several."""
+        """Return a run. Raises UnknownError for a name that is none, DataError where it is left out among several."""
         if name is None and len(self.runs) == 1:
             return next(iter(self.runs.values()))
-        run = self.runs.get(name or "")
-        if run is None:
-            said = "run is left out" if name is None else f"run: there is no {name!r}"
-            raise UnknownError(f"{said}; this service has {', '.join(self.runs)}")
-        return run
+        if name is None:
+            raise DataError(f"run: it is left out, and this service has several; name one of {', '.join(self.runs)}")
+        if name not in self.runs:
+            raise UnknownError(f"run: there is no {name!r}; this service has {', '.join(self.runs)}")
+        return self.runs[name]
 
     async def computed(self, compute: Callable[..., Any], body: Any, status: int = 200) -> Response:
         """Have the worker compute an answer. It is one of ours, so FastAPI need not check it again."""
@@ -78,7 +80,7 @@ def build_app(service: Service) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.worker.start()
         yield
-        await asyncio.to_thread(service.worker.stop)
+        await asyncio.to_thread(service.worker.stop, SECONDS_TO_STOP)
 
     app = FastAPI(
         title="peftrec",
@@ -89,7 +91,7 @@ def build_app(service: Service) -> FastAPI:
         redoc_url=None,
         middleware=[
             Middleware(CountedRequests, metrics=service.metrics),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(service.hosts)),
+            Middleware(KnownHosts, hosts=service.hosts),
             Middleware(BoundedBodies, limits=service.limits),
         ],
     )
@@ -114,11 +116,13 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         """New items that are recommended, and may stand in histories, from now on."""
         return await service.computed(service.named(body.run).add, body, status=201)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def health() -> Health:
         """Which runs are served."""
         return Health(status="ok", runs=[run.describe() for run in service.runs.values()])
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Requests, errors, seconds and batch sizes, as Prometheus reads them."""
@@ -137,10 +141,16 @@ def _add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400 and error.__cause__ is not None:  # noqa: PLR2004 - FastAPI's for what json raised
+            return _problem(422, f"the body cannot be read: {_unread(error.__cause__)}")
         return _problem(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def faulty(_: Request, error: RequestValidationError) -> JSONResponse:
+        if error.body is None:
+            return _problem(422, "the body is empty or null; send a JSON object")
+        if isinstance(error.body, bytes):  # FastAPI has not read it
+            return _problem(422, "the body is not said to be JSON; send the header content-type: application/json")
         return _problem(422, "; ".join(map(_said, error.errors())))
 
     @app.exception_handler(Exception)
@@ -157,6 +167,14 @@ def _problem(status: int, message: str, headers: Mapping[str, str] | None = None
     retry = RETRY_AFTER if status == 503 else {}  # noqa: PLR2004 - HTTP's own
     short = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
     return JSONResponse(Problem(error=short).model_dump(), status, {**(headers or {}), **retry})
+
+
+def _unread(cause: BaseException) -> str:
+    if isinstance(cause, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(cause, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return "a number in it has too many digits" if isinstance(cause, ValueError) else "it is no JSON"
 
 
 def _said(detail: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from peftrec.serving.http.limits import LIMITS, Limits
 
 KEYS = ("host", "port", "keep", "wait_ms", *LIMITS)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
+WORKER = "peftrec-worker"
+"""Name of the thread that computes."""
 LARGEST_PORT = 65_535
 LONGEST_WAIT_MS = 1000
 _HOST = re.compile(r"[A-Za-z0-9.:_-]+")

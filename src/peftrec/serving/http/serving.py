@@ -1,8 +1,11 @@
 """From a request to a service that listens: runs are loaded, and the process ends when it is told."""
 
+import asyncio
 import gc
 import socket
 import sys
+import time
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,8 +20,10 @@ from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.shared_tensors import SharedTensors
 from peftrec.training.checkpoint import BEST, checkpoint_path
 
-SECONDS_TO_FINISH = 30
+SECONDS_TO_FINISH = 5.0
 """For requests that are under way when the service is told to end."""
+SECONDS_TO_CANCEL = 2
+"""For those of them that are then given up, to say so."""
 
 
 def serve(request: ServeRequest, listener: socket.socket) -> None:
@@ -72,7 +77,7 @@ def answer_requests(app: FastAPI, listener: socket.socket) -> None:
         log_level="warning",
         lifespan="on",
         server_header=False,
-        timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        timeout_graceful_shutdown=int(SECONDS_TO_FINISH) + SECONDS_TO_CANCEL,
         http="h11",
         ws="none",
         loop="asyncio",
@@ -82,7 +87,32 @@ def answer_requests(app: FastAPI, listener: socket.socket) -> None:
 
 
 class AnnouncingServer(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """Says where it listens, once it does; told to end, it gives up what is not answered in time.
+
+    uvicorn's own ways to do so, when time is over or Ctrl-C comes again, leave tracebacks of what they cancelled.
+    """
+
+    is_urgent = False
+    """Whether it was told to end twice."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.is_urgent = True
+        else:
+            super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        giving_up = asyncio.create_task(self._give_up())
+        await super().shutdown(sockets)
+        giving_up.cancel()
+
+    async def _give_up(self) -> None:
+        """Cancel the requests that are not answered in time; CountedRequests answers them with 503."""
+        end = time.monotonic() + SECONDS_TO_FINISH
+        while time.monotonic() < end and not self.is_urgent:
+            await asyncio.sleep(0.1)
+        for task in [*self.server_state.tasks]:
+            task.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from peftrec.errors import UserError
+from peftrec.serving.http.request import WORKER
 
 Compute = Callable[[Sequence[Any]], Sequence[Any]]
 """From requests to an outcome each: an answer, or the UserError that refuses the request."""
@@ -49,16 +51,17 @@ class Worker:
         self.wait_seconds = wait_seconds
         self.observe = observe
         self._queue: queue.Queue[Job | None] = queue.Queue(max_queue)
-        self._thread = threading.Thread(target=self._run, name="peftrec-worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)
 
     def start(self) -> None:
         """Begin to compute."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Compute what waits, then end."""
-        self._queue.put(None)
-        self._thread.join()
+    def stop(self, seconds: float | None = None) -> None:
+        """Compute what waits, then end; wait for that no longer than `seconds`, if they are given."""
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=seconds)
+        self._thread.join(seconds)
 
     @property
     def num_waiting(self) -> int:
