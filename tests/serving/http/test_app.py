@@ -87,8 +87,8 @@ def test_items_are_encoded_and_added(ask: Ask) -> None:
     [
         ({"user": "u33"}, 404, "user: there is no user 'u33' among the 16 of "),
         ({"items": ["m1", "m400"]}, 404, "items: there is no item 'm400' among the 39 of "),
-        ({"user": "user3"}, 404, "; the nearest are u3"),
-        ({"items": ["item3"]}, 404, "; the nearest are m3"),
+        ({"user": "user3"}, 404, "; the nearest is u3"),
+        ({"items": ["item3"]}, 404, "; the nearest is m3"),
         ({"user": "u1", "run": "other"}, 404, "run: there is no 'other'; this service has full-"),
         ({"user": "u1", "k": 500}, 422, "k=500: only "),
         ({"user": "u1", "k": 5000}, 422, "k: 5,000, and this service allows 1,000 (max_k=1000); lower k"),
