@@ -123,6 +123,12 @@ def test_mistakes_in_a_sweep_leave_nothing(overrides: list[str], message: str, t
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_no_folder_can_have_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long"):
+        run_sweep([*BASE, "seed=1,2", f"name={'a' * 300}"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_refused_sweep_leaves_what_an_earlier_one_wrote(tmp_path: Path) -> None:
     of_before = tmp_path / "runs" / "default" / "multirun.yaml"
     of_before.parent.mkdir(parents=True)

@@ -1,6 +1,8 @@
 """A sweep: compose and check all jobs, run each in its own process, record how they ended, print the comparison."""
 
+import errno
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,7 +106,7 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
             with _nothing_left_of_a_refused(sweep, Path(composed.hydra.sweep.dir)):
                 hydra.multirun(ROOT_CONFIG, task_function=sweep, overrides=prepared)
         except OSError as error:
-            if error.filename is None:  # Hydra's own, for an unknown option
+            if error.filename is None or error.errno == errno.ENAMETOOLONG:  # Hydra's own, for an unknown option
                 raise
             raise UserError(f"cannot write to {error.filename}: {error.strerror}; set runs_dir=DIR") from error
     return sweep
@@ -114,18 +116,18 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
 def _nothing_left_of_a_refused(sweep: Sweep, directory: Path) -> Iterator[None]:
     """Take back what Hydra's sweeper writes before it composes the jobs, where none of them began."""
     file = directory / HYDRAS_FILE
-    made = [each for each in (directory, *directory.parents) if not each.exists()]
-    before = file.read_bytes() if file.exists() else None
+    made = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]  # of any length
+    before = file.read_bytes() if os.path.lexists(file) else None
     try:
         yield
     finally:
         if sweep.directory is None and not sweep.submitted:
             if before is not None:
                 write_atomically(file, before)
-            else:
-                file.unlink(missing_ok=True)
+            elif os.path.lexists(file):
+                file.unlink()
             for folder in made:
-                if folder.is_dir() and not any(folder.iterdir()):
+                if os.path.lexists(folder) and not any(folder.iterdir()):
                     folder.rmdir()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from peftrec.errors import counted
 from peftrec.outputs.safe_text import for_markdown, for_markdown_sentence
 from peftrec.results.power import POWER
 from peftrec.results.tables import markdown_grid
@@ -125,7 +126,7 @@ def _of_margin(tested: Tested) -> list[str]:
     for metric, rows in tested.pairs.groupby("metric", sort=False):
         counts = rows["verdict"].replace({"worse": "differ", "better": "differ"}).value_counts()
         told = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("differ", "equivalent", "undecided"))
-        lines.append(f"{metric}: of {len(rows)} pairs {told}.")
+        lines.append(f"{metric}: of {counted(len(rows), 'pair')} {told}.")
     return lines
 
 

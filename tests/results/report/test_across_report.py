@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from peftrec.results.paired_tests import holm
 from peftrec.results.record import read_record, write_record
 from peftrec.results.report.across_report import FOLDER, build_across_report
 from peftrec.results.runs import find_runs
+from peftrec.results.tested_text import sentences
 
 KEPT = ("iisan", "lora", "id")
 
@@ -137,6 +139,11 @@ def test_the_verdict_stands_in_every_output(data_sets: Callable[[int], list[Path
     assert "seeds for 0.1" in written["significance.md"]
     assert "hr@10: of 3 pairs" in report.to_terminal()
     assert not report.tested.pairs["seeds_for_wish"].isna().all()
+    alone = replace(report.tested, pairs=report.tested.pairs.groupby("metric").head(1))
+    said = sentences(alone)
+    assert any("hr@10: of 1 pair " in each for each in said)
+    (smallest,) = [each for each in said if each.startswith("Smallest difference")]
+    assert " to " not in smallest, "both ends of the range are one pair's"
 
 
 def test_one_seed_speaks_of_these_seeds(data_sets: Callable[[int], list[Path]]) -> None:
