@@ -33,7 +33,7 @@ class DTL(Strategy):
     sharpness: float = Field(default=100.0, gt=0)
     """beta of the activation; at the published 100 it is nearly max(r, 0)."""
     fusion: int = Field(default=0, ge=0)
-    """Height and width of the convolution over patches, DTL+; 0 is none. Published: 3, and 5 or 4 for a few tasks."""
+    """Height and width of the convolution over patches, DTL+; 0 is none. The default of the authors' code is 3."""
 
     @property
     def draws_in_training(self) -> bool:

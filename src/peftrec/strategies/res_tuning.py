@@ -32,7 +32,7 @@ class ResTuning(Strategy):
 
     layers: Layers = "every_second"
     """Hidden states with a pair of tuners: a rule by name, or a list, strictly increasing, in which k is the k-th
-    block's. The embedding layer's, 0, starts the bypass and is always read. `all` is the published setting."""
+    block's. The embedding layer's, 0, starts the bypass and is always read. `all` pairs every block."""
     bottleneck: int = Field(default=10, ge=1)
     """m: what a tuner brings the width of its tower down to; 10 in the authors' code."""
 
