@@ -26,10 +26,9 @@ import numpy.typing as npt
 import torch
 
 from peftrec.cold_start.content import CLIP, standardise
-from peftrec.cold_start.item_vectors import item_vectors
-from peftrec.data.batches import ItemBatch
+from peftrec.cold_start.frozen_content import FrozenContent
+from peftrec.cold_start.neighbours_of_run import WEIGHTS
 from peftrec.data.split import RankingCases
-from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.training.ranking_loader import RankingBatch, ranking_loader
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 
@@ -38,7 +37,6 @@ BLOCK = 512
 OFFSETS = np.arange(-1.0, 4.01, 0.25)
 """Tried on validation, in deviations of a user's scores of warm items."""
 HISTORY_LENGTHS = (1, 5)
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 Scorer = Callable[[RankingBatch], torch.Tensor]
 Numbers = npt.NDArray[np.float64]
@@ -110,15 +108,8 @@ def describe(run: RestoredRun, is_cold: torch.Tensor) -> None:
 
 
 def content_vectors(run: RestoredRun) -> torch.Tensor:
-    """Return what the frozen towers say of each item, columns standardised: the highest states of the run's store, or
-    where it has none the towers' output vectors, which takes as long as encoding all items does."""
-    encoder = run.module.recommender.item_encoder
-    if isinstance(encoder, FrozenStatesEncoder) and run.settings.strategy.states == "store":
-        items = torch.arange(len(run.split.items), device=run.device)
-        states = encoder.states(ItemBatch(items=items))
-        highest = np.concatenate([each[:, -1].cpu().numpy() for each in states.values()], axis=1)
-        return torch.from_numpy(standardise(highest, clip=CLIP)).float()
-    return item_vectors(run.settings, run.split.items, run.device).cpu()
+    """Return what the frozen towers say of each item, columns standardised."""
+    return torch.from_numpy(standardise(FrozenContent(run=run).of_candidates(), clip=CLIP)).float()
 
 
 def describe_embeddings(catalogue: torch.Tensor, is_cold: torch.Tensor) -> None:

@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "series": {"code", "config", "data", "models", "progress"},
     "cold_start": {
         *("code", "config", "data", "data/readers", "data/tables", "evaluation", "outputs", "results", "progress"),
-        *("settings", "training", "training/building", "training/run"),
+        *("models", "models/towers", "settings", "training", "training/building", "training/run"),
     },
     "planning": {
         *("data", "models", "models/towers", "towers", "hidden_states", "outputs", "results", "settings"),
@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "serving": {
         *("data", "data/images", "data/readers", "data/tables", "models", "models/peft", "models/towers", "towers"),
-        *("profiles", "outputs"),
+        *("cold_start", "profiles", "outputs"),
         *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
     "serving/http": {"data", "evaluation", "models/towers", "outputs", "serving", "training"},

@@ -82,7 +82,8 @@ def test_unknown_users_are_one_message_or_skipped_and_counted(
     assert not (tmp_path / "some.parquet").exists()
     assert ask(loaded, tmp_path / "some.parquet", f"users={file}", "unknown=skip", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told == {"num_users": 2, "num_rows": 20, "num_skipped": 4, "num_repeated": 1}
+    counts = {"num_users": 2, "num_rows": 20, "num_skipped": 4, "num_repeated": 1}
+    assert told == {**counts, "content_neighbours": None}
     assert pd.read_parquet(tmp_path / "some.parquet")["user"].drop_duplicates().tolist() == ["u3", "u1"]
     assert pq.read_schema(tmp_path / "some.parquet").metadata[b"peftrec.users_skipped"] == b"4"
     assert ask(loaded, tmp_path / "some.parquet", f"users={file}", "unknown=skip", "overwrite=true") == 0

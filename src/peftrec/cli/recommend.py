@@ -7,17 +7,19 @@ from pathlib import Path
 
 from peftrec.cli import recommend_users
 from peftrec.cli.arguments import JSON, Arguments, Composed, Grammar, read_arguments
+from peftrec.cli.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.outputs.safe_text import for_json
 from peftrec.serving.recommend_request import RecommendRequest
 
-KEYS = ("run", "user", "items", "k", "candidates", "seen", *recommend_users.KEYS)
+KEYS = ("run", "user", "items", "k", "candidates", "seen", CONTENT_NEIGHBOURS, *recommend_users.KEYS)
 _PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
 
 HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] [seen=true] [candidates=FILE] [--json]
+                         [content_neighbours=auto|off|WEIGHT]
                          [profile=NAME [profile.KEY=VALUE ...] [neighbours=hnsw] [day_length=86400] [seed=1]]
        peftrec recommend run=RUN_DIR users=FILE|all to=FILE.parquet [k=10] [seen=true] [candidates=FILE]
-                         [unknown=error|skip] [overwrite=true] [--json]
+                         [content_neighbours=auto|off|WEIGHT] [unknown=error|skip] [overwrite=true] [--json]
 
   run=RUN_DIR      the run's folder, runs/first/lora-0123456789ab; runs/first/lora where one run alone is called so
   user=ID          one of the run's users, after everything that the data holds of them
@@ -27,6 +29,10 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   candidates=FILE  .csv or .tsv of new items to rank as well, known from title and image alone: columns item, title
                    (all of the text, where the run reads several columns) and image (a path below the file's folder),
                    as the run's towers need
+  content_neighbours=auto
+                   add to a user's scores how like the last item each item is to the frozen towers, at the weight that
+                   the run's validation chooses, which is said: where training left cold items behind, this finds them;
+                   a number is the weight itself; peftrec evaluate says what it changes on test
   profile=NAME     ask the interests of a profile (pinnersage, kmeans, decay_average, last_item, ...) in place of the
                    run's user encoder; its fields are in conf/profiles/profile
   data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
@@ -44,6 +50,7 @@ own. With a profile all vectors have length one and scores are cosines with the 
 examples:
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
   peftrec recommend run=runs/first/iisan_cached user=user00061 k=5
+  peftrec recommend run=runs/first/iisan_cached user=user00061 content_neighbours=auto
   peftrec recommend run=runs/first/iisan_cached items=[item00318,item00527] profile=pinnersage profile.selection=top
   peftrec recommend run=runs/first/iisan_cached users=all to=all.parquet k=20 overwrite=true"""
 
@@ -52,7 +59,7 @@ GRAMMAR = Grammar(
     help=HELP,
     flags=frozenset({JSON}),
     keys=KEYS,
-    values={"seen": ("true", "false"), **recommend_users.VALUES},
+    values={"seen": ("true", "false"), CONTENT_NEIGHBOURS: VALUES, **recommend_users.VALUES},
     leaves_others=True,
     composes=Composed(folder="profiles"),
     takes_places=True,
@@ -102,6 +109,12 @@ def request_of(given: Arguments) -> RecommendRequest:
         raise SettingsError("give one of user=ID, users=FILE and items=[ID,ID,...]")
     if of_many := [key for key in recommend_users.KEYS if key in own]:
         raise SettingsError(f"{of_many[0]}= goes with users=FILE; leave it out, or set users=FILE")
+    weight = content_weight(own)
+    if others and weight != "off":
+        raise SettingsError(
+            f"{CONTENT_NEIGHBOURS}={own[CONTENT_NEIGHBOURS]}: they count beside the scores of the run's user encoder, "
+            "which a profile replaces; leave one of the two out"
+        )
     return RecommendRequest(
         run=given.run,
         user=own.get("user"),
@@ -109,6 +122,7 @@ def request_of(given: Arguments) -> RecommendRequest:
         k=_count(own.get("k", "10")),
         candidates=Path(own["candidates"]) if "candidates" in own else None,
         keeps_seen=given.switch("seen"),
+        content_neighbours=weight,
         places=given.places,
         profile_words=tuple(others),
     )

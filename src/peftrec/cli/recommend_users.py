@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from peftrec.cli.arguments import Arguments
+from peftrec.cli.content_weight import content_weight
 from peftrec.errors import SettingsError, counted
 
 KEYS = ("users", "to", "unknown", "overwrite")
@@ -27,6 +28,7 @@ def main(given: Arguments, *, k: int) -> int:
         keeps_seen=given.switch("seen"),
         skips_unknown=own.get("unknown") == "skip",
         overwrites=given.switch("overwrite"),
+        content_neighbours=content_weight(own),
         places=given.places,
     )
     written = recommend_to_file(request)
@@ -34,6 +36,8 @@ def main(given: Arguments, *, k: int) -> int:
         print(json.dumps(asdict(written)))
         return 0
     print(f"{counted(written.num_rows, 'row')} of {counted(written.num_users, 'user')}: {request.to}")
+    if written.content_neighbours is not None:
+        print(written.content_neighbours.to_text())
     if written.num_skipped:
         were = "was" if written.num_skipped == 1 else "were"
         print(f"{counted(written.num_skipped, 'unknown user')} {were} skipped", file=sys.stderr)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 from pydantic import JsonValue, ValidationError
@@ -14,19 +13,15 @@ from torch import Tensor
 
 from peftrec.code.fingerprint import Fingerprint, take_fingerprint
 from peftrec.code.user_code import sources
+from peftrec.cold_start.by_target import ByTarget, metrics_by_target, table_by_target
 from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete, rank_over
 from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError, UserError
-from peftrec.evaluation.segments import segment_masks, segment_metrics
 from peftrec.files import try_writing, write_atomically
-from peftrec.results.costs import CountedMetrics
 from peftrec.results.record_part import RecordPart
-from peftrec.results.tables import markdown_grid
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 
 COLD_ITEMS_FILE = "cold_items.json"
-SEGMENTS = ("all", "warm", "cold")
-SHOWN = ("hr@10", "ndcg@10")
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "Pillow")
 
 
@@ -48,10 +43,9 @@ class ColdItemsResult(RecordPart):
     chosen_epoch: int
     """The first is 0."""
     validation: list[float]
-    before: dict[str, CountedMetrics]
-    """Metrics and `num_users` for all targets, warm ones and cold ones; a kind without users is left out."""
-    after: dict[str, CountedMetrics]
-    shuffled: dict[str, CountedMetrics]
+    before: ByTarget
+    after: ByTarget
+    shuffled: ByTarget
     """The same with the new embeddings dealt out among the cold items at random: what is left owes nothing to the
     content of the item at hand."""
 
@@ -117,32 +111,13 @@ def deal_out(
 def to_markdown(result: ColdItemsResult) -> str:
     """Return the figures before and after, and with the new embeddings dealt out at random."""
     columns = {"before": result.before, "after": result.after, "shuffled": result.shuffled}
-    rows = [
-        {
-            "targets": segment,
-            "users": f"{result.before[segment]['num_users']:,.0f}",
-            **{
-                f"{metric} {name}": f"{found[segment][metric]:.4f}"
-                for metric in SHOWN
-                for name, found in columns.items()
-            },
-        }
-        for segment in SEGMENTS
-        if segment in result.before
-    ]
     counts = f"{result.num_warm_items:,} warm and {result.num_cold_items:,} cold items"
-    return (
-        f"{markdown_grid(pd.DataFrame(rows))}\n{counts}; epoch {result.chosen_epoch + 1} of {len(result.validation)}.\n"
-    )
+    epochs = f"epoch {result.chosen_epoch + 1} of {len(result.validation)}"
+    return f"{table_by_target(columns)}\n{counts}; {epochs}.\n"
 
 
-def _test_metrics(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> dict[str, CountedMetrics]:
-    cases = run.split.test
-    ranked = rank_over(run, cases, catalogue)
-    masks = segment_masks(run.split.train_counts, cases.targets, np.diff(cases.histories.offsets))
-    masks["all"] = np.ones(len(cases), dtype=np.bool_)
-    chosen = {segment: masks[segment] for segment in SEGMENTS}
-    return segment_metrics(ranked.ranks, ranked.is_unreachable, chosen)
+def _test_metrics(run: RestoredRun, catalogue: Float[Tensor, "candidate dim"]) -> ByTarget:
+    return metrics_by_target(run, rank_over(run, run.split.test, catalogue))
 
 
 def _read(path: Path) -> ColdItemsResult | None:

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -164,16 +164,37 @@ def weigh(bags: Any) -> Any:
     return weighted @ sparse.diags(np.log(counts.shape[0] / (1 + holders)))
 
 
-def standardise(rows: npt.NDArray[np.floating], *, clip: float) -> npt.NDArray[np.floating]:
-    """Bring columns to mean 0 and deviation 1 over the rows that are not all zero, which stay zero, and cut them at
-    `clip`. A constant column keeps deviation 0."""
-    standardised = np.zeros_like(rows)
-    known = rows.any(axis=1)
-    deviations = rows[known].std(axis=0)
-    deviations[deviations == 0] = 1.0
-    standardised[known] = np.clip((rows[known] - rows[known].mean(axis=0)) / deviations, -clip, clip)
-    standardised[np.abs(standardised) < NEGLIGIBLE] = 0.0
-    return standardised
+@plain_dataclass(frozen=True, kw_only=True)
+class ColumnScale:
+    """Mean and deviation of each column of some rows, by which later rows are standardised as these are."""
+
+    means: Float[np.ndarray, " feature"]
+    deviations: Float[np.ndarray, " feature"]
+
+    @classmethod
+    def of(cls, rows: Float[np.ndarray, "entity feature"]) -> "ColumnScale":
+        """Take the rows that are not all zero, where there are any. A constant column, whose deviation stays 0, is
+        divided by 1."""
+        is_known = rows.any(axis=1)
+        known = rows[is_known] if is_known.any() else rows
+        deviations = known.std(axis=0)
+        deviations[deviations == 0] = 1.0
+        return cls(means=known.mean(axis=0), deviations=deviations)
+
+    def standardise(
+        self, rows: Float[np.ndarray, "entity feature"], *, clip: float
+    ) -> Float[np.ndarray, "entity feature"]:
+        """Bring rows to mean 0 and deviation 1 and cut them at `clip`; those that are all zero stay zero."""
+        standardised = np.zeros_like(rows)
+        known = rows.any(axis=1)
+        standardised[known] = np.clip((rows[known] - self.means) / self.deviations, -clip, clip)
+        standardised[np.abs(standardised) < NEGLIGIBLE] = 0.0
+        return standardised
+
+
+def standardise(rows: Float[np.ndarray, "entity feature"], *, clip: float) -> Float[np.ndarray, "entity feature"]:
+    """Standardise the columns of rows by their own mean and deviation (see `ColumnScale`)."""
+    return ColumnScale.of(rows).standardise(rows, clip=clip)
 
 
 def _import_svd() -> Any:

@@ -17,7 +17,8 @@ UNIT_ROUNDOFF = 2.0**-24
 (Higham, Accuracy and Stability of Numerical Algorithms, 3.5)."""
 SLACK = 8
 """So many times that bound: two sums are compared, and their difference and the final score are rounded."""
-PAIRS_AT_ONCE = 2**15
+NUMBERS_AT_ONCE = 2**21
+"""Of vectors that are multiplied at a time; it decides no score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ def _scores(
 ) -> Float[np.ndarray, " pair"]:
     """Return the dot product of each pair, summed along a row of its own."""
     scores = np.empty(len(users), dtype=np.float32)
-    for start in range(0, len(users), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
+    pairs_at_once = max(1, NUMBERS_AT_ONCE // states.shape[1])
+    for start in range(0, len(users), pairs_at_once):
+        part = slice(start, start + pairs_at_once)
         scores[part] = (states[users[part]].astype(np.float64) * embeddings[items[part]]).sum(axis=1)
     return scores

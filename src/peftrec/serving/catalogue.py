@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from peftrec.cold_start.content_neighbours import ContentNeighbours
 from peftrec.data.items import Items
 from peftrec.data.tables.tables import LARGEST_SEARCH
 from peftrec.errors import CheckpointError, DataError
@@ -24,6 +25,10 @@ class ServedCatalogue:
     embeddings: Float[np.ndarray, "item dim"]
     num_candidates: int
     """How many of the rows the run knows; those behind them have no interactions."""
+    neighbours: ContentNeighbours | None = None
+    """Of the same rows, where content neighbours count beside the run's own scores."""
+    weight: float = 0.0
+    """How much they count."""
 
     @classmethod
     def of(cls, run: RestoredRun) -> "ServedCatalogue":
@@ -35,19 +40,53 @@ class ServedCatalogue:
         return cls(ids=items.ids, titles=items.titles, embeddings=embeddings, num_candidates=len(items))
 
     @cached_property
+    def keys(self) -> Float[np.ndarray, "item key"]:
+        """What scores are dot products with: the embeddings, with content neighbours what content says beside them."""
+        if self.neighbours is None:
+            return self.embeddings
+        return np.concatenate([self.embeddings, self.neighbours.vectors], axis=1)
+
+    def queries(
+        self, states: Float[np.ndarray, "user dim"], last: Int[np.ndarray, " user"]
+    ) -> Float[np.ndarray, "user key"]:
+        """Return what is multiplied with the keys, of users' states and the rows of their last items."""
+        if self.neighbours is None:
+            return states
+        weight = np.float32(self.weight)
+        return np.concatenate([states, weight * self.neighbours.queries(states, last)], axis=1)
+
+    @cached_property
     def largest_norm(self) -> float:
-        """Length of the longest embedding."""
-        return float(np.linalg.norm(self.embeddings, axis=1).max())
+        """Length of the longest key."""
+        return float(np.linalg.norm(self.keys, axis=1).max())
 
     def title(self, row: int) -> str | None:
         """Return an item's title, None where the data has none."""
         return None if self.titles is None else self.titles[row]
 
-    def with_items(self, items: Items, embeddings: Float[np.ndarray, "item dim"]) -> "ServedCatalogue":
-        """Return the catalogue with items behind its own."""
+    def with_neighbours(self, neighbours: ContentNeighbours, weight: float) -> "ServedCatalogue":
+        """Return the catalogue with content neighbours that count beside the run's scores."""
+        return replace(self, neighbours=neighbours, weight=weight)
+
+    def with_items(
+        self,
+        items: Items,
+        embeddings: Float[np.ndarray, "item dim"],
+        content: Float[np.ndarray, "item feature"] | None = None,
+    ) -> "ServedCatalogue":
+        """Return the catalogue with items behind its own; `content` is what towers say of them, where neighbours
+        count."""
         titles = None if self.titles is None else self.titles + (items.titles or ("",) * len(items))
+        neighbours = self.neighbours
+        if neighbours is not None:
+            assert content is not None
+            neighbours = neighbours.with_items(content)
         return replace(
-            self, ids=self.ids + items.ids, titles=titles, embeddings=np.concatenate([self.embeddings, embeddings])
+            self,
+            ids=self.ids + items.ids,
+            titles=titles,
+            embeddings=np.concatenate([self.embeddings, embeddings]),
+            neighbours=neighbours,
         )
 
 

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping, Set
+from math import inf
 from numbers import Integral, Number, Real
 from operator import index
 from pathlib import Path
 from reprlib import repr as shorten
+from typing import Literal
 
 from peftrec.errors import SettingsError
 
@@ -76,6 +78,17 @@ def given_number(name: str, given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, Real):
         raise SettingsError(f"{name}={_short(given)}: expected a number, such as {name}=0.5")
     return float(given)
+
+
+def given_weight(name: str, given: object) -> float | Literal["auto", "off"]:
+    """Return a weight, "auto" or "off"."""
+    if isinstance(given, str) and given == "auto":
+        return "auto"
+    if isinstance(given, str) and given == "off":
+        return "off"
+    if not isinstance(given, bool) and isinstance(given, Real) and 0 <= float(given) < inf:
+        return float(given)
+    raise SettingsError(f"{name}={_short(given)}: expected auto, off, or a number from 0, such as {name}=0.25")
 
 
 def given_path(name: str, given: object, example: str) -> Path:

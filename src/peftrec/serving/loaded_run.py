@@ -4,18 +4,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from peftrec.cold_start.content_neighbours import KEY
+from peftrec.cold_start.frozen_content import FrozenContent
+from peftrec.cold_start.neighbours_of_run import Asked, ChosenWeight, NeighboursOfRun, NeighboursOnTest
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.errors import DataError
 from peftrec.progress.quiet import quieten_libraries
 from peftrec.results.record import read_finished
 from peftrec.results.run_summary import RunSummary
+from peftrec.serving.answer_tables import as_columns, no_rows, titles_of
 from peftrec.serving.catalogue import ServedCatalogue, rows_of
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
 from peftrec.serving.given import (
@@ -27,8 +31,9 @@ from peftrec.serving.given import (
     given_list,
     given_path,
     given_switch,
+    given_weight,
 )
-from peftrec.serving.many_users import Served, recommend_in_blocks
+from peftrec.serving.many_users import recommend_in_blocks
 from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
 from peftrec.serving.user_states import user_states
 from peftrec.training.run.restored_run import RestoredRun, restore_run
@@ -36,6 +41,10 @@ from peftrec.training.run.restored_run import RestoredRun, restore_run
 ItemTable = str | Path | pd.DataFrame
 """Items that the run has not met: a DataFrame, or a .csv or .tsv file, with the columns `item`, `title` and `image` as
 far as the run has towers for them. Images are paths, below the file's folder or, of a DataFrame, the current one."""
+
+
+ContentWeight = Asked | Literal["off"]
+"""How much content neighbours count: a number from 0, "auto" for the one that validation chooses, or "off"."""
 
 
 class EncodedItems(NamedTuple):
@@ -80,6 +89,13 @@ class LoadedRun:
     def catalogue(self) -> ServedCatalogue:
         """The candidates and their vectors, as this package has them inside; each is encoded once."""
         return ServedCatalogue.of(self.restored)
+
+    @cached_property
+    def neighbours(self) -> NeighboursOfRun:
+        """What content says of the candidates, as this package has it inside. Raises SettingsError where the run has no
+        towers."""
+        content = FrozenContent(run=self.restored)
+        return NeighboursOfRun(content=content, embeddings=self.catalogue.embeddings)
 
     @cached_property
     def histories(self) -> UserHistories:
@@ -132,20 +148,31 @@ class LoadedRun:
         return EncodedItems(items.ids, encode_cold_items(self.restored, items))
 
     def recommend(
-        self, users: Iterable[str], k: int = 10, *, seen: bool = False, candidates: ItemTable | None = None
+        self,
+        users: Iterable[str],
+        k: int = 10,
+        *,
+        seen: bool = False,
+        candidates: ItemTable | None = None,
+        content_neighbours: ContentWeight = "off",
     ) -> pd.DataFrame:
         """Return the best `k` items of each user, after everything that the data holds of them.
 
         Columns `user`, `rank` (from 1), `item`, `score` (float32) and `title`; users in the order given, best item
-        first. Items of the history are left out unless `seen`; `candidates` are new items to rank as well. The answer
-        to a user does not depend on who else is asked about.
+        first. Items of the history are left out unless `seen`; `candidates` are new items to rank as well.
+        `content_neighbours` adds to a user's scores, at a weight, how like the last item each item is to frozen towers
+        (see `peftrec.cold_start.content_neighbours`); "auto" takes the weight that validation chooses, which
+        `evaluate_content_neighbours` tells. The answer to a user does not depend on who else is asked about.
 
         Raises DataError for unknown users (all in one message, with the nearest ids), for faulty candidates, and where
-        fewer than `k` items are left to a user; SettingsError for what is no list of texts, whole number or switch.
+        fewer than `k` items are left to a user; SettingsError for what is no list of texts, whole number, switch or
+        weight, and for content neighbours of a run without towers.
         """
         users, k, seen = given_ids("users", users, USERS), given_count("k", k), given_switch("seen", seen)
+        weight = given_weight(KEY, content_neighbours)
         rows = self.histories.rows_of(users)
-        return self._answer("user", self.histories.interactions, rows, k, seen=seen, candidates=candidates)
+        new = self.read_candidates(candidates)
+        return self._answer("user", self.histories.interactions, rows, k, seen=seen, new=new, weight=weight)
 
     def recommend_to_histories(
         self,
@@ -154,6 +181,7 @@ class LoadedRun:
         *,
         seen: bool = False,
         candidates: ItemTable | None = None,
+        content_neighbours: ContentWeight = "off",
     ) -> pd.DataFrame:
         """Do the same for histories of item ids that are no user's: the first column is `history`, counted from 0.
 
@@ -161,9 +189,23 @@ class LoadedRun:
         times.
         """
         k, seen = given_count("k", k), given_switch("seen", seen)
+        weight = given_weight(KEY, content_neighbours)
         read = self._as_interactions(_histories(histories))
-        answer = self._answer("history", read, np.arange(len(read)), k, seen=seen, candidates=candidates)
+        new = self.read_candidates(candidates)
+        answer = self._answer("history", read, np.arange(len(read)), k, seen=seen, new=new, weight=weight)
         return answer.astype({"history": np.int64})
+
+    def evaluate_content_neighbours(self, weight: Asked = "auto") -> NeighboursOnTest:
+        """Rank the run's test users again, without content neighbours and with them: what `recommend` would change.
+
+            tried = run.evaluate_content_neighbours()
+            print(tried.to_text())
+            run.recommend(users, content_neighbours=tried.chosen.weight)
+
+        Raises SettingsError where the run has no towers.
+        """
+        asked = given_weight("weight", weight)
+        return self.neighbours.on_test(0.0 if asked == "off" else asked)
 
     def export(self, to: str | Path | None = None, *, merge: bool = False, overwrite: bool = False) -> Path:
         """Write the run for others to load, as `peftrec export` does, and return the folder: `to`, or `export` below
@@ -184,9 +226,18 @@ class LoadedRun:
             return None
         return read_cold_items(_place("candidates", table), self.restored.settings, known=self.restored.split.items.ids)
 
-    def with_candidates(self, new: Items | None) -> ServedCatalogue:
-        """Return the run's catalogue with new items behind its own, as this package has it inside."""
-        return self.catalogue if new is None else self.catalogue.with_items(new, encode_cold_items(self.restored, new))
+    def chosen_weight(self, asked: ContentWeight) -> ChosenWeight | None:
+        """Return at which weight content neighbours count; None where they are off."""
+        return None if asked == "off" else self.neighbours.choose(asked)
+
+    def with_candidates(self, new: Items | None, *, weight: float = 0.0) -> ServedCatalogue:
+        """Return the run's catalogue, at a weight above 0 with content neighbours, and new items behind its own, as
+        this package has it inside."""
+        catalogue = self.catalogue.with_neighbours(self.neighbours.of_candidates, weight) if weight else self.catalogue
+        if new is None:
+            return catalogue
+        content = self.neighbours.content.of_items(new) if weight else None
+        return catalogue.with_items(new, encode_cold_items(self.restored, new), content)
 
     def _as_interactions(self, histories: Sequence[Sequence[str]]) -> Interactions:
         rows = [rows_of(history, self.catalogue.ids) for history in histories]
@@ -200,37 +251,17 @@ class LoadedRun:
         k: int,
         *,
         seen: bool,
-        candidates: ItemTable | None,
+        new: Items | None,
+        weight: ContentWeight,
     ) -> pd.DataFrame:
-        catalogue = self.with_candidates(self.read_candidates(candidates))
+        chosen = self.chosen_weight(weight)
+        catalogue = self.with_candidates(new, weight=0.0 if chosen is None else chosen.weight)
         blocks = recommend_in_blocks(self.restored, catalogue, histories, rows, k, keeps_seen=seen)
         frames = [
-            pd.DataFrame(as_columns(kind, each, catalogue, histories.users)).assign(title=_titles(each, catalogue))
+            pd.DataFrame(as_columns(kind, each, catalogue, histories.users)).assign(title=titles_of(each, catalogue))
             for each in blocks
         ]
-        return pd.concat(frames, ignore_index=True) if frames else _no_rows(kind)
-
-
-def as_columns(
-    kind: str, served: Served, catalogue: ServedCatalogue, users: Sequence[str]
-) -> dict[str, list[str] | np.ndarray]:
-    """Return the rows of a table of answers: who, rank, item and score."""
-    num_users, k = served.best.items.shape
-    return {
-        kind: [users[row] for row in np.repeat(served.rows, k).tolist()],
-        "rank": np.tile(np.arange(1, k + 1), num_users),
-        "item": [catalogue.ids[row] for row in served.best.items.ravel().tolist()],
-        "score": served.best.scores.ravel(),
-    }
-
-
-def _titles(served: Served, catalogue: ServedCatalogue) -> pd.Series:
-    return pd.Series([catalogue.title(row) for row in served.best.items.ravel().tolist()], dtype="object")
-
-
-def _no_rows(kind: str) -> pd.DataFrame:
-    types = {kind: "object", "rank": "int64", "item": "object", "score": "float32", "title": "object"}
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
+        return pd.concat(frames, ignore_index=True) if frames else no_rows(kind)
 
 
 def _place(name: str, table: ItemTable) -> Path | pd.DataFrame:

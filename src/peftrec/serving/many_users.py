@@ -9,9 +9,9 @@ from jaxtyping import Int
 from peftrec.data.interactions import Interactions
 from peftrec.errors import DataError, shortlist
 from peftrec.profiles.base import NO_ITEM
-from peftrec.serving.best_items import BestItems, best_items
+from peftrec.serving.best_for_users import best_for_users
+from peftrec.serving.best_items import BestItems
 from peftrec.serving.catalogue import ServedCatalogue
-from peftrec.serving.user_states import user_states
 from peftrec.training.run.restored_run import RestoredRun
 
 SCORE_BYTES = 2**26
@@ -39,14 +39,13 @@ def recommend_in_blocks(
     """Yield the best `k` items of each user, in the order of `rows`; without those of the history, unless it keeps
     them.
 
-    Raises DataError for users to whom fewer than `k` items are left, and what `user_states` does.
+    Raises DataError for users to whom fewer than `k` items are left, and what `best_for_users` does.
     """
     size = max(1, SCORE_BYTES // (len(catalogue.ids) * catalogue.embeddings.itemsize))
     for start in range(0, len(rows), size):
         own = rows[start : start + size]
-        states = user_states(run, catalogue, histories, own)
         seen = (np.zeros(0, dtype=np.int64),) * 2 if keeps_seen else _seen(histories, own)
-        best = best_items(states, catalogue.embeddings, k, excluded=seen, largest_norm=catalogue.largest_norm)
+        best = best_for_users(run, catalogue, histories, own, k, excluded=seen)
         _refuse_short(best, k, [histories.users[row] for row in own.tolist()])
         yield Served(rows=own, best=best)
 

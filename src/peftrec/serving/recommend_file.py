@@ -7,12 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from peftrec.cold_start.content_neighbours import KEY
+from peftrec.cold_start.neighbours_of_run import ChosenWeight
 from peftrec.data.readers.formats import read_table
 from peftrec.data.tables.columns import Wanted
 from peftrec.data.tables.lines import read_rows
 from peftrec.errors import DataError, SettingsError
 from peftrec.files import try_writing, written_beside
-from peftrec.serving.loaded_run import LoadedRun, as_columns
+from peftrec.serving.answer_tables import as_columns
+from peftrec.serving.loaded_run import ContentWeight, LoadedRun
 from peftrec.serving.many_users import recommend_in_blocks
 
 ALL = "all"
@@ -38,6 +41,7 @@ class FileRequest:
     skips_unknown: bool
     """Whether users whom the run does not know are left out, and are no error."""
     overwrites: bool
+    content_neighbours: ContentWeight = "off"
     places: tuple[str, ...] = ()
 
 
@@ -51,6 +55,8 @@ class Written:
     """Users whom the run does not know."""
     num_repeated: int
     """Lines of users who stand in the file more than once, and are answered once."""
+    content_neighbours: ChosenWeight | None
+    """How much they count; None where they are off."""
 
 
 def check_target(request: FileRequest) -> None:
@@ -87,10 +93,13 @@ def recommend_to_file(request: FileRequest) -> Written:
         rows = run.histories.rows_of(known)
     except DataError as error:
         raise DataError(f"users={request.users}: {error}; correct them, or leave them out by unknown=skip") from error
-    catalogue = run.with_candidates(run.read_candidates(request.candidates))
+    new = run.read_candidates(request.candidates)
+    chosen = run.chosen_weight(request.content_neighbours)
+    weight = 0.0 if chosen is None else chosen.weight
+    catalogue = run.with_candidates(new, weight=weight)
     histories = run.histories.interactions
     blocks = recommend_in_blocks(run.restored, catalogue, histories, rows, request.k, keeps_seen=request.keeps_seen)
-    about = {"run": str(request.run), "k": str(request.k), "users_skipped": str(len(unknown))}
+    about = {"run": str(request.run), "k": str(request.k), "users_skipped": str(len(unknown)), KEY: f"{weight:g}"}
     schema = SCHEMA.with_metadata({f"peftrec.{key}": value for key, value in about.items()})
     with written_beside(request.to) as beside, parquet.ParquetWriter(beside, schema) as writer:
         for block in blocks:
@@ -101,6 +110,7 @@ def recommend_to_file(request: FileRequest) -> Written:
         num_rows=len(known) * request.k,
         num_skipped=len(unknown),
         num_repeated=0 if asked is None else len(asked) - len(users),
+        content_neighbours=chosen,
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,8 @@ class RecommendRequest:
     candidates: Path | None
     """Table of new items to rank beside the run's own."""
     keeps_seen: bool
+    content_neighbours: float | Literal["auto", "off"] = "off"
+    """How much content neighbours count beside the run's own scores."""
     places: tuple[str, ...] = ()
     """Where the run's things lie now: `data.root=DIR`."""
     profile_words: tuple[str, ...] = ()

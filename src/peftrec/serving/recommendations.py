@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from peftrec.cold_start.neighbours_of_run import ChosenWeight
 from peftrec.errors import counted
 from peftrec.outputs.safe_text import for_line
 from peftrec.progress.terminal import aligned
@@ -26,7 +27,8 @@ class Recommendation:
     item: str
     title: str | None
     score: float
-    """Dot product with the user encoder's state, or cosine with the interest that brought the item."""
+    """Dot product with the user encoder's state, content neighbours added where they count; or cosine with the interest
+    that brought the item."""
     is_new: bool
     """Whether the item came with the request and nobody has met it yet."""
     interest: int | None
@@ -54,6 +56,8 @@ class Recommendations:
     user: str | None
     num_steps: int
     """Steps of the history."""
+    content_neighbours: ChosenWeight | None
+    """How much they count beside the run's own scores; None where they are off."""
     interests: tuple[Interest, ...] | None
     recommendations: tuple[Recommendation, ...]
 
@@ -65,7 +69,10 @@ class Recommendations:
             origin = () if each.interest is None else (f"interest {each.interest}",)
             rows.append((str(place), each.item, title, f"{each.score:.4f}", *origin, _because(each.reasons)))
         heading = f"user {for_line(self.user)}" if self.user is not None else "the given items"
-        text = f"for {heading}, after {counted(self.num_steps, 'step')}, from {self.run}\n{aligned(rows)}\n"
+        text = f"for {heading}, after {counted(self.num_steps, 'step')}, from {self.run}\n"
+        if self.content_neighbours is not None:
+            text += f"{self.content_neighbours.to_text()}\n"
+        text += f"{aligned(rows)}\n"
         return text + (self._interests_text() if self.interests else "")
 
     def _interests_text(self) -> str:

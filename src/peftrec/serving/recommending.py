@@ -30,7 +30,8 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     new_items = loaded.read_candidates(request.candidates)
     excluded = history.items[:0] if request.keeps_seen else np.unique(history.items)
     check_num_left(request.k, len(run.split.items) + len(new_items or ()) - len(excluded))
-    catalogue = loaded.with_candidates(new_items)
+    chosen = loaded.chosen_weight(request.content_neighbours)
+    catalogue = loaded.with_candidates(new_items, weight=0.0 if chosen is None else chosen.weight)
     if settings is None:
         found = by_user_encoder(run, catalogue, histories, row, request.k, excluded=excluded)
     else:
@@ -39,6 +40,7 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
         run=str(run.directory),
         user=request.user,
         num_steps=len(history),
+        content_neighbours=chosen,
         interests=None if found.interests is None else _interests(catalogue, found.interests),
         recommendations=_described(catalogue, history.items, found),
     )

@@ -10,9 +10,8 @@ from peftrec.data.interactions import Interactions
 from peftrec.profiles.base import NO_ITEM, History, Interests, unit_rows
 from peftrec.profiles.neighbours import NeighbourIndex
 from peftrec.profiles.settings import ProfileSettings
-from peftrec.serving.best_items import best_items
+from peftrec.serving.best_for_users import best_for_users
 from peftrec.serving.catalogue import ServedCatalogue
-from peftrec.serving.user_states import user_states
 from peftrec.training.run.restored_run import RestoredRun
 
 
@@ -39,11 +38,9 @@ def by_user_encoder(
     *,
     excluded: Int[np.ndarray, " excluded"],
 ) -> Retrieved:
-    """Score every item by its dot product with the user encoder's last state, as evaluation does; `user` is a
-    row of `histories`. Raises what `user_states` does."""
-    states = user_states(run, catalogue, histories, np.array([user]))
+    """Answer one user, a row of `histories`. Raises what `best_for_users` does."""
     pairs = (np.zeros(len(excluded), dtype=np.int64), excluded)
-    found = best_items(states, catalogue.embeddings, k, excluded=pairs, largest_norm=catalogue.largest_norm)
+    found = best_for_users(run, catalogue, histories, np.array([user]), k, excluded=pairs)
     return Retrieved(rows=found.items[0].tolist(), scores=found.scores[0].tolist(), vectors=catalogue.embeddings)
 
 

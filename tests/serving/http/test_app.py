@@ -225,7 +225,7 @@ def test_what_nobody_foresaw_is_500_without_its_text(ask: Ask, monkeypatch: pyte
         raise ZeroDivisionError("secret")
 
     client = ask("full")
-    monkeypatch.setattr("peftrec.serving.http.served_run.user_states", fail)
+    monkeypatch.setattr("peftrec.serving.best_for_users.user_states", fail)
     response = client.post("/recommend", json={"user": "u1"})
     assert response.status_code == 500
     assert "secret" not in response.text

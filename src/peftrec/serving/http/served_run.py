@@ -12,7 +12,7 @@ from peftrec.data.items import Items
 from peftrec.errors import DataError, SettingsError, UserError
 from peftrec.evaluation.ranking import users_per_block
 from peftrec.models.towers.tower import Towers
-from peftrec.serving.best_items import best_items
+from peftrec.serving.best_for_users import best_for_users
 from peftrec.serving.catalogue import nearest
 from peftrec.serving.cold_items import check_can_know_items, encode_cold_items, towers_for_new_items
 from peftrec.serving.http.added_items import AddedItems
@@ -31,7 +31,6 @@ from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.many_users import SCORE_BYTES
 from peftrec.serving.recommending import check_num_left
 from peftrec.serving.sent_items import sent_items
-from peftrec.serving.user_states import user_states
 
 Body = TypeVar("Body")
 Answer = TypeVar("Answer")
@@ -160,12 +159,13 @@ class ServedRun:
                 histories, times=np.concatenate([each.times for each in asked if each.times is not None])
             )
         excluded = [each.excluded for each in asked]
-        best = best_items(
-            user_states(self.run, self.catalogue, histories, rows),
-            self.catalogue.embeddings,
+        best = best_for_users(
+            self.run,
+            self.catalogue,
+            histories,
+            rows,
             max(each.body.k for each in asked),
             excluded=(np.repeat(rows, [len(items) for items in excluded]), np.concatenate(excluded)),
-            largest_norm=self.catalogue.largest_norm,
         )
         pairs = zip(asked, best.items.tolist(), best.scores.tolist(), strict=True)
         return [self._answer(each, items, scores) for each, items, scores in pairs]

@@ -32,7 +32,7 @@ from peftrec.training.run.beginning import begin, held, run_folder
 from peftrec.training.run.exit_status import status_of
 from peftrec.training.run.fitting import Watcher, fit
 from peftrec.training.run.identity import Identity, identify
-from peftrec.training.run.restored_run import restore_run
+from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.run_record import RunRecord, describe_parameters
 from peftrec.training.run.scoring import encoded_candidates, evaluate_test
 from peftrec.training.run.serving_costs import serving_of
@@ -95,7 +95,11 @@ def evaluate_run(run_directory: Path, places: Sequence[str] = ()) -> Evaluation:
     another configuration's.
     """
     quieten_libraries()
-    run = restore_run(run_directory, places)
+    return evaluate_restored(restore_run(run_directory, places))
+
+
+def evaluate_restored(run: RestoredRun) -> Evaluation:
+    """Do the same for a run that is in memory."""
     validation = run.record.evaluation.validation if run.record.evaluation else {}
     return evaluate_test(run.module, run.settings, run.split, validation=validation)[0]
 
