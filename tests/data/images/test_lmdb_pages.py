@@ -111,6 +111,29 @@ def test_a_damaged_root_is_found(whole: bytes, tmp_path: Path, place: int, new: 
         check_pages(write(tmp_path, content))
 
 
+@pytest.mark.parametrize("places", [(0, PAGE), (0,), (PAGE,)])
+@pytest.mark.parametrize("number", [0, 2, 999, 2**31])
+def test_another_format_is_refused_before_the_library_reads_it(
+    whole: bytes, tmp_path: Path, places: tuple[int, ...], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later library may read what this check does not know."""
+    monkeypatch.setattr(lmdb, "open", lambda *_, **__: pytest.fail("read"))
+    content = whole
+    for place in places:
+        content = changed(content, place + HEAD_BYTES + 4, number.to_bytes(4, "little"))
+    path = write(tmp_path, content)
+    with pytest.raises(
+        DataError, match=rf"images\.lmdb: an LMDB of format {number}; of format 1 alone, .* pack the im"
+    ):
+        open_images(path, IDS, "data.images")
+
+
+@pytest.mark.parametrize("kept", [PAGE, PAGE + 100])
+def test_a_file_that_ends_before_its_second_root_is_damaged(whole: bytes, tmp_path: Path, kept: int) -> None:
+    with pytest.raises(DataError, match="the LMDB of images is damaged: its root; copy it again"):
+        check_pages(write(tmp_path, whole[:kept]))
+
+
 def test_no_mutation_ends_in_a_signal(whole: bytes, tmp_path: Path) -> None:
     """What is not found before it is read is what cannot lead astray: a byte of a key, or of an image."""
     chance = random.Random(5)

@@ -47,34 +47,41 @@ class _Root:
 
 
 def check_pages(path: Path) -> None:
-    """Raise DataError where a page of the LMDB at `path` is damaged, or the file was not copied whole.
+    """Raise DataError where a page of the LMDB at `path` is damaged, the file was not copied whole, or its format is
+    another one, which the library may read and this function cannot check.
 
     Another kind of file is none of this function's, which the library refuses.
     """
     try:
         with path.open("rb") as stream:
-            root = _latest_root(stream)
+            root = _latest_root(path, stream)
             if root is not None:
                 _Tree(path, stream, root).check()
     except OSError as error:
         raise DataError(f"{path}: the LMDB of images cannot be read ({error.strerror})") from error
 
 
-def _latest_root(stream: BinaryIO) -> _Root | None:
-    first = _read_root(stream, 0)
+def _latest_root(path: Path, stream: BinaryIO) -> _Root | None:
+    first = _read_root(path, stream, 0)
     if first is None:
         return None
-    second = _read_root(stream, first.page_bytes)
+    second = _read_root(path, stream, first.page_bytes)
     if second is None:
-        return None
+        raise _damaged(path, "its root")
     return second if first.written < second.written else first
 
 
-def _read_root(stream: BinaryIO, place: int) -> _Root | None:
+def _read_root(path: Path, stream: BinaryIO, place: int) -> _Root | None:
     stream.seek(place)
     content = stream.read(_ROOT_BYTES)
-    if len(content) < _ROOT_BYTES or _START.unpack_from(content, HEAD_BYTES) != (MAGIC, FORMAT):
+    magic, written_format = _START.unpack_from(content, HEAD_BYTES) if len(content) == _ROOT_BYTES else (None, None)
+    if magic != MAGIC:
         return None
+    if written_format != FORMAT:
+        raise DataError(
+            f"{path}: an LMDB of format {written_format}; of format {FORMAT} alone, which LMDB 0.9 writes, it can be "
+            f"checked that reading it is safe: pack the images anew, peftrec images pack SOURCE {path} overwrite=true"
+        )
     trees = HEAD_BYTES + _START.size
     page_bytes = _TREE.unpack_from(content, trees)[0]  # noted in the tree of free pages
     _, flags, depth, *_, num_entries, page = _TREE.unpack_from(content, trees + _TREE.size)
@@ -94,7 +101,7 @@ class _Tree:
     def check(self) -> None:
         root = self.root
         if root.page_bytes not in PAGE_SIZES or root.depth > DEEPEST or root.flags:
-            raise self._damaged("its root")
+            raise _damaged(self.path, "its root")
         needed = (root.last_page + 1) * root.page_bytes
         if self.size < needed:
             raise DataError(
@@ -104,16 +111,16 @@ class _Tree:
         for _ in range(1, root.depth):
             level = [below for number in level for below in self._below(number)]
             if len(set(level)) != len(level):
-                raise self._damaged("a page that is listed twice")
+                raise _damaged(self.path, "a page that is listed twice")
         if (bool(level) != bool(root.depth)) or sum(map(self._check_leaf, level)) != root.num_entries:
-            raise self._damaged("the count of its entries")
+            raise _damaged(self.path, "the count of its entries")
 
     def _below(self, number: int) -> list[int]:
         """Return the pages that a page lists."""
         page, places = self._page(number, BRANCH)
         low, high, higher, key_bytes = _words(page, places)
         if (places + NODE_BYTES + key_bytes > len(page)).any():
-            raise self._damaged(f"page {number}")
+            raise _damaged(self.path, f"page {number}")
         return [int(below) for below in low | high << 16 | higher << 32]
 
     def _check_leaf(self, number: int) -> int:
@@ -123,29 +130,30 @@ class _Tree:
         value_bytes, starts, is_big = low | high << 16, places + NODE_BYTES + key_bytes, flags == BIG
         ends = starts + np.where(is_big, NUMBER_BYTES, value_bytes)
         if (flags > NESTED).any() or (ends > len(page)).any():
-            raise self._damaged(f"page {number}")
+            raise _damaged(self.path, f"page {number}")
         numbers = _numbers(page, starts[is_big])
         is_outside = (numbers < FIRST_PAGE) | (numbers > self.root.last_page)
         inside = np.where(is_outside, 0, numbers).astype(np.int64)
         if (is_outside | (inside * len(page) + HEAD_BYTES + value_bytes[is_big] > self.size)).any():
-            raise self._damaged(f"page {number}")
+            raise _damaged(self.path, f"page {number}")
         return len(places)
 
     def _page(self, number: int, kind: int) -> tuple[bytes, Numbers]:
         """Read a page of a kind, and where its entries begin."""
         if not FIRST_PAGE <= number <= self.root.last_page:
-            raise self._damaged(f"what points to page {number}")
+            raise _damaged(self.path, f"what points to page {number}")
         self.stream.seek(number * self.root.page_bytes)
         page = self.stream.read(self.root.page_bytes)
         own, _, flags, lower, upper = struct.unpack_from("<QHHHH", page)
         is_sound = own == number and flags == kind and HEAD_BYTES < lower <= upper < len(page) and lower % 2 == 0
         places = np.frombuffer(page, "<u2", count=(lower - HEAD_BYTES) // 2 if is_sound else 0, offset=HEAD_BYTES)
         if not is_sound or (places % 2).any() or (places < upper).any() or (places > len(page) - NODE_BYTES).any():
-            raise self._damaged(f"page {number}")
+            raise _damaged(self.path, f"page {number}")
         return page, places.astype(np.int64)
 
-    def _damaged(self, what: str) -> DataError:
-        return DataError(f"{self.path}: the LMDB of images is damaged: {what}; copy it again, or pack it again")
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: the LMDB of images is damaged: {what}; copy it again, or pack it again")
 
 
 def _words(page: bytes, places: Numbers) -> tuple[Numbers, ...]:
