@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from peftrec.data.batches import ItemBatch
+from peftrec.data.content import ItemContent, Pixels
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.models.towers.families import FAMILIES, Family
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Tower, Towers
@@ -21,6 +25,7 @@ from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 WIDTH, NUM_BLOCKS, FFN, SIDE, PATCHES = 32, 3, 64, 16, 4
 WORDS = ["red", "steel", "lamp", "wooden", "chair", "small", "blue", "kettle", "desk", "garden"]
 VOCABULARY, POSITIONS = 40, 40
+TITLES = ["Red steel lamp", "chair", "small blue kettle on a wooden desk", "", "garden garden", "Lamp"]
 SIZES = {"hidden_size": WIDTH, "num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2, "intermediate_size": FFN}
 TOKENS = {"vocab_size": VOCABULARY, "max_position_embeddings": POSITIONS}
 PIXELS = {"image_size": SIDE, "patch_size": 8}
@@ -134,6 +139,17 @@ def load_towers(pair: TowerPair) -> Towers:
         text=None if pair.text is None else copy.deepcopy(_load(pair.text, "text")),
         image=None if pair.image is None else copy.deepcopy(_load(pair.image, "image")),
     )
+
+
+def load_batch(pair: TowerPair) -> ItemBatch:
+    """Tokenise the titles and transform the images as the towers ask."""
+    random = np.random.default_rng(0)
+    pictures = RenderedPictures(random.integers(0, 256, (len(TITLES), 21, 30, 3), dtype=np.uint8))
+    content = ItemContent(
+        titles=pair.text.tokenise(TITLES) if pair.text else None,
+        pixels=Pixels(pictures, pair.image.transform(), keep_bytes=0) if pair.image else None,
+    )
+    return content.batch(np.arange(len(TITLES)))
 
 
 def save_checkpoint(folder: Path, name: str) -> Saved:

@@ -70,7 +70,12 @@ def settings_of(runs_dir: Path, strategy: str = "lora", **changes: Any) -> Setti
 def planner_of(settings: Settings) -> StepPlanner:
     """Return a planner for the run's own data."""
     workload = read_workload(settings)
-    return StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
+    return StepPlanner(
+        settings,
+        num_items=workload.num_items,
+        num_words=workload.title_words,
+        sequence_length=workload.sequence_length,
+    )
 
 
 def described(module: RecommenderModule) -> list[tuple[object, ...]]:

@@ -12,7 +12,7 @@ from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.key import StoreKey, TowerKey
 from peftrec.hidden_states.manifest import TowerOrigin
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.models.towers.names import OUTPUT, Modality
+from peftrec.models.towers.names import OUTPUT, Modality, StateForm
 from peftrec.models.towers.stored_precision import StoredPrecision
 from peftrec.processes import ALONE, ProcessRank
 from small_models import SIDE, SMALL_PAIRS, VOCABULARY
@@ -50,13 +50,14 @@ def key_of(
     pair: str = "text_and_image",
     num_items: int = NUM_ITEMS,
     compute: Literal["float32", "bfloat16"] = "float32",
+    form: StateForm = "pooled",
 ) -> StoreKey:
     """Return the key of a store of that catalogue."""
     towers = {
         name: TowerKey(weights="w", content="c", preprocessing="p", pooling="cls", states=INDICES[name])
         for name in SMALL_PAIRS[pair].modalities
     }
-    return StoreKey(items="i", num_items=num_items, dtype=dtype, compute=compute, towers=towers)
+    return StoreKey(items="i", num_items=num_items, form=form, dtype=dtype, compute=compute, towers=towers)
 
 
 def build(

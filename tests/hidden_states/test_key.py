@@ -22,6 +22,7 @@ OTHERS = {
     "num_items": 7,
     "dtype": "float16",
     "compute": "bfloat16",
+    "form": "tokens",
     "format_version": 99,
     "code": "other",
     "towers": {"text": tower_key()},

@@ -52,7 +52,7 @@ def test_any_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:
         (b"", "malformed"),
         (b"{", "malformed"),
         (b"[]", "malformed"),
-        (b'{"key": {"format_version": 4}}', "malformed"),
+        (b'{"key": {"format_version": 5}}', "malformed"),
         (b'{"key": {"format_version": 1}}', "written by another version of peftrec"),
         (b"\xff\xfe", "malformed"),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from peftrec.hidden_states.arrays import ArrayRows
-from peftrec.hidden_states.rows import RowsInMemory, RowsOnDisk, StateRows, gather
+from peftrec.hidden_states.rows import RowsInMemory, RowsOnDisk, gather
 
 STATES = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0))
 
@@ -21,7 +21,7 @@ def rows_on_disk(folder: Path, dtype: torch.dtype) -> RowsOnDisk:
 @pytest.mark.parametrize("items", [[0], [5, 5, 1], [3, 0, 4, 1, 2], []])
 def test_gathering_equals_indexing(tmp_path: Path, items: list[int], dtype: torch.dtype) -> None:
     disk = rows_on_disk(tmp_path, dtype)
-    places: list[StateRows] = [RowsInMemory(STATES.to(dtype)), disk, disk.load()]
+    places: list[RowsInMemory | RowsOnDisk] = [RowsInMemory(STATES.to(dtype)), disk, disk.load()]
     for rows in places:
         found = rows.gather(torch.tensor(items, dtype=torch.long))
         assert found.dtype == dtype

@@ -25,6 +25,7 @@ def changed_key(part: str) -> StoreKey:
         "num_items": 24,
         "format_version": 99,
         "code": "other",
+        "form": "tokens",
     }
     return key_of().model_copy(update={part: changes[part]})
 

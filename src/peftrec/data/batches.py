@@ -67,11 +67,20 @@ class ImageBatch(TensorBatch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StateBatch(TensorBatch):
-    """Stored hidden states of items, as they are stored; null for a tower that is not there."""
+class TokenBatch(TensorBatch):
+    """Stored hidden states of all tokens of items, as they are stored, padded on the right to the most tokens of the
+    batch. What stands in the places of padding is some token's state."""
 
-    text: Shaped[Tensor, "item state kept"] | None = None
-    image: Shaped[Tensor, "item state kept"] | None = None
+    states: Shaped[Tensor, "item token state kept"]
+    mask: Bool[Tensor, "item token"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateBatch(TensorBatch):
+    """Hidden states of items as they are stored, pooled or of all tokens; null for a tower that is not there."""
+
+    text: Shaped[Tensor, "item state kept"] | TokenBatch | None = None
+    image: Shaped[Tensor, "item state kept"] | TokenBatch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,12 +162,13 @@ class ItemContent:
     """Ready features by modality, in place of titles or pixels."""
     states: StoredStates | None = None
     """A hidden-state store that the device does not hold, in place of everything else."""
+    token_counts: npt.NDArray[np.int64] | None = None
+    """How many tokens each item has, where a store holds states of all."""
 
     def encoding_order(self, num_items: int) -> npt.NDArray[np.int64]:
         """Return all items, longest title first: neighbours need little padding, and scarce memory shows at once."""
-        if self.titles is None:
-            return np.arange(num_items)
-        return np.argsort(-self.titles.lengths(), kind="stable")
+        lengths = self.token_counts if self.titles is None else self.titles.lengths()
+        return np.arange(num_items) if lengths is None else np.argsort(-lengths, kind="stable")
 
     def batch(self, items: npt.NDArray[np.integer]) -> ItemBatch:
         """Collate the content of distinct items."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from peftrec import __version__
 from peftrec.errors import StoreError
 from peftrec.files import sync_directory, write_atomically
-from peftrec.hidden_states.arrays import create_array
+from peftrec.hidden_states.arrays import create_array, write_array
 from peftrec.hidden_states.checksums import BLOCK_BYTES
 from peftrec.hidden_states.disk import check_space, explaining_disk, is_there
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
-from peftrec.hidden_states.key import StoreKey
+from peftrec.hidden_states.key import LENGTHS_DTYPE, StoreKey, lengths_of
 from peftrec.hidden_states.locking import builder_lock
 from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, StoreCode, TowerOrigin
 from peftrec.hidden_states.paths import array_path, building_path, lock_path
@@ -36,6 +36,8 @@ from peftrec.hidden_states.progress import (
 )
 from peftrec.hidden_states.rounding import relative_error
 from peftrec.hidden_states.store import HiddenStateStore, open_store
+from peftrec.hidden_states.token_counts import num_tokens_of
+from peftrec.hidden_states.token_rows import offsets_of
 from peftrec.hidden_states.writing import ChunkWriter
 from peftrec.models.towers.stored_precision import row_width
 from peftrec.processes import ALONE, ProcessRank
@@ -111,14 +113,24 @@ class _Build:
         self.beside = building_path(folder)
         self.options = options
         self.processes = processes
-        self.encoder = ChunkEncoder(source, key, num_threads=options.num_threads)
         self.order = source.content.encoding_order(key.num_items)
+        self.lengths = num_tokens_of(source, key.num_items) if key.form == "tokens" else {}
+        self.encoder = ChunkEncoder(
+            source,
+            key,
+            num_threads=options.num_threads,
+            offsets={name: offsets_of(lengths) for name, lengths in self.lengths.items()} or None,
+        )
         self.plan = BuildPlan(
             key=key, origins=origins, batch_size=options.batch_size, order_crc32=order_checksum(self.order)
         )
         present = source.towers.present().items()
         self.shapes = {
-            name: (key.num_items, len(key.towers[name].states), row_width(tower.width, key.dtype))
+            name: (
+                int(self.lengths[name].sum()) if self.lengths else key.num_items,
+                len(key.towers[name].states),
+                row_width(tower.width, key.dtype),
+            )
             for name, tower in present
         }
 
@@ -148,6 +160,8 @@ class _Build:
             self.beside.mkdir()
             for name, shape in self.shapes.items():
                 create_array(array_path(self.beside, name), shape, self.plan.key.dtype)
+            for name, lengths in self.lengths.items():
+                write_array(array_path(self.beside, lengths_of(name)), lengths.reshape(-1, 1, 1), LENGTHS_DTYPE)
             write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed
             sync_directory(self.beside.parent)
         except BaseException:
@@ -156,7 +170,7 @@ class _Build:
 
     def _can_resume(self) -> bool:
         plan = read_plan(self.beside)
-        if plan is None or not all(array_path(self.beside, name).is_file() for name in self.shapes):
+        if plan is None or not all(array_path(self.beside, name).is_file() for name in self.plan.key.arrays()):
             return False
         return plan.model_copy(update={"origins": self.plan.origins}) == self.plan  # weights may have moved meanwhile
 
@@ -170,7 +184,7 @@ class _Build:
         ]
         progress = Progress(self.beside, self.processes.rank)
         num_items = sum(len(items) for _, items in mine)
-        paths = {str(name): array_path(self.beside, name) for name in self.shapes}
+        paths = {name: array_path(self.beside, name) for name in self.shapes}
         with (
             ChunkWriter(paths, progress, save_seconds=self.options.save_seconds) as writer,
             closing(self.encoder.encode(mine)) as encoded,
@@ -190,9 +204,11 @@ class _Build:
         started = time.perf_counter()
         if done.chunks != set(range(self.plan.num_chunks)):
             raise StoreError(f"{self.beside}: somebody else changed it meanwhile; give the same command again")
+        shapes = {str(name): shape for name, shape in self.shapes.items()}
+        shapes |= {lengths_of(name): (len(lengths), 1, 1) for name, lengths in self.lengths.items()}
         arrays = {
             name: ArrayFile.of(array_path(self.beside, name), shape, block_bytes=self.options.block_bytes)
-            for name, shape in self.shapes.items()
+            for name, shape in shapes.items()
         }
         manifest = Manifest(
             key=self.plan.key,

@@ -1,7 +1,7 @@
 """Chunks of items through frozen towers, fast: content is prepared and results are fetched while the towers work."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ class StateSource:
 
 
 class EncodedTower(NamedTuple):
-    """What one tower made of a chunk."""
+    """What one tower made of a chunk; a row is an item, or a token of one."""
 
-    kept: Shaped[Tensor, "item state kept"]
+    kept: Shaped[Tensor, "row state kept"]
     """The states, as they are kept."""
-    is_finite: Bool[Tensor, " item"]
+    is_finite: Bool[Tensor, " row"]
     rounding: Float[Tensor, "state 2"]
     """See peftrec.hidden_states.rounding."""
 
@@ -53,6 +53,8 @@ class EncodedChunk:
 
     number: int
     items: Items
+    rows: dict[Modality, Items]
+    """By tower, where its rows belong in its array."""
     towers: dict[Modality, EncodedTower]
     is_here: torch.cuda.Event | None
 
@@ -75,8 +77,17 @@ class EncodedChunk:
 class ChunkEncoder:
     """Computes the states that a key describes, chunk by chunk."""
 
-    def __init__(self, source: StateSource, key: StoreKey, *, num_threads: int) -> None:
+    def __init__(
+        self,
+        source: StateSource,
+        key: StoreKey,
+        *,
+        num_threads: int,
+        offsets: Mapping[Modality, npt.NDArray[np.int64]] | None = None,
+    ) -> None:
+        """Encode the items of `source`; `offsets` say where each item's tokens begin, where those are kept."""
         self.source = source
+        self.offsets = offsets
         self.indices: dict[Modality, tuple[int, ...]] = {
             name: key.towers[name].states for name in source.towers.present()
         }
@@ -116,16 +127,32 @@ class ChunkEncoder:
     def _start(self, number: int, items: Items, batch: ItemBatch) -> EncodedChunk:
         is_mixed = self.compute != torch.float32
         with torch.inference_mode(), torch.autocast(self.source.device.type, dtype=torch.bfloat16, enabled=is_mixed):
-            states = self.source.towers.states(batch.to(self.source.device), self.indices)
+            rows, states = self._states(items, batch.to(self.source.device))
             towers = {name: self._kept(tensor) for name, tensor in states.items()}
         if self.source.device.type != "cuda":
-            return EncodedChunk(number, items, towers, None)
+            return EncodedChunk(number, items, rows, towers, None)
         here = {name: EncodedTower(*map(_to_pinned, tower)) for name, tower in towers.items()}
         is_here = torch.cuda.Event()
         is_here.record()
-        return EncodedChunk(number, items, here, is_here)
+        return EncodedChunk(number, items, rows, here, is_here)
 
-    def _kept(self, states: Float[Tensor, "item state hidden"]) -> EncodedTower:
+    def _states(
+        self, items: Items, batch: ItemBatch
+    ) -> tuple[dict[Modality, Items], dict[Modality, Float[Tensor, "row state hidden"]]]:
+        """Return the rows that the items take in each tower's array, and what is to stand there; no padding."""
+        if self.offsets is None:
+            states = self.source.towers.states(batch, self.indices)
+            return dict.fromkeys(states, items), states
+        rows: dict[Modality, Items] = {}
+        flat: dict[Modality, Tensor] = {}
+        for name, tokens in self.source.towers.token_states(batch, self.indices).items():
+            starts, lengths = self.offsets[name][items], np.diff(self.offsets[name])[items]
+            rows[name] = _spans(starts, lengths)
+            places = _spans(np.arange(len(items)) * tokens.states.shape[1], lengths)
+            flat[name] = tokens.states.flatten(0, 1)[torch.from_numpy(places).to(self.source.device)]
+        return rows, flat
+
+    def _kept(self, states: Float[Tensor, "row state hidden"]) -> EncodedTower:
         kept = keep(states, self.precision)
         is_finite = torch.isfinite(states if kept.dtype == torch.int8 else kept).all(dim=2).all(dim=1)
         return EncodedTower(kept=kept, is_finite=is_finite, rounding=squared_sums(states, kept))
@@ -135,9 +162,12 @@ class ChunkEncoder:
         for name, tower in chunk.towers.items():
             is_finite = tower.is_finite.numpy()
             if not is_finite.all():
-                item = self.source.item_ids[int(chunk.items[int(np.argmin(is_finite))])]
+                item = self.source.item_ids[self._item_at(name, int(chunk.rows[name][int(np.argmin(is_finite))]))]
                 raise StoreError(f"the {name} tower gives item {item!r} a state that {self._complaint()}")
         return chunk
+
+    def _item_at(self, name: Modality, row: int) -> int:
+        return row if self.offsets is None else int(np.searchsorted(self.offsets[name], row, side="right")) - 1
 
     def _complaint(self) -> str:
         if self.precision == "float16":
@@ -145,6 +175,12 @@ class ChunkEncoder:
         if self.compute == torch.bfloat16:
             return "is no finite number; set hidden_states.compute=float32, or check the tower's weights"
         return "is no finite number; check the tower's weights"
+
+
+def _spans(starts: Items, lengths: Items) -> Items:
+    """Return all places of spans, behind each other."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
 
 
 def _to_pinned(tensor: Tensor) -> Tensor:

@@ -6,9 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from peftrec.models.towers.names import StateForm
 from peftrec.models.towers.stored_precision import StoredPrecision
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
+
+LENGTHS_DTYPE = "int32"
 
 Compute = Literal["float32", "bfloat16"]
 
@@ -25,6 +28,7 @@ class TowerKey(BaseModel):
     preprocessing: str
     """Tokenisation with its longest text, or image transform, spelled out."""
     pooling: str
+    """What the states are pooled by; none where those of all tokens are kept."""
     states: tuple[int, ...]
     """Hidden states kept, in the order of the array."""
 
@@ -38,6 +42,8 @@ class StoreKey(BaseModel):
     items: str
     """Hash of the item ids in their order."""
     num_items: int
+    form: StateForm = "pooled"
+    """Whether a state is one vector an item, or one for each of its tokens."""
     dtype: StoredPrecision
     """How precisely states are kept (see peftrec.models.towers.stored_precision)."""
     compute: Compute = "float32"
@@ -45,6 +51,11 @@ class StoreKey(BaseModel):
     code: str = ""
     """Hash of the code and the libraries that compute it (see peftrec.settings.run_identity)."""
     towers: dict[str, TowerKey]
+
+    def arrays(self) -> dict[str, str]:
+        """Return the arrays that the store holds, with their dtypes: states, and how many tokens each item has."""
+        lengths = {lengths_of(name): LENGTHS_DTYPE for name in self.towers} if self.form == "tokens" else {}
+        return dict.fromkeys(self.towers, str(self.dtype)) | lengths
 
     def without_code(self) -> "StoreKey":
         """Return the key of the same states, whatever code computes them."""
@@ -54,3 +65,8 @@ class StoreKey(BaseModel):
         """Return the store's name: the hash of the key."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def lengths_of(tower: str) -> str:
+    """Return the name of the array that holds how many tokens a tower sees of each item."""
+    return f"{tower}_lengths"

@@ -19,7 +19,7 @@ class ArrayFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shape: tuple[int, int, int]
-    """Items, states, width."""
+    """Items or tokens of all, states, width."""
     bytes: int
     """Size of the file, header included."""
     block_bytes: int

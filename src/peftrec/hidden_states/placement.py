@@ -7,7 +7,11 @@ import psutil
 import torch
 
 from peftrec.errors import StoreError
-from peftrec.hidden_states.rows import RowsInMemory, RowsOnDisk, StateRows
+from peftrec.hidden_states.rows import RowsInMemory, RowsOnDisk
+from peftrec.hidden_states.token_rows import TokensInMemory, TokensOnDisk
+
+RowsInFile = RowsOnDisk | TokensOnDisk
+StateRows = RowsInMemory | TokensInMemory | RowsInFile
 
 Placement = Literal["device", "host", "disk"]
 PlacementChoice = Literal["auto", "device", "host", "disk"]
@@ -36,12 +40,12 @@ def choose_placement(choice: PlacementChoice, num_bytes: int, device: torch.devi
     return next((found for found in places if num_bytes <= AUTO_SHARE * room[found]), "disk")
 
 
-def place(rows: RowsOnDisk, placement: Placement, device: torch.device) -> StateRows:
+def place(rows: RowsInFile, placement: Placement, device: torch.device) -> StateRows:
     """Return the states in their place."""
     if placement == "disk":
         return rows
     loaded = rows.load()
-    return RowsInMemory(loaded.states.to(device)) if placement == "device" else loaded
+    return loaded.to(device) if placement == "device" else loaded
 
 
 def free_device_memory(device: torch.device) -> int:

@@ -18,7 +18,7 @@ _DIGITS = 3
 
 
 def squared_sums(
-    states: Float[Tensor, "item state hidden"], kept: Shaped[Tensor, "item state kept"]
+    states: Float[Tensor, "row state hidden"], kept: Shaped[Tensor, "row state kept"]
 ) -> Float[Tensor, "state 2"]:
     """Return the sums of a chunk."""
     exact = states.float()

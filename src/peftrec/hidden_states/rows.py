@@ -16,6 +16,10 @@ class RowsInMemory:
 
     states: Shaped[Tensor, "candidate state kept"]
 
+    def to(self, device: torch.device) -> "RowsInMemory":
+        """Return the same on a device."""
+        return RowsInMemory(self.states.to(device))
+
     def gather(self, items: Int[Tensor, " item"]) -> Shaped[Tensor, "item state kept"]:
         """Return the items' states as they are stored; each state of the batch lies in one piece."""
         return gather(self.states, items.to(self.states.device))
@@ -43,13 +47,8 @@ class RowsOnDisk:
         return RowsInMemory(states)
 
 
-StateRows = RowsInMemory | RowsOnDisk
-
-
-def gather(
-    states: Shaped[Tensor, "candidate state kept"], items: Int[Tensor, " item"]
-) -> Shaped[Tensor, "item state kept"]:
-    """Gather items so that each state lies in one piece: the side network reads one state at a time."""
+def gather(states: Shaped[Tensor, "row state kept"], items: Int[Tensor, " item"]) -> Shaped[Tensor, "item state kept"]:
+    """Gather rows so that each state lies in one piece: the side network reads one state at a time."""
     by_state = states.transpose(0, 1)
     if states.is_cuda:  # one kernel for all states; torch's for a CPU would copy the whole store first
         return torch.index_select(by_state, 1, items).transpose(0, 1)

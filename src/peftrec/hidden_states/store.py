@@ -1,8 +1,9 @@
 """The hidden-state store: what frozen towers compute for every item, computed once.
 
 A store is a folder named by the hash of all that decides its content: a plain array `[item, state, hidden]` a tower,
-for towers differ in width and in the states kept, and `manifest.json`. It appears by a rename when it is whole, so a
-killed build leaves nothing that opens.
+for towers differ in width and in the states kept, and `manifest.json`. Where it holds states of all tokens, the array
+is `[token, state, hidden]`, and a second one says how many tokens each item has. It appears by a rename when it is
+whole, so a killed build leaves nothing that opens.
 """
 
 import os
@@ -14,18 +15,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Int64
 from torch import Tensor
 
-from peftrec.data.batches import StateBatch
+from peftrec.data.batches import StateBatch, TokenBatch
 from peftrec.errors import StoreError
 from peftrec.hidden_states.arrays import ArrayRows
 from peftrec.hidden_states.disk import explaining_disk
-from peftrec.hidden_states.key import StoreKey
+from peftrec.hidden_states.key import StoreKey, lengths_of
 from peftrec.hidden_states.manifest import MANIFEST, Manifest, read_manifest, remedy
 from peftrec.hidden_states.paths import array_path
-from peftrec.hidden_states.placement import Placement, PlacementChoice, choose_placement, place
-from peftrec.hidden_states.rows import RowsOnDisk, StateRows
+from peftrec.hidden_states.placement import (
+    Placement,
+    PlacementChoice,
+    RowsInFile,
+    StateRows,
+    choose_placement,
+    place,
+)
+from peftrec.hidden_states.rows import RowsOnDisk
+from peftrec.hidden_states.token_rows import TokensOnDisk, offsets_of
 from peftrec.hidden_states.verification import find_problems
 from peftrec.models.towers.names import MODALITIES, Modality
 from peftrec.models.towers.stored_precision import restore
@@ -37,19 +46,22 @@ _CPU = torch.device("cpu")
 class HiddenStateStore:
     """States by item index, wherever they lie; gathered in one operation a tower."""
 
-    arrays: Mapping[Modality, ArrayRows]
+    files: Mapping[Modality, RowsInFile]
     rows: Mapping[Modality, StateRows]
+    """The files, or what was read of them to another place."""
     manifest: Manifest
     device: torch.device = _CPU
     """Where states are read to."""
     placement: Placement = "disk"
 
-    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
-        """Return the items' states in float32, on `device`.
+    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Tensor | TokenBatch]:
+        """Return the items' states on `device`: pooled ones as `Float32[item state hidden]`, those of tokens as they
+        are stored.
 
         Indices on a device make the host wait for it, unless the states lie there too.
         """
-        return {name: restore(rows.gather(items).to(self.device)) for name, rows in self.rows.items()}
+        found = {name: rows.gather(items).to(self.device) for name, rows in self.rows.items()}
+        return {name: restore(each) if isinstance(each, Tensor) else each for name, each in found.items()}
 
     def batch(self, items: npt.NDArray[np.integer]) -> StateBatch:
         """Return the items' states as they are stored, on the host, for a loader that sends them with its batch."""
@@ -63,8 +75,16 @@ class HiddenStateStore:
         `sharing` processes of this machine do the same. Raises StoreError where a chosen memory is too small.
         """
         placement = choose_placement(choice, self.num_bytes, device, sharing=sharing)
-        rows = {name: place(RowsOnDisk(array), placement, device) for name, array in self.arrays.items()}
+        rows = {name: place(each, placement, device) for name, each in self.files.items()}
         return replace(self, rows=rows, device=device, placement=placement)
+
+    def __deepcopy__(self, memo: object) -> "HiddenStateStore":
+        return self  # a copy of what reads a store reads the same one
+
+    def token_counts(self) -> npt.NDArray[np.int64] | None:
+        """Return how many tokens each item has in all towers together; None where states are pooled."""
+        spans = [np.diff(each.offsets.numpy()) for each in self.files.values() if isinstance(each, TokensOnDisk)]
+        return np.sum(spans, axis=0) if spans else None
 
     @property
     def is_read_by_loader(self) -> bool:
@@ -96,9 +116,25 @@ def _open(folder: Path, key: StoreKey) -> HiddenStateStore:
     for problem in find_problems(folder, extent="sample"):
         raise StoreError(problem)
     note_use(folder)
-    arrays = {name: ArrayRows.for_reading(array_path(folder, name)) for name in MODALITIES if name in manifest.arrays}
-    rows = {name: RowsOnDisk(array) for name, array in arrays.items()}
-    return HiddenStateStore(arrays=arrays, rows=rows, manifest=manifest)
+    files = {name: _rows_in(folder, name, manifest) for name in MODALITIES if name in manifest.arrays}
+    return HiddenStateStore(files=files, rows=files, manifest=manifest)
+
+
+def _rows_in(folder: Path, name: Modality, manifest: Manifest) -> RowsInFile:
+    array = ArrayRows.for_reading(array_path(folder, name))
+    if manifest.key.form == "pooled":
+        return RowsOnDisk(array)
+    return TokensOnDisk(array, _offsets(array_path(folder, lengths_of(name)), num_rows=array.header.shape[0]))
+
+
+def _offsets(path: Path, *, num_rows: int) -> Int64[Tensor, " candidate_end"]:
+    """Read where each item's tokens begin. Raises StoreError where they are not as many as the states."""
+    lengths = torch.from_numpy(np.load(path, allow_pickle=False).reshape(-1).astype(np.int64))
+    if bool((lengths < 1).any()) or int(lengths.sum()) != num_rows:
+        raise StoreError(
+            f"{path}: lengths of {int(lengths.sum()):,} tokens, and {num_rows:,} stored; {remedy(path.parent)}"
+        )
+    return torch.from_numpy(offsets_of(lengths.numpy()))
 
 
 def note_use(folder: Path) -> None:

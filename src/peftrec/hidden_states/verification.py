@@ -26,9 +26,10 @@ def find_problems(folder: Path, *, extent: Extent) -> Iterator[str]:
     Raises StoreError where there is no manifest that can be read.
     """
     manifest = read_manifest(folder)
+    dtypes = manifest.key.arrays()
     yield from manifest_problems(folder, manifest)
-    for name, array in manifest.arrays.items():
-        yield from array_problems(array_path(folder, name), array, manifest.key.dtype, extent)
+    for name in (name for name in dtypes if name in manifest.arrays):
+        yield from array_problems(array_path(folder, name), manifest.arrays[name], dtypes[name], extent)
 
 
 def manifest_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
@@ -36,8 +37,8 @@ def manifest_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     file = folder / MANIFEST
     if file.read_bytes() != manifest.to_bytes():
         yield f"{file}: checksum differs, the file was changed or is damaged; {remedy(folder)}"
-    elif set(manifest.arrays) != set(manifest.key.towers):
-        yield f"{file}: lists arrays {sorted(manifest.arrays)}, not {sorted(manifest.key.towers)}; {remedy(folder)}"
+    elif set(manifest.arrays) != set(manifest.key.arrays()):
+        yield f"{file}: lists arrays {sorted(manifest.arrays)}, not {sorted(manifest.key.arrays())}; {remedy(folder)}"
 
 
 def array_problems(path: Path, expected: ArrayFile, dtype: str, extent: Extent) -> Iterator[str]:

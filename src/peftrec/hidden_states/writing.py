@@ -12,6 +12,7 @@ from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.encoding import EncodedChunk
 from peftrec.hidden_states.progress import Progress
 from peftrec.hidden_states.rounding import Sums, added
+from peftrec.models.towers.names import Modality
 
 _CHUNKS_IN_MEMORY = 4
 
@@ -19,7 +20,7 @@ _CHUNKS_IN_MEMORY = 4
 class ChunkWriter:
     """Writes chunks in a thread of its own; every few seconds they are flushed, and only then noted as finished."""
 
-    def __init__(self, paths: Mapping[str, Path], progress: Progress, *, save_seconds: float) -> None:
+    def __init__(self, paths: Mapping[Modality, Path], progress: Progress, *, save_seconds: float) -> None:
         self._rows = {name: ArrayRows.for_writing(path) for name, path in paths.items()}
         self._folder = next(iter(paths.values())).parent
         self._progress = progress
@@ -57,7 +58,7 @@ class ChunkWriter:
         arrays = chunk.arrays()
         with explaining_disk(self._folder):
             for name, rows in self._rows.items():
-                rows.write(chunk.items, arrays[name])
+                rows.write(chunk.rows[name], arrays[name])
             self._unsaved.append(chunk.number)
             self._rounding = added(self._rounding, chunk.rounding())
             if time.monotonic() - self._saved_at >= self._save_seconds:

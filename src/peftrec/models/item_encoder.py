@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch
@@ -14,7 +14,7 @@ from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.precision import product_dtype
 from peftrec.models.towers.names import MODALITIES, Modality
 from peftrec.models.towers.stored_precision import restore
-from peftrec.models.towers.tower import Tower, Towers
+from peftrec.models.towers.tower import StateReader, Tower, Towers
 
 _ROWS = 8
 """Numbers of items are rounded up to a multiple of it where every number costs (see `FrozenStatesEncoder.forward`)."""
@@ -123,19 +123,11 @@ class BesideTowersEncoder(ItemEncoder):
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         vectors: dict[Modality, Tensor] = {}
-        for name, tower in self.towers.present().items():
+        towers = self.towers.present()
+        for name, inputs in self.towers.inputs(batch).items():
             network = cast("BesideTower", self.beside[name])
-            vectors[name] = network(tower, batch.content(name))
+            vectors[name] = network(towers[name], inputs)
         return self.head(vectors)
-
-
-@runtime_checkable
-class StateReader(Protocol):
-    """Hidden states by item index; a hidden-state store is one."""
-
-    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
-        """Return the stored states of the items."""
-        ...
 
 
 @runtime_checkable
@@ -187,10 +179,10 @@ class FrozenStatesEncoder(ItemEncoder):
             with torch.no_grad():
                 return self.towers.states(batch, self.indices)
         if batch.states is not None:
-            stored = {name: getattr(batch.states, name) for name in MODALITIES}
+            stored: dict[Modality, Any] = {name: getattr(batch.states, name) for name in MODALITIES}
         else:
             assert self._reader is not None
-            stored = self._reader.read(batch.items)
+            stored = dict(self._reader.read(batch.items))
         dtype = next(self.network.parameters()).dtype  # bfloat16 where the whole model is
         return {name: restore(states, dtype) for name, states in stored.items() if states is not None}
 

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBatch, StateBatch, TextBatch
+from peftrec.data.batches import (
+    FeatureBatch,
+    ImageBatch,
+    ItemBatch,
+    SequenceBatch,
+    StateBatch,
+    TextBatch,
+    TokenBatch,
+)
 from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
@@ -26,10 +34,11 @@ from peftrec.models.towers.tower import Towers
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.target import Target
 from peftrec.settings.run import Settings
+from peftrec.strategies.base import Stored
 from peftrec.towers.pretrained import PretrainedEncoder, PretrainedImage
 from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import build_module
-from peftrec.training.building.item_side import load_towers
+from peftrec.training.building.item_side import load_towers, load_trained_towers
 from peftrec.training.module import RecommenderModule
 from peftrec.training.trainer import checkpoint_activations
 
@@ -48,11 +57,11 @@ class MeanDraws(TorchFunctionMode):
 
 @dataclass(frozen=True, kw_only=True)
 class FakeStates:
-    """Stands in for a hidden-state store."""
+    """Stands in for a hidden-state store of pooled states."""
 
     states: Mapping[Modality, Float[Tensor, "candidate state hidden"]]
 
-    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Float[Tensor, "item state hidden"]]:
+    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Tensor | TokenBatch]:
         """Gather as a store does."""
         return {name: restore(gather(tensor, items)) for name, tensor in self.states.items()}
 
@@ -62,7 +71,15 @@ class StoredStates:
     """What a store would keep: the towers that compute it, on the meta device, and which of their states."""
 
     towers: Towers
-    indices: Mapping[Modality, tuple[int, ...]]
+    kept: Stored
+    image_tokens: int
+    """Tokens that the image tower makes of a picture, where states of all are kept; else 0."""
+
+    def rows_an_item(self, modality: Modality, num_words: float) -> float:
+        """Return how many vectors a state of an item is, where its title has so many tokens."""
+        if self.kept.form == "pooled":
+            return 1
+        return num_words if modality == "text" else self.image_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +97,19 @@ class FakeRun:
     """The store itself; empty where there is none."""
 
 
-def build_fake_run(settings: Settings, target: Target, *, num_items: int, sequence_length: int) -> FakeRun:
-    """Build what the run would train. Raises SettingsError where the run could not be built either."""
+def build_fake_run(
+    settings: Settings, target: Target, *, num_items: int, sequence_length: int, num_words: float = 1.0
+) -> FakeRun:
+    """Build what the run would train, on titles of `num_words` tokens on average.
+
+    Raises SettingsError where the run could not be built either.
+    """
     # What a layer keeps as a plain attribute, such as FourierFT's indices, has values; it becomes fake when it is read.
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     stored = _stored_states(settings) if settings.strategy.states == "store" else None
-    states = {} if stored is None else _states(settings, stored, num_items, mode)
+    states = {} if stored is None else _states(settings, stored, num_items, num_words, mode)
     with torch.device("meta"):
-        towers = load_towers(settings, with_weights=False)
+        towers = load_trained_towers(settings, with_weights=False)
         module = build_module(
             settings,
             towers,
@@ -136,17 +158,27 @@ def require_configs(settings: Settings) -> None:
 
 def _stored_states(settings: Settings) -> StoredStates:
     towers = load_towers(settings, with_weights=False)
-    return StoredStates(towers=towers, indices=settings.strategy.reads(towers.depths()).layers)
+    kept = settings.strategy.stored(towers.depths())
+    image_tokens = 0
+    if kept.form == "tokens" and towers.image is not None:
+        item = fake_items(settings, BatchShape(num_users=0, num_items=1, num_words=1), device="meta")
+        image_tokens = towers.image.token_states(item.content("image"), (0,))[0].shape[1]
+    return StoredStates(towers=towers, kept=kept, image_tokens=image_tokens)
 
 
-def _states(settings: Settings, stored: StoredStates, num_items: int, mode: FakeTensorMode) -> dict[Modality, Tensor]:
-    precision = settings.hidden_states.dtype
-    dtype = getattr(torch, precision)
+def _states(
+    settings: Settings, stored: StoredStates, num_items: int, num_words: float, mode: FakeTensorMode
+) -> dict[Modality, Tensor]:
+    rows = {name: round(num_items * stored.rows_an_item(name, num_words)) for name in stored.towers.present()}
     with mode:
-        return {
-            name: torch.empty(num_items, len(stored.indices[name]), row_width(tower.width, precision), dtype=dtype)
-            for name, tower in stored.towers.present().items()
-        }
+        return {name: _kept(settings, stored, name, number) for name, number in rows.items()}
+
+
+def _kept(settings: Settings, stored: StoredStates, name: Modality, *rows: int) -> Tensor:
+    """Make so many rows of a tower's states, as they are kept."""
+    precision, tower = settings.hidden_states.dtype, stored.towers.present()[name]
+    size = (*rows, len(stored.kept.layers[name]), row_width(tower.width, precision))
+    return torch.empty(size, dtype=getattr(torch, precision))
 
 
 def give_storage(
@@ -179,7 +211,9 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
     items = ItemBatch(items=torch.empty(shape.num_items, dtype=torch.int64))
     if run.settings.strategy.reads_content and run.stored is None:
         items = fake_items(run.settings, shape)
-    if run.stored is not None and run.target.is_store_read_by_loader:
+    if run.stored is not None and run.stored.kept.form == "tokens":
+        items = replace(items, states=_fake_tokens(run.settings, run.stored, shape))
+    elif run.stored is not None and run.target.is_store_read_by_loader:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
         items = replace(items, states=StateBatch(text=gathered.get("text"), image=gathered.get("image")))
     size = (shape.num_users, run.sequence_length + 1)
@@ -188,8 +222,25 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
     )
 
 
-def fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
+def _fake_tokens(settings: Settings, stored: StoredStates, shape: BatchShape) -> StateBatch:
+    """Make stored states of tokens. On a CPU a step gathers them itself, which takes the same bytes."""
+    batches: dict[str, TokenBatch] = {}
+    for name in stored.towers.present():
+        tokens = round(stored.rows_an_item(name, shape.num_words))
+        batches[name] = TokenBatch(
+            states=_kept(settings, stored, name, shape.num_items, tokens),
+            mask=torch.empty(shape.num_items, tokens, dtype=torch.bool),
+        )
+    return StateBatch(**batches)  # type: ignore[arg-type]
+
+
+def fake_items(settings: Settings, shape: BatchShape, device: str | None = None) -> ItemBatch:
     """Make items with the content that the towers read."""
+    with torch.device(device or torch.get_default_device()):
+        return _fake_items(settings, shape)
+
+
+def _fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
     content: dict[Modality, TextBatch | ImageBatch | FeatureBatch] = {}
     for modality, part in settings.towers.parts.items():
         if isinstance(part, ReadyFeatures):

@@ -132,7 +132,12 @@ def _planner(settings: Settings, workload: Workload, memory: int | None) -> Step
     """Return what plans the steps, with a store where `placement: auto` would put it in so much memory."""
 
     def planner_of(settings: Settings) -> StepPlanner:
-        return StepPlanner(settings, num_items=workload.num_items, sequence_length=workload.sequence_length)
+        return StepPlanner(
+            settings,
+            num_items=workload.num_items,
+            num_words=workload.title_words,
+            sequence_length=workload.sequence_length,
+        )
 
     planner = planner_of(settings)
     stored = planner.run.stored

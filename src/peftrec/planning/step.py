@@ -31,10 +31,12 @@ class PlannedStep:
 class StepPlanner:
     """Observes steps of one run on batches of any shape; the model is built once."""
 
-    def __init__(self, settings: Settings, *, num_items: int, sequence_length: int) -> None:
+    def __init__(self, settings: Settings, *, num_items: int, sequence_length: int, num_words: float = 1.0) -> None:
         self.settings = settings
         self.target = find_target(settings)
-        self.run = build_fake_run(settings, self.target, num_items=num_items, sequence_length=sequence_length)
+        self.run = build_fake_run(
+            settings, self.target, num_items=num_items, num_words=num_words, sequence_length=sequence_length
+        )
         self._planned: dict[BatchShape, PlannedStep] = {}
         with self.run.mode:
             self._make_gradients()

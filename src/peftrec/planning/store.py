@@ -28,16 +28,20 @@ class PlannedStore:
 def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) -> int:
     """Return the size of the store of all items."""
     precision = settings.hidden_states.dtype
-    towers = stored.towers.present().items()
-    numbers = sum(len(stored.indices[name]) * row_width(tower.width, precision) for name, tower in towers)
-    return workload.num_items * numbers * getattr(torch, precision).itemsize
+    numbers = sum(
+        stored.rows_an_item(name, workload.title_words)
+        * len(stored.kept.layers[name])
+        * row_width(tower.width, precision)
+        for name, tower in stored.towers.present().items()
+    )
+    return round(workload.num_items * numbers) * getattr(torch, precision).itemsize
 
 
 def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:
     """Plan the store of all items; titles are encoded at their mean length, as building sorts them by length."""
     operations = _operations_an_item(settings, stored, workload) * workload.num_items
     return PlannedStore(
-        states={name: len(stored.indices[name]) for name in stored.towers.present()},
+        states={name: len(stored.kept.layers[name]) for name in stored.towers.present()},
         num_bytes=store_bytes(settings, stored, workload),
         build_operations=operations,
         build_seconds=None if rate is None else operations / rate,
@@ -49,5 +53,7 @@ def _operations_an_item(settings: Settings, stored: StoredStates, workload: Work
     give_storage(stored.towers, mode)
     shape = BatchShape(num_users=0, num_items=1, num_words=max(1, round(workload.title_words)))
     with mode, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as operations:
-        stored.towers.eval().states(fake_items(settings, shape), dict(stored.indices))
+        towers = stored.towers.eval()
+        compute = towers.states if stored.kept.form == "pooled" else towers.token_states
+        compute(fake_items(settings, shape), stored.kept.layers)
     return operations.get_total_flops()

@@ -65,7 +65,8 @@ def export_run(
     folder = to or run_directory / DEFAULT_FOLDER
     read_finished(run_directory)
     _check_place(folder, overwrites=overwrites)
-    exporter = Exporter(run=restore_run(run_directory, places), merges=merges, has_user_encoder=has_user_encoder)
+    run = restore_run(run_directory, places, has_whole_towers=True)
+    exporter = Exporter(run=run, merges=merges, has_user_encoder=has_user_encoder)
     exporter.check()
     try:
         with folder_written_beside(folder) as beside:

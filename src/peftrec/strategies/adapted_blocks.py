@@ -1,5 +1,6 @@
-"""Which blocks of a tower a strategy that changes towers adapts: all, the uppermost, or a list."""
+"""The base of strategies that change towers: which blocks they adapt, and that those below can come from a store."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
@@ -7,6 +8,8 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
+from peftrec.models.towers.names import Modality, StateForm
+from peftrec.strategies.base import Stored, Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.towers.tower import Tower
@@ -18,12 +21,33 @@ Blocks = Annotated[str, StringConstraints(pattern=rf"^({ALL}|{_TOP}[1-9]\d*)$")]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AdaptedBlocks:
-    """A field of the strategies that change towers."""
+class AdaptedBlocks(Strategy):
+    """Adapts all blocks, the uppermost, or a list. What lies below the lowest of them depends on no training step, so
+    that `states=store` runs the blocks from there on alone, on stored states of all tokens."""
 
     blocks: Blocks = Field(default=ALL)
     """Blocks that are adapted: `all`, the uppermost by number, `top_4`, or a list, from 0 and strictly increasing. What
     lies below the lowest of them stays as it is and in evaluation mode, and no gradient enters it."""
+
+    @property
+    def fewest_blocks(self) -> int:
+        if isinstance(self.blocks, str):
+            return 1 if self.blocks == ALL else int(self.blocks.removeprefix(_TOP))
+        return max(self.blocks, default=0) + 1
+
+    @property
+    def stored_form(self) -> StateForm | None:
+        return None if self.blocks == ALL else "tokens"
+
+    def _why_nothing_is_stored(self) -> str:
+        return (
+            f"strategy.blocks={ALL} leaves no part of a tower frozen that a store could hold; set strategy.blocks="
+            f"{_TOP}2, or take states=live"
+        )
+
+    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+        reads = super().stored(depths)
+        return Stored(form=reads.form, layers={name: self._chosen(depth, name)[:1] for name, depth in depths.items()})
 
     def blocks_of(self, tower: "Tower") -> tuple[int, ...]:
         """Return the blocks to adapt, and have what lies below them frozen and in evaluation mode.

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
-from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Adapter(Strategy, AdaptedBlocks):
+class Adapter(AdaptedBlocks):
     """The paper's setting by default; starts near the identity, not at it."""
 
     bottleneck: int = Field(default=64, ge=1)

@@ -9,7 +9,8 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
-from peftrec.models.towers.names import OUTPUT, Modality
+from peftrec.errors import SettingsError
+from peftrec.models.towers.names import OUTPUT, Modality, StateForm
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -19,8 +20,7 @@ ReadKind = Literal["output_vectors", "pooled_states", "token_states", "block_inp
 """What is taken from a tower: its output vector; hidden states pooled to one vector a layer; the states of all tokens;
 or what enters its blocks, which is then written back to as well."""
 
-STORED_KINDS: frozenset[ReadKind] = frozenset({"output_vectors", "pooled_states"})
-"""What a hidden-state store can hold. Block inputs are no result of a tower alone: they depend on what is written."""
+_VECTOR_KINDS: frozenset[ReadKind] = frozenset({"output_vectors", "pooled_states"})
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,16 @@ class Reads:
     kind: ReadKind
     layers: Mapping[Modality, tuple[int, ...]]
     """By tower: 0 is the embedding layer's state, k the k-th block's, OUTPUT the tower's output."""
+
+
+@plain_dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What a hidden-state store holds for a strategy: what no training step changes."""
+
+    form: StateForm
+    layers: Mapping[Modality, tuple[int, ...]]
+    """By tower, as of `Reads`. The last of token states is what enters the lowest block that runs in training; a tower
+    of so many blocks runs none."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -46,29 +56,39 @@ class Strategy(ABC):
     """Whether pretrained weights stay as they are: the towers are then in eval mode, and no gradient enters them."""
 
     read_kind: ClassVar[ReadKind] = "output_vectors"
-    """What is taken from the towers. With `keeps_towers_frozen` it decides whether a store can stand in for them."""
+    """What is taken from the towers."""
 
     identity_at_start: ClassVar[bool] = False
     """Whether the adapted towers compute, before the first step, bit for bit what the pretrained ones compute."""
-
-    fewest_blocks: ClassVar[int] = 1
-    """Of the shallowest tower that it can adapt."""
 
     finer_groups: ClassVar[tuple[str, ...]] = ()
     """Names of groups of parameters that may have learning rates of their own (`learning_rates.finer`); those that a
     variant has, with their parameters, are its encoder's `finer_groups()`."""
 
     states: Literal["live", "store"] = "live"
-    """`store` reads what frozen towers compute from a store that is built once."""
+    """`store` reads what frozen towers, or frozen blocks below those that are adapted, compute from a store that is
+    built once."""
 
     display_name: Place[str | None] = None
     """What tables for papers call it; null makes words of the yaml's name."""
 
     def __post_init__(self) -> None:
-        if self.states == "store" and not (self.keeps_towers_frozen and self.read_kind in STORED_KINDS):
-            raise ValueError(
-                "states=store needs a strategy that leaves the towers frozen and reads their vectors; use states=live"
-            )
+        if self.states == "store" and self.stored_form is None:
+            raise ValueError(f"states=store: {self._why_nothing_is_stored()}")
+
+    @property
+    def stored_form(self) -> StateForm | None:
+        """What a store can hold in place of the towers, or of their lower blocks; None where nothing of them is the
+        same in every step."""
+        return "pooled" if self.keeps_towers_frozen and self.read_kind in _VECTOR_KINDS else None
+
+    def _why_nothing_is_stored(self) -> str:
+        return "it needs a strategy that leaves towers, or their lower blocks, frozen; use states=live"
+
+    @property
+    def fewest_blocks(self) -> int:
+        """Blocks of the shallowest tower that it can adapt."""
+        return 1
 
     @property
     def draws_in_training(self) -> bool:
@@ -83,11 +103,21 @@ class Strategy(ABC):
         """
         return Reads(kind=self.read_kind, layers=dict.fromkeys(depths, (OUTPUT,)))
 
+    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+        """Return what `states=store` reads of towers of so many blocks; by default what the strategy reads.
+
+        Raises SettingsError as `reads`, and where `stored_form` is None.
+        """
+        if self.stored_form is None:
+            raise SettingsError(f"strategy.states: {self._why_nothing_is_stored()}")
+        return Stored(form=self.stored_form, layers=self.reads(depths).layers)
+
     @abstractmethod
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         """Build the item encoder on `towers`, whose parameters it may train, freeze, wrap or read.
 
-        With `states=store` the towers are on the meta device: they have shapes and no values.
+        With `states=store` the towers hold what the store does not: where it holds pooled states they are on the meta
+        device, with shapes and no values; where it holds token states, what lies below the last of them is left out.
         `num_items` is the size of the catalogue, for encoders that read ids.
         Raises SettingsError where a target matches nothing, or not every block of every tower.
         """

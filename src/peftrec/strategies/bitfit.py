@@ -7,7 +7,6 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.strategies.adapted_blocks import ALL, AdaptedBlocks
-from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BitFit(Strategy, AdaptedBlocks):
+class BitFit(AdaptedBlocks):
     """All biases: linear layers, layer norms, and the patch convolution. Of chosen blocks, theirs, and that of the norm
     after the last block."""
 

@@ -3,6 +3,7 @@
 Equations, and what differs from the authors' code, are in `peftrec.models.side_networks.write_back`.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -10,7 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.strategies.base import ReadKind, Strategy
+from peftrec.models.towers.names import Modality, StateForm
+from peftrec.strategies.base import ReadKind, Stored, Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -39,6 +41,15 @@ class DTL(Strategy):
     def draws_in_training(self) -> bool:
         return False
 
+    @property
+    def stored_form(self) -> StateForm:
+        return "tokens"
+
+    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+        """Return what enters every block up to the first that reads what was written."""
+        firsts = {name: self._first_written(name, depth) for name, depth in depths.items()}
+        return Stored(form=self.stored_form, layers={name: tuple(range(first + 2)) for name, first in firsts.items()})
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import BesideTowersEncoder
 
@@ -52,20 +63,23 @@ class DTL(Strategy):
     def _beside(self, tower: "Tower") -> "WriteBack":
         from peftrec.models.side_networks.write_back import WriteBack
 
-        first = tower.num_blocks // 2 if self.first_written is None else self.first_written
-        if first >= tower.num_blocks:
-            raise SettingsError(
-                f"strategy.first_written: {first}, and the {tower.family.modality} tower has blocks 0 to "
-                f"{tower.num_blocks - 1}; take one of them, or null for the upper half"
-            )
         network = WriteBack(
             tower.width,
             num_blocks=tower.num_blocks,
             rank=self.rank,
-            first_written=first,
+            first_written=self._first_written(tower.modality, tower.num_blocks),
             sharpness=self.sharpness,
             num_prefix_tokens=tower.family.num_prefix_tokens,
         )
         if self.fusion and tower.family.modality == "image":
             network.fuse_patches(tower.width, kernel=self.fusion)
         return network
+
+    def _first_written(self, modality: Modality, num_blocks: int) -> int:
+        first = num_blocks // 2 if self.first_written is None else self.first_written
+        if first >= num_blocks:
+            raise SettingsError(
+                f"strategy.first_written: {first}, and the {modality} tower has blocks 0 to {num_blocks - 1}; take "
+                "one of them, or null for the upper half"
+            )
+        return first

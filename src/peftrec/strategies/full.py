@@ -6,7 +6,6 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.strategies.adapted_blocks import ALL, AdaptedBlocks
-from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Full(Strategy, AdaptedBlocks):
+class Full(AdaptedBlocks):
     """The reference in cost and the strong baseline in quality."""
 
     identity_at_start: ClassVar[bool] = True

@@ -12,7 +12,6 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
-from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LoRA(Strategy, AdaptedBlocks):
+class LoRA(AdaptedBlocks):
     """By default rank 8 on query and value of every block of both towers, at a scale of one."""
 
     identity_at_start: ClassVar[bool] = True

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
-from peftrec.strategies.base import Strategy
 
 Sublayer = Literal["attention", "ffn"]
 _ENDS: dict[Sublayer, tuple[str, str]] = {
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ParallelAdapter(Strategy, AdaptedBlocks):
+class ParallelAdapter(AdaptedBlocks):
     """Beside the feed-forward network by default, where the paper finds it best."""
 
     identity_at_start: ClassVar[bool] = True

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
-from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PeftLibrary(Strategy, AdaptedBlocks):
+class PeftLibrary(AdaptedBlocks):
     """A method by peft's own name, with peft's own arguments; what peft does not know is refused when composing."""
 
     method: str

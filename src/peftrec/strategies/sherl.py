@@ -3,6 +3,7 @@
 Equations, and what differs from the authors' code, are in `peftrec.models.side_networks.late_route`.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -10,7 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.strategies.base import ReadKind, Strategy
+from peftrec.models.towers.names import Modality, StateForm
+from peftrec.strategies.base import ReadKind, Stored, Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -25,7 +27,6 @@ class SHERL(Strategy):
     keeps_towers_frozen: ClassVar[bool] = True
     read_kind: ClassVar[ReadKind] = "block_inputs"
     identity_at_start: ClassVar[bool] = True
-    fewest_blocks: ClassVar[int] = 2
 
     reduction: int = Field(default=4, ge=1)
     """The network is as wide as a tower divided by it."""
@@ -33,8 +34,20 @@ class SHERL(Strategy):
     """Of what the last block reads."""
 
     @property
+    def fewest_blocks(self) -> int:
+        return 2
+
+    @property
     def draws_in_training(self) -> bool:
         return self.dropout > 0
+
+    @property
+    def stored_form(self) -> StateForm:
+        return "tokens"
+
+    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+        """Return what enters every block; the last one runs on it."""
+        return Stored(form=self.stored_form, layers={name: tuple(range(depth)) for name, depth in depths.items()})
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import BesideTowersEncoder

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import Modality, StateForm
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class UniPT(Strategy):
 
     def reads(self, depths: Mapping[Modality, int]) -> Reads:
         return Reads(kind=self.read_kind, layers={name: tuple(range(depth + 1)) for name, depth in depths.items()})
+
+    @property
+    def stored_form(self) -> StateForm:
+        return "tokens"
 
     @property
     def draws_in_training(self) -> bool:

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftrec.data.batches import ItemBatch, SequenceBatch, TensorBatch
+from peftrec.data.batches import ItemBatch, SequenceBatch, TensorBatch, TokenBatch
 from peftrec.data.content import ItemContent
-from peftrec.models.item_encoder import StateReader
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.tower import StateReader, Towers
 from peftrec.settings.run import LearningRates, Settings
+from peftrec.strategies.base import Stored
 from peftrec.testing.small_towers import item_batch, sequence_batch
 from peftrec.towers.pair import TowerPair
 from peftrec.training.building.assembly import build_module
-from peftrec.training.building.item_side import load_towers
+from peftrec.training.building.item_side import load_trained_towers
 from peftrec.training.module import RecommenderModule
 
 NUM_ITEMS, DIM, LENGTH = 12, 16, 4
@@ -30,12 +30,16 @@ FAST = LearningRates(text=1e-2, image=1e-2, introduced=1e-2, recommender=1e-2)
 class StatesOnce:
     """A store in memory: what frozen towers say of the batch's items, computed once."""
 
-    def __init__(self, towers: Towers, indices: Mapping[Modality, tuple[int, ...]], pair: TowerPair) -> None:
+    def __init__(self, towers: Towers, stored: Stored, pair: TowerPair) -> None:
+        compute = towers.eval().states if stored.form == "pooled" else towers.token_states
         with torch.no_grad():
-            self.states = towers.eval().states(item_batch(NUM_ITEMS, pair), indices)
+            self.states: Mapping[Modality, Any] = compute(item_batch(NUM_ITEMS, pair), stored.layers)
 
-    def read(self, items: Tensor) -> dict[Modality, Tensor]:
-        return {name: states[items] for name, states in self.states.items()}
+    def read(self, items: Tensor) -> dict[Modality, Any]:
+        def chosen(states: Any) -> Any:
+            return states.apply(chosen) if isinstance(states, TokenBatch) else states[items]
+
+        return {name: chosen(states) for name, states in self.states.items()}
 
 
 def small(settings: Settings, pair: TowerPair) -> Settings:
@@ -46,10 +50,10 @@ def small(settings: Settings, pair: TowerPair) -> Settings:
 def build(settings: Settings, *, seed: int = 0) -> RecommenderModule:
     """Assemble what the settings describe as a run does; the towers are the same for every seed."""
     strategy, pair = settings.strategy, settings.towers
-    towers = load_towers(settings, with_weights=strategy.states == "live")
+    towers = load_trained_towers(settings)
     states: StateReader | None = None
     if strategy.states == "store":
-        states = StatesOnce(pair.load(seed=settings.seed), strategy.reads(towers.depths()).layers, pair)
+        states = StatesOnce(pair.load(seed=settings.seed), strategy.stored(towers.depths()), pair)
     module = build_module(
         replace(settings, seed=seed),
         towers,

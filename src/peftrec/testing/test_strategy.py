@@ -7,7 +7,6 @@ import torch
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.strategies.base import STORED_KINDS
 from peftrec.testing.parts import compose
 from peftrec.testing.small_towers import SMALL_PAIRS, item_batch
 from peftrec.testing.steps import (
@@ -139,9 +138,9 @@ def test_the_first_steps_check_accepts_it_and_changes_nothing(trial: StrategyTri
 
 
 def test_stored_and_live_states_train_alike(trial: StrategyTrial) -> None:
-    """And what reads no frozen vectors refuses a store."""
+    """And what leaves nothing as it is refuses a store."""
     strategy = trial.strategy
-    if not (strategy.keeps_towers_frozen and strategy.read_kind in STORED_KINDS):
+    if strategy.stored_form is None:
         with pytest.raises(SettingsError, match="frozen"):
             trial.with_states("store")
         return

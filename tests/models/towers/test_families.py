@@ -13,21 +13,29 @@ import transformers
 from PIL import Image
 from torch import nn
 
-from peftrec.data.batches import ItemBatch
-from peftrec.data.content import ItemContent, Pixels
-from peftrec.data.synthetic.pictures import RenderedPictures
+from peftrec.data.batches import ItemBatch, TokenBatch
+from peftrec.data.content import ItemContent
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Towers
-from peftrec.strategies.base import Strategy
+from peftrec.strategies.base import Stored, Strategy
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedText
-from small_families import CHECKPOINTS, NUM_BLOCKS, SIDE, WIDTH, Saved, load_towers, save_checkpoint
+from small_families import (
+    CHECKPOINTS,
+    NUM_BLOCKS,
+    SIDE,
+    TITLES,
+    WIDTH,
+    Saved,
+    load_batch,
+    load_towers,
+    save_checkpoint,
+)
 from small_models import build_strategy, strategy_files
 from small_plans import TWINS
 
-TITLES = ["Red steel lamp", "chair", "small blue kettle on a wooden desk", "", "garden garden", "Lamp"]
 NUM_ITEMS, DIM, RANK, BOTTLENECK = len(TITLES), 8, 4, 6
 FILES = {file.stem: file for file in strategy_files()}
 CHANGES = {
@@ -42,12 +50,16 @@ PAIRS = {"roberta and DINOv2": ("roberta", "dinov2"), "both towers of CLIP": ("c
 class StatesOnce:
     """A store in memory: what frozen towers say of the items, computed once."""
 
-    def __init__(self, towers: Towers, encoder: FrozenStatesEncoder, batch: ItemBatch) -> None:
+    def __init__(self, towers: Towers, stored: Stored, batch: ItemBatch) -> None:
+        compute = towers.states if stored.form == "pooled" else towers.eval().token_states
         with torch.no_grad():
-            self.states = towers.states(batch, encoder.indices)
+            self.states = compute(batch, stored.layers)
 
-    def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor]:
-        return {name: states[items] for name, states in self.states.items()}
+    def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor | TokenBatch]:
+        return {
+            name: states.apply(lambda part: part[items]) if isinstance(states, TokenBatch) else states[items]
+            for name, states in self.states.items()
+        }
 
 
 @pytest.fixture(scope="module")
@@ -66,28 +78,21 @@ def pair(request: pytest.FixtureRequest, saved_of: Callable[[str], Saved]) -> To
     return TowerPair(text=text.text, image=image.image)
 
 
-def load_batch(pair: TowerPair) -> ItemBatch:
-    """Tokenise the titles and transform the images as the towers ask."""
-    random = np.random.default_rng(0)
-    pictures = RenderedPictures(random.integers(0, 256, (NUM_ITEMS, 21, 30, 3), dtype=np.uint8))
-    content = ItemContent(
-        titles=pair.text.tokenise(TITLES) if pair.text else None,
-        pixels=Pixels(pictures, pair.image.transform(), keep_bytes=0) if pair.image else None,
-    )
-    return content.batch(np.arange(NUM_ITEMS))
-
-
 def adapt(name: str, pair: TowerPair, batch: ItemBatch) -> tuple[Strategy, ItemEncoder]:
     """Let a strategy build its encoder; one that reads a store reads states of the same towers."""
     strategy = build_strategy(FILES[name], **CHANGES.get(name, {}))
     reads_store = strategy.states == "store"
-    towers = pair.load(seed=0, with_weights=False) if reads_store else load_towers(pair)
+    stored = strategy.stored(load_towers(pair).depths()) if reads_store else None
+    is_pooled = stored is not None and stored.form == "pooled"
+    towers = pair.load(seed=0, with_weights=False) if is_pooled else load_towers(pair)
+    if stored is not None and not is_pooled:
+        towers.start_from_stored(stored.layers)
     towers = towers if strategy.reads_content else Towers()
     torch.manual_seed(0)
     encoder = strategy.adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)
-    if reads_store:
-        assert isinstance(encoder, FrozenStatesEncoder)
-        encoder.read_from(StatesOnce(load_towers(pair), encoder, batch))
+    if stored is not None:
+        reader = encoder if isinstance(encoder, FrozenStatesEncoder) else encoder.towers
+        reader.read_from(StatesOnce(load_towers(pair), stored, batch))
     return strategy, encoder.eval()
 
 

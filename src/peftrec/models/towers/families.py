@@ -49,6 +49,14 @@ class Family:
     """Whether the model class takes `add_pooling_layer`; an unused pooler would count as trainable."""
     unused: tuple[str, ...] = ()
     """Paths of other heads and tensors that no vector of ours depends on; they are left out for the same reason."""
+    embeddings: str = "embeddings"
+    """Path of the embedding layer."""
+    before_blocks: tuple[str, ...] = ()
+    """Paths of what stands between the embedding layer and the first block."""
+    after_first_block: str | None = None
+    """Path of what changes the state between the first two blocks, where the config has it."""
+    blocks_return_pairs: bool = False
+    """Whether a block returns its state beside a second thing."""
     num_reserved_positions: int = 0
     """Rows of the position table that no token takes."""
     is_causal: bool = False
@@ -93,6 +101,8 @@ _DEBERTA_V2 = replace(
         "value": "attention.self.value_proj",
     },
     has_pooler=False,
+    after_first_block="encoder.conv",
+    blocks_return_pairs=True,
 )
 
 _DISTILBERT = Family(
@@ -170,6 +180,7 @@ _CLIP_IMAGE = replace(
     poolings=("cls", "mean"),
     norm="post_layernorm",
     norms_every_token=False,
+    before_blocks=("pre_layrnorm",),
     is_causal=False,
     pixels=PixelDefaults(mean=tuple(OPENAI_CLIP_MEAN), std=tuple(OPENAI_CLIP_STD)),
 )
@@ -188,6 +199,7 @@ _SIGLIP_IMAGE = replace(
     model="SiglipVisionModel",
     poolings=("mean",),  # no [CLS]: its own vector is made by an attention-pooling head
     norms_every_token=True,
+    before_blocks=(),
     unused=("head",),
     num_prefix_tokens=0,
     pixels=PixelDefaults(),

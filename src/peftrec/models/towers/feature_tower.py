@@ -22,6 +22,7 @@ class FeatureTower(Tower):
         self.width = width
         self.num_blocks = num_states - 1
         self.pooling: Any = "none"
+        self.prefix = None
         # A buffer of no elements knows the device and the dtype that Lightning moves modules to.
         self.register_buffer("like", torch.empty(0), persistent=False)
         self.like: Tensor
@@ -47,6 +48,10 @@ class FeatureTower(Tower):
     ) -> Float[Tensor, "item state hidden"]:
         """Return states by their place in the file, from 0; OUTPUT, which is -1, is the last."""
         return inputs.states[:, list(indices)].to(self.like.dtype)
+
+    def start_from_stored(self, layers: tuple[int, ...]) -> NoReturn:
+        """Raise SettingsError: features have no tokens."""
+        raise SettingsError(self._no_tokens())
 
     def freeze_below(self, block: int) -> NoReturn:
         """Raise SettingsError: features have no blocks."""

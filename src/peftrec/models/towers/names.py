@@ -13,3 +13,6 @@ last hidden state is taken before it, a BERT's after)."""
 Pooling = Literal["cls", "mean", "last"]
 """`cls` takes the first token's state, `last` the last token's, `mean` averages (text: over the mask; image: over the
 patches)."""
+
+StateForm = Literal["pooled", "tokens"]
+"""How a hidden-state store holds a state: pooled to one vector an item, or one for each of its tokens."""

@@ -2,20 +2,25 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
+from peftrec.data.batches import ImageBatch, ItemBatch, StateBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import Family
 from peftrec.models.towers.names import MODALITIES, OUTPUT, Modality, Pooling
+from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
+
+TowerInputs = TextBatch | ImageBatch | TokenBatch
+"""What a tower encodes; stored states of tokens where its lower blocks are not there to run."""
 
 BlockVisit = Callable[[int, Float[Tensor, "item token hidden"]], Tensor | None]
 """Gets a block's place, from 0, and what enters or leaves it; returns what takes its place, or None."""
@@ -35,6 +40,8 @@ class Tower(nn.Module):
         self.pooling = pooling
         self.width = int(encoder.config.hidden_size)
         self.num_blocks = len(self.blocks())
+        self.prefix: StoredPrefix | None = None
+        """What stands in for the lower blocks where they are not run."""
         self._is_normed_inside = family.norm is not None and family.norms_every_token
 
     def blocks(self) -> nn.ModuleList:
@@ -48,6 +55,10 @@ class Tower(nn.Module):
         for part in self.parts_below():
             part.requires_grad_(False)
         self.train(self.training)
+
+    def start_from_stored(self, layers: tuple[int, ...]) -> None:
+        """Let go of all below block `layers[-1]`: from now on batches bring those states of all tokens."""
+        self.prefix = install_prefix(self.encoder, self.family, layers)
 
     def parts_below(self) -> list[nn.Module]:
         """Return the parts that lie below the lowest open block, the embedding layer included."""
@@ -95,11 +106,11 @@ class Tower(nn.Module):
             places.append(f"encoder.{self.family.norm}.")
         yield from ((name, part) for name, part in self.named_parameters() if name.startswith(tuple(places)))
 
-    def forward(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item hidden"]:
+    def forward(self, inputs: TowerInputs) -> Float[Tensor, "item hidden"]:
         """Encode items to the tower's output vector."""
         return self.pool(self._normed(self._encode(inputs)), inputs)
 
-    def states(self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
+    def states(self, inputs: TowerInputs, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
         """Encode items to pooled hidden states: 0 is the embedding layer's, k the k-th block's, OUTPUT the output.
 
         Each state is pooled as soon as its block has run, so that memory does not grow with depth.
@@ -113,19 +124,19 @@ class Tower(nn.Module):
         return torch.stack([pooled[index] for index in indices], dim=1)
 
     def token_states(
-        self, inputs: TextBatch | ImageBatch, indices: tuple[int, ...]
+        self, inputs: TowerInputs, indices: tuple[int, ...]
     ) -> dict[int, Float[Tensor, "item token hidden"]]:
         """Encode items to the hidden states of all their tokens, by index as in `states`; OUTPUT is the last state
-        after the encoder's last norm. Which of them are padding says `token_mask`."""
+        after the encoder's last norm. Which of them are padding says `token_mask`. Blocks above them are not run."""
         kept: dict[int, Tensor] = {}
         self._read(inputs, set(indices), kept.__setitem__)
         return {index: kept[index] for index in indices}
 
-    def token_mask(self, inputs: TextBatch | ImageBatch, num_tokens: int) -> Bool[Tensor, "item token"]:
+    def token_mask(self, inputs: TowerInputs, num_tokens: int) -> Bool[Tensor, "item token"]:
         """Return which tokens stand for something: of an image all, those before the patches too."""
-        if isinstance(inputs, TextBatch):
-            return inputs.mask
-        return torch.ones(len(inputs.pixels), num_tokens, dtype=torch.bool, device=inputs.pixels.device)
+        if isinstance(inputs, ImageBatch):
+            return torch.ones(len(inputs.pixels), num_tokens, dtype=torch.bool, device=inputs.pixels.device)
+        return inputs.mask
 
     @contextmanager
     def visiting(self, *, on_input: BlockVisit | None = None, on_output: BlockVisit | None = None) -> Iterator[None]:
@@ -147,10 +158,20 @@ class Tower(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def _read(self, inputs: TextBatch | ImageBatch, indices: set[int], keep: Callable[[int, Tensor], None]) -> None:
-        """Encode, and give the chosen states of all tokens to `keep`, each as soon as it is there."""
-        with self._watching(indices, keep):
-            last = self._encode(inputs)
+    def _read(self, inputs: TowerInputs, indices: set[int], keep: Callable[[int, Tensor], None]) -> None:
+        """Encode, and give the chosen states of all tokens to `keep`, each as soon as it is there; no further."""
+        highest = max(self.num_blocks if index == OUTPUT else index for index in indices)
+
+        def keep_or_end(index: int, tokens: Tensor) -> None:
+            keep(index, tokens)
+            if index == highest < self.num_blocks:
+                raise _HighestRead
+
+        with self._watching(indices, keep_or_end):
+            try:
+                last = self._encode(inputs)
+            except _HighestRead:
+                return
         if not self._is_normed_inside and self.num_blocks in indices:
             keep(self.num_blocks, last)
         if OUTPUT in indices:
@@ -175,12 +196,25 @@ class Tower(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def _encode(self, inputs: TextBatch | ImageBatch) -> Float[Tensor, "item token hidden"]:
+    def _encode(self, inputs: TowerInputs) -> Float[Tensor, "item token hidden"]:
         """Return the last state of every token, as the encoder gives it."""
+        if isinstance(inputs, TokenBatch):
+            return self._encode_stored(inputs)
         if isinstance(inputs, TextBatch):
             outputs = self.encoder(input_ids=inputs.token_ids, attention_mask=self._attention_mask(inputs.mask))
         else:
             outputs = self.encoder(pixel_values=inputs.normalised(next(self.encoder.parameters()).dtype))
+        return outputs.last_hidden_state
+
+    def _encode_stored(self, inputs: TokenBatch) -> Float[Tensor, "item token hidden"]:
+        """Run the blocks that there are; of tokens and pixels the encoder sees the number alone."""
+        assert self.prefix is not None, "stored states are for a tower that starts from them"
+        with self.prefix.holding(inputs):
+            if self.modality == "text":
+                token_ids = torch.zeros(inputs.mask.shape, dtype=torch.long, device=inputs.mask.device)
+                outputs = self.encoder(input_ids=token_ids, attention_mask=self._attention_mask(inputs.mask))
+            else:
+                outputs = self.encoder(pixel_values=self.prefix.like.new_empty(len(inputs.mask), 0))
         return outputs.last_hidden_state
 
     def _attention_mask(self, mask: Bool[Tensor, "item word"]) -> Tensor | None:
@@ -196,17 +230,20 @@ class Tower(nn.Module):
             return last
         return self.encoder.get_submodule(self.family.norm)(last)
 
-    def pool(
-        self, states: Float[Tensor, "item token side"], inputs: TextBatch | ImageBatch
-    ) -> Float[Tensor, "item side"]:
+    def pool(self, states: Float[Tensor, "item token side"], inputs: TowerInputs) -> Float[Tensor, "item side"]:
         """Make one vector an item of what stands for its tokens, as the tower's output is made."""
         if self.pooling == "cls":
             return states[:, 0]
-        if isinstance(inputs, ImageBatch):
+        if self.modality == "image":
             return states[:, self.family.num_prefix_tokens :].mean(dim=1)
+        assert not isinstance(inputs, ImageBatch)
         chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
         weights = chosen.unsqueeze(-1).to(states.dtype)
         return (states * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+class _HighestRead(Exception):  # noqa: N818 - no error
+    """Ends a forward pass of which nothing more is read."""
 
 
 def _visit_input(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -242,6 +279,15 @@ def _last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
     return mask & (places == (mask * places).amax(dim=1, keepdim=True))
 
 
+@runtime_checkable
+class StateReader(Protocol):
+    """Hidden states by item index; a hidden-state store is one."""
+
+    def read(self, items: Int[Tensor, " item"]) -> Mapping[Modality, Tensor | TokenBatch]:
+        """Return the stored states of the items: pooled ones as `Float[item state hidden]`, or those of all tokens."""
+        ...
+
+
 class Towers(nn.Module):
     """A text tower, an image tower, or both."""
 
@@ -249,6 +295,45 @@ class Towers(nn.Module):
         super().__init__()
         self.text = text
         self.image = image
+        self._reader: StateReader | None = None
+
+    def start_from_stored(self, layers: Mapping[Modality, tuple[int, ...]]) -> None:
+        """Let go of what lies below the last of each tower's layers (see `Tower.start_from_stored`)."""
+        for name, tower in self.present().items():
+            tower.start_from_stored(layers[name])
+
+    def read_from(self, reader: StateReader) -> None:
+        """Take the states of tokens that batches do not bring from a store."""
+        self._reader = reader
+
+    def stored_layers(self) -> dict[Modality, tuple[int, ...]]:
+        """Return which states of its tokens each tower takes, where it starts from stored ones."""
+        present = self.present().items()
+        return {name: tower.prefix.layers for name, tower in present if tower.prefix is not None}
+
+    def inputs(self, batch: ItemBatch) -> dict[Modality, Any]:
+        """Return what each tower encodes of a batch: its content, or stored states of its tokens."""
+        if not self.stored_layers():
+            return {name: batch.content(name) for name in self.present()}
+        if batch.states is not None:
+            return {name: getattr(batch.states, name) for name in self.present()}
+        assert self._reader is not None, "towers that start from stored states read a store"
+        return dict(self._reader.read(batch.items))
+
+    def filled(self, batch: ItemBatch) -> ItemBatch:
+        """Return a batch with what the towers encode of it: of one that brings no stored states, those of the store."""
+        if not self.stored_layers() or batch.states is not None:
+            return batch
+        return replace(batch, states=StateBatch(**{str(name): each for name, each in self.inputs(batch).items()}))
+
+    def token_states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, TokenBatch]:
+        """Encode a batch of items to what a store of token states holds of them, in the towers' precision."""
+        found: dict[Modality, TokenBatch] = {}
+        for name, tower in self.present().items():
+            inputs = batch.content(name)
+            states = torch.stack(list(tower.token_states(inputs, indices[name]).values()), dim=2)
+            found[name] = TokenBatch(states=states, mask=tower.token_mask(inputs, states.shape[1]))
+        return found
 
     def present(self) -> dict[Modality, Tower]:
         """Return the towers there are, image first."""
@@ -274,7 +359,7 @@ class Towers(nn.Module):
 
     def forward(self, batch: ItemBatch) -> dict[Modality, Tensor]:
         """Encode a batch of items to one output vector per tower."""
-        return {name: tower(batch.content(name)) for name, tower in self.present().items()}
+        return {name: self.present()[name](inputs) for name, inputs in self.inputs(batch).items()}
 
     def states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, Tensor]:
         """Encode a batch of items to the chosen hidden states of each tower."""

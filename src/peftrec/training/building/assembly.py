@@ -10,12 +10,12 @@ from peftrec.data.content import ItemContent
 from peftrec.data.split import Split
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.store import HiddenStateStore
-from peftrec.models.item_encoder import FrozenStatesEncoder, StateReader, start_xavier_normal
+from peftrec.models.item_encoder import FrozenStatesEncoder, start_xavier_normal
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.tower import StateReader, Towers
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
-from peftrec.training.building.item_side import load_content_to_learn, load_towers
+from peftrec.training.building.item_side import load_content_to_learn, load_trained_towers
 from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.memory import resident_bytes
 from peftrec.training.module import LoopSettings, RecommenderModule
@@ -39,18 +39,17 @@ def assemble(settings: Settings, split: Split, device: torch.device, processes: 
     strategy = settings.strategy
     store: HiddenStateStore | None = None
     content = ItemContent()
-    reads_live = strategy.reads_content and strategy.states == "live"
-    if reads_live:
+    if strategy.reads_content and strategy.states == "live":
         content = load_content_to_learn(settings, split.items, keep_bytes=settings.trainer.decoded_image_bytes)
     if strategy.states == "store":
         store = provide_store(settings, split.items, device, processes).placed(
             settings.hidden_states.placement, device, sharing=processes.count // processes.num_nodes
         )
-        content = ItemContent(states=store if store.is_read_by_loader else None)
+        content = ItemContent(states=store if store.is_read_by_loader else None, token_counts=store.token_counts())
     resident_before_model = resident_bytes()
     module = build_module(
         settings,
-        load_towers(settings, with_weights=reads_live),
+        load_trained_towers(settings),
         content=content,
         log_popularity=torch.from_numpy(split.log_popularity()),
         sequence_length=split.sequence_length,
@@ -79,12 +78,15 @@ def build_module(
     if settings.image_projection == "xavier_normal":
         start_xavier_normal(item_encoder.image_projection())
     if states is not None:
-        if not isinstance(item_encoder, FrozenStatesEncoder):
+        if settings.strategy.stored_form == "tokens":
+            item_encoder.towers.read_from(states)
+        elif isinstance(item_encoder, FrozenStatesEncoder):
+            item_encoder.read_from(states)
+        else:
             raise SettingsError(
                 f"strategy.states: {settings.strategy_name} builds a {type(item_encoder).__name__}, which reads no "
                 "stored states; use states=live, or build a FrozenStatesEncoder"
             )
-        item_encoder.read_from(states)
     if settings.trainer.gradient_checkpointing:
         checkpoint_activations(item_encoder.towers)
     recommender = Recommender(

@@ -51,3 +51,16 @@ def load_towers(settings: Settings, *, with_weights: bool) -> Towers:
     if not settings.strategy.reads_content:
         return Towers()
     return settings.towers.load(seed=settings.seed, with_weights=with_weights)
+
+
+def load_trained_towers(settings: Settings, *, with_weights: bool = True) -> Towers:
+    """Load what a run's strategy is built on: whole towers; with `states=store` what of them the store does not hold,
+    the upper blocks, or shapes alone where it holds all that is read."""
+    strategy = settings.strategy
+    if not strategy.reads_content or strategy.states == "live":
+        return load_towers(settings, with_weights=with_weights)
+    towers = load_towers(settings, with_weights=with_weights and strategy.stored_form == "tokens")
+    stored = strategy.stored(towers.depths())
+    if stored.form == "tokens":
+        towers.start_from_stored(stored.layers)
+    return towers

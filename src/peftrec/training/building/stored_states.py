@@ -8,7 +8,6 @@ import torch
 from peftrec.code.fingerprint import Fingerprint
 from peftrec.data.fingerprint import content_hashes, hash_lines
 from peftrec.data.items import Items
-from peftrec.errors import SettingsError
 from peftrec.hidden_states.building import BuildOptions, open_or_build
 from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.encoding import StateSource
@@ -19,7 +18,6 @@ from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import store_code
-from peftrec.strategies.base import STORED_KINDS
 from peftrec.training.building.item_side import load_content_to_learn, load_towers
 
 
@@ -86,17 +84,15 @@ def _explain_new_code(store: FoundStore, code: Fingerprint) -> None:
 
 def store_key(settings: Settings, items: Items) -> StoreKey:
     """Describe the store of all that the strategy reads; loads no weights."""
-    strategy = settings.strategy
-    if not (strategy.keeps_towers_frozen and strategy.read_kind in STORED_KINDS):
-        raise SettingsError(f"strategy.states: {settings.strategy_name} reads no hidden states; use states=live")
     depths = {name: part.num_blocks(name) for name, part in settings.towers.parts.items()}
-    layers = strategy.reads(depths).layers
+    stored = settings.strategy.stored(depths)
     weights = settings.towers.weights_hashes(seed=settings.seed)
     contents = content_hashes(items)
     preprocessing = settings.towers.preprocessing()
     return StoreKey(
         items=hash_lines(items.ids),
         num_items=len(items),
+        form=stored.form,
         dtype=settings.hidden_states.dtype,
         compute=settings.hidden_states.compute,
         code=store_code(settings).digest,
@@ -105,8 +101,8 @@ def store_key(settings: Settings, items: Items) -> StoreKey:
                 weights=weights[name],
                 content=contents[name],
                 preprocessing=preprocessing[name],
-                pooling=part.pooling_of(name),
-                states=layers[name],
+                pooling=part.pooling_of(name) if stored.form == "pooled" else "none",
+                states=stored.layers[name],
             )
             for name, part in settings.towers.parts.items()
         },

@@ -106,7 +106,8 @@ class ItemCosts:
 
     def _extra_operations(self, recommender: Recommender, batch: ItemBatch) -> int:
         """Count what encoding takes, less what the bare towers take for the same content; per item."""
-        operations = _operations(lambda: recommender.embed(batch.to(self.module.device)))
+        batch = recommender.item_encoder.towers.filled(batch.to(self.module.device))
+        operations = _operations(lambda: recommender.embed(batch))
         if (bare := self.bare) is not None:
             operations -= _operations(lambda: bare(batch.to(_SHAPES)))
         return round(operations / len(batch.items))

@@ -1,7 +1,7 @@
 """A finished run as it was: its settings, its data and its trained module, from its own record and checkpoint."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -41,15 +41,17 @@ class RestoredRun:
     device: torch.device
 
 
-def restore_run(run_directory: Path, places: Sequence[str] = ()) -> RestoredRun:
+def restore_run(run_directory: Path, places: Sequence[str] = (), *, has_whole_towers: bool = False) -> RestoredRun:
     """Build a run's model again and load its chosen checkpoint; `places` say where its data, towers and stores lie now,
-    `data.root=DIR`.
+    `data.root=DIR`. `has_whole_towers` gives a run whose lower blocks a store stood in for those blocks back.
 
     Raises RecordError where the record is missing, the run is not finished, or the data is no longer what the run saw,
     CheckpointError where the checkpoint is missing or another configuration's.
     """
     record = read_finished(run_directory)
     settings = _settings_of(record, run_directory, places)
+    if has_whole_towers and settings.strategy.stored_form == "tokens":
+        settings = replace(settings, strategy=replace(settings.strategy, states="live"))
     fix_kernels(is_deterministic=settings.trainer.is_deterministic)
     catalogue = _read(settings, run_directory)
     split = split_catalogue(catalogue, settings.data)

@@ -8,7 +8,7 @@ from peftrec.data.split import Split
 from peftrec.models.towers.tower import Towers
 from peftrec.results.costs import Serving
 from peftrec.settings.run import Settings
-from peftrec.training.building.item_side import load_content, load_towers
+from peftrec.training.building.item_side import load_content, load_towers, load_trained_towers
 from peftrec.training.measurement.item_costs import ItemCosts, NewItems
 from peftrec.training.measurement.serving import measure_serving
 from peftrec.training.module import RecommenderModule
@@ -23,11 +23,11 @@ def serving_of(
     """Measure a module with the parameters of its chosen epoch; `catalogue` is what it makes of the candidates."""
     strategy = settings.strategy
     has_pretrained = strategy.reads_content and not settings.towers.feature_files()
-    runs_towers = has_pretrained and strategy.states == "live"
+    runs_towers = has_pretrained and not (strategy.states == "store" and strategy.stored_form == "pooled")
     costs = ItemCosts(
         module=module,
         num_items=len(catalogue),
-        bare=load_towers(settings, with_weights=False) if runs_towers else None,
+        bare=load_trained_towers(settings, with_weights=False) if runs_towers else None,
         new_items=_new_items(settings, split, module) if has_pretrained else None,
     )
     return measure_serving(

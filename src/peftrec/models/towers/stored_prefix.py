@@ -1,0 +1,102 @@
+"""A tower whose lower blocks are not run: stored states of all tokens stand in for what they would compute.
+
+Every module keeps its name. In the place of the embedding layer and of each block below the lowest one that runs stands
+a module that answers with a stored state; so what reads or writes on the way through a tower (`Tower.visiting`) and the
+names of parameters are those of the whole tower.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from jaxtyping import Shaped
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from peftrec.data.batches import TokenBatch
+from peftrec.models.towers.families import Family
+from peftrec.models.towers.stored_precision import restore
+
+
+class StoredPrefix(nn.Module):
+    """What a batch's stored states are while it passes: of each layer that is stored, as they are kept."""
+
+    def __init__(self, layers: tuple[int, ...], like: Tensor) -> None:
+        super().__init__()
+        self.layers = layers
+        """Stored states, as `Tower.states` counts them; the last is what enters the lowest block that runs."""
+        # A buffer of no elements knows the device and the dtype that Lightning moves modules to.
+        self.register_buffer("like", like.new_empty(0), persistent=False)
+        self.like: Tensor
+        self._kept: Shaped[Tensor, "item token state kept"] | None = None
+
+    @contextmanager
+    def holding(self, batch: TokenBatch) -> Iterator[None]:
+        """Answer with the states of a batch, inside."""
+        if batch.states.shape[2] != len(self.layers):
+            raise ValueError(f"{batch.states.shape[2]} stored states, and {len(self.layers)} are read")
+        self._kept = batch.states
+        try:
+            yield
+        finally:
+            self._kept = None
+
+    def state(self, layer: int) -> Tensor | None:
+        """Return a state of all tokens, `[item, token, hidden]`; None where it is not stored."""
+        if layer not in self.layers:
+            return None
+        assert self._kept is not None, "a tower of stored states takes batches of them"
+        return restore(self._kept[:, :, self.layers.index(layer)], self.like.dtype)
+
+
+def install_prefix(encoder: PreTrainedModel, family: Family, layers: tuple[int, ...]) -> StoredPrefix:
+    """Put stored states in the place of all that lies below block `layers[-1]`, whose weights go.
+
+    Raises ValueError where there is no such block, nor that many.
+    """
+    blocks = cast("nn.ModuleList", encoder.get_submodule(family.blocks))
+    first = layers[-1]
+    if not 0 <= first <= len(blocks) or list(layers) != sorted(set(layers)):
+        raise ValueError(f"states {layers} of an encoder of {len(blocks)} blocks")
+    prefix = StoredPrefix(layers, next(encoder.parameters()))
+    for index in range(first):
+        blocks[index] = _StoredBlock(prefix, index + 1, returns_pair=family.blocks_return_pairs)
+    encoder.set_submodule(family.embeddings, _StoredEmbeddings(prefix))
+    for path in family.before_blocks:
+        encoder.set_submodule(path, nn.Identity())
+    if family.after_first_block is not None and first > 0:
+        parent, _, name = family.after_first_block.rpartition(".")
+        setattr(encoder.get_submodule(parent), name, None)
+    return prefix
+
+
+class _StoredBlock(nn.Module):
+    """In the place of a block: answers with the state that the block would leave, or with what it gets."""
+
+    def __init__(self, prefix: StoredPrefix, leaves: int, *, returns_pair: bool) -> None:
+        super().__init__()
+        self._prefix = [prefix]  # no child: the tower has it
+        self.leaves = leaves
+        self.returns_pair = returns_pair
+
+    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor | tuple[Tensor, None]:
+        stored = self._prefix[0].state(self.leaves)
+        state = hidden_states if stored is None else stored
+        return (state, None) if self.returns_pair else state
+
+
+class _StoredEmbeddings(nn.Module):
+    """In the place of an embedding layer: answers with the lowest state that is stored."""
+
+    def __init__(self, prefix: StoredPrefix) -> None:
+        super().__init__()
+        self._prefix = [prefix]
+        # ViT and DeiT ask for the dtype of their patch projection.
+        self.patch_embeddings = nn.Module()
+        self.patch_embeddings.projection = nn.Module()
+        self.patch_embeddings.projection.register_buffer("weight", prefix.like, persistent=False)
+
+    def forward(self, *_: Any, **__: Any) -> Tensor:
+        stored = self._prefix[0].state(self._prefix[0].layers[0])
+        assert stored is not None
+        return stored
