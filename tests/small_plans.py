@@ -27,6 +27,7 @@ TWINS = {
     "bitfit": "full",
     "dora": "lora",
     "dtl_plus": "dtl",
+    "dtl_cached": "lora_cached",
     "frozen": "iisan",
     "ia3": "lora",
     "iisan_low_rank_cached": "iisan_cached",
@@ -41,6 +42,8 @@ TWINS = {
     "res_tuning": "lst",
     "res_tuning_cached": "lst",
     "rslora": "lora",
+    "sherl_cached": "lora_cached",
+    "unipt_cached": "lora_cached",
 }
 """Strategies whose step asks nothing of a planner that another's does not; the quick tests look at the other alone."""
 

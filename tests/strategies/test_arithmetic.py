@@ -52,6 +52,7 @@ def test_user_encoder() -> None:
         ("frozen_cached", HEAD + USER_ENCODER, 206_912),
         ("bitfit", BIASES + HEAD + USER_ENCODER, 411_968),
         ("lora", 2 * BLOCKS * 2 * 8 * (WIDTH + WIDTH) + HEAD + USER_ENCODER, 796_736),
+        ("lora_cached", 2 * 2 * 2 * 8 * (WIDTH + WIDTH) + HEAD + USER_ENCODER, 305_216),
         (
             "lora_published",  # loralib's layers as the published code makes them, biases of query and value included
             2 * BLOCKS * 2 * (8 * (WIDTH + WIDTH) + WIDTH) + HEAD + USER_ENCODER,
@@ -79,9 +80,18 @@ def test_user_encoder() -> None:
         ("res_tuning_cached", 2 * 6 * 2 * TUNER + HEAD + USER_ENCODER, 594_224),
         ("dtl", 2 * BLOCKS * 2 * 2 * WIDTH + HEAD + USER_ENCODER, 280_640),
         ("dtl_plus", 2 * BLOCKS * 2 * 2 * WIDTH + 9 * WIDTH + HEAD + USER_ENCODER, 287_552),
+        ("dtl_cached", 2 * BLOCKS * 2 * 2 * WIDTH + HEAD + USER_ENCODER, 280_640),
         ("unipt", 2 * (14 * linear(WIDTH, 192) + linear(192, WIDTH) + 193) + HEAD + USER_ENCODER, 4_637_890),
+        ("unipt_cached", 2 * (14 * linear(WIDTH, 192) + linear(192, WIDTH) + 193) + HEAD + USER_ENCODER, 4_637_890),
         (
             "sherl",
+            2 * (BLOCKS * (linear(WIDTH, 192) + 2 * 192) + 193 + linear(192, WIDTH) + 2 * WIDTH + 1)
+            + HEAD
+            + USER_ENCODER,
+            4_059_588,
+        ),
+        (
+            "sherl_cached",
             2 * (BLOCKS * (linear(WIDTH, 192) + 2 * 192) + 193 + linear(192, WIDTH) + 2 * WIDTH + 1)
             + HEAD
             + USER_ENCODER,

@@ -21,6 +21,8 @@ class PlannedStore:
     """Tower to the number of states kept of an item."""
     num_bytes: int
     build_operations: int
+    saved_operations: int
+    """That a step on a mean batch would repeat without a store."""
     build_seconds: float | None
     """Operations at the rate that was given, without decoding and writing; null without a rate."""
 
@@ -39,11 +41,13 @@ def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) ->
 
 def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:
     """Plan the store of all items; titles are encoded at their mean length, as building sorts them by length."""
-    operations = _operations_an_item(settings, stored, workload) * workload.num_items
+    an_item = _operations_an_item(settings, stored, workload)
+    operations = an_item * workload.num_items
     return PlannedStore(
         states={name: len(stored.kept.layers[name]) for name in stored.towers.present()},
         num_bytes=store_bytes(settings, stored, workload),
         build_operations=operations,
+        saved_operations=an_item * workload.batches(settings).mean.num_items,
         build_seconds=None if rate is None else operations / rate,
     )
 

@@ -125,6 +125,7 @@ def _store(plan: Plan) -> dict[str, str]:
         "states an item": ", ".join(f"{name} {number}" for name, number in plan.store.states.items()),
         "size": bytes_text(plan.store.num_bytes),
         "operations to build": operations_text(plan.store.build_operations),
+        "saved a step": operations_text(plan.store.saved_operations),
     }
     if plan.store.build_seconds is not None:
         cells["seconds to build"] = number_text(plan.store.build_seconds)

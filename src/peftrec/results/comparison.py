@@ -26,7 +26,7 @@ SHOWN = ("strategy", "seeds", *QUALITY, "seconds_per_epoch", "trainable_paramete
 """The table's columns; what follows them in `table.csv` is spread and detail."""
 INTEGERS = {
     *("seeds", "trainable_parameters", "peak_memory_bytes", "store_bytes", "step_operations"),
-    *("total_parameters", "checkpoint_bytes", "kept_bytes", "extra_operations"),
+    *("total_parameters", "checkpoint_bytes", "kept_bytes", "extra_operations", "stored_operations"),
 }
 
 CLAIMS = ("is_on_front", "is_chosen")

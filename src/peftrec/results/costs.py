@@ -120,6 +120,9 @@ class ServingTimes(RecordPart):
     extra_operations: Count | None = None
     """Floating-point operations to encode an item beyond those of the bare pretrained towers, for titles of the median
     length; null in records of before it was counted."""
+    stored_operations: Count | None = None
+    """Floating-point operations to encode an item that are not repeated where a store holds what they give; 0 without a
+    store, null in records of before it was counted and where the towers found no memory beside the run."""
 
 
 class Serving(RecordPart):

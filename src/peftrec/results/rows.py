@@ -27,6 +27,7 @@ SERVING_DETAILS = (
     "answer_seconds_p50",
     "answer_seconds_p99",
     "extra_operations",
+    "stored_operations",
 )
 """`catalogue_seconds` of a run that reads a store starts from the store; `extra_operations` are those of what would be
 served, merged where that can be."""
@@ -163,6 +164,7 @@ def _serving(runs: Sequence[Run]) -> dict[str, float | None]:
         "answer_seconds_p50": _median(each.answer_seconds_p50 for each in found),
         "answer_seconds_p99": _median(each.answer_seconds_p99 for each in found),
         "extra_operations": _median(each.at_best.extra_operations for each in found),
+        "stored_operations": _median(each.as_trained.stored_operations for each in found),
     }
 
 

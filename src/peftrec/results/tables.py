@@ -93,7 +93,7 @@ def operations_text(value: float | None) -> str:
 
 DETAIL_TEXT = {
     **dict.fromkeys(("store_bytes", "checkpoint_bytes", "kept_bytes"), bytes_text),
-    **dict.fromkeys(("step_operations", "extra_operations"), operations_text),
+    **dict.fromkeys(("step_operations", "extra_operations", "stored_operations"), operations_text),
 }
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from peftrec.data.batches import ItemBatch, StateBatch, TokenBatch
-from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Towers
@@ -16,12 +16,14 @@ from peftrec.models.towers.tower import Towers
 def embed_new(recommender: Recommender, batch: ItemBatch, towers: Towers | None) -> Float[Tensor, "item dim"]:
     """Embed items by their content. `towers` are those that a store stands in for, where the recommender reads one."""
     if towers is not None:
-        states = {str(name): states for name, states in _states(recommender.item_encoder, batch, towers).items()}
+        states = {str(name): states for name, states in stored_part(recommender, batch, towers).items()}
         batch = ItemBatch(items=batch.items, states=StateBatch(**states))
     return recommender.embed(batch)
 
 
-def _states(encoder: ItemEncoder, batch: ItemBatch, towers: Towers) -> Mapping[Modality, Tensor | TokenBatch]:
+def stored_part(recommender: Recommender, batch: ItemBatch, towers: Towers) -> Mapping[Modality, Tensor | TokenBatch]:
+    """Compute what a store would hold of items, in the towers' precision."""
+    encoder = recommender.item_encoder
     if isinstance(encoder, FrozenStatesEncoder):
         return towers.states(batch, encoder.indices)
     return towers.token_states(batch, encoder.towers.stored_layers())

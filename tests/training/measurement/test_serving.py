@@ -112,6 +112,20 @@ def test_a_store_changes_no_operation_beyond_the_towers(strategy: str, tmp_path:
     assert live.merged is stored.merged is None
 
 
+def test_what_a_store_saves_is_counted(tmp_path: Path) -> None:
+    """Below the lowest block of a tower an image's patches are embedded by a product, and words are looked up."""
+    found, module, _ = served(tmp_path, "lora_cached")
+    projection = module.recommender.item_encoder.get_submodule("head.project.image")
+    patches, values = (16 // 8) ** 2, 3 * 8 * 8
+    assert found.as_trained.stored_operations == 2 * patches * values * projection.in_features
+    assert found.merged is not None
+    assert found.merged.extra_operations == head_operations(module)
+    assert served(tmp_path, "frozen")[0].as_trained.stored_operations == 0
+    whole = served(tmp_path, "frozen_cached")[0].as_trained.stored_operations
+    assert whole is not None
+    assert whole > found.as_trained.stored_operations
+
+
 def test_a_new_item_of_a_run_that_reads_a_store_is_the_items_own_row(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "iisan_cached")
     split = prepare_data(settings)

@@ -23,7 +23,7 @@ from peftrec.training.measurement import repeated
 from peftrec.training.measurement.first_step import operation_counter
 from peftrec.training.measurement.repeated import synchronise, timed
 from peftrec.training.module import RecommenderModule
-from peftrec.training.new_items import embed_new
+from peftrec.training.new_items import embed_new, stored_part
 
 _COUNTED = 8
 """Items whose operations are counted together: what reads a store may round numbers of items up to it."""
@@ -79,30 +79,37 @@ class ItemCosts:
             return recommender.embed(content.batch(chosen).to(device))
 
         seconds, encoded = _catalogue_seconds(encode, items, device)
+        new_item_seconds, stored_operations = self._new_item(recommender)
         return ServingTimes(
             item_seconds=statistics.median(timed(lambda call: encode(items[[call % len(items)]]), device)),
-            new_item_seconds=self._new_item_seconds(recommender),
+            new_item_seconds=new_item_seconds,
+            stored_operations=stored_operations,
             catalogue_seconds=seconds,
             encoded_items=encoded,
             extra_operations=self._extra_operations(recommender, content.batch(_middle_of(items))),
         )
 
-    def _new_item_seconds(self, recommender: Recommender) -> float | None:
+    def _new_item(self, recommender: Recommender) -> tuple[float | None, int | None]:
+        """Return the seconds of a new item, and its operations that a store would have saved."""
         new = self.new_items
         if new is None:
-            return None
+            return None, 0
         device = self.module.device
 
-        def measure() -> float:
+        def measure() -> tuple[float, int]:
             towers = None if new.load_towers is None else new.load_towers()
 
             def encode(call: int) -> Tensor:
                 batch = new.content.batch(np.array([call % new.num_items])).to(device)
                 return embed_new(recommender, batch, towers)
 
-            return statistics.median(timed(encode, device))
+            middle = _middle_of(new.content.encoding_order(new.num_items))
+            stored = (
+                0 if towers is None else _stored_operations(recommender, new.content.batch(middle).to(device), towers)
+            )
+            return statistics.median(timed(encode, device)), stored
 
-        return unless_out_of_memory("a new item", measure)
+        return unless_out_of_memory("a new item", measure) or (None, None)
 
     def _extra_operations(self, recommender: Recommender, batch: ItemBatch) -> int:
         """Count what encoding takes, less what the bare towers take for the same content; per item."""
@@ -111,6 +118,11 @@ class ItemCosts:
         if (bare := self.bare) is not None:
             operations -= _operations(lambda: bare(batch.to(_SHAPES)))
         return round(operations / len(batch.items))
+
+
+def _stored_operations(recommender: Recommender, batch: ItemBatch, towers: Towers) -> int:
+    """Count what the towers do for the store, an item."""
+    return round(_operations(lambda: stored_part(recommender, batch, towers)) / len(batch.items))
 
 
 def unless_out_of_memory(what: str, measure: Callable[[], T]) -> T | None:
