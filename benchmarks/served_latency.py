@@ -27,7 +27,8 @@ import torch
 from transformers.utils import logging
 
 from peftrec.data.batches import TextBatch
-from peftrec.models.towers.tower import Tower, Towers
+from peftrec.models.towers.tower import Tower
+from peftrec.models.towers.towers import Towers
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.serving.peft_folders import as_peft_model, fingerprint, write_adapter
 from peftrec.strategies.adapter import Adapter

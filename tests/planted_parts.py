@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from peftrec.config.strict import STRICT
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder, OutputStateHead, TowerItemEncoder
 from peftrec.models.towers.names import OUTPUT, Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Reads, Strategy
 
 

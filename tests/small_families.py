@@ -18,7 +18,8 @@ from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.models.towers.families import FAMILIES, Family
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Tower, Towers
+from peftrec.models.towers.tower import Tower
+from peftrec.models.towers.towers import Towers
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 

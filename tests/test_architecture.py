@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("models", "models/towers", "settings", "training", "training/building", "training/run"),
     },
     "planning": {
-        *("data", "models", "models/towers", "towers", "hidden_states", "outputs", "results", "settings"),
+        *("data", "models", "models/towers", "strategies", "towers", "hidden_states", "outputs", "results", "settings"),
         *("training", "training/building", "training/measurement"),
     },
     "serving": {

@@ -10,7 +10,7 @@ from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Strategy
 from peftrec.strategies.id import IdEmbedding
 from peftrec.towers.pair import TowerPair

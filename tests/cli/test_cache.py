@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("prune", ".", "older_than=3"), "older_than=3: give hours, days or weeks: older_than=5h, 30d or 8w"),
         (("prune", ".", "yes=maybe"), "yes=maybe: expected true or false"),
         (("list", "hidden_state.directory=x"), "hidden_state"),
-        (("build", "strategy=lora"), "lora reads no hidden states"),
+        (("build", "strategy=lora"), "strategy.blocks=all leaves no part of a tower frozen"),
         (("build", "hidden_states.dtype=float64"), "hidden_states.dtype"),
     ],
 )

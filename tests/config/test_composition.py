@@ -80,7 +80,10 @@ def test_recorded_config_rebuilds_the_settings() -> None:
             "expected a class derived from peftrec.strategies.base.S",
         ),
         (["towers.text=null", "towers.image=null"], "towers.text and towers.image are both null"),
-        (["strategy=lora", "strategy.states=store"], "strategy: states=store needs a strategy"),
+        (
+            ["strategy=lora", "strategy.states=store"],
+            "strategy: states=store: strategy.blocks=all leaves no part",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(overrides: list[str], message: str) -> None:

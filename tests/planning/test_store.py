@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.planning.fake_tensors import FakeRun, build_fake_run
 from peftrec.planning.store import PlannedStore, plan_store
 from peftrec.planning.target import find_target

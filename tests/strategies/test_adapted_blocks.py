@@ -8,7 +8,8 @@ import torch
 
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
-from peftrec.models.towers.tower import Tower, Towers
+from peftrec.models.towers.tower import Tower
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
 from peftrec.strategies.base import Strategy
 from peftrec.strategies.lora import LoRA

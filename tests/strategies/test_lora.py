@@ -5,7 +5,7 @@ import torch
 
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.lora import LoRA
 from peftrec.towers.pair import TowerPair
 from small_models import IMAGE, NUM_BLOCKS, SMALL_PAIRS, TEXT, build_strategy, item_batch

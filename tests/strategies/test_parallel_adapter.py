@@ -3,7 +3,7 @@
 import torch
 
 from peftrec.models.side_networks.adapters import BesideSublayer, EndOfSublayer
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.parallel_adapter import ParallelAdapter
 from peftrec.training.trainer import checkpoint_activations
 from small_models import NUM_BLOCKS, SMALL_PAIRS, item_batch

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import settings_from_config, settings_to_config
 from peftrec.strategies.lora import LoRA

@@ -20,7 +20,7 @@ from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.rounding import Sums, squared_sums
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.stored_precision import keep
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 
 Items = npt.NDArray[np.int64]
 _CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import ItemBatch
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 
 
 class IdItemEncoder(ItemEncoder):

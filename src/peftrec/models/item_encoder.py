@@ -14,7 +14,8 @@ from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.precision import product_dtype
 from peftrec.models.towers.names import MODALITIES, Modality
 from peftrec.models.towers.stored_precision import restore
-from peftrec.models.towers.tower import StateReader, Tower, Towers
+from peftrec.models.towers.tower import Tower
+from peftrec.models.towers.towers import StateReader, Towers
 
 _ROWS = 8
 """Numbers of items are rounded up to a multiple of it where every number costs (see `FrozenStatesEncoder.forward`)."""

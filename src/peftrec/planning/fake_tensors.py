@@ -30,7 +30,7 @@ from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.stored_precision import restore, row_width
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.target import Target
 from peftrec.settings.run import Settings
@@ -231,7 +231,7 @@ def _fake_tokens(settings: Settings, stored: StoredStates, shape: BatchShape) ->
             states=_kept(settings, stored, name, shape.num_items, tokens),
             mask=torch.empty(shape.num_items, tokens, dtype=torch.bool),
         )
-    return StateBatch(**batches)  # type: ignore[arg-type]
+    return StateBatch(**batches)
 
 
 def fake_items(settings: Settings, shape: BatchShape, device: str | None = None) -> ItemBatch:

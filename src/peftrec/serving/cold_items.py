@@ -22,7 +22,7 @@ from peftrec.data.readers.screening import clean_title
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.serving.catalogue import require_finite
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers

@@ -28,7 +28,7 @@ reached from here."""
 RUN_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "lightning", "numpy", "Pillow")
 STORE_ROOTS = (
     *("peftrec.hidden_states.encoding", "peftrec.hidden_states.arrays"),
-    *("peftrec.models.towers.tower", "peftrec.data.content"),
+    *("peftrec.hidden_states.token_counts", "peftrec.models.towers.towers", "peftrec.data.content"),
 )
 """What computes and keeps hidden states, besides the towers that the settings name."""
 STORE_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "Pillow")

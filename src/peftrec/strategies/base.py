@@ -14,7 +14,7 @@ from peftrec.models.towers.names import OUTPUT, Modality, StateForm
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
-    from peftrec.models.towers.tower import Towers
+    from peftrec.models.towers.towers import Towers
 
 ReadKind = Literal["output_vectors", "pooled_states", "token_states", "block_inputs"]
 """What is taken from a tower: its output vector; hidden states pooled to one vector a layer; the states of all tokens;

@@ -10,7 +10,7 @@ from peftrec.strategies.adapted_blocks import ALL, AdaptedBlocks
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
-    from peftrec.models.towers.tower import Towers
+    from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

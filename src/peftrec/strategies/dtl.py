@@ -17,7 +17,8 @@ from peftrec.strategies.base import ReadKind, Stored, Strategy
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
     from peftrec.models.side_networks.write_back import WriteBack
-    from peftrec.models.towers.tower import Tower, Towers
+    from peftrec.models.towers.tower import Tower
+    from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

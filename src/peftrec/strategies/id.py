@@ -9,7 +9,7 @@ from peftrec.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
-    from peftrec.models.towers.tower import Towers
+    from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -21,7 +21,8 @@ _ENDS: dict[Sublayer, tuple[str, str]] = {
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
-    from peftrec.models.towers.tower import Tower, Towers
+    from peftrec.models.towers.tower import Tower
+    from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

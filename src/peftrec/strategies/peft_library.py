@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from peft import PeftConfig
 
     from peftrec.models.item_encoder import ItemEncoder
-    from peftrec.models.towers.tower import Tower, Towers
+    from peftrec.models.towers.tower import Tower
+    from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -13,7 +13,7 @@ from peftrec.data.batches import ItemBatch, SequenceBatch, TensorBatch, TokenBat
 from peftrec.data.content import ItemContent
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import StateReader, Towers
+from peftrec.models.towers.towers import StateReader, Towers
 from peftrec.settings.run import LearningRates, Settings
 from peftrec.strategies.base import Stored
 from peftrec.testing.small_towers import item_batch, sequence_batch

@@ -11,7 +11,7 @@ from peftrec.towers.ready_features import ReadyFeatures
 
 if TYPE_CHECKING:
     from peftrec.data.features import FeatureFile
-    from peftrec.models.towers.tower import Towers
+    from peftrec.models.towers.towers import Towers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,7 +56,7 @@ class TowerPair:
 
     def load(self, *, seed: int, with_weights: bool = True) -> "Towers":
         """Build the towers; without weights they have shapes only."""
-        from peftrec.models.towers.tower import Towers
+        from peftrec.models.towers.towers import Towers
 
         loaded = {name: part.load(name, seed=seed, with_weights=with_weights) for name, part in self.parts.items()}
         return Towers(text=loaded.get("text"), image=loaded.get("image"))

@@ -10,7 +10,7 @@ from peftrec.data.batches import ItemBatch, StateBatch, TokenBatch
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 
 
 def embed_new(recommender: Recommender, batch: ItemBatch, towers: Towers | None) -> Float[Tensor, "item dim"]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from peftrec.models.item_encoder import ItemEncoder
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 
 Origin = Literal["pretrained", "introduced", "recommender"]
 

@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
 
 from peftrec.errors import SettingsError
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.processes import ProcessRank
 from peftrec.progress.epochs import EpochBar, EpochLines
 from peftrec.progress.terminal import give_bars_the_terminal, shows_progress

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import ItemEncoder
 from peftrec.models.peft.methods import build_config, refusal, starts_at_pretrained, trainable_methods
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.peft_library import PeftLibrary
 from peftrec.testing.small_towers import NUM_BLOCKS, SMALL_PAIRS, item_batch, without_dropout
 from peftrec.testing.steps import draws

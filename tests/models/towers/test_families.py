@@ -18,7 +18,7 @@ from peftrec.data.content import ItemContent
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Stored, Strategy
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedText

@@ -10,7 +10,7 @@ from peftrec.config.instantiate import build_part, describe_part
 from peftrec.data.batches import FeatureBatch, ItemBatch
 from peftrec.errors import DataError, SettingsError
 from peftrec.models.towers.names import OUTPUT
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage
 from peftrec.towers.ready_features import ReadyFeatures

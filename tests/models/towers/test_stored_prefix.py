@@ -9,7 +9,8 @@ import torch
 from peftrec.data.batches import ItemBatch, TextBatch, TokenBatch
 from peftrec.models.towers.names import OUTPUT
 from peftrec.models.towers.stored_precision import keep
-from peftrec.models.towers.tower import Tower, Towers
+from peftrec.models.towers.tower import Tower
+from peftrec.models.towers.towers import Towers
 from small_families import CHECKPOINTS, NUM_BLOCKS, Saved, load_batch, load_towers, save_checkpoint
 
 CUTS = range(NUM_BLOCKS + 1)

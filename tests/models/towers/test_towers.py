@@ -11,7 +11,7 @@ from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import FAMILIES, PAIRS
 from peftrec.models.towers.names import OUTPUT, Pooling
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_families import CHECKPOINTS, FFN, NUM_BLOCKS, PATCHES, SIDE, VOCABULARY, WIDTH, Saved, save_checkpoint
 

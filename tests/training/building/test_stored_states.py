@@ -59,9 +59,9 @@ def test_live_and_stored_states_are_the_same(tmp_path: Path) -> None:
     assert key_name(tmp_path, "iisan") == key_name(tmp_path, "iisan_cached")
 
 
-@pytest.mark.parametrize("strategy", ["full", "id"])
-def test_a_strategy_that_reads_no_states_is_refused(tmp_path: Path, strategy: str) -> None:
-    with pytest.raises(SettingsError, match=f"{strategy} reads no hidden states"):
+@pytest.mark.parametrize(("strategy", "reason"), [("full", "strategy.blocks=top_2"), ("id", "use states=live")])
+def test_a_strategy_that_reads_no_states_is_refused(tmp_path: Path, strategy: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
         key_name(tmp_path, strategy)
 
 

@@ -1,29 +1,25 @@
 """Pretrained encoders as towers: pooled vectors, hidden states, and the sites a strategy may adapt."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from itertools import chain
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from peftrec.data.batches import ImageBatch, ItemBatch, StateBatch, TextBatch, TokenBatch
+from peftrec.data.batches import ImageBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
+from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
 from peftrec.models.towers.families import Family
-from peftrec.models.towers.names import MODALITIES, OUTPUT, Modality, Pooling
+from peftrec.models.towers.names import OUTPUT, Modality, Pooling
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
 
 TowerInputs = TextBatch | ImageBatch | TokenBatch
 """What a tower encodes; stored states of tokens where its lower blocks are not there to run."""
-
-BlockVisit = Callable[[int, Float[Tensor, "item token hidden"]], Tensor | None]
-"""Gets a block's place, from 0, and what enters or leaves it; returns what takes its place, or None."""
 
 
 class Tower(nn.Module):
@@ -150,9 +146,9 @@ class Tower(nn.Module):
         try:
             for index, block in enumerate(self.blocks()):
                 if on_input is not None:
-                    handles.append(_visit_input(block, partial(on_input, index)))
+                    handles.append(visit_input(block, partial(on_input, index)))
                 if on_output is not None:
-                    handles.append(_visit_output(block, partial(on_output, index)))
+                    handles.append(visit_output(block, partial(on_output, index)))
             yield
         finally:
             for handle in handles:
@@ -165,12 +161,12 @@ class Tower(nn.Module):
         def keep_or_end(index: int, tokens: Tensor) -> None:
             keep(index, tokens)
             if index == highest < self.num_blocks:
-                raise _HighestRead
+                raise HighestRead
 
         with self._watching(indices, keep_or_end):
             try:
                 last = self._encode(inputs)
-            except _HighestRead:
+            except HighestRead:
                 return
         if not self._is_normed_inside and self.num_blocks in indices:
             keep(self.num_blocks, last)
@@ -188,7 +184,7 @@ class Tower(nn.Module):
         if self._is_normed_inside:
             readers.append(self.encoder.get_submodule(str(self.family.norm)))
         handles = [
-            _visit_input(reader, partial(keep, index)) for index, reader in enumerate(readers) if index in indices
+            visit_input(reader, partial(keep, index)) for index, reader in enumerate(readers) if index in indices
         ]
         try:
             yield
@@ -242,125 +238,7 @@ class Tower(nn.Module):
         return (states * weights).sum(dim=1) / weights.sum(dim=1)
 
 
-class _HighestRead(Exception):  # noqa: N818 - no error
-    """Ends a forward pass of which nothing more is read."""
-
-
-def _visit_input(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Show `visit` what enters a module, however it is passed, and pass on what it returns."""
-
-    def hook(
-        _: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        if arguments:
-            changed = visit(arguments[0])
-            return None if changed is None else ((changed, *arguments[1:]), keywords)
-        changed = visit(keywords["hidden_states"])
-        return None if changed is None else (arguments, {**keywords, "hidden_states": changed})
-
-    return module.register_forward_pre_hook(hook, with_kwargs=True)
-
-
-def _visit_output(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Show `visit` what leaves a module, alone or before other outputs, and pass on what it returns."""
-
-    def hook(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return visit(output)
-        changed = visit(output[0])
-        return None if changed is None else (changed, *output[1:])
-
-    return module.register_forward_hook(hook)
-
-
 def _last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
     """Keep the last true place of each row. A product with it, unlike indexing, has a deterministic backward pass."""
     places = torch.arange(mask.shape[1], device=mask.device)
     return mask & (places == (mask * places).amax(dim=1, keepdim=True))
-
-
-@runtime_checkable
-class StateReader(Protocol):
-    """Hidden states by item index; a hidden-state store is one."""
-
-    def read(self, items: Int[Tensor, " item"]) -> Mapping[Modality, Tensor | TokenBatch]:
-        """Return the stored states of the items: pooled ones as `Float[item state hidden]`, or those of all tokens."""
-        ...
-
-
-class Towers(nn.Module):
-    """A text tower, an image tower, or both."""
-
-    def __init__(self, *, text: Tower | None = None, image: Tower | None = None) -> None:
-        super().__init__()
-        self.text = text
-        self.image = image
-        self._reader: StateReader | None = None
-
-    def start_from_stored(self, layers: Mapping[Modality, tuple[int, ...]]) -> None:
-        """Let go of what lies below the last of each tower's layers (see `Tower.start_from_stored`)."""
-        for name, tower in self.present().items():
-            tower.start_from_stored(layers[name])
-
-    def read_from(self, reader: StateReader) -> None:
-        """Take the states of tokens that batches do not bring from a store."""
-        self._reader = reader
-
-    def stored_layers(self) -> dict[Modality, tuple[int, ...]]:
-        """Return which states of its tokens each tower takes, where it starts from stored ones."""
-        present = self.present().items()
-        return {name: tower.prefix.layers for name, tower in present if tower.prefix is not None}
-
-    def inputs(self, batch: ItemBatch) -> dict[Modality, Any]:
-        """Return what each tower encodes of a batch: its content, or stored states of its tokens."""
-        if not self.stored_layers():
-            return {name: batch.content(name) for name in self.present()}
-        if batch.states is not None:
-            return {name: getattr(batch.states, name) for name in self.present()}
-        assert self._reader is not None, "towers that start from stored states read a store"
-        return dict(self._reader.read(batch.items))
-
-    def filled(self, batch: ItemBatch) -> ItemBatch:
-        """Return a batch with what the towers encode of it: of one that brings no stored states, those of the store."""
-        if not self.stored_layers() or batch.states is not None:
-            return batch
-        return replace(batch, states=StateBatch(**{str(name): each for name, each in self.inputs(batch).items()}))
-
-    def token_states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, TokenBatch]:
-        """Encode a batch of items to what a store of token states holds of them, in the towers' precision."""
-        found: dict[Modality, TokenBatch] = {}
-        for name, tower in self.present().items():
-            inputs = batch.content(name)
-            states = torch.stack(list(tower.token_states(inputs, indices[name]).values()), dim=2)
-            found[name] = TokenBatch(states=states, mask=tower.token_mask(inputs, states.shape[1]))
-        return found
-
-    def present(self) -> dict[Modality, Tower]:
-        """Return the towers there are, image first."""
-        towers = {name: getattr(self, name) for name in MODALITIES}
-        return {name: tower for name, tower in towers.items() if tower is not None}
-
-    def widths(self) -> dict[Modality, int]:
-        """Return each tower's width."""
-        return {name: tower.width for name, tower in self.present().items()}
-
-    def depths(self) -> dict[Modality, int]:
-        """Return each tower's number of blocks."""
-        return {name: tower.num_blocks for name, tower in self.present().items()}
-
-    def parts_below(self) -> list[nn.Module]:
-        """Return what lies below the lowest open block of each tower."""
-        return [part for tower in self.present().values() for part in tower.parts_below()]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the towers are; a tower may have no parameters."""
-        return next(chain(self.parameters(), self.buffers())).device
-
-    def forward(self, batch: ItemBatch) -> dict[Modality, Tensor]:
-        """Encode a batch of items to one output vector per tower."""
-        return {name: self.present()[name](inputs) for name, inputs in self.inputs(batch).items()}
-
-    def states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, Tensor]:
-        """Encode a batch of items to the chosen hidden states of each tower."""
-        return {name: tower.states(batch.content(name), indices[name]) for name, tower in self.present().items()}

@@ -11,7 +11,7 @@ from peftrec.data.interactions import Interactions, Times
 from peftrec.data.items import Items
 from peftrec.errors import DataError, SettingsError, UserError
 from peftrec.evaluation.ranking import users_per_block
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.serving.best_for_users import best_for_users
 from peftrec.serving.catalogue import nearest
 from peftrec.serving.cold_items import check_can_know_items, encode_cold_items, towers_for_new_items

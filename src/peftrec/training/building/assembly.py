@@ -12,7 +12,7 @@ from peftrec.errors import SettingsError
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.models.item_encoder import FrozenStatesEncoder, start_xavier_normal
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.tower import StateReader, Towers
+from peftrec.models.towers.towers import StateReader, Towers
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content_to_learn, load_trained_towers

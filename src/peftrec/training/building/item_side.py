@@ -4,7 +4,7 @@ here."""
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.items import Items
 from peftrec.errors import DataError, SettingsError
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.settings.run import Settings
 from peftrec.towers.pair import TowerPair
 

@@ -16,7 +16,7 @@ from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent
 from peftrec.models.peft.merging import MergeError, merge, tuner_layers
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.results.costs import ServingTimes
 from peftrec.training.encoding import ITEMS_AT_ONCE
 from peftrec.training.measurement import repeated

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from peftrec.data.split import Split
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.results.costs import Serving
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers, load_trained_towers
