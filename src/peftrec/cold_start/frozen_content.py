@@ -18,7 +18,7 @@ from peftrec.data.items import Items
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.training.building.item_side import load_content
 from peftrec.training.encoding import encode_items
 from peftrec.training.run.restored_run import RestoredRun
