@@ -1,5 +1,6 @@
 """Content neighbours of whole runs: ranks at every weight, the weight that validation chooses, and the verb."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from peftrec.cli import main as cli
 from peftrec.cold_start.frozen_content import FrozenContent
 from peftrec.cold_start.neighbours_of_run import WEIGHTS, NeighboursOfRun
+from peftrec.data.interactions import Interactions
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.progress.quiet import quieten_libraries
@@ -16,7 +18,7 @@ from peftrec.results.ranks import read_ranks
 from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
-from peftrec.training.run.scoring import rank_users
+from peftrec.training.run.scoring import UserRanks, rank_users
 from small_runs import small_settings
 
 RUNS = ("full", "iisan", "iisan_cached", "id")
@@ -115,17 +117,58 @@ def test_what_training_moved_is_not_what_content_says(restored: dict[str, Restor
     assert np.abs(FrozenContent(run=run).of_candidates()[:8] - trained.numpy()).max() > 1e-3
 
 
-def test_validation_chooses_the_first_of_the_best_weights(restored: dict[str, RestoredRun]) -> None:
+def test_validation_chooses_the_smallest_weight_within_a_standard_error(restored: dict[str, RestoredRun]) -> None:
     run = restored["full"]
     neighbours = neighbours_of(run)
     chosen = neighbours.choose("auto")
     ranked = neighbours.rank(run.split.validation, WEIGHTS)
-    monitored = [ranking_metrics(each.ranks, each.is_unreachable)[chosen.monitor] for each in ranked]
-    assert chosen.validation == dict(zip(WEIGHTS, monitored, strict=True))
-    assert chosen.weight == WEIGHTS[int(np.argmax(monitored))]
+    hits = [((each.ranks <= 10) & ~each.is_unreachable).astype(np.float64) for each in ranked]
+    assert chosen.monitor == "hr@10"
+    assert chosen.validation == {weight: each.mean() for weight, each in zip(WEIGHTS, hits, strict=True)}
+    best = max(hits, key=np.mean)
+    errors = [np.std(best - each) / np.sqrt(len(each)) for each in hits]
+    near = [best.mean() - each.mean() <= error for each, error in zip(hits, errors, strict=True)]
+    assert chosen.weight == min(weight for weight, is_near in zip(WEIGHTS, near, strict=True) if is_near)
     own = rank_users(run.module, run.split.validation, sequence_length=run.split.sequence_length, block=64)
-    assert monitored[0] == ranking_metrics(own.ranks, own.is_unreachable)[chosen.monitor]
-    given = neighbours.choose(0.7)
+    assert chosen.validation[0.0] == ranking_metrics(own.ranks, own.is_unreachable)["hr@10"]
+
+
+@pytest.mark.parametrize(
+    ("num_better", "num_worse", "weight"),
+    [(2, 1, 0.0), (40, 39, 0.0), (30, 0, 0.5), (0, 3, 0.0)],
+)
+def test_a_gain_that_may_be_luck_chooses_nothing(
+    num_better: int, num_worse: int, weight: float, restored: dict[str, RestoredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100 users, so many are found at 0.5 alone, and so many lost there; at every other weight nothing changes. 20
+    more, whose target repeats their last item, are found at 3."""
+    run = restored["full"]
+    histories = Interactions.from_lists([f"u{user}" for user in range(120)], [[1, 2]] * 120)
+    cases = RankingCases(histories=histories, targets=np.repeat(np.array([3, 2], dtype=np.int32), [100, 20]))
+    run = replace(run, split=replace(run.split, validation=cases))
+
+    def rank(*_: object) -> list[UserRanks]:
+        own = np.where(np.arange(120) < 50, 1, 11)
+        other, repeated = own.copy(), own.copy()
+        other[50 : 50 + num_better], other[:num_worse], repeated[100:] = 1, 11, 1
+        nobody = np.zeros(120, dtype=np.bool_)
+        return [UserRanks(ranks={0.5: other, 3.0: repeated}.get(each, own), is_unreachable=nobody) for each in WEIGHTS]
+
+    monkeypatch.setattr(NeighboursOfRun, "rank", rank)
+    chosen = neighbours_of(run).choose("auto")
+    assert chosen.weight == weight
+    best = 0.5 + max(num_better - num_worse, 0) / 100
+    said = {
+        (2, 1): "0.5000 without them; 0.5100 at 0.5 is within a standard error",
+        (40, 39): "0.5000 without them; 0.5100 at 0.5 is within a standard error",
+        (30, 0): f"{best:.4f}, 0.5000 without them",
+        (0, 3): "0.5000 without them",
+    }[num_better, num_worse]
+    assert chosen.to_text() == f"content_neighbours={weight:g}, chosen by validation hr@10 of new targets: {said}"
+
+
+def test_a_given_weight_is_taken(restored: dict[str, RestoredRun]) -> None:
+    given = neighbours_of(restored["full"]).choose(0.7)
     assert (given.weight, given.validation, given.to_text()) == (0.7, {}, "content_neighbours=0.7")
 
 
@@ -139,8 +182,12 @@ def test_the_verb_says_what_neighbours_change(
     for segment in ("all", "warm", "cold"):
         figures = " | ".join(f"{side[segment]['hr@10']:.4f}" for side in (tried.without, tried.with_them))
         assert f"| {segment} | {tried.without[segment]['num_users']:.0f} | {figures} |" in shown
+        change = tried.difference[segment]
+        gained = tried.with_them[segment]["hr@10"] - tried.without[segment]["hr@10"]
+        assert change.mean == pytest.approx(gained)
+        assert f" | {change.mean:+.4f} ± {change.standard_error:.4f} |\n" in shown
     assert shown.endswith(f"\n{tried.chosen.to_text()}\n")
-    assert f"content_neighbours={tried.chosen.weight:g}, chosen by validation hr@10: " in shown
+    assert f"content_neighbours={tried.chosen.weight:g}, chosen by validation hr@10 of new targets: " in shown
 
 
 def test_a_run_without_towers_is_refused(

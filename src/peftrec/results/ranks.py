@@ -26,7 +26,7 @@ class UserSeedRanks:
 
     def scores(self, metric: str) -> Values:
         """Return each user's `hr@k`, `ndcg@k` or `mrr@k` under each seed; an unreachable target is a miss."""
-        return _scores(self.ranks, self.is_unreachable, metric)
+        return user_scores(self.ranks, self.is_unreachable, metric)
 
 
 def read_seeds(name: str, folders: Sequence[Path]) -> UserSeedRanks:
@@ -68,11 +68,12 @@ def read_ranks(run: Path) -> pd.DataFrame:
 
 def per_user(ranks: pd.DataFrame, metric: str) -> pd.Series:
     """Return each user's `hr@k`, `ndcg@k` or `mrr@k`, indexed by user; an unreachable target is a miss."""
-    scores = _scores(ranks["rank"].to_numpy(dtype=np.float64), ranks["is_unreachable"].to_numpy(dtype=bool), metric)
+    scores = user_scores(ranks["rank"].to_numpy(dtype=np.float64), ranks["is_unreachable"].to_numpy(dtype=bool), metric)
     return pd.Series(scores, index=pd.Index(ranks["user"], name="user"), name=metric)
 
 
-def _scores(rank: Values, is_unreachable: NDArray[np.bool_], metric: str) -> Values:
+def user_scores(rank: Values, is_unreachable: NDArray[np.bool_], metric: str) -> Values:
+    """Return the same of plain ranks, in their order."""
     name, cut = _parse(metric)
     is_hit = (rank <= cut) & ~is_unreachable
     place = np.where(is_hit, rank, 1.0)
