@@ -116,7 +116,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room to the rooms that it may import besides itself and GROUND; the command line above them all may import any."""
 
-SHARED = {"__init__", "base", "adapted_blocks"}
+SHARED = {"__init__", "base", "adapted_blocks", "beside_states"}
 """Modules of `strategies/` that are no strategy: what several of them have in common."""
 TOP = {"cli", "__main__", "__init__"}
 """`__init__` names the Python API, and imports it when it is asked for."""

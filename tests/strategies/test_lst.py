@@ -11,8 +11,9 @@ from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.key import StoreKey
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.side_networks.ladder_network import Ladder, LadderNetwork
+from peftrec.models.side_networks.ladder import Ladder
 from peftrec.models.side_networks.options import Layers
+from peftrec.models.side_networks.states_network import StatesNetwork
 from peftrec.strategies.lst import LST
 from peftrec.towers.pair import TowerPair
 from peftrec.towers.pretrained import PretrainedImage
@@ -56,8 +57,8 @@ def encoder(strategy: LST, pair: TowerPair, *, with_weights: bool = False) -> Fr
 def test_a_layer_that_is_left_out_has_no_side_layer(layers: Layers, expected: tuple[int, ...]) -> None:
     built = encoder(LST(layers=layers), BASE_SHAPE)
     assert built.indices == {"image": expected, "text": expected}
-    assert isinstance(built.network, LadderNetwork)
-    for ladder in built.network.ladders.values():
+    assert isinstance(built.network, StatesNetwork)
+    for ladder in built.network.beside.values():
         assert isinstance(ladder, Ladder)
         assert len(ladder.layers) == len(ladder.rungs) == len(ladder.gates) == len(expected) - 1
         assert ladder.first.out_features == 96
@@ -67,6 +68,11 @@ def test_a_layer_that_is_left_out_has_no_side_layer(layers: Layers, expected: tu
 def test_impossible_layers_are_refused(layers: tuple[int, ...]) -> None:
     with pytest.raises(SettingsError, match=r"strategy\.layers: .*(between 0 and 4|a layer above 0)"):
         encoder(LST(layers=layers), SMALL_PAIRS["text_only"])
+
+
+def test_a_reduction_that_does_not_fit_is_one_error() -> None:
+    with pytest.raises(SettingsError, match=r"strategy\.reduction: 5 does not divide 32, the width of the text tower"):
+        encoder(LST(reduction=5), SMALL_PAIRS["text_only"])
 
 
 def test_towers_may_differ_in_depth_and_width() -> None:

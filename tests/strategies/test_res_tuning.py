@@ -8,8 +8,9 @@ import pytest
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.side_networks.bypass_network import Bypass, BypassNetwork
+from peftrec.models.side_networks.bypass import Bypass
 from peftrec.models.side_networks.options import Layers
+from peftrec.models.side_networks.states_network import StatesNetwork
 from peftrec.strategies.res_tuning import ResTuning
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import store_key
@@ -25,8 +26,8 @@ def test_each_state_above_the_first_has_a_pair_of_tuners(layers: Layers, expecte
     built = ResTuning(layers=layers).adapt(BASE_SHAPE.load(seed=0, with_weights=False), embedding_dim=8, num_items=4)
     assert isinstance(built, FrozenStatesEncoder)
     assert built.indices == {"image": expected, "text": expected}
-    assert isinstance(built.network, BypassNetwork)
-    for bypass in built.network.bypasses.values():
+    assert isinstance(built.network, StatesNetwork)
+    for bypass in built.network.beside.values():
         assert isinstance(bypass, Bypass)
         assert len(bypass.lateral) == len(bypass.vertical) == len(expected) - 1
 

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
+from peftrec.models.side_networks.side_layers import reduced_width
 from peftrec.models.towers.names import Modality, StateForm
 from peftrec.strategies.base import ReadKind, Stored, Strategy
 
@@ -59,15 +60,9 @@ class SHERL(Strategy):
     def _beside(self, tower: "Tower") -> "LateRoute":
         from peftrec.models.side_networks.late_route import LateRoute
 
-        if tower.width % self.reduction:
-            raise SettingsError(
-                f"strategy.reduction: {self.reduction} does not divide {tower.width}, the width of the "
-                f"{tower.family.modality} tower; take a divisor of it"
-            )
+        inner = reduced_width(tower.width, self.reduction, modality=tower.modality)
         if tower.num_blocks < self.fewest_blocks:
             raise SettingsError(
                 f"towers.{tower.family.modality}: one block, and SHERL reads those below the last; take a deeper tower"
             )
-        return LateRoute(
-            tower.width, num_blocks=tower.num_blocks, inner=tower.width // self.reduction, dropout=self.dropout
-        )
+        return LateRoute(tower.width, num_blocks=tower.num_blocks, inner=inner, dropout=self.dropout)

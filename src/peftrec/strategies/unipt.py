@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.errors import SettingsError
+from peftrec.models.side_networks.side_layers import reduced_width
 from peftrec.models.towers.names import Modality, StateForm
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
@@ -45,14 +45,12 @@ class UniPT(Strategy):
         from peftrec.models.item_encoder import BesideTowersEncoder
         from peftrec.models.side_networks.token_reader import TokenReader
 
-        for name, width in towers.widths().items():
-            if width % self.reduction:
-                raise SettingsError(
-                    f"strategy.reduction: {self.reduction} does not divide {width}, the width of the {name} tower; "
-                    "take a divisor of it"
-                )
         readers = {
-            name: TokenReader(tower.width, num_states=tower.num_blocks + 1, inner=tower.width // self.reduction)
+            name: TokenReader(
+                tower.width,
+                num_states=tower.num_blocks + 1,
+                inner=reduced_width(tower.width, self.reduction, modality=name),
+            )
             for name, tower in towers.present().items()
         }
         return BesideTowersEncoder(towers, readers, embedding_dim=embedding_dim)

@@ -1,4 +1,4 @@
-"""Which hidden states a side network reads, and which branches it has.
+"""Which hidden states a side network reads, how wide it is, and which branches it has.
 
 Both published rules for dropping layers count from the top. Indices are hidden states: 0 is the embedding layer's, k
 the k-th block's, whose id in the published lists, counted from 0, is k - 1.
@@ -70,6 +70,16 @@ def checked_layers(
             f"{num_blocks}, the number of blocks of the {modality} tower"
         )
     return (0, *above)
+
+
+def reduced_width(width: int, reduction: int, *, modality: Modality) -> int:
+    """Return the width of a network that is narrower than its tower; SettingsError where that is no whole number."""
+    if width % reduction:
+        raise SettingsError(
+            f"strategy.reduction: {reduction} does not divide {width}, the width of the {modality} tower; "
+            "take a divisor of it"
+        )
+    return width // reduction
 
 
 def branches_over(modalities: list[Modality], branches: Branches) -> list[Branch]:

@@ -22,10 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peftrec.errors import SettingsError
-from peftrec.models.item_encoder import FusionHead
 from peftrec.models.side_networks.side_network import GATE_TEMPERATURE
-from peftrec.models.towers.names import Modality
 
 _EXPANSION = 4  # of BERT's, ViT's and T5-base's feed-forward layers
 
@@ -46,15 +43,14 @@ class SideLayer(nn.Module):
 class Ladder(nn.Module):
     """Rungs, gates and side layers beside one tower."""
 
-    def __init__(self, hidden: int, *, num_layers: int, reduction: int) -> None:
+    def __init__(self, hidden: int, *, side: int, num_layers: int) -> None:
         super().__init__()
-        width = hidden // reduction
-        self.first = nn.Linear(hidden, width)
-        self.rungs = nn.ModuleList(nn.Linear(hidden, width) for _ in range(num_layers))
+        self.first = nn.Linear(hidden, side)
+        self.rungs = nn.ModuleList(nn.Linear(hidden, side) for _ in range(num_layers))
         self.gates = nn.Parameter(torch.zeros(num_layers))
-        self.layers = nn.ModuleList(SideLayer(width) for _ in range(num_layers))
-        self.norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, hidden)
+        self.layers = nn.ModuleList(SideLayer(side) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(side)
+        self.up = nn.Linear(side, hidden)
 
     def forward(self, states: Float[Tensor, "item state hidden"]) -> Float[Tensor, "item hidden"]:
         """Climb over one tower's states, the embedding layer's first."""
@@ -64,42 +60,3 @@ class Ladder(nn.Module):
         for state, rung, gate, layer in zip(above, self.rungs, gates, self.layers, strict=True):
             side = layer(gate * side + (1 - gate) * rung(state))
         return self.up(self.norm(side))
-
-
-class LadderNetwork(nn.Module):
-    """A ladder a tower, whose outputs stand in for the towers' in the fusion head of the embedded methods."""
-
-    def __init__(
-        self,
-        widths: dict[Modality, int],
-        num_layers: dict[Modality, int],
-        *,
-        reduction: int,
-        embedding_dim: int,
-    ) -> None:
-        """Raise SettingsError unless the reduction divides every width."""
-        super().__init__()
-        for name, width in widths.items():
-            if width % reduction:
-                raise SettingsError(
-                    f"strategy.reduction: {reduction} does not divide {width}, the width of the {name} tower; "
-                    "take a divisor of it"
-                )
-        self.ladders = nn.ModuleDict(
-            {
-                str(name): Ladder(width, num_layers=num_layers[name], reduction=reduction)
-                for name, width in widths.items()
-            }
-        )
-        self.head = FusionHead(widths, embedding_dim=embedding_dim)
-
-    def introduced(self) -> list[nn.Parameter]:
-        """Return the ladders, which stand beside the towers; the head is the recommender's."""
-        return list(self.ladders.parameters())
-
-    def image_projection(self) -> nn.Linear | None:
-        """Return the head's."""
-        return self.head.image_projection()
-
-    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
-        return self.head({name: self.ladders[name](tensor) for name, tensor in states.items()})

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from low_precision import autocast_error
-from peftrec.errors import SettingsError
-from peftrec.models.side_networks.ladder_network import Ladder, LadderNetwork
+from peftrec.models.side_networks.ladder import Ladder
+from peftrec.models.side_networks.states_network import StatesNetwork
 from peftrec.models.towers.names import Modality
 
 SHAPES: dict[Modality, tuple[int, int]] = {"image": (3, 8), "text": (5, 12)}
@@ -23,11 +23,13 @@ def randomised(network: torch.nn.Module) -> torch.nn.Module:
     return network.double()
 
 
-def network_of(*modalities: Modality) -> LadderNetwork:
+def network_of(*modalities: Modality) -> StatesNetwork:
     widths = {name: SHAPES[name][1] for name in modalities}
-    num_layers = {name: SHAPES[name][0] - 1 for name in modalities}
-    network = LadderNetwork(widths, num_layers, reduction=REDUCTION, embedding_dim=DIM)
-    assert isinstance(randomised(network), LadderNetwork)
+    ladders = {
+        name: Ladder(width, side=width // REDUCTION, num_layers=SHAPES[name][0] - 1) for name, width in widths.items()
+    }
+    network = StatesNetwork(ladders, widths, embedding_dim=DIM)
+    assert isinstance(randomised(network), StatesNetwork)
     return network
 
 
@@ -66,7 +68,7 @@ def literal(weights: dict[str, Tensor], states: dict[Modality, Tensor]) -> Tenso
     for item in range(NUM_ITEMS):
         parts = []
         for name, tensor in states.items():
-            vector = literal_ladder(below(f"ladders.{name}.", weights), tensor[item])
+            vector = literal_ladder(below(f"beside.{name}.", weights), tensor[item])
             parts.append(gelu(weights[f"head.project.{name}.weight"] @ vector + weights[f"head.project.{name}.bias"]))
         items.append(weights["head.fusion.weight"] @ torch.cat(parts) + weights["head.fusion.bias"])
     return torch.stack(items)
@@ -85,7 +87,7 @@ def test_agrees_with_a_literal_ladder(modalities: tuple[Modality, ...]) -> None:
 
 def test_gates_start_half_open() -> None:
     """alpha = 0, as published: the lowest state and the first rung's count alike."""
-    ladder = Ladder(8, num_layers=1, reduction=2)
+    ladder = Ladder(8, side=4, num_layers=1)
     assert ladder.gates.tolist() == [0.0]
     states = torch.randn(5, 2, 8)
     with torch.no_grad():
@@ -101,7 +103,7 @@ def test_counts(hidden: int, reduction: int, num_layers: int) -> None:
     side_layer = 2 * width + (width * 4 * width + 4 * width) + (4 * width * width + width)
     rungs = (num_layers + 1) * (hidden * width + width)
     expected = rungs + num_layers * (side_layer + 1) + 2 * width + width * hidden + hidden
-    ladder = Ladder(hidden, num_layers=num_layers, reduction=reduction)
+    ladder = Ladder(hidden, side=width, num_layers=num_layers)
     assert sum(parameter.numel() for parameter in ladder.parameters()) == expected
 
 
@@ -109,14 +111,9 @@ def test_ladders_are_introduced_and_the_head_recommends() -> None:
     network = network_of("image", "text")
     introduced = {id(parameter) for parameter in network.introduced()}
     names = {name for name, parameter in network.named_parameters() if id(parameter) in introduced}
-    assert names == {name for name, _ in network.named_parameters() if name.startswith("ladders.")}
+    assert names == {name for name, _ in network.named_parameters() if name.startswith("beside.")}
 
 
 def test_under_autocast_gradients_come_near() -> None:
     network, states = network_of("image", "text").float(), states_of("image", "text", dtype=torch.float32)
     assert 0 < autocast_error(network, states) < 0.05
-
-
-def test_a_reduction_that_does_not_fit_is_one_error() -> None:
-    with pytest.raises(SettingsError, match=r"strategy\.reduction: 5 does not divide 12, the width of the text tower"):
-        LadderNetwork({"image": 10, "text": 12}, {"image": 1, "text": 1}, reduction=5, embedding_dim=4)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from peftrec.models.side_networks.bypass_network import Bypass, BypassNetwork
+from peftrec.models.side_networks.bypass import Bypass
+from peftrec.models.side_networks.states_network import StatesNetwork
 from peftrec.models.towers.names import Modality
 
 SHAPES: dict[Modality, tuple[int, int]] = {"image": (3, 8), "text": (5, 12)}
@@ -12,10 +13,12 @@ SHAPES: dict[Modality, tuple[int, int]] = {"image": (3, 8), "text": (5, 12)}
 BOTTLENECK, DIM, NUM_ITEMS, NUM_TOKENS = 4, 3, 6, 7
 
 
-def network_of(*modalities: Modality) -> BypassNetwork:
+def network_of(*modalities: Modality) -> StatesNetwork:
     widths = {name: SHAPES[name][1] for name in modalities}
-    num_layers = {name: SHAPES[name][0] - 1 for name in modalities}
-    network = BypassNetwork(widths, num_layers, bottleneck=BOTTLENECK, embedding_dim=DIM)
+    bypasses = {
+        name: Bypass(width, num_layers=SHAPES[name][0] - 1, bottleneck=BOTTLENECK) for name, width in widths.items()
+    }
+    network = StatesNetwork(bypasses, widths, embedding_dim=DIM)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -46,13 +49,13 @@ def literal_bypass(of: dict[str, Tensor], states: Tensor) -> Tensor:
     return centred / (centred.square().mean() + 1e-5).sqrt()
 
 
-def literal_network(network: BypassNetwork, states: dict[Modality, Tensor]) -> Tensor:
+def literal_network(network: StatesNetwork, states: dict[Modality, Tensor]) -> Tensor:
     of = dict(network.named_parameters())
     every = []
     for item in range(NUM_ITEMS):
         projected = []
         for name in states:
-            prefix = f"bypasses.{name}."
+            prefix = f"beside.{name}."
             own = {key.removeprefix(prefix): value for key, value in of.items() if key.startswith(prefix)}
             output = literal_bypass(own, states[name][item])
             projected.append(gelu(of[f"head.project.{name}.weight"] @ output + of[f"head.project.{name}.bias"]))
@@ -75,7 +78,7 @@ def test_it_computes_the_equations_and_their_gradients(modalities: tuple[Modalit
 
 
 def test_of_states_pooled_by_their_first_token_it_makes_what_it_makes_of_that_token() -> None:
-    bypass = network_of("text").bypasses["text"]
+    bypass = network_of("text").beside["text"]
     assert isinstance(bypass, Bypass)
     num_states, width = SHAPES["text"]
     tokens = torch.randn(NUM_ITEMS, NUM_TOKENS, num_states, width, dtype=torch.float64)

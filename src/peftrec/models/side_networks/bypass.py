@@ -18,9 +18,6 @@ their first token it computes what it would compute there for that token. What d
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peftrec.models.item_encoder import FusionHead
-from peftrec.models.towers.names import Modality
-
 _BIAS_DEVIATION = 1e-6  # of the authors' code
 
 
@@ -54,30 +51,3 @@ class Bypass(nn.Module):
         for state, lateral, vertical in zip(above, self.lateral, self.vertical, strict=True):
             bypass = lateral(state) + vertical(bypass)
         return self.norm(bypass)
-
-
-class BypassNetwork(nn.Module):
-    """A bypass a tower, whose outputs stand in for the towers' in the fusion head of the embedded methods."""
-
-    def __init__(
-        self, widths: dict[Modality, int], num_layers: dict[Modality, int], *, bottleneck: int, embedding_dim: int
-    ) -> None:
-        super().__init__()
-        self.bypasses = nn.ModuleDict(
-            {
-                str(name): Bypass(width, num_layers=num_layers[name], bottleneck=bottleneck)
-                for name, width in widths.items()
-            }
-        )
-        self.head = FusionHead(widths, embedding_dim=embedding_dim)
-
-    def introduced(self) -> list[nn.Parameter]:
-        """Return the tuners, which stand beside the towers; the head is the recommender's."""
-        return list(self.bypasses.parameters())
-
-    def image_projection(self) -> nn.Linear | None:
-        """Return the head's."""
-        return self.head.image_projection()
-
-    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
-        return self.head({name: self.bypasses[name](tensor) for name, tensor in states.items()})

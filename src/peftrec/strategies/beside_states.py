@@ -1,0 +1,66 @@
+"""What strategies have in common whose network climbs beside each frozen tower, over its pooled states from the
+embedding layer's up. Those that read the same layers share one store."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from peftrec.config.strict import STRICT
+from peftrec.models.side_networks.options import Layers
+from peftrec.models.side_networks.side_layers import checked_layers
+from peftrec.models.towers.names import Modality
+from peftrec.strategies.base import ReadKind, Reads, Strategy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from peftrec.models.item_encoder import ItemEncoder
+    from peftrec.models.towers.towers import Towers
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BesideStates(Strategy):
+    """Over the states that IISAN reads by default."""
+
+    keeps_towers_frozen: ClassVar[bool] = True
+    read_kind: ClassVar[ReadKind] = "pooled_states"
+    identity_at_start: ClassVar[bool] = True
+
+    layers: Layers = "every_second"
+    """Hidden states that the network climbs over: a rule by name, or a list, strictly increasing, in which k is the
+    k-th block's. The embedding layer's, 0, is where it starts, and always read. `all` takes every block's."""
+
+    @property
+    def draws_in_training(self) -> bool:
+        return False
+
+    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+        layers = {
+            name: checked_layers(
+                "strategy.layers", self.layers, modality=name, num_blocks=depth, starts_from_embedding=True
+            )
+            for name, depth in depths.items()
+        }
+        return Reads(kind=self.read_kind, layers=layers)
+
+    def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
+        from peftrec.models.item_encoder import FrozenStatesEncoder
+        from peftrec.models.side_networks.states_network import StatesNetwork
+
+        indices = self.reads(towers.depths()).layers
+        widths = towers.widths()
+        beside = {
+            name: self.beside(width, num_layers=len(indices[name]) - 1, modality=name) for name, width in widths.items()
+        }
+        network = StatesNetwork(beside, widths, embedding_dim=embedding_dim)
+        return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
+
+    @abstractmethod
+    def beside(self, width: int, *, num_layers: int, modality: Modality) -> "nn.Module":
+        """Build what stands beside one tower: from its states, `Float[item state hidden]`, the embedding layer's and
+        those of `num_layers` blocks, it makes what takes the place of the tower's vector, `Float[item hidden]`.
+
+        Raises SettingsError where an option does not fit the width.
+        """
