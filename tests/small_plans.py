@@ -39,6 +39,8 @@ TWINS = {
     "lst_cached": "lst",
     "oft": "boft",
     "peft": "lora",
+    "qst": "lst",
+    "qst_cached": "lst",
     "res_tuning": "lst",
     "res_tuning_cached": "lst",
     "rslora": "lora",

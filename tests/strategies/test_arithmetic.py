@@ -29,6 +29,10 @@ PHM = 2 * (8**3 + WIDTH * 64 // 8) + 64 + WIDTH
 NARROW = WIDTH // 8
 SIDE_LAYER = 2 * NARROW + linear(NARROW, 4 * NARROW) + linear(4 * NARROW, NARROW)
 LADDER = 7 * linear(WIDTH, NARROW) + 6 * (SIDE_LAYER + 1) + 2 * NARROW + linear(NARROW, WIDTH)
+THIN = WIDTH // 16
+RUNG = WIDTH * 16 + 16 * THIN + 2 * THIN
+THIN_LAYER = 2 * THIN + linear(THIN, 4 * THIN) + linear(4 * THIN, THIN)
+THIN_LADDER = 6 * (RUNG + THIN + THIN_LAYER) + 2 * THIN + linear(THIN, WIDTH) + WIDTH
 TUNER = linear(WIDTH, 10) + linear(10, WIDTH)
 TOWERS = 108_891_648 + 85_798_656  # BERT-base and ViT-B/16 without poolers, as transformers builds them
 
@@ -97,6 +101,13 @@ def test_user_encoder() -> None:
             + USER_ENCODER,
             4_059_588,
         ),
+        ("qst", 2 * THIN_LADDER + HEAD + USER_ENCODER, 667_520),
+        ("qst_cached", 2 * THIN_LADDER + HEAD + USER_ENCODER, 667_520),
+        (
+            "vqt",
+            2 * (BLOCKS * WIDTH + linear((1 + BLOCKS) * WIDTH, DIM)) + linear(2 * DIM, DIM) + USER_ENCODER,
+            1_404_992,
+        ),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],
@@ -125,6 +136,11 @@ def test_variants_of_the_side_network() -> None:
 def test_variants_of_the_ladder() -> None:
     assert trainable("lst", layers="all") == 2_282_636 + 2 * 6 * (linear(WIDTH, NARROW) + SIDE_LAYER + 1)
     assert trainable("lst", layers=[12]) == 2_282_636 - 2 * 5 * (linear(WIDTH, NARROW) + SIDE_LAYER + 1)
+
+
+def test_variants_of_the_thin_ladder() -> None:
+    assert trainable("qst", layers="all") == trainable("qst") + 2 * 6 * (RUNG + THIN + THIN_LAYER)
+    assert trainable("qst", rank=8) == trainable("qst") - 2 * 6 * 8 * (WIDTH + THIN)
 
 
 def test_variants_of_the_bypass() -> None:

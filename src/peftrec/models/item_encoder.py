@@ -102,19 +102,27 @@ class BesideTower(Protocol):
     """A network beside one tower, which it runs: `peftrec.models.side_networks.write_back` has one that also writes to
     it, `token_reader` one that only reads."""
 
-    def __call__(self, tower: Tower, inputs: Any) -> Float[Tensor, "item hidden"]:
-        """Encode items by the tower."""
+    def __call__(self, tower: Tower, inputs: Any) -> Float[Tensor, "item out"]:
+        """Encode items by the tower, as a rule to vectors of its width."""
         ...
 
 
 class BesideTowersEncoder(ItemEncoder):
     """Frozen towers, a network beside each that runs it, and the fusion head."""
 
-    def __init__(self, towers: Towers, beside: Mapping[Modality, nn.Module], *, embedding_dim: int) -> None:
+    def __init__(
+        self,
+        towers: Towers,
+        beside: Mapping[Modality, nn.Module],
+        *,
+        embedding_dim: int,
+        widths: dict[Modality, int] | None = None,
+    ) -> None:
+        """`widths` are those of what the networks make, where it is not their towers'."""
         super().__init__()
         self.towers = towers.requires_grad_(False)
         self.beside = nn.ModuleDict({str(name): network for name, network in beside.items()})
-        self.head = FusionHead(towers.widths(), embedding_dim=embedding_dim)
+        self.head = FusionHead(towers.widths() if widths is None else widths, embedding_dim=embedding_dim)
 
     def introduced(self) -> Iterable[nn.Parameter]:
         return self.beside.parameters()

@@ -1,5 +1,5 @@
 """What strategies have in common whose network climbs beside each frozen tower, over its pooled states from the
-embedding layer's up. Those that read the same layers share one store."""
+embedding layer's up. With the same layers they read the same states, so that one store serves them."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.models.side_networks.options import Layers
 from peftrec.models.side_networks.side_layers import checked_layers
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import OUTPUT, Modality
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class BesideStates(Strategy):
     read_kind: ClassVar[ReadKind] = "pooled_states"
     identity_at_start: ClassVar[bool] = True
 
+    reads_vector: ClassVar[bool] = False
+    """Whether the network reads the tower's output vector too, behind the states."""
+
     layers: Layers = "every_second"
     """Hidden states that the network climbs over: a rule by name, or a list, strictly increasing, in which k is the
     k-th block's. The embedding layer's, 0, is where it starts, and always read. `all` takes every block's."""
@@ -37,30 +40,33 @@ class BesideStates(Strategy):
         return False
 
     def reads(self, depths: Mapping[Modality, int]) -> Reads:
-        layers = {
-            name: checked_layers(
-                "strategy.layers", self.layers, modality=name, num_blocks=depth, starts_from_embedding=True
-            )
-            for name, depth in depths.items()
-        }
-        return Reads(kind=self.read_kind, layers=layers)
+        behind = (OUTPUT,) if self.reads_vector else ()
+        return Reads(
+            kind=self.read_kind, layers={name: self._layers(name, depth) + behind for name, depth in depths.items()}
+        )
+
+    def _layers(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
+        return checked_layers(
+            "strategy.layers", self.layers, modality=modality, num_blocks=num_blocks, starts_from_embedding=True
+        )
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import FrozenStatesEncoder
         from peftrec.models.side_networks.states_network import StatesNetwork
 
-        indices = self.reads(towers.depths()).layers
-        widths = towers.widths()
         beside = {
-            name: self.beside(width, num_layers=len(indices[name]) - 1, modality=name) for name, width in widths.items()
+            name: self.beside(tower.width, num_layers=len(self._layers(name, tower.num_blocks)) - 1, modality=name)
+            for name, tower in towers.present().items()
         }
-        network = StatesNetwork(beside, widths, embedding_dim=embedding_dim)
+        network = StatesNetwork(beside, towers.widths(), embedding_dim=embedding_dim)
+        indices = self.reads(towers.depths()).layers
         return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
 
     @abstractmethod
     def beside(self, width: int, *, num_layers: int, modality: Modality) -> "nn.Module":
-        """Build what stands beside one tower: from its states, `Float[item state hidden]`, the embedding layer's and
-        those of `num_layers` blocks, it makes what takes the place of the tower's vector, `Float[item hidden]`.
+        """Build what stands beside one tower: from its states, `Float[item state hidden]`, the embedding layer's, those
+        of `num_layers` blocks, and the tower's vector where it is read, it makes what takes the place of that vector,
+        `Float[item hidden]`.
 
         Raises SettingsError where an option does not fit the width.
         """

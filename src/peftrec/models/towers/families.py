@@ -61,6 +61,8 @@ class Family:
     """Rows of the position table that no token takes."""
     is_causal: bool = False
     """Whether a token attends to those before it alone; padding on the right is then never seen."""
+    attends_by_position: bool = False
+    """Whether attention weighs where two tokens stand from each other, beside their query and key."""
     attends_to_padding: bool = False
     """Whether it was trained on titles padded to the full length without a mask; they are then padded so here."""
     tokenizer: str = "AutoTokenizer"
@@ -103,6 +105,7 @@ _DEBERTA_V2 = replace(
     has_pooler=False,
     after_first_block="encoder.conv",
     blocks_return_pairs=True,
+    attends_by_position=True,
 )
 
 _DISTILBERT = Family(
