@@ -56,6 +56,14 @@ def test_a_norm_of_the_item_embeddings_is_planned(tmp_path: Path) -> None:
     assert_planned_as_measured(settings_of(tmp_path, "id", user_encoder={"norm": "scale", "fix_norm": True}))
 
 
+@pytest.mark.parametrize("strategy", ["lora", "sherl"])
+def test_a_step_of_quantised_towers_is_planned(strategy: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, strategy)
+    text = settings.towers.text_encoder
+    assert text is not None
+    assert_planned_as_measured(replace(settings, towers=replace(settings.towers, text=replace(text, weights="int8"))))
+
+
 def assert_planned_as_measured(settings: Settings) -> None:
     """Names, shapes and roles of parameters, bytes of every kind, operations, and the most that is alive at once."""
     planner = planner_of(settings)

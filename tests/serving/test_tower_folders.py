@@ -23,6 +23,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from peftrec.errors import CheckpointError
 from peftrec.models.towers import hub
 from peftrec.models.towers.tower import Tower
+from peftrec.serving.peft_folders import fingerprint, read_adapter
 from peftrec.serving.tower_folders import TOLERANCE, TrainedTower
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_exports import adapted, inputs_for, lora, site_paths, trained
@@ -112,6 +113,41 @@ def test_other_methods_of_peft_go_the_same_way(method: str, name: str, places: P
         written = tower.write(tmp_path / form, inputs_for(saved), merges=merges)
         assert written.form == form
         assert written.num_parameters > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["bert", "vit"])
+def test_an_adapter_on_rounded_weights_is_one_for_them(name: str, places: Path, tmp_path: Path) -> None:
+    """Read on the checkpoint's own weights its vectors are others; merged, the weights are float32 and its own."""
+    saved = base(places, name)
+    source = saved.settings(weights="int8")
+    tower = adapted(saved.load(weights="int8"), lora(saved.load()))
+    rounded = TrainedTower(modality=saved.modality, tower=tower, source=source, seed=0)
+    inputs = inputs_for(saved)
+    folder = rounded.write(tmp_path / "adapter", inputs, merges=False)
+    assert (folder.form, folder.is_rounded) == ("peft_folder", True)
+    plain = read_adapter(saved.load(), tmp_path / "adapter")
+    difference = float((plain(inputs) - tower(inputs)).abs().max() / tower(inputs).abs().max())
+    assert TOLERANCE < difference < 0.1
+    own = saved.load()
+    with pytest.raises(CheckpointError, match="trained on another tower"):
+        read_adapter(own, tmp_path / "adapter", base_fingerprint=fingerprint(own.encoder))
+    merged = rounded.write(tmp_path / "merged", inputs, merges=True)
+    assert (merged.form, merged.is_rounded) == ("checkpoint", True)
+    again = Tower(AutoModel.from_pretrained(tmp_path / "merged"), family=tower.family, pooling=tower.pooling).eval()
+    assert torch.allclose(again(inputs), tower(inputs), atol=1e-5)
+
+
+def test_rounded_weights_whose_biases_trained_are_a_checkpoint(places: Path, tmp_path: Path) -> None:
+    saved = base(places, "bert")
+    tower = saved.load(weights="int8")
+    with torch.no_grad():
+        for name, parameter in tower.requires_grad_(False).named_parameters():
+            if name.endswith(".bias"):
+                parameter.requires_grad_(True).add_(0.1)
+    rounded = TrainedTower(modality="text", tower=tower, source=saved.settings(weights="int8"), seed=0)
+    written = rounded.write(tmp_path / "tower", inputs_for(saved), merges=False)
+    assert (written.form, written.is_rounded) == ("checkpoint", True)
 
 
 def test_a_method_that_peft_cannot_merge_says_so(places: Path, tmp_path: Path) -> None:

@@ -124,6 +124,14 @@ def _tower(tower: ExportedTower) -> str:
             says = f"{nowhere}: {base}, as it is"
     if tower.difference is not None:
         says += f"; read back, its vectors differ from the run's by {tower.difference:.1g} of the largest number"
+    if tower.is_rounded:
+        says += "; its weights were rounded to int8 first" + (
+            ", and on weights that are not, its vectors differ by what that takes"
+            if tower.form == "peft_folder"
+            else ", and are float32 here"
+            if tower.form == "checkpoint"
+            else ""
+        )
     return f"{says}. It reads {tower.reads}"
 
 

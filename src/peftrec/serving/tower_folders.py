@@ -24,6 +24,7 @@ from peftrec.models.towers.encoders import save_encoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.image_processing import write_processor
 from peftrec.models.towers.names import Modality
+from peftrec.models.towers.quantised_weights import QuantisedLinear, restore_weights
 from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, write_adapter
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
@@ -52,6 +53,9 @@ class ExportedTower:
     """Whether the base lay in a folder of the machine that exported, so that a reader must say where it is."""
     is_random: bool
     """Whether the base has random weights, which nobody else can load."""
+    is_rounded: bool
+    """Whether the base's weights were rounded to int8 (`towers.text.weights`): the run's vectors are those of rounded
+    weights, in an adapter folder's base too."""
     reads: str
     """What is made of a title or an image before the tower reads it, and of its states after."""
     num_parameters: int = 0
@@ -81,6 +85,8 @@ class TrainedTower:
     def own_modules(self, encoder: nn.Module) -> list[str]:
         """Return the classes of the outermost modules that the tower's config does not build."""
         plain = self.source.load(self.modality, seed=self.seed, with_weights=False).encoder
+        if not any(isinstance(module, QuantisedLinear) for module in encoder.modules()):
+            restore_weights(plain)
         known = {name: type(module) for name, module in plain.named_modules()}
         own = {name: module for name, module in encoder.named_modules() if known.get(name) is not type(module)}
         return sorted({type(module).__name__ for name, module in own.items() if name.rpartition(".")[0] not in own})
@@ -95,7 +101,7 @@ class TrainedTower:
         if form == "peft_folder" and not merges:
             num_parameters, reread = self._write_adapter(exact, folder)
         else:
-            encoder = self._merged(exact) if form == "peft_folder" else exact.encoder
+            encoder = self._merged(exact) if form == "peft_folder" else self._restored(exact)
             num_parameters, reread = self._write_checkpoint(encoder, folder)
             form = "checkpoint"
         difference = _difference(exact, reread, inputs)
@@ -123,6 +129,11 @@ class TrainedTower:
             return num_parameters, read_adapter(base, folder)
         except CheckpointError as error:
             raise CheckpointError(f"the {self.modality} tower has no adapter folder: {error}") from error
+
+    def _restored(self, exact: Tower) -> PreTrainedModel:
+        encoder = copy.deepcopy(exact.encoder)
+        restore_weights(encoder)  # no checkpoint expresses a quantised layer
+        return encoder
 
     def _merged(self, exact: Tower) -> PreTrainedModel:
         config = exact.encoder.peft_config[ADAPTER]
@@ -166,7 +177,13 @@ class TrainedTower:
                     shutil.copyfile(tokenizer / name, folder / name)
             changes = {"tokenizer": None, "tokenizer_revision": None}
         written = replace(
-            source, checkpoint=str(folder), revision=None, architecture=None, random_init=False, **changes
+            source,
+            checkpoint=str(folder),
+            revision=None,
+            architecture=None,
+            random_init=False,
+            weights="float32",
+            **changes,
         )
         tower = written.load(self.modality, seed=self.seed)
         return sum(parameter.numel() for parameter in tower.parameters()), tower
@@ -183,6 +200,7 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
             base_revision=None,
             is_local=True,
             is_random=False,
+            is_rounded=False,
             reads="ready features",
         )
     model_type = source.config(modality).model_type
@@ -195,6 +213,7 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
         base_revision=source.revision,
         is_local=not source.random_init and source.files(modality).is_local,
         is_random=source.random_init,
+        is_rounded=source.weights == "int8",
         reads=f"{_preparation(source)}, pooled by {source.pooling or family.poolings[0]}",
     )
 

@@ -211,8 +211,17 @@ class Settings:
             raise SettingsError(
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
+        self._check_weights()
         self._check_finer_groups()
         self.user_encoder.check(dim=self.embedding_dim)
+
+    def _check_weights(self) -> None:
+        for name in self.towers.quantised:
+            if (reason := self.strategy.refusal_of_int8()) is not None:
+                raise SettingsError(
+                    f"towers.{name}.weights=int8: strategy={self.strategy_name} {reason}; set "
+                    f"towers.{name}.weights=float32, or take another strategy, as strategy=lora"
+                )
 
     def _check_finer_groups(self) -> None:
         known = self.strategy.finer_groups

@@ -30,6 +30,9 @@ class Adapter(AdaptedBlocks):
     def draws_in_training(self) -> bool:
         return False
 
+    def refusal_of_int8(self) -> None:
+        return None
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
         from peftrec.models.side_networks.adapters import AdaptedLinear

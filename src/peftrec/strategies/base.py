@@ -96,6 +96,12 @@ class Strategy(ABC):
         then draw each for itself, and their number decides the result. Towers that train say so themselves."""
         return True
 
+    def refusal_of_int8(self) -> str | None:
+        """Say why it takes no towers whose weights are int8 (`towers.text.weights`); None where it neither trains these
+        weights nor reads their values, which of a strategy that leaves the towers frozen is certain."""
+        is_certain = self.keeps_towers_frozen or not self.reads_content
+        return None if is_certain else "may train the towers' weights, and whole numbers have no gradient"
+
     def reads(self, depths: Mapping[Modality, int]) -> Reads:
         """Return what is taken from towers of so many blocks; by default the output vector of each.
 

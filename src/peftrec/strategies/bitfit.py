@@ -24,6 +24,9 @@ class BitFit(AdaptedBlocks):
     def draws_in_training(self) -> bool:
         return False
 
+    def refusal_of_int8(self) -> None:
+        return None
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
 

@@ -22,6 +22,9 @@ class Full(AdaptedBlocks):
     def draws_in_training(self) -> bool:
         return False
 
+    def refusal_of_int8(self) -> str:
+        return "trains the towers' weights, and whole numbers have no gradient"
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
 

@@ -52,6 +52,11 @@ class PeftLibrary(AdaptedBlocks):
 
         return draws_in_training(self._config(self.sites, self.feedforward_sites))
 
+    def refusal_of_int8(self) -> str | None:
+        from peftrec.models.peft.methods import refusal_of_int8
+
+        return refusal_of_int8(self._config(self.sites, self.feedforward_sites))
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peft import AdaLoraModel
 

@@ -37,6 +37,12 @@ class TowerPair:
         return tuple(self.parts)
 
     @property
+    def quantised(self) -> tuple[Modality, ...]:
+        """Which towers' weights are int8, image first."""
+        encoders = {"image": self.image_encoder, "text": self.text_encoder}
+        return tuple(name for name in self.parts if (part := encoders[name]) is not None and part.weights == "int8")
+
+    @property
     def text_encoder(self) -> PretrainedText | None:
         """What reads titles."""
         return self.text if isinstance(self.text, PretrainedText) else None

@@ -17,7 +17,7 @@ from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.data.choices import Resampling
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import Modality, Pooling
+from peftrec.models.towers.names import Modality, Pooling, Weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -44,6 +44,9 @@ class PretrainedEncoder:
     pooling: Pooling | None = None
     """`cls` takes the first token's state, `last` the last token's, `mean` averages (text: over the mask; image: over
     the patches). Null takes the family's own."""
+    weights: Weights = "float32"
+    """`int8` rounds the weights of the blocks' linear layers to whole numbers with a scale for each output, in a
+    quarter of the bytes. It takes a strategy that neither trains these weights nor reads their values."""
 
     def __post_init__(self) -> None:
         if (self.checkpoint is None) == (self.architecture is None):
@@ -86,13 +89,15 @@ class PretrainedEncoder:
         return any("drop" in key and isinstance(value, float) and value > 0 for key, value in config.items())
 
     def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
-        """Build the tower in eval mode and float32; without weights it has shapes only (meta device).
+        """Build the tower in eval mode, in float32 and what `weights` says; without weights it has shapes only (meta
+        device).
 
         Raises SettingsError where it cannot be built, or encodes no item to finite numbers.
         """
         from peftrec.models.towers.encoders import pretrained_encoder, random_encoder, shaped_encoder
         from peftrec.models.towers.families import FAMILIES
         from peftrec.models.towers.first_item import check_encodes
+        from peftrec.models.towers.quantised_weights import quantise
         from peftrec.models.towers.tower import Tower
 
         config, key = self.config(modality), self._key(modality)
@@ -105,16 +110,21 @@ class PretrainedEncoder:
         else:
             encoder = pretrained_encoder(self.files(modality).weight_files(), config, family, key=key)
         tower = Tower(encoder, family=family, pooling=pooling).eval()
+        if self.weights == "int8":
+            quantise(tower.blocks())
         if with_weights:
             check_encodes(tower, key=key)
         return tower
 
     def weights_hash(self, modality: Modality, *, seed: int) -> str:
-        """Hash config and weights without loading them: the files' bytes, or the seed where they are random."""
+        """Hash config and weights without loading them: the files' bytes, or the seed where they are random; and how
+        they are kept."""
         config = self.config(modality).to_diff_dict()
         for key in ("_name_or_path", "transformers_version"):  # where it lies and who wrote it change nothing
             config.pop(key, None)
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+        if self.weights != "float32":
+            digest.update(self.weights.encode())
         if self.random_init:
             digest.update(str(seed).encode())
             return digest.hexdigest()

@@ -4,6 +4,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import PreTrainedModel
 
+from peftrec.models.towers.quantised_weights import restore_weights
+
 _STATE = "peft_config"  # what injecting leaves on a model
 
 
@@ -17,10 +19,12 @@ def tuner_layers(encoder: nn.Module) -> dict[str, BaseTunerLayer]:
 
 
 def merge(encoder: PreTrainedModel) -> None:
-    """Put plain layers in the place of adapted ones, with the adaptation in their weights.
+    """Put plain layers in the place of adapted ones, with the adaptation in their weights. What is quantised becomes
+    float32 first: whole numbers could not hold the sum.
 
     Raises MergeError where peft cannot merge a method, or a merged weight is not finite; the encoder is then spoilt.
     """
+    restore_weights(encoder)
     for path, layer in tuner_layers(encoder).items():
         try:
             layer.merge(safe_merge=True)

@@ -69,6 +69,13 @@ _STARTS_ELSEWHERE = {  # or where it started, but for rounding
     PeftType.UNILORA,
     PeftType.VBLORA,
 }
+_TAKES_INT8 = {
+    *(PeftType.LORA, PeftType.ADALORA, PeftType.VERA, PeftType.LOHA, PeftType.LOKR, PeftType.FOURIERFT),
+    *(PeftType.IA3, PeftType.OFT, PeftType.LN_TUNING),
+}
+"""What adds to a layer's output, scales it or changes its input, and trains nothing that is rounded."""
+_STARTS_FROM_NOTHING = (True, False, "gaussian", "orthogonal")
+"""Initialisations that do not look at the weights."""
 _DRAWS_ALWAYS = {PeftType.LOHA, PeftType.LOKR, PeftType.PVERA}
 """PVeRA samples its vectors; the others draw whether a module is dropped, and compare it with a rate of zero."""
 _GIVEN_HERE = {"total_step": 2**31, "progressbar": False}
@@ -127,6 +134,17 @@ def draws_in_training(config: PeftConfig) -> bool:
     """Tell whether layers of this config draw random numbers in training."""
     rates = [getattr(config, field.name) for field in fields(config) if field.name.endswith("dropout")]
     return any(rate > 0 for rate in rates) or PeftType(config.peft_type) in _DRAWS_ALWAYS
+
+
+def refusal_of_int8(config: PeftConfig) -> str | None:
+    """Say why layers of this config cannot stand around a layer whose weight is int8; None where they can."""
+    kind = PeftType(config.peft_type)
+    chosen = [getattr(config, name) for name in _INITIALISATIONS if hasattr(config, name)]
+    if kind in _TAKES_INT8 and not getattr(config, "use_dora", False) and set(chosen) <= set(_STARTS_FROM_NOTHING):
+        return None
+    return (
+        f"with {kind.value} as it is set reads the values of the weights that it adapts, which are whole numbers then"
+    )
 
 
 def _config_class(method: str) -> type[PeftConfig]:
