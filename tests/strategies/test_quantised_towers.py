@@ -8,7 +8,7 @@ import torch
 
 from peftrec.errors import SettingsError
 from peftrec.models.towers.quantised_weights import QuantisedLinear, restore_weights
-from peftrec.models.towers.tower import Towers
+from peftrec.models.towers.towers import Towers
 from peftrec.processes import ALONE
 from peftrec.testing.parts import compose, names_of_package
 from peftrec.testing.small_towers import NUM_BLOCKS, SMALL_PAIRS, item_batch, without_dropout
