@@ -251,7 +251,7 @@ def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
     """Draw seconds and memory against the size, one line a stretch."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.0), layout="constrained")
     units = {
         "csv": "ten interactions a user, CSV",
         "parquet": "the same, Parquet",
@@ -268,7 +268,8 @@ def plot(found: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
             axis.plot(list(points), [point[key] / scale for point in points.values()], "o-", label=units[stretch])
         axis.set(xscale="log", yscale="log", xlabel="items, and as many users", title=title)
         axis.grid(alpha=0.3)
-    axes[1].legend(loc="upper left")
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncol=len(labels) // 2)
     figure.savefig(path, dpi=120)
 
 
