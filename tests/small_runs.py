@@ -12,6 +12,8 @@ TARGETS: dict[str, dict[str, Any]] = {
     "full": {"_target_": "peftrec.strategies.full.Full"},
     "frozen": {"_target_": "peftrec.strategies.frozen.Frozen"},
     "lora": {"_target_": "peftrec.strategies.lora.LoRA"},
+    "lora_top": {"_target_": "peftrec.strategies.lora.LoRA", "blocks": "top_1"},
+    "lora_cached": {"_target_": "peftrec.strategies.lora.LoRA", "blocks": "top_1", "states": "store"},
     "iisan": {"_target_": "peftrec.strategies.iisan.IISAN"},
     "iisan_cached": {"_target_": "peftrec.strategies.iisan.IISAN", "states": "store"},
     # 16 steps: after the tenth, ranks are still taken in the first and settled in the second

@@ -31,11 +31,12 @@ from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 from small_exports import finished_run, inputs_for
 from small_families import save_checkpoint
-from small_models import strategy_files
+from small_models import build_strategy, strategy_files
 from small_runs import small_settings
 
 FORMS = {
     "lora": {"peft_folder"},
+    "lora_cached": {"peft_folder"},  # of the whole tower, of which the run holds the upper blocks
     "full": {"checkpoint"},
     "adapter": {"introduced"},
     "iisan": {"untouched"},  # what trains stands beside the towers
@@ -72,14 +73,18 @@ class Exported:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Train a strategy's run, or return it where it is trained."""
-    return functools.cache(lambda file: finished_run(tmp_path_factory.mktemp(file.stem), file, num_blocks=1))
+    return functools.cache(
+        lambda file: finished_run(
+            tmp_path_factory.mktemp(file.stem), file, num_blocks=build_strategy(file).fewest_blocks
+        )
+    )
 
 
 @pytest.fixture(scope="module", params=RUNS)
 def exported(request: pytest.FixtureRequest, finished: Callable[[Path], Path]) -> Exported:
     run_directory = finished(request.param)
     export = export_run(run_directory, has_user_encoder=request.param.stem == "lora")
-    run = restore_run(run_directory)
+    run = restore_run(run_directory, has_whole_towers=True)
     return Exported(run=run, export=export, again=rebuilt(run, export))
 
 
