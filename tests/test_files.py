@@ -1,11 +1,15 @@
 """Files are whole or absent, whatever happens while they are written."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from peftrec import files
 from peftrec.files import (
+    content_hash,
     folder_written_beside,
     names_below,
     partial_name,
@@ -121,3 +125,28 @@ def test_a_folder_is_tried_by_writing_and_nothing_stays(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError) as caught:
         try_writing(tmp_path / "file" / "folder")
     assert caught.value.filename == str(tmp_path / "file" / "folder")
+
+
+def test_a_file_is_hashed_once_as_long_as_it_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, reads = tmp_path / "weights", list[Path]()
+    digest = files.file_digest
+
+    def counted(stream: BinaryIO, name: str) -> object:
+        reads.append(Path(stream.name))
+        return digest(stream, name)
+
+    monkeypatch.setattr(files, "file_digest", counted)
+    file.write_bytes(b"one")
+    assert [content_hash(file) for _ in range(2)] == [sha256(b"one").digest()] * 2
+    assert len(reads) == 2, "it was written a moment ago, and may be written again at the same tick of the clock"
+    monkeypatch.setattr(files, "_SECONDS_TO_SETTLE", -1)
+    assert [content_hash(file) for _ in range(2)] == [sha256(b"one").digest()] * 2
+    assert len(reads) == 3
+    before = file.stat()
+    file.write_bytes(b"two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # the time of the last change says that it was written
+    assert content_hash(file) == sha256(b"two").digest()
+    (tmp_path / "other").write_bytes(b"six")
+    (tmp_path / "other").replace(file)
+    assert content_hash(file) == sha256(b"six").digest()
+    assert len(reads) == 5

@@ -4,10 +4,12 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
+from hashlib import file_digest
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -31,6 +33,10 @@ UNUSABLE = frozenset(
 NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
 """What it says where a file system has no locks, as some network mounts do."""
 
+_HASHES: dict[Path, tuple[tuple[int, ...], bytes]] = {}
+"""Of files that this process has read, with what they were then."""
+_SECONDS_TO_SETTLE = 2
+"""Longer than any file system's clock ticks."""
 _SWEPT: set[Path] = set()
 """Folders in which this process has removed what others left."""
 _SWEEPING = Lock()
@@ -42,6 +48,26 @@ def at_home(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
+
+
+def content_hash(file: Path) -> bytes:
+    """Hash a file's content by SHA-256. This process reads it once as long as it stays the same file: by its place on
+    the disk, its size and both of its times. One that was written a moment ago is always read again, because another
+    write need not show in its times."""
+    path, before = file.resolve(), _stamp(file)
+    if (known := _HASHES.get(path)) is not None and known[0] == before:
+        return known[1]
+    with file.open("rb") as stream:
+        found = file_digest(stream, "sha256").digest()
+    age = time.time_ns() - max(before[-2:])
+    if age > _SECONDS_TO_SETTLE * 10**9 and _stamp(file) == before:
+        _HASHES[path] = (before, found)
+    return found
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    status = file.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -93,6 +119,20 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """Remove, at the end, what was not there at the beginning of a folder and those above it, and is empty: what is
+    refused leaves nothing."""
+    made = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]  # of a name of any length
+    try:
+        yield
+    finally:
+        for each in made:
+            if os.path.lexists(each) and not any(each.iterdir()):
+                with suppress(OSError):  # another process has put something into it
+                    each.rmdir()
 
 
 class Holding:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from peftrec.cli.main import main
 from peftrec.errors import SettingsError
 from peftrec.jobs.isolation import Job
 from peftrec.jobs.sweep import Sweep
@@ -84,7 +85,7 @@ def test_without_a_login_nothing_is_built(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("peftrec.training.run.pipeline.assemble", build)
     with pytest.raises(SettingsError, match=r"No API key configured.*; run `wandb login`, or set logger\.wandb=off"):
         train_run(small_settings(tmp_path / "runs", "id", logger={"wandb": "online"}))
-    assert not list(tmp_path.rglob("record.json"))
+    assert not (tmp_path / "runs").exists(), "not even an empty folder"
 
 
 def test_without_a_server(nobody: pytest.MonkeyPatch) -> None:
@@ -129,6 +130,16 @@ def no_home(path: Path) -> Path:
     if path.parts[:1] == ("~",):
         raise RuntimeError("Could not determine home directory.")
     return path
+
+
+def test_a_refused_sweep_leaves_nothing(
+    nobody: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody.chdir(tmp_path)
+    before = {*tmp_path.rglob("*")}
+    assert main(["train", "-m", "name=online", "strategy=id", "seed=1,2", "logger.wandb=online"]) == 2
+    assert "does not answer" in capsys.readouterr().err
+    assert {*tmp_path.rglob("*")} == before
 
 
 def test_a_sweep_is_told_once_before_its_first_job(nobody: pytest.MonkeyPatch, tmp_path: Path) -> None:

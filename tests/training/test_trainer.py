@@ -12,19 +12,15 @@ from peftrec.errors import SettingsError
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.processes import ProcessRank
 from peftrec.results.record import read_record
+from peftrec.training import precision as precision_module
 from peftrec.training import trainer
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
+from peftrec.training.precision import explain_slow_precision, with_precision
 from peftrec.training.run.pipeline import evaluate_run, train_run
 from peftrec.training.run.restored_run import restore_run
 from peftrec.training.run.scoring import rank_users
-from peftrec.training.trainer import (
-    check_strategy,
-    checkpoint_activations,
-    explain_slow_precision,
-    lightning_strategy,
-    with_precision,
-)
+from peftrec.training.trainer import check_strategy, checkpoint_activations, lightning_strategy
 from small_models import SMALL_PAIRS, item_batch
 from small_runs import small_settings
 
@@ -81,10 +77,10 @@ def test_precision_is_what_the_device_has(
     device: str, supported: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-    settings = small_settings(tmp_path)
-    assert settings.trainer.precision == "auto"
-    assert with_precision(settings, torch.device(device)).trainer.precision == expected
-    chosen = small_settings(tmp_path, trainer={"precision": "bf16-mixed"})
+    settings = small_settings(tmp_path).trainer
+    assert settings.precision == "auto"
+    assert with_precision(settings, torch.device(device)).precision == expected
+    chosen = small_settings(tmp_path, trainer={"precision": "bf16-mixed"}).trainer
     assert with_precision(chosen, torch.device(device)) == chosen
 
 
@@ -93,7 +89,7 @@ def test_float16_is_refused_where_bfloat16_would_be_computed_under_its_name(tmp_
     with pytest.raises(SettingsError, match=r"16-mixed: a CPU .*trainer\.precision=bf16-mixed"):
         train_run(settings)
     assert not list(tmp_path.rglob("record.json"))
-    assert with_precision(settings, torch.device("cuda")) == settings
+    assert with_precision(settings.trainer, torch.device("cuda")) == settings.trainer
 
 
 @pytest.mark.parametrize(
@@ -108,7 +104,7 @@ def test_emulated_arithmetic_is_said_to_be_slow(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(trainer, "has_bfloat16_products", lambda: has_products)
+    monkeypatch.setattr(precision_module, "has_bfloat16_products", lambda: has_products)
     explain_slow_precision(precision, torch.device("cuda"))
     assert not capsys.readouterr().err
     explain_slow_precision(precision, torch.device("cpu"))

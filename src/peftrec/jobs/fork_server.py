@@ -38,7 +38,7 @@ _NOT_FOR_JOBS = ("cli", "cold_start", "planning", "profiles", "series", "serving
 """Rooms that no job of a sweep enters; some of them need packages that may be missing."""
 
 
-_RUN_AS_SCRIPTS = ("peftrec.jobs.fork_server", "peftrec.jobs.job", "peftrec.measuring.job")
+_RUN_AS_SCRIPTS = ("peftrec.jobs.fork_server", "peftrec.jobs.job", "peftrec.jobs.finished", "peftrec.measuring.job")
 
 
 class Request(BaseModel):

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -17,8 +19,10 @@ from peftrec.devices import are_threads_chosen, usable_processors
 from peftrec.jobs.starting import Program
 from peftrec.jobs.supervisor import StoppingError, Supervisor
 from peftrec.jobs.temporary import temporary_folder
-from peftrec.results.record import Status
+from peftrec.results.record import RECORD_FILE, Status
 from peftrec.training.run.trial_watch import TrialOrder
+
+FINISHED_MODULE = "peftrec.jobs.finished"
 
 
 class Job(BaseModel):
@@ -81,6 +85,45 @@ class JobReport(BaseModel):
     """Whether the run was there already, and nothing was trained."""
 
 
+class AskedJobs(BaseModel):
+    """What the process reads that looks for finished jobs: some of a sweep's, by their places."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: UserCode
+    jobs: dict[int, JobFile]
+
+
+class FinishedJob(BaseModel):
+    """A job that needs no process, because its run is there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_directory: str
+    status: Status
+    said: str
+    """For whoever gave the command."""
+
+    def outcome(self, job: Job) -> JobOutcome:
+        """Return how the job ended: before it began."""
+        return JobOutcome(
+            label=job.label,
+            overrides=job.overrides,
+            status=self.status,
+            run_directory=self.run_directory,
+            was_finished=True,
+            seconds=0.0,
+        )
+
+
+class FinishedJobs(BaseModel):
+    """What that process writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jobs: dict[int, FinishedJob]
+
+
 class JobRunner:
     """Runs jobs on slots; `devices` are shared round robin and may be empty (no CUDA). One of them is what a job's
     CUDA_VISIBLE_DEVICES will be: a device, or several with commas between."""
@@ -96,12 +139,24 @@ class JobRunner:
             self._free_devices.put(devices[slot % len(devices)] if devices else None)
 
     def run(self, jobs: Sequence[Job], on_outcome: Callable[[int, JobOutcome], None]) -> None:
-        """Run all jobs; `on_outcome` gets each job's place and outcome as it ends.
+        """Answer for the jobs that are finished already, and run the others; `on_outcome` gets each job's place and
+        outcome as it ends.
 
         Ctrl-C lets the running jobs record their interruption, ends them, and is raised again.
         """
-        with self.submitting() as submit:
-            futures = {submit(f"{number + 1}/{len(jobs)}", job): number for number, job in enumerate(jobs)}
+        names = [f"{number + 1}/{len(jobs)}" for number in range(len(jobs))]
+        with self._supervised() as (supervisor, pool, folder):
+            finished = self._finished(supervisor, jobs, folder)
+            if len(finished) < len(jobs):
+                supervisor.server.start(threads=self.threads)
+            for number, run in finished.items():
+                print(f"[{names[number]} {jobs[number].label}] {run.said}")
+                on_outcome(number, run.outcome(jobs[number]))
+            futures = {
+                pool.submit(self._run_one, supervisor, names[number], job, folder): number
+                for number, job in enumerate(jobs)
+                if number not in finished
+            }
             for future in as_completed(futures):
                 on_outcome(futures[future], future.result())
 
@@ -109,42 +164,88 @@ class JobRunner:
     def submitting(self) -> Iterator[Callable[[str, Job], "Future[JobOutcome]"]]:
         """Yield what takes a job, under a name that no other has, and runs it when a slot is free; what leaves the
         block early ends the jobs as Ctrl-C does."""
+        with self._supervised() as (supervisor, pool, folder):
+            supervisor.server.start(threads=self.threads)
+            yield lambda name, job: pool.submit(self._run_one, supervisor, name, job, folder)
+
+    @contextmanager
+    def _supervised(self) -> Iterator[tuple[Supervisor, ThreadPoolExecutor, Path]]:
         with (
             temporary_folder() as folder,
             ThreadPoolExecutor(self.slots) as pool,
             Supervisor() as supervisor,
         ):
-            supervisor.server.start(threads=self.threads)
             try:
-                yield lambda name, job: pool.submit(self._run_one, supervisor, name, job, Path(folder))
+                yield supervisor, pool, Path(folder)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
+    def _finished(self, supervisor: Supervisor, jobs: Sequence[Job], folder: Path) -> dict[int, FinishedJob]:
+        """Ask one process, in the place of a job, which jobs are finished; none where no run could be one of theirs.
+
+        It needs little of what jobs import, so no server is started for it.
+        """
+        asked = {number: job for number, job in enumerate(jobs) if _has_runs(job)}
+        if not asked:
+            return {}
+        asked_file, answers_file = folder / "asked.json", folder / "finished.json"
+        content = AskedJobs(
+            code=jobs[0].code, jobs={n: JobFile(config=job.config, code_hash=job.code_hash) for n, job in asked.items()}
+        )
+        asked_file.write_text(content.model_dump_json(), encoding="utf-8")
+        supervisor.server.inherit()
+        with self._device() as device:
+            program = self._program(FINISHED_MODULE, asked_file, answers_file, device)
+            exit_status = supervisor.finish(supervisor.start(program, prefix="[finished jobs]"))
+        if not answers_file.exists():
+            reason = read_report(answers_file, exit_status).error
+            print(
+                f"warning: which jobs are finished was not told ({reason}); each will see for itself", file=sys.stderr
+            )
+            return {}
+        return FinishedJobs.model_validate_json(answers_file.read_bytes()).jobs
+
     def _run_one(self, supervisor: Supervisor, place: str, job: Job, folder: Path) -> JobOutcome:
-        device = self._free_devices.get()
         name = place.replace("/", "-")
         job_file, outcome_file = folder / f"job-{name}.json", folder / f"outcome-{name}.json"
         content = JobFile(config=job.config, code=job.code, code_hash=job.code_hash, trial=job.trial)
         job_file.write_text(content.model_dump_json(), encoding="utf-8")
         prefix = f"[{place} {job.label}]"
-        program = Program(
-            module=self.module,
-            arguments=(str(job_file), str(outcome_file)),
-            environment=job_environment(device),
-            threads=self.threads,
-        )
-        began = time.monotonic()
-        try:
-            exit_status = supervisor.finish(supervisor.start(program, prefix=prefix))
-        except StoppingError:
-            exit_status = -signal.SIGINT
-        finally:
-            self._free_devices.put(device)
+        with self._device() as device:
+            program = self._program(self.module, job_file, outcome_file, device)
+            began = time.monotonic()
+            try:
+                exit_status = supervisor.finish(supervisor.start(program, prefix=prefix))
+            except StoppingError:
+                exit_status = -signal.SIGINT
         report = read_report(outcome_file, exit_status)
         seconds = round(time.monotonic() - began, 3)
         print(f"{prefix} {report.status} after {seconds:.0f} s" + (f": {report.error}" if report.error else ""))
         return JobOutcome(label=job.label, overrides=job.overrides, seconds=seconds, **report.model_dump())
+
+    @contextmanager
+    def _device(self) -> Iterator[str | None]:
+        """Lend a slot's devices."""
+        device = self._free_devices.get()
+        try:
+            yield device
+        finally:
+            self._free_devices.put(device)
+
+    def _program(self, module: str, input_file: Path, output_file: Path, device: str | None) -> Program:
+        return Program(
+            module=module,
+            arguments=(str(input_file), str(output_file)),
+            environment=job_environment(device),
+            threads=self.threads,
+        )
+
+
+def _has_runs(job: Job) -> bool:
+    """Say whether any run of the job's strategy stands in its experiment: without one, none can be finished."""
+    experiment = Path(job.config["runs_dir"]) / job.config["name"]
+    return any(experiment.glob(f"{escape(job.config['strategy_name'])}-*/{RECORD_FILE}"))
 
 
 def read_report(outcome_file: Path, exit_status: int) -> JobReport:

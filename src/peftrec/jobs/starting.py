@@ -110,14 +110,18 @@ class ForkServer:
         """The socket that a process with it in its environment, under SERVER, asks; empty before the start."""
         return self._socket
 
+    def inherit(self) -> None:
+        """Ask the server that this process comes from, if there is one."""
+        inherited = os.environ.get(SERVER)
+        if inherited and not self._socket and can_fork():
+            self._socket, self._environment = inherited, dict(os.environ)
+            settle_threads(self._environment)
+
     def start(self, *, threads: int | None = None) -> None:
         """Begin to import, so that the first process need not wait for all of it; `threads` are those that most of its
         processes will compute with."""
+        self.inherit()
         if self._socket or not can_fork():
-            return
-        if inherited := os.environ.get(SERVER):
-            self._socket, self._environment = inherited, dict(os.environ)
-            settle_threads(self._environment)
             return
         self._folder = temporary_folder()  # for its owner alone
         self._socket = str(Path(self._folder.name) / "socket")

@@ -22,7 +22,7 @@ from peftrec.config.hydra_node import check_node
 from peftrec.config.roles import roles_of
 from peftrec.devices import visible_devices
 from peftrec.errors import SettingsError, UserError
-from peftrec.files import write_atomically
+from peftrec.files import no_empty_folders, write_atomically
 from peftrec.jobs.apart import refuse_doubles
 from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import may_use_cuda, num_devices
@@ -73,10 +73,10 @@ class Sweep:
 
     def run_jobs(self, jobs: Sequence[Job], *, directory: Path, slots: int | None, module: str) -> list[JobOutcome]:
         """Run a batch of jobs, rewriting `sweep.json` after each."""
-        self.directory = directory
         for job in jobs:  # told once, and not by each of them
             check_trackers(LoggerSettings(**job.config["logger"]), verifies=False)
         devices = device_groups(jobs)
+        self.directory = directory
         runner = JobRunner(slots=slots or max(1, len(devices)), devices=devices, module=module)
         ended: dict[int, JobOutcome] = {}
 
@@ -116,19 +116,16 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
 def _nothing_left_of_a_refused(sweep: Sweep, directory: Path) -> Iterator[None]:
     """Take back what Hydra's sweeper writes before it composes the jobs, where none of them began."""
     file = directory / HYDRAS_FILE
-    made = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]  # of any length
     before = file.read_bytes() if os.path.lexists(file) else None
-    try:
-        yield
-    finally:
-        if sweep.directory is None and not sweep.submitted:
-            if before is not None:
-                write_atomically(file, before)
-            elif os.path.lexists(file):
-                file.unlink()
-            for folder in made:
-                if os.path.lexists(folder) and not any(folder.iterdir()):
-                    folder.rmdir()
+    with no_empty_folders(directory):
+        try:
+            yield
+        finally:
+            if sweep.directory is None and not sweep.submitted:
+                if before is not None:
+                    write_atomically(file, before)
+                elif os.path.lexists(file):
+                    file.unlink()
 
 
 def expand_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> dict[str, Settings]:

@@ -10,7 +10,7 @@ from peftrec.devices import resolve_device
 from peftrec.errors import SettingsError
 from peftrec.planning.cuda import CudaKernels
 from peftrec.settings.run import Settings
-from peftrec.training.trainer import parameter_dtype, refuse_float16, with_precision
+from peftrec.training.precision import parameter_dtype, refuse_float16, with_precision
 
 _CUDA = torch.device("cuda")
 _CASTS = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -85,7 +85,7 @@ def _precision(settings: Settings, *, on_cuda: bool) -> str:
     precision = settings.trainer.precision
     if precision == "auto":
         if on_cuda and torch.cuda.is_available():
-            return with_precision(settings, _CUDA).trainer.precision
+            return with_precision(settings.trainer, _CUDA).precision
         return "bf16-mixed" if on_cuda else "32-true"
     if not on_cuda:
         refuse_float16(precision, "cpu")

@@ -17,6 +17,7 @@ from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.data.choices import Resampling
 from peftrec.errors import SettingsError
+from peftrec.files import content_hash
 from peftrec.models.towers.names import Modality, Pooling, Weights
 
 if TYPE_CHECKING:
@@ -129,8 +130,7 @@ class PretrainedEncoder:
             digest.update(str(seed).encode())
             return digest.hexdigest()
         for file in self.files(modality).weight_files():
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(content_hash(file))
         return digest.hexdigest()
 
     def num_blocks(self, modality: Modality) -> int:

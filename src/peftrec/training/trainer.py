@@ -1,13 +1,10 @@
-"""Lightning's Trainer as every run uses it: precision, devices, and the callbacks in their order."""
+"""Lightning's Trainer as every run uses it: devices, and the callbacks in their order."""
 
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -22,7 +19,7 @@ from peftrec.models.towers.towers import Towers
 from peftrec.processes import ProcessRank
 from peftrec.progress.epochs import EpochBar, EpochLines
 from peftrec.progress.terminal import give_bars_the_terminal, shows_progress
-from peftrec.settings.run import EvaluationSettings, Settings, TrainerSettings
+from peftrec.settings.run import EvaluationSettings, TrainerSettings
 from peftrec.training.checkpoint import LAST, AtomicCheckpointIO, checkpoint_path, epochs_to_train, keep_best, keep_last
 
 _SYNCS_BUFFERS = (  # torch 2.13 renamed it
@@ -127,45 +124,6 @@ def check_strategy(name: str) -> None:
             else "is no strategy of Lightning"
         )
         raise SettingsError(f"trainer.strategy: {name} {reason}; choose one of auto, {', '.join(fitting)}")
-
-
-def with_precision(settings: Settings, device: torch.device) -> Settings:
-    """Replace `precision: auto` by what it means on the device. Raises SettingsError as `refuse_float16`."""
-    refuse_float16(settings.trainer.precision, device.type)
-    if settings.trainer.precision != "auto":
-        return settings
-    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    precision: Any = "bf16-mixed" if has_bfloat16 else "32-true"
-    return replace(settings, trainer=replace(settings.trainer, precision=precision))
-
-
-def refuse_float16(precision: str, device_type: str) -> None:
-    """Raise SettingsError for float16 on a CPU, where Lightning would compute in bfloat16 under its name."""
-    if precision == "16-mixed" and device_type == "cpu":
-        raise SettingsError(
-            "trainer.precision=16-mixed: a CPU does not train in float16; set trainer.precision=bf16-mixed, or 32-true "
-            "for speed"
-        )
-
-
-def explain_slow_precision(precision: str, device: torch.device, *, is_told: bool = True) -> None:
-    """Say so where a CPU must emulate the chosen arithmetic: a step of cached IISAN took 12 to 16 times as long."""
-    if is_told and device.type == "cpu" and precision.startswith("bf16") and not has_bfloat16_products():
-        print(
-            f"trainer.precision={precision}: this CPU has no bfloat16 products and emulates them, many times slower "
-            "than float32; trainer.precision=32-true is the fast one here",
-            file=sys.stderr,
-        )
-
-
-def has_bfloat16_products() -> bool:
-    """Whether oneDNN multiplies in bfloat16 on this CPU; torch says so to its compiler alone."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def parameter_dtype(precision: str) -> torch.dtype:
-    """Return the type that Lightning gives the parameters."""
-    return torch.bfloat16 if precision == "bf16-true" else torch.float32
 
 
 def checkpoint_activations(towers: Towers, **options: Any) -> None:

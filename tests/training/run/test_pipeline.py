@@ -494,7 +494,7 @@ def test_a_mistake_that_building_the_model_finds_leaves_no_run(tmp_path: Path) -
     with pytest.raises(SettingsError, match=r"strategy\.layers"):
         train_run(settings_from_config(config))
     assert not list(tmp_path.rglob("record.json"))
-    assert not list((tmp_path / "small").iterdir())
+    assert not (tmp_path / "small").exists()
 
 
 def test_such_a_mistake_leaves_an_interrupted_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""How a run begins: in which folder, and with what that stands there already."""
+"""How a run begins: held by one process, and with what stands in its folder already."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from peftrec.code.fingerprint import Fingerprint
 from peftrec.data.split import Split
 from peftrec.errors import UserError
 from peftrec.files import Holding, remove_abandoned
@@ -15,30 +14,10 @@ from peftrec.results.record import DataSummary, Record, write_record
 from peftrec.settings.run import Settings
 from peftrec.settings.run_identity import cost_conditions
 from peftrec.training.checkpoint import BEST, checkpoint_path
-from peftrec.training.run.earlier_runs import choose_despite_code, explain_new_code, find_earlier
+from peftrec.training.run.earlier_runs import earlier_record, taken
 from peftrec.training.run.identity import Identity
 from peftrec.training.run.provenance import this_stretch
-from peftrec.training.run.run_record import RunRecord, earlier_record, new_record, refuse_running, running_message
-
-TRIALS = "trials"
-"""The folder, in that of the experiment, where trials of a tuning lie."""
-
-
-def run_folder(settings: Settings, identity: Identity) -> Path:
-    """Return the run's folder: its own, or with reuse=despite_code that of a run of the same question by other code.
-
-    Says so where such a run stands there and is not taken.
-    """
-    home = settings.experiment_directory / TRIALS if identity.kind == "trial" else settings.experiment_directory
-    own = home / identity.run_id
-    if (earlier_record(own)) is not None:
-        return own
-    earlier = find_earlier(home, identity)
-    if settings.reuse == "despite_code":
-        chosen = choose_despite_code(earlier)
-        return own if chosen is None else chosen.folder
-    explain_new_code(earlier, identity)
-    return own
+from peftrec.training.run.run_record import RunRecord, new_record, refuse_running, running_message
 
 
 @contextmanager
@@ -86,7 +65,7 @@ def begin(
         if earlier is not None:
             refuse_running(earlier, folder)
             if earlier.is_over:
-                return _taken(earlier, identity, folder, settings), earlier
+                return taken(earlier, identity, folder, settings.reuse), earlier
         stretches = [*(earlier.stretches if earlier is not None else []), stretch]
         record = new_record(
             settings, identity, summarise_data(split, settings), run_id=folder.name, stretches=stretches
@@ -96,16 +75,6 @@ def begin(
 
     record, earlier = processes.from_first(begin_here)
     return RunRecord(record, folder, earlier, writes=processes.is_first, writes_csv=settings.logger.csv)
-
-
-def _taken(record: Record, identity: Identity, folder: Path, settings: Settings) -> Record:
-    """Return a finished record; where other code made it, it says from now on that it was taken all the same."""
-    made_by = Fingerprint(modules=record.latest.modules, versions=record.latest.packages)
-    if settings.reuse == "despite_code" and made_by.digest != identity.code.digest:
-        latest = record.latest.model_copy(update={"reuse": settings.reuse})
-        record = record.model_copy(update={"stretches": [*record.stretches[:-1], latest]})
-        write_record(record, folder)
-    return record
 
 
 def summarise_data(split: Split, settings: Settings) -> DataSummary:

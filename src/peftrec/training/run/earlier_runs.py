@@ -1,4 +1,4 @@
-"""Runs that answered the same question by other code: what stands in the way of taking them, and which to take."""
+"""What stands there already when a run begins: under its own name, or by other code as the answer to its question."""
 
 import sys
 from collections.abc import Iterator
@@ -7,8 +7,12 @@ from pathlib import Path
 
 from peftrec.code.fingerprint import Fingerprint
 from peftrec.errors import RecordError
-from peftrec.results.record import RECORD_FILE, Record, read_record
+from peftrec.results.record import RECORD_FILE, Record, read_record, write_record
+from peftrec.settings.run import Reuse
 from peftrec.training.run.identity import Identity
+
+TRIALS = "trials"
+"""The folder, in that of the experiment, where trials of a tuning lie."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,31 @@ class EarlierRun:
         return "finished" if self.is_finished else f"stopped after {len(self.record.epochs)} epochs"
 
 
+def earlier_record(run_directory: Path) -> Record | None:
+    """Return what was recorded of this run before."""
+    return read_record(run_directory) if (run_directory / RECORD_FILE).exists() else None
+
+
+def run_folder(experiment_directory: Path, identity: Identity, reuse: Reuse) -> Path:
+    """Return the run's folder: its own, or with reuse=despite_code that of a run of the same question by other code."""
+    home = experiment_directory / TRIALS if identity.kind == "trial" else experiment_directory
+    own = home / identity.run_id
+    if reuse == "same_code" or earlier_record(own) is not None:
+        return own
+    chosen = choose_despite_code(find_earlier(home, identity))
+    return own if chosen is None else chosen.folder
+
+
+def taken(record: Record, identity: Identity, folder: Path, reuse: Reuse) -> Record:
+    """Return a finished record; where other code made it, it says from now on that it was taken all the same."""
+    made_by = Fingerprint(modules=record.latest.modules, versions=record.latest.packages)
+    if reuse == "despite_code" and made_by.digest != identity.code.digest:
+        latest = record.latest.model_copy(update={"reuse": reuse})
+        record = record.model_copy(update={"stretches": [*record.stretches[:-1], latest]})
+        write_record(record, folder)
+    return record
+
+
 def find_earlier(experiment_directory: Path, identity: Identity) -> list[EarlierRun]:
     """Return runs of an experiment that asked the same, by other code, the latest first."""
     found = [
@@ -48,16 +77,18 @@ def choose_despite_code(earlier: list[EarlierRun]) -> EarlierRun | None:
     return next((run for run in earlier if run.is_finished), earlier[0] if earlier else None)
 
 
-def explain_new_code(earlier: list[EarlierRun], identity: Identity) -> None:
-    """Say that an earlier run is not taken, what differs, and what to do about it."""
+def explain_new_code(folder: Path, identity: Identity) -> None:
+    """Say, where nothing stands in a run's folder yet, that an earlier run beside it is not taken, what differs, and
+    what to do about it."""
+    earlier = [] if earlier_record(folder) is not None else find_earlier(folder.parent, identity)
     if not earlier:
         return
     latest = earlier[0]
     differences = identity.code.differences(latest.code)
-    taken = "take its figures" if latest.is_finished else "go on with it"
+    use = "take its figures" if latest.is_finished else "go on with it"
     print(
         f"{latest.folder}: {latest.describe()} under other code ({differences}), so this run trains anew as "
-        f"{identity.run_id}; to {taken} all the same, say reuse=despite_code",
+        f"{identity.run_id}; to {use} all the same, say reuse=despite_code",
         file=sys.stderr,
     )
 

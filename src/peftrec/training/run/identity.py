@@ -31,13 +31,12 @@ class Identity:
     provenance: Provenance
 
 
-def identify(settings: Settings, split: Split, processes: ProcessRank, kind: Kind) -> Identity:
+def identify(settings: Settings, provenance: Provenance, processes: ProcessRank, kind: Kind) -> Identity:
     """Hash what the run asks, fingerprint the code that will answer; loads no weights.
 
     The names of users and items are part of the question: a finished run is asked by them.
     """
     config, roles = settings_to_config(settings), roles_of(settings)
-    provenance = provenance_of(settings, split)
     facts: dict[str, Any] = {
         "kind": kind,
         "data": provenance.data_hash,
@@ -62,12 +61,19 @@ def identify(settings: Settings, split: Split, processes: ProcessRank, kind: Kin
 
 def provenance_of(settings: Settings, split: Split) -> Provenance:
     """Hash the data and the towers' weights."""
-    reads_content = settings.strategy.reads_content
-    return Provenance(
-        data_hash=data_hash(split, with_times=settings.user_encoder.reads_times),
-        content_hashes=content_hashes(split.items) if reads_content else {},
-        tower_revisions=settings.towers.weights_hashes(seed=settings.seed) if reads_content else {},
-    )
+    of_data, of_content = hashes_of_data(settings, split)
+    return Provenance(data_hash=of_data, content_hashes=of_content, tower_revisions=hashes_of_towers(settings))
+
+
+def hashes_of_data(settings: Settings, split: Split) -> tuple[str, dict[str, str]]:
+    """Hash what users did, and what the strategy reads of the items, by modality."""
+    of_content = content_hashes(split.items) if settings.strategy.reads_content else {}
+    return data_hash(split, with_times=settings.user_encoder.reads_times), of_content
+
+
+def hashes_of_towers(settings: Settings) -> dict[str, str]:
+    """Hash the weights that the strategy starts from, by modality."""
+    return settings.towers.weights_hashes(seed=settings.seed) if settings.strategy.reads_content else {}
 
 
 def run_id(strategy: str, question: str, code: Fingerprint) -> str:

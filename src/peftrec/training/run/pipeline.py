@@ -4,7 +4,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +13,12 @@ import torch
 from peftrec.data.split import Split
 from peftrec.devices import resolve_device
 from peftrec.errors import SettingsError, UserError
-from peftrec.files import FULL, UNUSABLE
+from peftrec.files import FULL, UNUSABLE, no_empty_folders
 from peftrec.processes import ProcessRank
 from peftrec.progress.quiet import quieten_libraries
 from peftrec.results.costs import Epoch
 from peftrec.results.record import Evaluation, Kind, Status
 from peftrec.settings.run import Settings
-from peftrec.settings.run_identity import cost_differences
 from peftrec.trackers.tracker import Feed
 from peftrec.trackers.tracking import begin_trackers, check_packages, check_trackers
 from peftrec.training.building.assembly import assemble
@@ -28,16 +27,19 @@ from peftrec.training.building.loaders import build_loaders, mean_negatives
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
-from peftrec.training.run.beginning import begin, held, run_folder
+from peftrec.training.precision import explain_slow_precision, refuse_float16, with_precision
+from peftrec.training.run.beginning import begin, held
+from peftrec.training.run.earlier_runs import explain_new_code, run_folder
 from peftrec.training.run.exit_status import status_of
+from peftrec.training.run.finished_runs import describe_finished
 from peftrec.training.run.fitting import Watcher, fit
-from peftrec.training.run.identity import Identity, identify
+from peftrec.training.run.identity import identify, provenance_of
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.run_record import RunRecord, describe_parameters
 from peftrec.training.run.scoring import encoded_candidates, evaluate_test
 from peftrec.training.run.serving_costs import serving_of
 from peftrec.training.run.trial_watch import TrialOrder, TrialWatch
-from peftrec.training.trainer import check_strategy, explain_slow_precision, refuse_float16, with_precision
+from peftrec.training.trainer import check_strategy
 
 _runs_of_this_process = itertools.count()
 
@@ -72,14 +74,16 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
         negatives = mean_negatives(settings, split, processes.count)
         for warning in check_learnable(split, settings.evaluation, negatives_per_positive=negatives):
             processes.from_first(partial(print, f"warning: {warning}", file=sys.stderr))
-        settings = with_precision(settings, device)
-        identity = processes.from_first(partial(identify, settings, split, processes, kind))
-        folder = processes.from_first(partial(run_folder, settings, identity))
-        with _explaining_unwritable(folder), held(folder, processes):
+        settings = replace(settings, trainer=with_precision(settings.trainer, device))
+        provenance = processes.from_first(partial(provenance_of, settings, split))
+        identity = processes.from_first(partial(identify, settings, provenance, processes, kind))
+        folder = processes.from_first(partial(run_folder, settings.experiment_directory, identity, settings.reuse))
+        processes.from_first(partial(explain_new_code, folder, identity))
+        with _explaining_unwritable(folder), no_empty_folders(folder), held(folder, processes):
             run = begin(settings, split, identity, folder, device, processes)
             was_finished = run.record.is_over
             if was_finished:
-                _explain_reuse(run, identity)
+                processes.from_first(partial(print, describe_finished(folder, run.record, identity), file=sys.stderr))
             else:
                 explain_slow_precision(settings.trainer.precision, device, is_told=processes.is_first)
                 with _recording_failure(run):
@@ -155,17 +159,6 @@ def _run(
         if run.writes:
             run.record.serving = serving_of(settings, split, module, catalogue)
         run.finish(fitted, evaluation, ranked, split)
-
-
-def _explain_reuse(run: RunRecord, identity: Identity) -> None:
-    """Say that a run was finished already, and what its costs do not speak of."""
-    if not run.writes:
-        return
-    differences = cost_differences(identity.config, run.record.config, identity.roles)
-    advice = (
-        f"; it was not trained with {', '.join(differences)}: to measure that, set name=NAME" if differences else ""
-    )
-    print(f"finished already: {run.folder}{advice}", file=sys.stderr)
 
 
 @contextmanager

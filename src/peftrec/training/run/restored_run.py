@@ -22,8 +22,8 @@ from peftrec.training.building.stored_states import store_key
 from peftrec.training.checkpoint import load_best
 from peftrec.training.determinism import fix_kernels
 from peftrec.training.module import RecommenderModule
+from peftrec.training.precision import parameter_dtype
 from peftrec.training.run.identity import provenance_of
-from peftrec.training.trainer import parameter_dtype
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,13 +29,13 @@ from peftrec.results.record import (
     Record,
     Status,
     Stretch,
-    read_record,
     write_record,
 )
 from peftrec.settings.run import Settings
 from peftrec.training.checkpoint import checkpoint_bytes, remove_checkpoints
 from peftrec.training.parameter_groups import ParameterRole, count_parameters, optimizer_groups
 from peftrec.training.run.conditions import placement_of
+from peftrec.training.run.earlier_runs import earlier_record
 from peftrec.training.run.exit_status import status_of
 from peftrec.training.run.fitting import Fitted
 from peftrec.training.run.identity import Identity
@@ -134,11 +134,6 @@ class RunRecord:
         (self.folder / RECORD_FILE).unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
-
-
-def earlier_record(run_directory: Path) -> Record | None:
-    """Return what was recorded of this run before."""
-    return read_record(run_directory) if (run_directory / RECORD_FILE).exists() else None
 
 
 def refuse_running(record: Record, run_directory: Path) -> None:
