@@ -8,15 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
+from peftrec.cli import serve
 from peftrec.cli.main import main as command_line
 from peftrec.processes import TERMINATED
 from peftrec.serving.http.listening import taken_port
+from peftrec.serving.http.request import WORKER, ServeRequest
 from peftrec.serving.recommending import recommend
 from recommend_requests import read_request
 from small_exports import finished_run
@@ -69,6 +72,45 @@ def test_without_the_extra_it_says_how_to_get_it(
     assert 'serve needs the package uvicorn: pip install "peftrec[serve]"' in capsys.readouterr().err
 
 
+def test_a_worker_that_computes_what_nobody_waits_for_does_not_keep_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python waits for no thread of this kind, and takes its modules away beneath it."""
+    left: list[int] = []
+    monkeypatch.setattr("os._exit", left.append)
+    request, may_end = ServeRequest(runs=(), keep=Path("kept")), threading.Event()
+    assert serve._ended("interrupted", 130, request) == 130
+    assert left == []
+    worker = threading.Thread(target=may_end.wait, name=WORKER, daemon=True)
+    worker.start()
+    serve._ended("ended by SIGTERM", TERMINATED, request)
+    may_end.set()
+    worker.join()
+    assert left == [TERMINATED]
+    assert capsys.readouterr().err == (
+        "interrupted; items that were added to the service are kept in kept\n"
+        "ended by SIGTERM; items that were added to the service are kept in kept\n"
+    )
+
+
+def open_requests(port: int) -> float:
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        text = response.read().decode()
+    return float(re.search(r"^peftrec_open_requests (\S+)$", text, re.MULTILINE)[1])  # type: ignore[index]
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_body_that_does_not_come_keeps_no_service(signals: int, tmp_path: Path) -> None:
@@ -86,11 +128,11 @@ def test_a_body_that_does_not_come_keeps_no_service(signals: int, tmp_path: Path
             assert late.recv(100).startswith(b"HTTP/1.1 408 ")
         with socket.create_connection(("127.0.0.1", port)) as late:
             late.sendall(head)
-            time.sleep(0.5)
+            wait_until(lambda: open_requests(port) == 2)  # it, and the one that asks
             told = time.monotonic()
             for _ in range(signals):
                 process.send_signal(signal.SIGINT)
-                time.sleep(0.3)
+                wait_until(lambda: not is_listening(port))  # told once, and not yet at its end
             errors = process.communicate()[1]
         watchdog.cancel()
     assert process.returncode == 128 + signal.SIGINT

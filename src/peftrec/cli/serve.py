@@ -32,7 +32,7 @@ HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [p
   keep=DIR          a file for each run that keeps added items over restarts
   wait_ms=0         how long a request waits for others to be computed with; what waits anyway is computed together
   LIMIT=NUMBER      max_k=1000 max_history=1000 max_items=64 max_added=10000 max_image_pixels=16777216
-                    max_body_mib=16 max_body_seconds=30 max_batch=64 max_queue=256
+                    max_body_mib=16 max_head_seconds=10 max_body_seconds=30 max_batch=64 max_queue=256
   data.root=DIR     where the runs' data lies now, if it was moved
 
 SIGTERM and Ctrl-C end it when what is under way is answered, after a few seconds at most; the second at once.

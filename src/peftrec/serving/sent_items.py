@@ -14,6 +14,7 @@ from peftrec.data.items import Items
 from peftrec.data.readers.base import FileSource
 from peftrec.data.readers.screening import clean_title
 from peftrec.errors import DataError
+from peftrec.outputs.safe_text import for_line
 from peftrec.settings.run import Settings
 
 
@@ -101,6 +102,10 @@ def _check_ids(ids: Sequence[str], known: Collection[str]) -> None:
     for number, item in enumerate(ids):
         if not item.strip():
             raise DataError(f"items.{number}.id: it is empty")
+        if for_line(item) != item:
+            raise DataError(
+                f"items.{number}.id: {item!r} holds control characters, or some that nobody sees; give it an id without"
+            )
         if item in known:
             raise DataError(f"items.{number}.id: {item!r} is in the catalogue already; give it an id of its own")
         if item in seen:

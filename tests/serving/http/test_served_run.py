@@ -2,8 +2,9 @@
 
 import base64
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from http_items import new_item
 from peftrec.errors import DataError, SettingsError
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
 from peftrec.serving.http.app import Service
-from peftrec.serving.http.messages import AddAnswer, ItemsBody, RecommendAnswer, RecommendBody
-from peftrec.serving.http.served_run import NotKeptError, ServedRun, UnknownError
+from peftrec.serving.http.messages import ItemsBody, RecommendAnswer, RecommendBody
+from peftrec.serving.http.served_run import ENCODED_AT_ONCE, NotKeptError, ServedRun, UnknownError
 from peftrec.serving.recommending import recommend
 from recommend_requests import read_request
 
 Serve = Callable[..., Service]
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture
@@ -70,8 +72,7 @@ def test_one_that_is_refused_leaves_the_others(run: ServedRun) -> None:
 def test_new_items_are_encoded_as_those_of_a_file(strategy: str, serve: Serve, tmp_path: Path) -> None:
     run = serve(strategy).named(None)
     sent = [new_item("n1", "Red steel lamp", 1), new_item("n2", "small blue kettle", 2)]
-    (answer,) = run.encode([ItemsBody.model_validate({"items": sent})])
-    assert not isinstance(answer, Exception)
+    answer = whole(run.encode(ItemsBody.model_validate({"items": sent})))
 
     for item in sent:
         (tmp_path / f"{item['id']}.png").write_bytes(decoded(item))
@@ -84,6 +85,44 @@ def test_new_items_are_encoded_as_those_of_a_file(strategy: str, serve: Serve, t
     assert np.array_equal(np.array([item.vector for item in answer.items], dtype=np.float32), expected)
 
 
+def whole(parts: Generator[None, None, Answer]) -> Answer:
+    """Compute all parts, one after the other."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+
+
+def test_many_items_are_encoded_in_parts_between_which_others_are_answered(serve: Serve) -> None:
+    run = serve("full").named(None)
+    num_items = 2 * ENCODED_AT_ONCE + 1
+    sent = [new_item(f"n{number}", f"{'red ' * (1 + number % 3)}lamp", number) for number in range(num_items)]
+    body = ItemsBody.model_validate({"items": sent})
+    asked = RecommendBody(user="u5", k=20)
+    before, parts = run.recommend([asked]), run.add(body)
+    for _ in range(2):
+        next(parts)
+        assert run.recommend([asked]) == before
+    answer = whole(parts)
+    assert (answer.added, run.num_added) == (num_items, num_items)
+    one_by_one = [
+        whole(run.encode(ItemsBody.model_validate({"items": [{**item, "id": f"again-{item['id']}"}]}))) for item in sent
+    ]
+    assert run.catalogue.ids[-num_items:] == tuple(item["id"] for item in sent)
+    expected = np.array([each.items[0].vector for each in one_by_one])
+    assert np.allclose(run.catalogue.embeddings[-num_items:], expected, atol=1e-5)
+
+
+def test_an_image_that_is_damaged_in_a_later_part_adds_nothing(serve: Serve) -> None:
+    run = serve("full").named(None)
+    sent = [new_item(f"n{number}") for number in range(ENCODED_AT_ONCE)] + [new_item("bad", image="AAAA")]
+    with pytest.raises(DataError, match=rf"items\.{ENCODED_AT_ONCE}\.image: 3 bytes that are no JPEG"):
+        whole(run.add(ItemsBody.model_validate({"items": sent})))
+    assert run.num_added == 0
+
+
 def decoded(item: dict[str, str]) -> bytes:
     return base64.b64decode(item["image"])
 
@@ -92,8 +131,7 @@ def test_added_items_are_recommended_at_once_and_after_a_restart(serve: Serve, t
     run = serve("full", keep=str(tmp_path / "kept")).named(None)
     before = run.recommend([RecommendBody(user="u5", k=20)])[0]
     body = ItemsBody.model_validate({"items": [new_item("n1"), new_item("n2", colour=2)]})
-    (added,) = run.add([body])
-    assert not isinstance(added, Exception)
+    added = whole(run.add(body))
     num_items = run.catalogue.num_candidates + 2
     assert (added.added, added.num_items, run.num_added) == (2, num_items, 2)
     bodies = [RecommendBody(user="u5", k=num_items, seen=True), RecommendBody(items=["n1", "m3"], k=num_items - 2)]
@@ -107,8 +145,8 @@ def test_added_items_are_recommended_at_once_and_after_a_restart(serve: Serve, t
     assert again.recommend(bodies) == [everything, history]
     without = serve("full").named(None)
     assert without.recommend([RecommendBody(user="u5", k=20)])[0] == before
-    (refused,) = again.add([body])
-    assert "items.0.id: 'n1' is in the catalogue already" in str(refused)
+    with pytest.raises(DataError, match=r"items\.0\.id: 'n1' is in the catalogue already"):
+        whole(again.add(body))
 
 
 def test_what_cannot_be_kept_is_not_added(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +155,8 @@ def test_what_cannot_be_kept_is_not_added(serve: Serve, tmp_path: Path, monkeypa
 
     run = serve("full", keep=str(tmp_path / "kept")).named(None)
     monkeypatch.setattr("peftrec.serving.http.added_items.write_stream_atomically", fail)
-    (refused,) = run.add([ItemsBody.model_validate({"items": [new_item("n1")]})])
-    assert isinstance(refused, NotKeptError)
-    assert "nothing was added" in str(refused)
-    assert "No space left" in str(refused)
+    with pytest.raises(NotKeptError, match=r"nothing was added.*No space left"):
+        whole(run.add(ItemsBody.model_validate({"items": [new_item("n1")]})))
     assert run.num_added == 0
     num_items = run.catalogue.num_candidates
     assert len(run.catalogue.ids) == num_items
@@ -130,23 +166,16 @@ def test_what_cannot_be_kept_is_not_added(serve: Serve, tmp_path: Path, monkeypa
 
 def test_no_more_is_added_than_may_be(serve: Serve) -> None:
     run = serve("full", max_added="2").named(None)
-    outcomes = run.add(
-        [
-            ItemsBody.model_validate({"items": [new_item(f"n{number}") for number in numbers]})
-            for numbers in ((1, 2), (3,))
-        ]
-    )
-    assert isinstance(outcomes[0], AddAnswer)
-    assert outcomes[0].added == 2
-    assert "max_added=2" in str(outcomes[1])
+    assert whole(run.add(ItemsBody.model_validate({"items": [new_item("n1"), new_item("n2")]}))).added == 2
+    with pytest.raises(DataError, match="max_added=2"):
+        whole(run.add(ItemsBody.model_validate({"items": [new_item("n3")]})))
 
 
 def test_a_run_that_knows_ids_alone_says_so(serve: Serve) -> None:
     run = serve("id").named(None)
     assert run.reads == []
-    (refused,) = run.encode([ItemsBody.model_validate({"items": [new_item("n1")]})])
-    assert isinstance(refused, SettingsError)
-    assert "knows items by their ids alone" in str(refused)
+    with pytest.raises(SettingsError, match="knows items by their ids alone"):
+        whole(run.encode(ItemsBody.model_validate({"items": [new_item("n1")]})))
     assert isinstance(run.recommend([RecommendBody(user="u1")])[0], RecommendAnswer)
 
 

@@ -1,7 +1,7 @@
 """One thread computes: together what comes together, in a queue that ends."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -130,11 +130,74 @@ def test_what_nobody_waits_for_is_not_computed(worker: Worker) -> None:
         left.result()
 
 
+def counted(calls: list[str], *names: str, gate: Gate | None = None) -> Generator[None, None, int]:
+    """A part for each name; the first one waits at the gate."""
+    for name in names:
+        if gate is not None and name == names[0]:
+            gate([])
+        calls.append(name)
+        if name != names[-1]:
+            yield
+    return len(names)
+
+
+def test_what_is_computed_in_parts_lets_others_come_in_between(worker: Worker, sizes: list[int]) -> None:
+    calls, gate = list[str](), Gate()
+
+    def note(requests: Sequence[str]) -> list[str]:
+        calls.extend(requests)
+        return list(requests)
+
+    first = worker.submit_parts(counted(calls, "a1", "a2", "a3", gate=gate))
+    assert gate.entered.wait(timeout=60)
+    second = worker.submit_parts(counted(calls, "b1", "b2"))
+    between = [worker.submit(note, name) for name in ("x", "y")]
+    assert worker.num_waiting == 4
+    gate.may_end.set()
+    assert (first.result(timeout=60), second.result(timeout=60)) == (3, 2)
+    assert [future.result(timeout=60) for future in between] == ["x", "y"]
+    assert calls == ["a1", "x", "y", "a2", "a3", "b1", "b2"]
+    assert sizes == [2, 1, 1]
+
+
+def test_parts_that_fail_or_are_given_up_are_not_gone_on_with(worker: Worker) -> None:
+    calls, gate = list[str](), Gate()
+    given_up = worker.submit_parts(counted(calls, "a1", "a2", gate=gate))
+    assert gate.entered.wait(timeout=60)
+    refused = worker.submit_parts(failing_parts(calls))
+    never = worker.submit_parts(counted(calls, "c1"))
+    assert given_up.cancel()
+    assert never.cancel()
+    gate.may_end.set()
+    with pytest.raises(DataError, match="at the second"):
+        refused.result(timeout=60)
+    assert worker.submit_parts(counted(calls, "d1")).result(timeout=60) == 1
+    assert calls == ["a1", "b1", "d1"]
+
+
+def failing_parts(calls: list[str]) -> Generator[None, None, int]:
+    calls.append("b1")
+    yield
+    raise DataError("at the second")
+
+
+def test_both_kinds_fill_one_queue(worker: Worker) -> None:
+    gate, doubled = held(worker), Doubled()
+    futures = [worker.submit(doubled, 1) for _ in range(3)]
+    parts = [worker.submit_parts(counted([], "a")) for _ in range(3)]
+    for submit in (lambda: worker.submit(doubled, 1), lambda: worker.submit_parts(counted([], "a"))):
+        with pytest.raises(BusyError, match="6 requests are waiting"):
+            submit()
+    gate.may_end.set()
+    assert [future.result(timeout=60) for future in (*futures, *parts)] == [2, 2, 2, 1, 1, 1]
+
+
 def test_stopping_computes_what_waits() -> None:
     worker = Worker(max_batch=2, max_queue=6, wait_seconds=0.0)
     worker.start()
     gate, doubled = held(worker), Doubled()
     futures = [worker.submit(doubled, number) for number in (1, 3, 5)]
+    futures.append(worker.submit_parts(counted([], "a", "b")))
     gate.may_end.set()
     worker.stop()
-    assert [future.result(timeout=0) for future in futures] == [2, 6, 10]
+    assert [future.result(timeout=0) for future in futures] == [2, 6, 10, 2]

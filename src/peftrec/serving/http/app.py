@@ -1,7 +1,8 @@
 """The endpoints of `peftrec serve`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +68,11 @@ class Service:
             raise UnknownError(f"run: there is no {name!r}; this service has {', '.join(self.runs)}")
         return self.runs[name]
 
-    async def computed(self, compute: Callable[..., Any], body: Any, status: int = 200) -> Response:
-        """Have the worker compute an answer. It is one of ours, so FastAPI need not check it again."""
-        answer: BaseModel = await asyncio.wrap_future(self.worker.submit(compute, body))
-        return Response(answer.model_dump_json(), status, media_type="application/json")
+
+async def computed(waiting: "Future[Any]", status: int = 200) -> Response:
+    """Return what the worker computes. It is an answer of ours, so FastAPI need not check it again."""
+    answer: BaseModel = await asyncio.wrap_future(waiting)
+    return Response(answer.model_dump_json(), status, media_type="application/json")
 
 
 def build_app(service: Service) -> FastAPI:
@@ -104,17 +106,17 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     @app.post("/recommend", responses=PROBLEMS, response_model=RecommendAnswer)
     async def recommend(body: RecommendBody) -> Response:
         """The best items for a user of the run, or after a history of items."""
-        return await service.computed(service.named(body.run).recommend, body)
+        return await computed(service.worker.submit(service.named(body.run).recommend, body))
 
     @app.post("/encode", responses=PROBLEMS, response_model=EncodeAnswer)
     async def encode(body: ItemsBody) -> Response:
         """Vectors of new items, by their titles and images."""
-        return await service.computed(service.named(body.run).encode, body)
+        return await computed(service.worker.submit_parts(service.named(body.run).encode(body)))
 
     @app.post("/items", responses=PROBLEMS, response_model=AddAnswer, status_code=201)
     async def add_items(body: ItemsBody) -> Response:
         """New items that are recommended, and may stand in histories, from now on."""
-        return await service.computed(service.named(body.run).add, body, status=201)
+        return await computed(service.worker.submit_parts(service.named(body.run).add(body)), status=201)
 
     @app.head("/health", include_in_schema=False)
     @app.get("/health")

@@ -27,6 +27,8 @@ class Limits:
     """Width times height that an image may declare; 4096 x 4096."""
     max_body_mib: int = 16
     """Of a request, in 2**20 bytes."""
+    max_head_seconds: int = 10
+    """From a connection, or the first byte of a further request on it, to the end of the request's head."""
     max_body_seconds: int = 30
     """From a request's head to the end of its body."""
     max_batch: int = 64

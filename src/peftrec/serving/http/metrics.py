@@ -31,6 +31,9 @@ class Metrics:
         self.batch_size = Histogram(
             "peftrec_batch_size", "Requests that were computed together.", buckets=SIZES, registry=registry
         )
+        self.open = Gauge(
+            "peftrec_open_requests", "Requests that are not answered yet, this one too.", registry=registry
+        )
         self.waiting = Gauge("peftrec_waiting_requests", "Requests in the queue.", registry=registry)
         self.items = Gauge(
             "peftrec_items", "Items that are recommended, with those that were added.", ("run",), registry=registry

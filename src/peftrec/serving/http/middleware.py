@@ -44,12 +44,14 @@ class CountedRequests:
                 status, has_begun = message["status"], True
             await send(message)
 
+        self.metrics.open.inc()
         try:
             await self.app(scope, receive, send_noting_the_status)
         except asyncio.CancelledError:  # the service ends, and waits no longer
             if not has_begun:
                 await refusal(503, "the service ends; ask another one")(scope, receive, send_noting_the_status)
         finally:
+            self.metrics.open.dec()
             endpoint: Any = scope.get("endpoint")
             self.metrics.count(getattr(endpoint, "__name__", NO_ENDPOINT), status, time.perf_counter() - started)
 

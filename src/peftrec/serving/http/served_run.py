@@ -1,8 +1,7 @@
 """A run as a service holds it: asked and changed by the one thread that computes."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,8 +31,8 @@ from peftrec.serving.many_users import SCORE_BYTES
 from peftrec.serving.recommending import check_num_left
 from peftrec.serving.sent_items import sent_items
 
-Body = TypeVar("Body")
-Answer = TypeVar("Answer")
+ENCODED_AT_ONCE = 4
+"""New items between which recommendations are answered."""
 MOST_SEARCHED = 2_000
 """Ids among which the nearest to an unknown one are looked for, in some 30 ms: everybody waits meanwhile."""
 
@@ -57,8 +56,8 @@ class Asked:
 
 
 class ServedRun:
-    """Answers requests about one run. The methods that take several requests return an outcome each: an answer, or the
-    error that refuses the request."""
+    """Answers requests about one run. What takes several requests returns an outcome each: an answer, or the error that
+    refuses the request."""
 
     def __init__(self, name: str, loaded: LoadedRun, limits: Limits, added: AddedItems) -> None:
         """Encode the catalogue, and read what was added before. Raises what loading a run and its added items does."""
@@ -107,20 +106,39 @@ class ServedRun:
 
     def recommend(self, bodies: Sequence[RecommendBody]) -> list[RecommendAnswer | UserError]:
         """Recommend to each; users' states and scores are computed together, and who else asks changes no figure."""
-        found = [_outcome(self._asked, body) for body in bodies]
+        found = [self._asked_or_refused(body) for body in bodies]
         asked = [each for each in found if isinstance(each, Asked)]
         size = users_per_block(len(self.catalogue.ids), SCORE_BYTES)
         blocks = (asked[start : start + size] for start in range(0, len(asked), size))
         answers = (answer for block in blocks for answer in self._answers(block))
         return [next(answers) if isinstance(each, Asked) else each for each in found]
 
-    def encode(self, bodies: Sequence[ItemsBody]) -> list[EncodeAnswer | UserError]:
-        """Return the vectors of new items; nothing is kept."""
-        return [_outcome(self._encode, body) for body in bodies]
+    def encode(self, body: ItemsBody) -> Generator[None, None, EncodeAnswer]:
+        """Return, in parts, the vectors of new items; nothing is kept."""
+        items, vectors = yield from self._encoded(body, known=())
+        pairs = zip(items.ids, vectors.tolist(), strict=True)
+        return EncodeAnswer(run=self.name, items=[EncodedItem(id=item, vector=vector) for item, vector in pairs])
 
-    def add(self, bodies: Sequence[ItemsBody]) -> list[AddAnswer | UserError]:
-        """Encode new items and recommend them from now on."""
-        return [_outcome(self._add, body) for body in bodies]
+    def add(self, body: ItemsBody) -> Generator[None, None, AddAnswer]:
+        """Encode new items, in parts, and recommend them from the last one on. Requests of this kind are computed one
+        after the other, so that what is added meanwhile is nothing."""
+        self.limits.check_added(self.num_added, len(body.items))
+        items, vectors = yield from self._encoded(body, known=self.rows)
+        first = self.catalogue.num_candidates
+        whole = self.catalogue.with_items(items, vectors)
+        titles = tuple(whole.title(row) or "" for row in range(first, len(whole.ids)))
+        try:
+            self.added.write(whole.ids[first:], titles, whole.embeddings[first:])
+        except OSError as error:
+            raise NotKeptError(f"nothing was added: {self.added.file} cannot be written ({error.strerror})") from error
+        self._extend(items, vectors)
+        return AddAnswer(run=self.name, added=len(items), num_items=len(self.catalogue.ids))
+
+    def _asked_or_refused(self, body: RecommendBody) -> Asked | UserError:
+        try:
+            return self._asked(body)
+        except UserError as error:
+            return error
 
     def _asked(self, body: RecommendBody) -> Asked:
         self.limits.check_k(body.k)
@@ -187,38 +205,21 @@ class ServedRun:
             ],
         )
 
-    def _encode(self, body: ItemsBody) -> EncodeAnswer:
-        items, vectors = self._encoded(body, known=())
-        pairs = zip(items.ids, vectors.tolist(), strict=True)
-        return EncodeAnswer(run=self.name, items=[EncodedItem(id=item, vector=vector) for item, vector in pairs])
-
-    def _add(self, body: ItemsBody) -> AddAnswer:
-        self.limits.check_added(self.num_added, len(body.items))
-        items, vectors = self._encoded(body, known=self.rows)
-        first = self.catalogue.num_candidates
-        whole = self.catalogue.with_items(items, vectors)
-        titles = tuple(whole.title(row) or "" for row in range(first, len(whole.ids)))
-        try:
-            self.added.write(whole.ids[first:], titles, whole.embeddings[first:])
-        except OSError as error:
-            raise NotKeptError(f"nothing was added: {self.added.file} cannot be written ({error.strerror})") from error
-        self._extend(items, vectors)
-        return AddAnswer(run=self.name, added=len(items), num_items=len(self.catalogue.ids))
-
-    def _encoded(self, body: ItemsBody, *, known: Collection[str]) -> tuple[Items, Float[np.ndarray, "item dim"]]:
+    def _encoded(
+        self, body: ItemsBody, *, known: Collection[str]
+    ) -> Generator[None, None, tuple[Items, Float[np.ndarray, "item dim"]]]:
         if self.refusal is not None:
             raise SettingsError(self.refusal)
         self.limits.check_items(body.items)
         items = sent_items(body.items, self.run.settings, known=known, max_image_pixels=self.limits.max_image_pixels)
-        return items, encode_cold_items(self.run, items, self.towers)
+        parts: list[Float[np.ndarray, "item dim"]] = []
+        for first in range(0, len(items), ENCODED_AT_ONCE):
+            if parts:
+                yield
+            part = items.select(np.arange(first, min(first + ENCODED_AT_ONCE, len(items))))
+            parts.append(encode_cold_items(self.run, part, self.towers))
+        return items, np.concatenate(parts)
 
     def _extend(self, items: Items, vectors: Float[np.ndarray, "item dim"]) -> None:
         self.rows |= {item: len(self.rows) + place for place, item in enumerate(items.ids)}
         self.catalogue = self.catalogue.with_items(items, vectors)
-
-
-def _outcome(function: Callable[[Body], Answer], body: Body) -> Answer | UserError:
-    try:
-        return function(body)
-    except UserError as error:
-        return error

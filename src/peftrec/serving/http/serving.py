@@ -12,6 +12,8 @@ from fastapi import FastAPI
 
 from peftrec.serving.http.added_items import AddedItems
 from peftrec.serving.http.app import Service, build_app
+from peftrec.serving.http.heads import heads_within
+from peftrec.serving.http.limits import Limits
 from peftrec.serving.http.metrics import Metrics
 from peftrec.serving.http.request import LOOPBACK_NAMES, ServeRequest
 from peftrec.serving.http.served_run import ServedRun
@@ -41,7 +43,7 @@ def serve(request: ServeRequest, listener: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     try:
-        answer_requests(build_app(service), listener)
+        server_of(build_app(service), request.limits).run(sockets=[listener])
     finally:
         for run in service.runs.values():
             run.added.release()
@@ -69,8 +71,8 @@ def loaded_service(request: ServeRequest) -> Service:
     return Service(runs=runs, worker=worker, metrics=metrics, limits=limits, hosts=hosts)
 
 
-def answer_requests(app: FastAPI, listener: socket.socket) -> None:
-    """Run the server on a bound socket, until a signal; then raise what the signal raised before."""
+def server_of(app: FastAPI, limits: Limits) -> "AnnouncingServer":
+    """Return the server, which runs on bound sockets until a signal, and then raises what the signal raised before."""
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -78,12 +80,11 @@ def answer_requests(app: FastAPI, listener: socket.socket) -> None:
         lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=int(SECONDS_TO_FINISH) + SECONDS_TO_CANCEL,
-        http="h11",
+        http=heads_within(limits.max_head_seconds),
         ws="none",
         loop="asyncio",
     )
-    server = AnnouncingServer(config)
-    server.run(sockets=[listener])
+    return AnnouncingServer(config)
 
 
 class AnnouncingServer(uvicorn.Server):

@@ -1,15 +1,13 @@
 """One thread that computes: requests wait in a queue of bounded length, and those that can be computed together are.
 
 The thread of the event loop never computes, and the models are touched by one thread alone, so nothing of them needs a
-lock.
+lock. What takes long is computed in parts, and between two of them whatever else waits is.
 """
 
-import queue
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +16,8 @@ from peftrec.serving.http.request import WORKER
 
 Compute = Callable[[Sequence[Any]], Sequence[Any]]
 """From requests to an outcome each: an answer, or the UserError that refuses the request."""
+Parts = Generator[None, None, Any]
+"""Computes an answer, or raises the UserError that refuses the request; it yields where others may come in between."""
 
 
 class BusyError(UserError):
@@ -34,6 +34,14 @@ class Job:
     future: "Future[Any]" = field(default_factory=Future)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LongJob:
+    """A request that is computed in parts."""
+
+    parts: Parts
+    future: "Future[Any]" = field(default_factory=Future)
+
+
 class Worker:
     """The thread, from `start` to `stop`."""
 
@@ -45,12 +53,18 @@ class Worker:
         wait_seconds: float,
         observe: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Compute at most `max_batch` requests together. After the first one has come, others are waited for during
-        `wait_seconds`; what came while others were computed waits for nobody. `observe` is told each batch's size."""
+        """Compute at most `max_batch` requests together; where there are fewer, others are waited for during
+        `wait_seconds`. At most `max_queue` wait. `observe` is told each batch's size."""
         self.max_batch = max_batch
+        self.max_queue = max_queue
         self.wait_seconds = wait_seconds
         self.observe = observe
-        self._queue: queue.Queue[Job | None] = queue.Queue(max_queue)
+        self._jobs: deque[Job] = deque()
+        self._long_jobs: deque[LongJob] = deque()
+        """The first is the one that is under way."""
+        self._is_stopping = False
+        self._change = threading.Condition()
+        """Held by whoever reads or changes the three."""
         self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)
 
     def start(self) -> None:
@@ -59,14 +73,16 @@ class Worker:
 
     def stop(self, seconds: float | None = None) -> None:
         """Compute what waits, then end; wait for that no longer than `seconds`, if they are given."""
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=seconds)
+        with self._change:
+            self._is_stopping = True
+            self._change.notify()
         self._thread.join(seconds)
 
     @property
     def num_waiting(self) -> int:
         """How many requests are in the queue."""
-        return self._queue.qsize()
+        with self._change:
+            return len(self._jobs) + len(self._long_jobs)
 
     def submit(self, compute: Compute, request: Any) -> "Future[Any]":
         """Put a request into the queue, and return what will hold its answer, or what it raises.
@@ -74,38 +90,46 @@ class Worker:
         Raises BusyError, at once, where the queue is full.
         """
         job = Job(compute=compute, request=request)
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full as error:
-            raise BusyError(f"{self._queue.maxsize:,} requests are waiting already; ask again in a second") from error
+        self._put(job, self._jobs)
         return job.future
 
+    def submit_parts(self, parts: Parts) -> "Future[Any]":
+        """Put a request into the queue that takes long, as `submit` does."""
+        job = LongJob(parts=parts)
+        self._put(job, self._long_jobs)
+        return job.future
+
+    def _put(self, job: Any, jobs: "deque[Any]") -> None:
+        with self._change:
+            if len(self._jobs) + len(self._long_jobs) >= self.max_queue:
+                raise BusyError(f"{self.max_queue:,} requests are waiting already; ask again in a second")
+            jobs.append(job)
+            self._change.notify()
+
     def _run(self) -> None:
-        is_last = False
-        while not is_last:
-            batch, is_last = self._take()
+        while True:
+            batch, long_job = self._take()
+            if not batch and long_job is None:
+                return
             for compute, jobs in _together(batch):
                 self.observe(len(jobs))
                 _settle(compute, jobs)
+            if long_job is not None and _advance(long_job):
+                with self._change:
+                    self._long_jobs.popleft()
+                self.observe(1)
 
-    def _take(self) -> tuple[list[Job], bool]:
-        """Return the next requests, and whether they are the last."""
-        batch: list[Job] = []
-        deadline = None
-        while len(batch) < self.max_batch:
-            try:
-                if deadline is None:
-                    job = self._queue.get()
-                else:
-                    left = deadline - time.monotonic()
-                    job = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                return batch, True
-            batch.append(job)
-            deadline = deadline or time.monotonic() + self.wait_seconds
-        return batch, False
+    def _take(self) -> tuple[list[Job], LongJob | None]:
+        """Return the next requests, and the long one of which a part is next; nothing where the thread is to end."""
+        with self._change:
+            self._change.wait_for(lambda: self._jobs or self._long_jobs or self._is_stopping)
+            if self._jobs and self.wait_seconds and not self._long_jobs:
+                self._change.wait_for(self._is_full, self.wait_seconds)
+            batch = [self._jobs.popleft() for _ in range(min(self.max_batch, len(self._jobs)))]
+            return batch, self._long_jobs[0] if self._long_jobs else None
+
+    def _is_full(self) -> bool:
+        return len(self._jobs) >= self.max_batch or self._is_stopping
 
 
 def _together(batch: Sequence[Job]) -> list[tuple[Compute, list[Job]]]:
@@ -127,3 +151,23 @@ def _settle(compute: Compute, jobs: Sequence[Job]) -> None:
             job.future.set_exception(outcome)
         else:
             job.future.set_result(outcome)
+
+
+def _advance(job: LongJob) -> bool:
+    """Compute the next part, unless nobody waits any more, and say whether there are no others."""
+    if job.future.cancelled():
+        job.parts.close()
+        return True
+    try:
+        next(job.parts)
+    except StopIteration as end:
+        answer = end.value
+    except Exception as error:  # as above
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
+        return True
+    else:
+        return False
+    if job.future.set_running_or_notify_cancel():  # only now: until its last part it can be given up
+        job.future.set_result(answer)
+    return True
