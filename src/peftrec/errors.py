@@ -1,6 +1,6 @@
 """Errors that a user can mend: each message names the place (file and line, or key) and the remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 SHOWN = 3
@@ -49,6 +49,13 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 def counted(number: int, noun: str) -> str:
     """Return `1 step` or `1,200 steps`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def expected_one_of(known: Sequence[str], given: str) -> str:
+    """Return the end of a message about a value that is none of the known ones."""
+    listed = " or ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
+    near = nearest_name(given, known)
+    return f"expected {listed}" if near is None else f"expected {listed}; did you mean {near}?"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:

@@ -23,7 +23,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_dry_run_writes_both_and_always_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["wandb", str(folder), "--dry-run", "entity=me", "project=mine"]
     assert dashboard.main(words) == 0
-    assert "nothing was sent; what would be, to me/mine" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "nothing was sent; what would be, to me/mine" in told.out
+    assert told.err == (
+        "warning: 7 of 7 runs went to W&B neither as they trained nor since, and are missing there; add --log, which "
+        "logs all from their records\n"
+    )
     files = {name: folder / "dashboard" / name for name in ("workspace.json", "report.json")}
     first = {name: file.read_bytes() for name, file in files.items()}
     assert json.loads(first["workspace.json"])["project"] == "mine"
@@ -35,7 +40,9 @@ def test_a_dry_run_writes_both_and_always_the_same(folder: Path, capsys: pytest.
 @pytest.mark.slow
 def test_runs_are_logged_first_where_that_is_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dashboard.main(["wandb", str(folder), "--dry-run", "--log"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr()
+    said = printed.out
+    assert "went to W&B neither" not in printed.err
     assert "7 runs and the report's files, offline; send them:\n  find " in said
     assert "to ENTITY/peftrec" in said
     assert len(offline_files(folder)) == 8

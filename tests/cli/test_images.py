@@ -90,7 +90,7 @@ def test_an_existing_target_is_replaced_only_on_request(folder: Path, capsys: py
         (["pack", "images", "x.zip", "size=20", "quality=96"], "quality=96: expected a whole number from 1 to 95"),
         (["pack", "images", "x.zip", "quality=80"], "quality belongs to size=PIXELS, which makes JPEGs"),
         (["pack", "images", "x.zip", "corrupt=blank"], "corrupt=blank: expected error or skip"),
-        (["pack", "images", "x.zip", "overwrite=yes"], "overwrite=yes: expected false or true"),
+        (["pack", "images", "x.zip", "overwrite=yes"], "overwrite=yes: expected true or false"),
         (["pack", "nowhere", "x.zip"], "nowhere: no such folder, zip or LMDB of images: correct SOURCE"),
         (["pack", "images", "folder.zip"], "folder.zip: is a folder; choose another target"),
     ],

@@ -52,9 +52,10 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
         (["run=r", "user=1", "k=0"], "k=0: expected a whole number from 1"),
         (["run=r", "user=1", "k=ten"], "k=ten: expected a whole number"),
         (["run=r", "user=1", "seen=yes"], "seen=yes: expected true or false"),
+        (["run=r", "user=1", "seen=ture"], "seen=ture: expected true or false; did you mean true?"),
         (["run=r", "usr=1"], "usr=1: did you mean user?"),
         (["run=r", "user=1", "profile.alpha=2"], "describes a profile: choose one, for example profile=pinnersage"),
-        (["run=r", "user=1", "zzz"], "zzz: unknown; see peftrec recommend --help"),
+        (["run=r", "user=1", "zzz"], "zzz: write KEY=VALUE"),
     ],
 )
 def test_mistakes_name_the_word_and_the_remedy(words: list[str], message: str) -> None:
@@ -92,6 +93,7 @@ def test_mistakes_about_many_users_are_told_before_a_run_is_loaded(
     words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("peftrec.results.record.read_finished", lambda run: None)
     (tmp_path / "there.parquet").touch()
     (tmp_path / "folder.parquet").mkdir()
     (tmp_path / "empty.txt").touch()

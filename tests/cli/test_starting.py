@@ -28,6 +28,19 @@ CASES = [
     (["train", "strategy=iisan", "--cfg"], 0, "_target_: peftrec.strategies.iisan.IISAN"),
     (["plan", "memory=24"], 2, "for example 24GiB"),
     (["report", "example"], 0, "seconds_per_epoch"),
+    (["report", "run=example"], 2, "run=example: write example"),
+    *(
+        ([verb, "run=nowhere", *words], 2, "nowhere: no such record; is nowhere the folder of a run")
+        for verb, *words in (
+            ("evaluate",),
+            ("recommend", "user=1"),
+            ("recommend", "users=all", "to=all.parquet"),
+            ("retrieval",),
+            ("export",),
+            ("coldstart",),
+            ("serve", "port=0"),
+        )
+    ),
 ]
 
 

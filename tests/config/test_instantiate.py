@@ -67,7 +67,12 @@ def refusal(**changes: Any) -> str:
         ({"path": 5}, "path: expected text, got 5"),
         ({"frame": {"width": "wide"}}, 'frame.width: expected a number, got "wide"'),
         ({"frame": {"width": 0}}, "frame.width: expected a value greater than 0, got 0"),
-        ({"frame": {"width": 1, "style": "cared"}}, 'frame.style: expected one of plain, carved, got "cared"'),
+        (
+            {"frame": {"width": 1, "style": "cared"}},
+            'frame.style: expected one of plain, carved, got "cared"; did you mean carved?',
+        ),
+        ({"frame": {"width": 1, "style": "gilt"}}, 'frame.style: expected one of plain, carved, got "gilt"'),
+        ({"frame": {"width": 1, "style": 5}}, "frame.style: expected one of plain, carved, got 5"),
         ({"shape": {**RECTANGLE, "sides": 3}}, "shape.sides: expected a list, got 3"),
         ({"shape": {**RECTANGLE, "sides": [1, 2, "b"]}}, 'shape.sides.2: expected an integer, got "b"'),
         ({"shape": {**RECTANGLE, "sides": [2, 2]}}, "shape: sides are equal; name it a square"),

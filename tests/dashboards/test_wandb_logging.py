@@ -12,7 +12,7 @@ from offline_runs import offline_files, read_offline
 from peftrec.dashboards.after_report import log_comparison
 from peftrec.dashboards.content import compared
 from peftrec.dashboards.standings import standings
-from peftrec.dashboards.wandb_logging import log_offline, log_standings, sync_command
+from peftrec.dashboards.wandb_logging import log_offline, log_standings, never_logged, sync_command
 from peftrec.results.record import read_record, write_record
 from peftrec.results.report.report import write_report
 from peftrec.trackers import wandb_run
@@ -74,6 +74,15 @@ def test_once_more_leaves_one_run_of_each(folder: Path) -> None:
     for _ in range(2):
         log_comparison(folder)
     assert len(offline_files(folder)) == 3
+
+
+def test_what_never_went_to_w_and_b_is_counted(folder: Path) -> None:
+    number = len(compared(folder).comparison.runs)
+    assert never_logged(compared(folder)) == number
+    track(folder, "lora")
+    track(folder, "id", mode="online")
+    write_trials(folder, "lora", [{"text": 1e-3}])
+    assert never_logged(compared(folder)) == number - 2 + 1
 
 
 def test_runs_that_went_nowhere_are_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

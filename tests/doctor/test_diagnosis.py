@@ -1,13 +1,14 @@
 """The diagnosis: an answer first, problems with remedies, a status."""
 
 import json
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from peftrec.cli import main as cli
 from peftrec.doctor import diagnosis, machine
+from peftrec.doctor.requirements import needed
 
 
 def test_here_runs_work(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +37,8 @@ def test_a_secret_is_in_neither_form(capsys: pytest.CaptureFixture[str], monkeyp
 def test_what_is_missing_is_the_first_line_and_the_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metadata, "requires", lambda _: ["no-such-package-anywhere>=2", "pytest<1"])
+    lacking = ("no-such-package-anywhere>=2", "pytest<1")
+    monkeypatch.setattr(diagnosis, "needed", lambda: replace(needed(), requirements=lacking))
     assert cli.main(["doctor"]) == 1
     first, missing, old, *_ = capsys.readouterr().out.splitlines()
     assert first == "2 in the way of runs"

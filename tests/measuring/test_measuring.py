@@ -171,11 +171,25 @@ def test_wrong_words(words: list[str], message: str, tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["-m", "measure=sometimes"], "measure=sometimes: expected auto, always or never"), (["measure=always"], "-m")],
+    [
+        (["-m", "measure=sometimes"], "measure=sometimes: expected auto, always or never"),
+        (["measure=alwys"], "measure=alwys: expected auto, always or never; did you mean always?"),
+        (["measure=always"], "-m"),
+    ],
 )
 def test_a_sweep_says_when_it_measures(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", *words, "strategy=id"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["measure=never"], ["measure=auto"]])
+def test_one_run_is_measured_with_no_other_whatever_is_said_of_sweeps(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[list[str]] = []
+    monkeypatch.setattr("peftrec.cli.train.train", lambda overrides: trained.append(overrides) or 0)
+    assert cli.main(["train", *words, "strategy=id"]) == 0
+    assert trained == [["strategy=id"]]
 
 
 class _Sweep:

@@ -58,6 +58,22 @@ def test_the_script_recommends_what_the_verb_does(
     assert [float(score) for score, _, _ in found] == pytest.approx(scores, abs=1e-5 * max(map(abs, scores)))
 
 
+@pytest.mark.usefixtures("answers_from_restored")
+@pytest.mark.parametrize("words", [[], ["m3", "m400"], [""]])
+def test_the_script_says_what_to_give(
+    words: list[str],
+    train: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    export = export_run(train("id"), to=tmp_path / "export")
+    monkeypatch.chdir(export.folder)
+    monkeypatch.setattr(sys, "argv", ["recommend.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        exec(script_of((export.folder / "README.md").read_text()), {})
+    assert ended.value.code == f"give ids of items.parquet, oldest first, such as 'm0'; got {words}"
+
+
 class LastTimes(nn.Module):
     """The last item, scaled by the days between it and the one before."""
 
@@ -93,3 +109,8 @@ def test_the_script_for_times_gives_them_to_the_encoder(
     lines = [line.split(" ") for line in capsys.readouterr().out.splitlines()]
     assert [item for _, item, _ in lines] == [f"'i{row}'" for row in np.argsort(-scores)[:10]]
     assert [float(score) for score, _, _ in lines] == pytest.approx(np.sort(scores)[::-1][:10], abs=1e-5)
+    for words in ([], ["i3"], ["i3@0", "i400@5"]):
+        monkeypatch.setattr(sys, "argv", ["recommend.py", *words])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path("recommend.py", run_name="__main__")
+        assert ended.value.code == (f"give ITEM@TIME of items.parquet, oldest first, such as 'i0@0'; got {words}")

@@ -91,6 +91,18 @@ def test_unknown_users_are_one_message_or_skipped_and_counted(
     assert "4 unknown users were skipped\n1 line names a user of before" in said
 
 
+def test_where_all_users_are_unknown_nothing_is_written(
+    loaded: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_users(tmp_path, "txt", ["44", "45", "44"])
+    assert ask(loaded, tmp_path / "none.parquet", f"users={file}", "unknown=skip") == 2
+    assert capsys.readouterr().err == (
+        f"error: users={file}: none of 2 users is among the 16 of the run, and nothing is written; the run's users are "
+        "called 'u0', 'u1', 'u2'\n"
+    )
+    assert not (tmp_path / "none.parquet").exists()
+
+
 @pytest.mark.parametrize("error", [errno.EACCES, errno.ENOENT])
 def test_a_place_that_cannot_be_written_is_named_before_the_run_is_read(
     error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, expected_one_of
 from peftrec.results import figures, tables, tested_text
 from peftrec.results.asked import Asked
 from peftrec.results.comparison import Comparison, table
@@ -161,7 +161,7 @@ def compare(
     Raises RecordError where there is no finished run, or runs differ in data, split, evaluation or device.
     """
     if conditions not in ("same", "mixed"):
-        raise SettingsError(f"conditions={conditions}: expected same or mixed")
+        raise SettingsError(f"conditions={conditions}: {expected_one_of(('same', 'mixed'), str(conditions))}")
     asked = Asked.read(*(None if value is None else str(value) for value in (margin, wish)))
     choices = CostChoices(conditions=conditions)
     home = None

@@ -16,11 +16,12 @@ from pathlib import Path
 from shlex import quote
 
 from peftrec.cli.wrong_words import Vocabulary
-from peftrec.errors import SettingsError, UserError, did_you_mean
+from peftrec.errors import SettingsError, UserError, did_you_mean, expected_one_of
 
 HELP = frozenset({"-h", "--help"})
 SWEEP = frozenset({"-m", "--multirun"})
 JSON = "--json"
+SWITCH = ("true", "false")
 CODE = "code"
 CONFIG_FOLDER = "--config-dir"
 RUN = "run"
@@ -60,7 +61,9 @@ class Grammar:
     required: Mapping[str, str] = field(default_factory=dict)
     """Keys that must be there, each with what it takes."""
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What keys of its own may be set to, where that can be listed."""
+    """What keys may be set to, where that can be listed; of its own, other values are refused."""
+    among: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Words that keys may be set to beside numbers."""
     composes: Composed | None = None
     """The configuration that other words compose."""
     takes_names: bool = False
@@ -124,8 +127,8 @@ class Arguments:
     def switch(self, key: str, *, default: bool = False) -> bool:
         """Return a switch. Raises SettingsError for anything but true and false."""
         value = self.own.get(key)
-        if value not in ("true", "false", None):
-            raise SettingsError(f"{key}={value}: expected true or false")
+        if value is not None and value not in SWITCH:
+            raise SettingsError(f"{key}={value}: {expected_one_of(SWITCH, value)}")
         return default if value is None else value == "true"
 
 
@@ -153,9 +156,7 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
     own = _first_values(given, grammar.repeatable)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))
-    for key, kind in grammar.required.items():
-        if key not in own:
-            raise SettingsError(f"{key} is required: set {key}={kind}")
+    _check_own(grammar, own)
     if grammar.runs_user_code:
         _open_door(own.pop(CODE, None), options.pop(CONFIG_FOLDER, None))
     return Arguments(
@@ -219,6 +220,15 @@ def _first_values(given: Mapping[str, list[str]], repeatable: Collection[str]) -
         if len(values) > 1 and key not in repeatable:
             raise SettingsError(f"{key}={values[1]}: {key} is given twice")
     return {key: values[0] for key, values in given.items()}
+
+
+def _check_own(grammar: Grammar, own: Mapping[str, str]) -> None:
+    for key, kind in grammar.required.items():
+        if key not in own:
+            raise SettingsError(f"{key} is required: set {key}={kind}")
+    for key, known in grammar.values.items():
+        if key in own and own[key] not in known:
+            raise SettingsError(f"{key}={own[key]}: {expected_one_of(known, own[key])}")
 
 
 def _unknown_word(grammar: Grammar, word: str, keys: Collection[str]) -> str:

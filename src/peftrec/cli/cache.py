@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import RUN_SETTINGS, Arguments, Grammar, read_arguments
+from peftrec.cli.arguments import RUN_SETTINGS, SWITCH, Arguments, Grammar, read_arguments
 from peftrec.errors import SettingsError, StoreError, UserError, did_you_mean
 from peftrec.progress.terminal import aligned
 
@@ -47,7 +47,7 @@ GRAMMAR = Grammar(
     help=HELP,
     actions=("build", "verify", "list", "prune"),
     keys=("older_than", "yes"),
-    values={"yes": ("true", "false")},
+    values={"yes": SWITCH},
     leaves_others=True,
     composes=RUN_SETTINGS,
     takes_names=True,

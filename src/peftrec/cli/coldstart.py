@@ -92,6 +92,9 @@ def compare(words: Sequence[str], *, is_sweep: bool) -> int:
 
 def complete(run: Path, words: Sequence[str], places: Sequence[str]) -> int:
     """Give a run's cold items embeddings from their content, and print what that changes."""
+    from peftrec.results.record import read_finished
+
+    read_finished(run)  # before what takes seconds to import
     from peftrec.cold_start.cold_items import ColdItemsSettings
     from peftrec.config.composition import compose_part
     from peftrec.config.instantiate import describe_part

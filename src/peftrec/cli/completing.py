@@ -79,8 +79,8 @@ def _values(grammar: Grammar, rest: Sequence[str], current: str) -> list[str]:
 
 
 def _known_values(grammar: Grammar, rest: Sequence[str], key: str) -> Sequence[str]:
-    if key in grammar.values:
-        return grammar.values[key]
+    if key in (listed := {**grammar.among, **grammar.values}):
+        return listed[key]
     if grammar.composes is None:
         return ()
     groups = options(grammar.composes.folder)

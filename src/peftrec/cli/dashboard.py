@@ -2,11 +2,12 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftrec.cli.arguments import Arguments, Grammar, read_arguments
-from peftrec.errors import SettingsError, UserError, did_you_mean
+from peftrec.errors import SettingsError, UserError, counted, did_you_mean
 
 if TYPE_CHECKING:
     from peftrec.dashboards.content import Compared
@@ -60,6 +61,7 @@ def main(arguments: list[str]) -> int:
         _check_login(project)
     if "--log" in given.flags:
         _log(folder, found, project)
+    _warn_of_missing(found)
     entity = given.own.get("entity") or os.environ.get("WANDB_ENTITY")
     if is_dry:
         _write(folder, found, entity=entity or UNKNOWN_ENTITY, project=project)
@@ -105,6 +107,19 @@ def _check_login(project: str) -> None:
         asked="peftrec dashboard wandb",
         otherwise="add --dry-run, which sends nothing",
     )
+
+
+def _warn_of_missing(found: "Compared") -> None:
+    """Say that W&B cannot show what it never got."""
+    from peftrec.dashboards.wandb_logging import never_logged
+
+    if number := never_logged(found):
+        every = counted(len(found.comparison.runs) + len(found.trials), "run")
+        print(
+            f"warning: {number:,} of {every} went to W&B neither as they trained nor since, and are missing there; add "
+            "--log, which logs all from their records",
+            file=sys.stderr,
+        )
 
 
 def _log(folder: Path, found: "Compared", project: str) -> None:

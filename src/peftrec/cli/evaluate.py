@@ -26,7 +26,7 @@ GRAMMAR = Grammar(
     help=HELP,
     keys=("run", CONTENT_NEIGHBOURS),
     required={"run": "RUN_DIR"},
-    values={CONTENT_NEIGHBOURS: VALUES},
+    among={CONTENT_NEIGHBOURS: VALUES},
     takes_places=True,
     runs_user_code=True,
 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import SWITCH, Grammar, read_arguments
 
 if TYPE_CHECKING:
     from peftrec.serving.exporting import Export
@@ -38,7 +38,7 @@ GRAMMAR = Grammar(
     help=HELP,
     keys=("run", "to", "merge", "user_encoder", "overwrite"),
     required={"run": "RUN_DIR"},
-    values=dict.fromkeys(("merge", "user_encoder", "overwrite"), ("true", "false")),
+    values=dict.fromkeys(("merge", "user_encoder", "overwrite"), SWITCH),
     takes_places=True,
     runs_user_code=True,
 )

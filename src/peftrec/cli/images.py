@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import SWITCH, Grammar, read_arguments
 from peftrec.errors import UserError, did_you_mean
 from peftrec.progress.terminal import counting
 
@@ -31,21 +31,13 @@ examples, of a folder posters:
   peftrec images pack posters posters-224.zip size=224 corrupt=skip"""
 
 SUFFIXES = (".zip", ".lmdb")
-ALLOWED: dict[str, Sequence[int] | tuple[str, ...]] = {
-    "size": range(16, 4097),
-    "quality": range(1, 96),
-    "corrupt": ("error", "skip"),
-    "overwrite": ("false", "true"),
-    "max_image_pixels": range(1, 2**40),
-}
-
-
+RANGES = {"size": range(16, 4097), "quality": range(1, 96), "max_image_pixels": range(1, 2**40)}
 GRAMMAR = Grammar(
     verb="images",
     help=HELP,
     actions=("pack", "fetch"),
-    keys=tuple(ALLOWED),
-    values={"corrupt": ("error", "skip"), "overwrite": ("false", "true")},
+    keys=("size", "quality", "corrupt", "overwrite", "max_image_pixels"),
+    values={"corrupt": ("error", "skip"), "overwrite": SWITCH},
     leaves_others=True,
     extras={"lmdb": "FILE.lmdb"},
 )
@@ -96,7 +88,7 @@ def places(words: Sequence[str], options: Mapping[str, str]) -> tuple[Path, Path
     for word in words[1:]:
         name, equals, _ = word.partition("=")
         if equals and name.isidentifier():
-            raise UserError(f"unknown option {name}; {did_you_mean(name, ALLOWED)}")
+            raise UserError(f"unknown option {name}; {did_you_mean(name, GRAMMAR.keys)}")
     if len(words) != len(("pack", "SOURCE", "TARGET")):
         raise UserError(f"expected pack SOURCE TARGET, got {len(words) - 1} paths: {' '.join(words[1:]) or 'none'}")
     source, target = map(Path, words[1:])
@@ -111,15 +103,10 @@ def places(words: Sequence[str], options: Mapping[str, str]) -> tuple[Path, Path
 
 def checked(options: Mapping[str, str]) -> Mapping[str, str]:
     """Return options whose values are allowed. Raises UserError that says which are."""
-    for name, value in options.items():
-        allowed = ALLOWED[name]
-        numbers = isinstance(allowed, range)
-        is_allowed = value.isdecimal() and int(value) in allowed if numbers else value in allowed
-        if not is_allowed:
-            expected = (
-                f"a whole number from {allowed[0]} to {allowed[-1]}" if numbers else " or ".join(map(str, allowed))
-            )
-            raise UserError(f"{name}={value}: expected {expected}")
+    for name, allowed in RANGES.items():
+        value = options.get(name)
+        if value is not None and not (value.isdecimal() and int(value) in allowed):
+            raise UserError(f"{name}={value}: expected a whole number from {allowed[0]} to {allowed[-1]}")
     if "quality" in options and "size" not in options:
         raise UserError("quality belongs to size=PIXELS, which makes JPEGs; without it, files are copied as they are")
     return options

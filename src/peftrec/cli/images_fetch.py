@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import SWITCH, Grammar, read_arguments
 from peftrec.errors import DataError, UserError, did_you_mean
 from peftrec.progress.terminal import counting
 
@@ -53,7 +53,14 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "seconds": (1, 3600),
     "max_bytes": (1024, 2**30),
 }
-GRAMMAR = Grammar(verb="images fetch", help=HELP, keys=tuple(KEYS), leaves_others=True, needs_words=True)
+GRAMMAR = Grammar(
+    verb="images fetch",
+    help=HELP,
+    keys=tuple(KEYS),
+    values=dict.fromkeys(("verify", "header"), SWITCH),
+    leaves_others=True,
+    needs_words=True,
+)
 MANY = 10
 """Items that share one picture from which on a run says so."""
 FAILED = 1

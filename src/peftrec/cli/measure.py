@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from peftrec.cli.arguments import Grammar, read_arguments
+from peftrec.cli.arguments import SWITCH, Grammar, read_arguments
 from peftrec.measuring.request import KEYS, MeasureRequest
 
 HELP = """usage: peftrec measure RUNS_DIR [rounds=7] [width=0.1] [again=true] [seed=1] [code=DIR] [--config-dir DIR]
@@ -23,7 +23,7 @@ GRAMMAR = Grammar(
     verb="measure",
     help=HELP,
     keys=KEYS,
-    values={"again": ("true", "false")},
+    values={"again": SWITCH},
     leaves_others=True,
     runs_user_code=True,
     needs_words=True,

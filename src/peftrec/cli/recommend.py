@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from peftrec.cli import recommend_users
-from peftrec.cli.arguments import JSON, Arguments, Composed, Grammar, read_arguments
+from peftrec.cli.arguments import JSON, SWITCH, Arguments, Composed, Grammar, read_arguments
 from peftrec.cli.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.outputs.safe_text import for_json
@@ -59,7 +59,8 @@ GRAMMAR = Grammar(
     help=HELP,
     flags=frozenset({JSON}),
     keys=KEYS,
-    values={"seen": ("true", "false"), CONTENT_NEIGHBOURS: VALUES, **recommend_users.VALUES},
+    values={"seen": SWITCH, **recommend_users.VALUES},
+    among={CONTENT_NEIGHBOURS: VALUES},
     leaves_others=True,
     composes=Composed(folder="profiles"),
     takes_places=True,

@@ -5,19 +5,18 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from peftrec.cli.arguments import Arguments
+from peftrec.cli.arguments import SWITCH, Arguments
 from peftrec.cli.content_weight import content_weight
 from peftrec.errors import SettingsError, counted
+from peftrec.serving.recommend_request import FileRequest, check_target
 
 KEYS = ("users", "to", "unknown", "overwrite")
-VALUES = {"unknown": ("error", "skip"), "overwrite": ("true", "false")}
+VALUES = {"unknown": ("error", "skip"), "overwrite": SWITCH}
 
 
 def main(given: Arguments, *, k: int) -> int:
     """Write the table and say what is in it."""
     check(given)
-    from peftrec.serving.recommend_file import FileRequest, recommend_to_file
-
     own = given.own
     request = FileRequest(
         run=given.run,
@@ -31,6 +30,12 @@ def main(given: Arguments, *, k: int) -> int:
         content_neighbours=content_weight(own),
         places=given.places,
     )
+    check_target(request)
+    from peftrec.results.record import read_finished
+
+    read_finished(request.run)  # before what takes seconds to import
+    from peftrec.serving.recommend_file import recommend_to_file
+
     written = recommend_to_file(request)
     if given.wants_json:
         print(json.dumps(asdict(written)))
@@ -60,5 +65,3 @@ def check(given: Arguments) -> None:
     for key, kind in (("run", "RUN_DIR"), ("to", "FILE.parquet")):
         if key not in own:
             raise SettingsError(f"{key} is required: set {key}={kind}")
-    if (unknown := own.get("unknown", "error")) not in ("error", "skip"):
-        raise SettingsError(f"unknown={unknown}: expected error or skip")

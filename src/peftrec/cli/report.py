@@ -44,9 +44,6 @@ def main(arguments: list[str]) -> int:
     if given is None:
         return 0
     folders = _folders(given)
-    conditions = given.own.get(CONDITIONS, "same")
-    if conditions not in ("same", "mixed"):
-        raise UserError(f"conditions={conditions}: expected same or mixed")
     from peftrec.results.asked import Asked
     from peftrec.results.comparison import costs_of
     from peftrec.results.pscp import read_constants
@@ -58,7 +55,7 @@ def main(arguments: list[str]) -> int:
     asked = Asked.read(given.own.get("margin"), given.own.get("wish"))
     paper, reference = given.options.get("--published"), given.own.get(REFERENCE)
     choices = CostChoices(
-        conditions="mixed" if conditions == "mixed" else "same",
+        conditions="mixed" if given.own.get(CONDITIONS) == "mixed" else "same",
         reference=None if reference is None else read_reference(Path(reference)),
         reference_file=None if reference is None else Path(reference),
         pscp=read_constants(given.own.get("pscp"), given.own),

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from peftrec.cli.arguments import JSON, RUN, Composed, Grammar, read_arguments
+from peftrec.cli.arguments import JSON, RUN, SWITCH, Composed, Grammar, read_arguments
 from peftrec.errors import SettingsError
 
 HELP = """usage: peftrec retrieval run=RUN_DIR [profile=NAME,NAME,...] [budget=400] [threshold=0.8] [past_days=90]
@@ -35,7 +35,7 @@ GRAMMAR = Grammar(
     flags=frozenset({JSON}),
     keys=(RUN, "profile", *PROTOCOL),
     required={RUN: "RUN_DIR"},
-    values={"excludes_seen": ("true", "false")},
+    values={"excludes_seen": SWITCH},
     leaves_others=True,
     composes=Composed(folder="profiles"),
     takes_places=True,
@@ -49,6 +49,10 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
+    run, chosen = given.run, given.own.get("profile")
+    from peftrec.results.record import read_finished
+
+    read_finished(run)  # before what takes seconds to import
     from peftrec.config.composition import compose_part
     from peftrec.config.folder import config_directory
     from peftrec.config.instantiate import build_part
@@ -56,7 +60,6 @@ def main(arguments: list[str]) -> int:
     from peftrec.profiles.settings import ProfileSettings
     from peftrec.serving.comparing import BASELINE, compare_profiles
 
-    run, chosen = given.run, given.own.get("profile")
     protocol = build_part(Protocol, {key: read_value(key, given.own[key]) for key in PROTOCOL if key in given.own})
     folder = config_directory() / "profiles" / "profile"
     names = chosen.split(",") if chosen else sorted(path.stem for path in folder.glob("*.yaml"))

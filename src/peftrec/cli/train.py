@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from peftrec.cli.arguments import RUN_SETTINGS, SWEEP, Grammar, read_arguments
 from peftrec.cli.choices import options
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if "--cfg" in given.flags:
         return show(given.others)
-    when = when_to_measure(given.own.get(MEASURE, AUTO))
+    when = cast("When", given.own.get(MEASURE, AUTO))
     if when == "always" and not given.is_sweep:
         raise SettingsError(
             "measure=always: one run has nothing beside it; give it to a sweep (-m), or use peftrec measure"
@@ -118,14 +118,6 @@ def sweep(overrides: list[str], *, measure: "When") -> int:
 
     measure_sweep(finished, measure)
     return report_sweep(finished)
-
-
-def when_to_measure(word: str) -> "When":
-    """Read `measure=`. Raises SettingsError for another word."""
-    for known in (AUTO, "always", "never"):
-        if word == known:
-            return known
-    raise SettingsError(f"measure={word}: expected auto, always or never")
 
 
 def report_sweep(sweep: "Sweep") -> int:

@@ -1,6 +1,6 @@
 """`peftrec tune`: the same budget of trials for every strategy, chosen by validation, then trained and compared."""
 
-from peftrec.cli.arguments import RUN_SETTINGS, Grammar, read_arguments
+from peftrec.cli.arguments import RUN_SETTINGS, SWITCH, Grammar, read_arguments
 
 HELP = """usage: peftrec tune strategy=A,B,... budget.trials=N|budget.seconds=S [final_seeds=1,2,3] [--dry-run]
                     [slots=N] [hours=H] [sampler=random|tpe] [pruner=halving|none] [KEY=VALUE ...]
@@ -41,7 +41,7 @@ GRAMMAR = Grammar(
         *("budget.trials", "budget.seconds", "final_seeds", "trial_seed", "sampler", "sampler_seed", "pruner", "slots"),
         *("hours", "measure", "item_knn"),
     ),
-    values={"pruner": ("halving", "none"), "sampler": ("random", "tpe"), "item_knn": ("true", "false")},
+    values={"pruner": ("halving", "none"), "sampler": ("random", "tpe"), "item_knn": SWITCH},
     extras={"tune": "trials"},
     needs_words=True,
     runs_user_code=True,

@@ -1,9 +1,12 @@
 """What pydantic found wrong, in the words of someone who writes yaml."""
 
 import json
+import re
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from peftrec.errors import nearest_name
 
 _EXPECTED = {
     "int_type": "an integer",
@@ -59,8 +62,15 @@ def _explain_place(place: str, details: list[ErrorDetails]) -> str:
     prefix = f"{place}: " if place else ""
     if details[0]["type"] == "value_error":
         return prefix + str(details[0]["msg"]).removeprefix("Value error, ")
-    wanted = " or ".join(dict.fromkeys(_expectation(detail) for detail in details))
-    return f"{prefix}expected {wanted}, got {describe(details[0]['input'])}"
+    wanted, given = " or ".join(dict.fromkeys(_expectation(detail) for detail in details)), details[0]["input"]
+    near = nearest_name(given, _listed(details)) if isinstance(given, str) else None
+    return f"{prefix}expected {wanted}, got {describe(given)}" + (f"; did you mean {near}?" if near else "")
+
+
+def _listed(details: list[ErrorDetails]) -> list[str]:
+    """Return the texts that may stand there, where they are a list."""
+    lists = [detail["ctx"]["expected"] for detail in details if detail["type"] == "literal_error"]
+    return [text for each in lists for text in re.findall("'([^']*)'", each)]
 
 
 def _expectation(detail: ErrorDetails) -> str:

@@ -17,7 +17,16 @@ from peftrec.results.runs import Run
 from peftrec.settings.run import LoggerSettings
 from peftrec.trackers.figures import Standing, alias
 from peftrec.trackers.tracker import explain
-from peftrec.trackers.wandb_run import FOLDER, LONGEST_ID, add_standing, failures, log_again, remove_earlier
+from peftrec.trackers.wandb_run import (
+    FOLDER,
+    LONGEST_ID,
+    add_standing,
+    failures,
+    log_again,
+    offline_folders,
+    remove_earlier,
+    wandb_id,
+)
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -58,6 +67,14 @@ def log_standings(folder: Path, comparison: Comparison) -> str | None:
 def sync_command(folder: Path) -> str:
     """Return what sends the offline runs below a folder, however deep it holds experiments and trials."""
     return f"find {shlex.quote(str(folder))} -type d -name 'offline-run-*' -exec wandb sync {{}} +"
+
+
+def never_logged(found: Compared) -> int:
+    """Return how many runs and trials went to W&B neither as they trained nor from their records since."""
+    return sum(
+        logger_of(run.record).wandb == "disabled" and not offline_folders(run.folder, wandb_id(run.record))
+        for run in (*found.comparison.runs, *found.trials)
+    )
 
 
 def log_offline(folder: Path, found: Compared, project: str) -> int:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
 from peftrec import __version__
 from peftrec.doctor.machine import Machine, size, this_machine, unused_devices
 from peftrec.doctor.packages import (
-    DISTRIBUTION,
     Extra,
     Package,
     extras,
@@ -16,8 +14,13 @@ from peftrec.doctor.packages import (
     python_package,
     required_packages,
 )
+from peftrec.doctor.requirements import is_stale, needed
 from peftrec.outputs.safe_text import for_line
 
+STALE = (
+    "this checkout was installed with other requirements than it has now, so pip and the peftrec command know those of "
+    "then: give `pip install -e .` in it again"
+)
 LITTLE_ROOM = 2**30
 """Bytes: one run's checkpoints, or half of BERT and ViT from the hub."""
 
@@ -64,20 +67,19 @@ class Diagnosis:
 
 def diagnose(uses: Mapping[str, Mapping[str, str]]) -> Diagnosis:
     """Look at this installation and machine; `uses` says, by extra, which verb needs it for what."""
-    about = metadata.metadata(DISTRIBUTION)
-    requirements = metadata.requires(DISTRIBUTION) or []
-    python = python_package(about["Requires-Python"] or "")
-    packages = required_packages(requirements)
-    found = extras(requirements, about.get_all("Provides-Extra") or [], uses)
+    required = needed()
+    python = python_package(required.python)
+    packages = required_packages(required.requirements)
+    found = extras(required.requirements, required.extras, uses)
     problems = [_mending(each) for each in (python, *packages) if not each.is_good]
-    machine, advice = None, list[str]()
+    machine, advice = None, [STALE] if is_stale() else []
     try:
         machine = this_machine()
     except (ImportError, OSError) as error:  # torch, or a library that it loads
         problems.append(f"torch cannot be imported ({error}); {pip_line('torch')} again")
     if machine is not None:
         problems += _place_problems(machine)
-        advice = _advice(machine)
+        advice += _advice(machine)
     return Diagnosis(
         version=__version__,
         python=python,

@@ -8,7 +8,8 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-DISTRIBUTION = "peftrec"
+from peftrec.doctor.requirements import DISTRIBUTION
+
 FOR_DEVELOPERS = ("dev",)
 """Extras that no verb asks for."""
 

@@ -26,10 +26,14 @@ import torch
 
 table = parquet.read_table("items.parquet")
 ids, titles = table["id"].to_pylist(), table["title"].to_pylist()
+row_of = {item: row for row, item in enumerate(ids)}
+history = sys.argv[1:]
+if not history or not row_of.keys() >= {*history}:
+    sys.exit(f"give ids of items.parquet, oldest first, such as {ids[0]!r}; got {history}")
 embeddings = torch.from_numpy(np.load("item_embeddings.npy"))  # [item, dim]
 user_encoder = torch.export.load("user_encoder.pt2").module()
 
-rows = torch.tensor([[ids.index(item) for item in sys.argv[1:]]])  # [user, step]
+rows = torch.tensor([[row_of[item] for item in history]])  # [user, step]
 mask = torch.ones_like(rows, dtype=torch.bool)  # false where a shorter history of several is padded, on the left
 state = user_encoder(embeddings[rows], mask)[0]  # the user's vector, [dim]
 scores = embeddings @ state
@@ -37,16 +41,20 @@ scores[rows[0]] = -torch.inf  # without what the history holds
 for row in scores.argsort(descending=True)[:10].tolist():
     print(float(scores[row]), repr(ids[row]), repr(titles[row]))
 """
-_TIMED_SCRIPT = _SCRIPT.replace(
-    """\
-rows = torch.tensor([[ids.index(item) for item in sys.argv[1:]]])  # [user, step]
-""",
-    """\
+_TIMED = {
+    "history = sys.argv[1:]\n": """\
 steps = [word.rpartition("@") for word in sys.argv[1:]]  # ITEM@TIME, in the unit of the data
-rows = torch.tensor([[ids.index(item) for item, _, _ in steps]])  # [user, step]
-times = torch.tensor([[float(time) for _, _, time in steps]], dtype=torch.float64).to(torch.TYPE)  # [user, step]
+history = [item for item, _, _ in steps]
 """,
-).replace("(embeddings[rows], mask)", "(embeddings[rows], mask, times)")
+    "give ids of items.parquet, oldest first, such as {ids[0]!r}; got {history}": (
+        "give ITEM@TIME of items.parquet, oldest first, such as {ids[0] + '@0'!r}; got {sys.argv[1:]}"
+    ),
+    "mask = torch": """\
+times = torch.tensor([[float(time) for _, _, time in steps]], dtype=torch.float64).to(torch.TYPE)  # [user, step]
+mask = torch""",
+    "(embeddings[rows], mask)": "(embeddings[rows], mask, times)",
+}
+"""What is another in the script for a user encoder that reads times."""
 
 
 def model_card(
@@ -159,7 +167,10 @@ def _user_encoder(encoder: ExportedUserEncoder) -> str:
 def _recommend(encoder: ExportedUserEncoder) -> str:
     steps, script = "ITEM ITEM", _SCRIPT
     if encoder.times is not None:
-        steps, script = "ITEM@TIME ITEM@TIME", _TIMED_SCRIPT.replace("torch.TYPE", encoder.times)
+        steps = "ITEM@TIME ITEM@TIME"
+        for former, timed in _TIMED.items():
+            script = script.replace(former, timed)
+        script = script.replace("torch.TYPE", encoder.times)
     return (
         f"Saved in this folder as `recommend.py`, this prints the ten best items after a history, oldest first: "
         f"`python recommend.py {steps} ...`. It needs torch, numpy and pyarrow. (`torch.export.load` may unpickle what "

@@ -12,37 +12,17 @@ from peftrec.cold_start.neighbours_of_run import ChosenWeight
 from peftrec.data.readers.formats import read_table
 from peftrec.data.tables.columns import Wanted
 from peftrec.data.tables.lines import read_rows
-from peftrec.errors import DataError, SettingsError
-from peftrec.files import try_writing, written_beside
+from peftrec.errors import SHOWN, DataError, counted
+from peftrec.files import written_beside
 from peftrec.serving.answer_tables import as_columns
-from peftrec.serving.loaded_run import ContentWeight, LoadedRun
+from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.many_users import recommend_in_blocks
+from peftrec.serving.recommend_request import ALL, FileRequest
 
-ALL = "all"
 USER = "user"
-SUFFIX = ".parquet"
 TABLES = (".csv", ".tsv", ".parquet", ".gz", ".bz2", ".zst")
 """How files end that are read as tables with a column `user`; any other is text with an id a line."""
 SCHEMA = pa.schema([(USER, pa.string()), ("rank", pa.int32()), ("item", pa.string()), ("score", pa.float32())])
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileRequest:
-    """Who is recommended what, and where the answer lies."""
-
-    run: Path
-    users: str
-    """A file of ids, or ALL for everybody whom the run's data holds."""
-    to: Path
-    k: int
-    candidates: Path | None
-    """Table of new items to rank beside the run's own."""
-    keeps_seen: bool
-    skips_unknown: bool
-    """Whether users whom the run does not know are left out, and are no error."""
-    overwrites: bool
-    content_neighbours: ContentWeight = "off"
-    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,36 +39,24 @@ class Written:
     """How much they count; None where they are off."""
 
 
-def check_target(request: FileRequest) -> None:
-    """Raise SettingsError, before anything is loaded, where the answer cannot lie in the file that was named."""
-    if request.to.suffix != SUFFIX:
-        raise SettingsError(f"to={request.to}: the answer is a Parquet table: let the name end in {SUFFIX}")
-    try:
-        if request.to.is_dir():
-            inside = request.to / "recommended.parquet"
-            raise SettingsError(f"to={request.to}: a folder; name a file in it: to={inside}")
-        if request.to.exists() and not request.overwrites:
-            raise SettingsError(f"to={request.to}: there is such a file; name another one, or add overwrite=true")
-        try_writing(request.to.parent)
-    except OSError as error:
-        raise SettingsError(
-            f"to={request.to}: no file can be written there ({error.strerror}); name one in another folder, or let "
-            f"this user write in {request.to.parent}"
-        ) from error
-
-
 def recommend_to_file(request: FileRequest) -> Written:
     """Write the best items of each user: columns `user`, `rank`, `item` and `score`, users in the file's order.
 
-    Each user's rows are those of `peftrec recommend user=ID`, to the last bit. Raises SettingsError for a target that
-    cannot be, DataError for a file of users that cannot be read and for unknown users, and what restoring a run raises.
+    Each user's rows are those of `peftrec recommend user=ID`, to the last bit. Raises DataError for a file of users
+    that cannot be read, for unknown users, and where all are unknown that may be left out; and what restoring a run
+    raises.
     """
-    check_target(request)
     asked = None if request.users == ALL else read_users(Path(request.users))
     run = LoadedRun(directory=request.run, overrides=request.places)
     users = list(dict.fromkeys(run.users if asked is None else asked))
     unknown = set(run.histories.unknown(users)) if request.skips_unknown else set()
     known = [user for user in users if user not in unknown]
+    if not known:
+        examples = ", ".join(map(repr, run.users[:SHOWN]))
+        raise DataError(
+            f"users={request.users}: none of {counted(len(users), 'user')} is among the {len(run.users):,} of the run, "
+            f"and nothing is written; the run's users are called {examples}"
+        )
     try:
         rows = run.histories.rows_of(known)
     except DataError as error:
