@@ -55,7 +55,8 @@ def test_a_users_query_does_not_depend_on_who_else_is_asked_about(
 def test_added_items_change_nobody_elses_figures(rows: np.ndarray, embeddings: np.ndarray, states: np.ndarray) -> None:
     """A copy of an item is what the item is, and one that is far from all leaves them as they were."""
     neighbours = ContentNeighbours.of(rows, embeddings)
-    more = neighbours.with_items(np.concatenate([rows[4:5], np.full((1, FEATURES), 1e4, dtype=np.float32)]))
+    far = np.full((1, FEATURES), 1e4, dtype=np.float32)
+    more = neighbours.with_items(neighbours.vectors_of(np.concatenate([rows[4:5], far])))
     np.testing.assert_array_equal(more.vectors[:ITEMS], neighbours.vectors)
     np.testing.assert_array_equal(more.queries(states, LAST), neighbours.queries(states, LAST))
     np.testing.assert_allclose(more.vectors[ITEMS], neighbours.vectors[4], atol=1e-6)

@@ -1,8 +1,8 @@
 """`peftrec evaluate run=RUN_DIR`: score a run's checkpoint again and compare with what its record says."""
 
 from peftrec.cli.arguments import Grammar, read_arguments
-from peftrec.cli.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 from peftrec.errors import RecordError
+from peftrec.serving.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 
 HELP = """usage: peftrec evaluate run=RUN_DIR [content_neighbours=auto|WEIGHT] [data.root=DIR] [code=DIR]
 

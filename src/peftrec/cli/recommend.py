@@ -7,9 +7,9 @@ from pathlib import Path
 
 from peftrec.cli import recommend_users
 from peftrec.cli.arguments import JSON, SWITCH, Arguments, Composed, Grammar, read_arguments
-from peftrec.cli.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.outputs.safe_text import for_json
+from peftrec.serving.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 from peftrec.serving.recommend_request import RecommendRequest
 
 KEYS = ("run", "user", "items", "k", "candidates", "seen", CONTENT_NEIGHBOURS, *recommend_users.KEYS)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from peftrec.cli.arguments import SWITCH, Arguments
-from peftrec.cli.content_weight import content_weight
 from peftrec.errors import SettingsError, counted
+from peftrec.serving.content_weight import content_weight
 from peftrec.serving.recommend_request import FileRequest, check_target
 
 KEYS = ("users", "to", "unknown", "overwrite")

@@ -10,6 +10,7 @@ from peftrec.cli.arguments import Grammar, read_arguments
 from peftrec.errors import SettingsError
 from peftrec.processes import TERMINATED, Terminated
 from peftrec.results.record import read_finished
+from peftrec.serving.content_weight import CONTENT_NEIGHBOURS, VALUES
 from peftrec.serving.http.listening import taken_port
 from peftrec.serving.http.request import KEYS, WORKER, ServeRequest
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from socket import socket
 
 HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [port=8000] [keep=DIR] [LIMIT=NUMBER ...]
-                     [data.root=DIR] [code=DIR]
+                     [content_neighbours=auto|off|WEIGHT] [data.root=DIR] [code=DIR]
 
   POST /recommend   {"user": ID} or {"items": [ID, ...]}, and "k", "seen", "run": what `peftrec recommend` says
   POST /encode      {"items": [{"id": ID, "title": TEXT, "image": BASE64}, ...]}: their vectors
@@ -30,6 +31,8 @@ HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [p
   port=8000         0 takes a free one; the line `ready: http://HOST:PORT` says which
   host=ADDRESS      where others reach it; there is no authentication, so put a proxy that has one before it
   keep=DIR          a file for each run that keeps added items over restarts
+  content_neighbours=auto
+                    as peftrec recommend takes it, for every request; the weight of each run is said at the start
   wait_ms=0         how long a request waits for others to be computed with; what waits anyway is computed together
   LIMIT=NUMBER      max_k=1000 max_history=1000 max_items=64 max_added=10000 max_image_pixels=16777216
                     max_body_mib=16 max_head_seconds=10 max_body_seconds=30 max_batch=64 max_queue=256
@@ -48,6 +51,7 @@ GRAMMAR = Grammar(
     keys=("run", *KEYS),
     repeatable=("run",),
     required={"run": "RUN_DIR"},
+    values={CONTENT_NEIGHBOURS: VALUES},
     extras={"serve": "all of it"},
     takes_places=True,
     runs_user_code=True,

@@ -54,9 +54,12 @@ class ContentNeighbours:
             scale=scale,
         )
 
-    def with_items(self, rows: Float[np.ndarray, "item feature"]) -> "ContentNeighbours":
-        """Return them with items behind, by what towers say of these; no figure of the others changes."""
-        vectors = _unit(self.scale.standardise(rows, clip=CLIP))
+    def vectors_of(self, rows: Float[np.ndarray, "item feature"]) -> Float[np.ndarray, "item feature"]:
+        """Return c of other items, by what towers say of them."""
+        return _unit(self.scale.standardise(rows, clip=CLIP))
+
+    def with_items(self, vectors: Float[np.ndarray, "item feature"]) -> "ContentNeighbours":
+        """Return them with items behind, by their c; no figure of the others changes."""
         return replace(
             self,
             vectors=np.concatenate([self.vectors, vectors]),

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from peftrec.cold_start.by_target import ByTarget, metrics_by_target, table_by_target, users_by_target
 from peftrec.cold_start.content_neighbours import KEY, ContentNeighbours
 from peftrec.cold_start.frozen_content import FrozenContent
+from peftrec.data.items import Items
 from peftrec.data.split import RankingCases
 from peftrec.evaluation.ranking import rank_targets
 from peftrec.results.ranks import user_scores
@@ -98,6 +99,10 @@ class NeighboursOfRun:
     def of_candidates(self) -> ContentNeighbours:
         """What is added to scores takes of the candidates."""
         return ContentNeighbours.of(self.content.of_candidates(), self.embeddings)
+
+    def vectors_of(self, items: Items) -> Float[np.ndarray, "item feature"]:
+        """Return the same of items that the run has not met, from their titles and images."""
+        return self.of_candidates.vectors_of(self.content.of_items(items))
 
     def choose(self, asked: Asked) -> ChosenWeight:
         """Return the weight that was asked for, or the one that validation chooses."""

@@ -74,8 +74,8 @@ class ServedCatalogue:
         embeddings: Float[np.ndarray, "item dim"],
         content: Float[np.ndarray, "item feature"] | None = None,
     ) -> "ServedCatalogue":
-        """Return the catalogue with items behind its own; `content` is what towers say of them, where neighbours
-        count."""
+        """Return the catalogue with items behind its own; `content` is the same of their content, where
+        neighbours count."""
         titles = None if self.titles is None else self.titles + (items.titles or ("",) * len(items))
         neighbours = self.neighbours
         if neighbours is not None:

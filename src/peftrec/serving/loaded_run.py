@@ -236,7 +236,7 @@ class LoadedRun:
         catalogue = self.catalogue.with_neighbours(self.neighbours.of_candidates, weight) if weight else self.catalogue
         if new is None:
             return catalogue
-        content = self.neighbours.content.of_items(new) if weight else None
+        content = self.neighbours.vectors_of(new) if weight else None
         return catalogue.with_items(new, encode_cold_items(self.restored, new), content)
 
     def _as_interactions(self, histories: Sequence[Sequence[str]]) -> Interactions:

@@ -63,7 +63,9 @@ def test_damage_is_one_message(added: AddedItems) -> None:
     added.write(IDS, TITLES, VECTORS)
     with pytest.raises(DataError, match=r"items that the run knows .*keep=DIR"):
         added.read(dim=4, known=("=b",))
-    with pytest.raises(DataError, match=r"lora-1\.parquet: holds no added items .*keep=DIR"):
+    with pytest.raises(
+        DataError, match=r"lora-1\.parquet: its vectors have 4 numbers and this service's 5, .*keep=DIR"
+    ):
         added.read(dim=5, known=())
     assert added.file is not None
     added.file.write_bytes(added.file.read_bytes()[:-20])

@@ -29,6 +29,7 @@ def test_defaults_and_what_is_given() -> None:
         ({"port": "-1"}, "port=-1: expected a whole number"),
         ({"port": "٣"}, "port=٣: expected a whole number"),
         ({"wait_ms": "2000"}, "wait_ms=2000: expected a whole number from 0 to 1,000"),
+        ({"content_neighbours": "most"}, "content_neighbours='most': expected auto, off, or a number from 0"),
         ({"host": "a b"}, "host=a b: expected a name or address of this machine"),
         *(({key: "0"}, f"{key}=0: expected a whole number from 1") for key in LIMITS),
     ],

@@ -149,6 +149,43 @@ def test_added_items_are_recommended_at_once_and_after_a_restart(serve: Serve, t
         whole(again.add(body))
 
 
+@pytest.mark.usefixtures("answers_from_restored")
+@pytest.mark.parametrize("strategy", ["full", "iisan_cached", "id"])
+@pytest.mark.parametrize("weight", ["0.5", "auto"])
+def test_content_neighbours_count_as_they_do_for_the_verb(
+    strategy: str, weight: str, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = serve(strategy, content_neighbours=weight).named(None)
+    assert f"{run.name}: content_neighbours={run.describe().content_neighbours:g}" in capsys.readouterr().err
+    bodies = [RecommendBody(user="u1", k=7), RecommendBody(items=["m3", "m1"], k=7)]
+    for body, who in zip(bodies, ("user=u1", "items=[m3,m1]"), strict=True):
+        same_as_the_verb(run.recommend([body])[0], run, who, "k=7", f"content_neighbours={weight}")
+    assert serve(strategy).named(None).describe().content_neighbours == 0.0
+
+
+def test_items_added_beside_content_neighbours_are_kept_with_their_content(serve: Serve, tmp_path: Path) -> None:
+    """A copy of another item has that one's score, after a restart too; who was there before keeps every score."""
+    words = {"keep": str(tmp_path / "kept"), "content_neighbours": "0.5"}
+    run = serve("iisan_cached", **words).named(None)
+    everything = RecommendBody(user="u5", k=run.catalogue.num_candidates, seen=True)
+    (before,) = run.recommend([everything])
+    body = ItemsBody.model_validate({"items": [new_item("n1"), new_item("n2")]})
+    assert whole(run.add(body)).added == 2
+    (after,) = run.recommend([everything.model_copy(update={"k": everything.k + 2})])
+    assert isinstance(before, RecommendAnswer)
+    assert isinstance(after, RecommendAnswer)
+    assert [each for each in after.recommendations if not each.is_new] == before.recommendations
+    first, second = (each.score for each in after.recommendations if each.is_new)
+    assert first == pytest.approx(second, abs=1e-5)
+    history = RecommendBody(items=["m3", "n1"], k=20)
+    again = serve("iisan_cached", **words).named(None)
+    assert again.recommend([history]) == run.recommend([history])
+    with pytest.raises(
+        DataError, match=r"its vectors have \d+ numbers and this service's 8, as one with content neighb"
+    ):
+        serve("iisan_cached", keep=words["keep"])
+
+
 def test_what_cannot_be_kept_is_not_added(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

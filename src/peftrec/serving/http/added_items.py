@@ -59,7 +59,7 @@ class AddedItems:
     def read(
         self, *, dim: int, known: Collection[str]
     ) -> tuple[tuple[str, ...], tuple[str, ...], Float[np.ndarray, "item dim"]]:
-        """Return ids, titles and vectors; none where there is no file yet.
+        """Return ids, titles and vectors of `dim` numbers; none where there is no file yet.
 
         Raises DataError where the file is damaged, another run's, or holds an id that is among the `known` ones.
         """
@@ -68,7 +68,13 @@ class AddedItems:
         try:
             table = parquet.read_table(self.file)
             ids, titles = (tuple(table[name].to_pylist()) for name in ("item", "title"))
-            vectors = np.array(table["vector"].to_pylist(), dtype=np.float32).reshape(len(table), dim)
+            rows = table["vector"].to_pylist()
+            if (lengths := {len(row) for row in rows}) not in (set(), {dim}):
+                raise DataError(
+                    f"{self.file}: its vectors have {max(lengths):,} numbers and this service's {dim:,}, as one with "
+                    f"content neighbours has more of them than one without; serve it as before, or {self._remedy}"
+                )
+            vectors = np.array(rows, dtype=np.float32).reshape(len(table), dim)
             metadata = table.schema.metadata or {}
             owner, digest = (metadata.get(key, b"").decode() for key in (_RUN, _DIGEST))
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:

@@ -98,6 +98,7 @@ class RunDescription(BaseModel):
     num_items: int
     num_added: int
     reads: list[str] = Field(description="What a new item must have: title, image; empty where it can know none.")
+    content_neighbours: float = Field(description="Weight of content neighbours of the last item in scores; 0 is none.")
 
 
 class Health(BaseModel):

@@ -5,11 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from peftrec.errors import SettingsError
+from peftrec.serving.content_weight import CONTENT_NEIGHBOURS, content_weight
 from peftrec.serving.http.limits import LIMITS, Limits
 
-KEYS = ("host", "port", "keep", "wait_ms", *LIMITS)
+KEYS = ("host", "port", "keep", "wait_ms", CONTENT_NEIGHBOURS, *LIMITS)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 WORKER = "peftrec-worker"
 """Name of the thread that computes."""
@@ -30,6 +32,8 @@ class ServeRequest:
     """Folder of the files that keep added items; without one they end with the service."""
     wait_seconds: float = 0.0
     """How long the first of several requests waits for others to be computed with."""
+    content_neighbours: float | Literal["auto", "off"] = "off"
+    """How much content neighbours count beside the runs' own scores."""
     limits: Limits = field(default_factory=Limits)
     places: tuple[str, ...] = ()
 
@@ -51,6 +55,7 @@ class ServeRequest:
             port=_number("port", own.get("port", str(cls.port)), 0, LARGEST_PORT),
             keep=keep,
             wait_seconds=_number("wait_ms", own.get("wait_ms", "0"), 0, LONGEST_WAIT_MS) / 1000,
+            content_neighbours=content_weight(own),
             limits=Limits(**{key: _number(key, own[key], 1) for key in LIMITS if key in own}),
             places=tuple(places),
         )

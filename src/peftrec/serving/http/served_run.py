@@ -1,6 +1,6 @@
 """A run as a service holds it: asked and changed by the one thread that computes."""
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from peftrec.errors import DataError, SettingsError, UserError
 from peftrec.evaluation.ranking import users_per_block
 from peftrec.models.towers.towers import Towers
 from peftrec.serving.best_for_users import best_for_users
-from peftrec.serving.catalogue import nearest
+from peftrec.serving.catalogue import ServedCatalogue, nearest
 from peftrec.serving.cold_items import check_can_know_items, encode_cold_items, towers_for_new_items
 from peftrec.serving.http.added_items import AddedItems
 from peftrec.serving.http.limits import LONGEST_ID, Limits
@@ -59,14 +59,16 @@ class ServedRun:
     """Answers requests about one run. What takes several requests returns an outcome each: an answer, or the error that
     refuses the request."""
 
-    def __init__(self, name: str, loaded: LoadedRun, limits: Limits, added: AddedItems) -> None:
-        """Encode the catalogue, and read what was added before. Raises what loading a run and its added items does."""
+    def __init__(self, name: str, loaded: LoadedRun, limits: Limits, added: AddedItems, *, weight: float = 0.0) -> None:
+        """Encode the catalogue, and read what was added before; `weight` is that of content neighbours. Raises what
+        loading a run and its added items does."""
         self.name = name
         self.limits = limits
         self.added = added
         self.run = loaded.restored
         self.users = loaded.histories
-        self.catalogue = loaded.catalogue
+        self.catalogue = loaded.with_candidates(None, weight=weight)
+        self.neighbours = loaded.neighbours if weight else None
         self.towers: Towers | None = None
         self.refusal: str | None = None
         """Why it can know no new items; None where it can."""
@@ -77,10 +79,15 @@ class ServedRun:
         else:
             self.towers = towers_for_new_items(self.run)
         self.rows = {item: row for row, item in enumerate(self.catalogue.ids)}
-        ids, titles, vectors = added.read(dim=self.catalogue.embeddings.shape[1], known=self.rows)
+        ids, titles, keys = added.read(dim=self.catalogue.keys.shape[1], known=self.rows)
         if ids:
             limits.check_added(0, len(ids))
-            self._extend(Items(ids=ids, titles=titles, images=None), vectors)
+            self._extend(self._with(Items(ids=ids, titles=titles, images=None), keys))
+
+    def towers_for_new_items(self) -> list[Towers]:
+        """Return the towers that it holds for new items alone: in place of a store, and of content neighbours."""
+        found = [] if self.towers is None else [self.towers]
+        return found if self.neighbours is None or self.refusal else [*found, self.neighbours.content.pretrained]
 
     def describe(self) -> RunDescription:
         """Say what the run is, and how much it holds."""
@@ -91,6 +98,7 @@ class ServedRun:
             num_items=len(self.catalogue.ids),
             num_added=self.num_added,
             reads=self.reads,
+            content_neighbours=self.catalogue.weight,
         )
 
     @property
@@ -123,15 +131,19 @@ class ServedRun:
         """Encode new items, in parts, and recommend them from the last one on. Requests of this kind are computed one
         after the other, so that what is added meanwhile is nothing."""
         self.limits.check_added(self.num_added, len(body.items))
-        items, vectors = yield from self._encoded(body, known=self.rows)
+        items, keys = yield from self._encoded(body, known=self.rows)
+        if self.neighbours is not None:
+            yield
+            content = yield from _in_parts(items, self.neighbours.vectors_of)
+            keys = np.concatenate([keys, content], axis=1)
         first = self.catalogue.num_candidates
-        whole = self.catalogue.with_items(items, vectors)
+        whole = self._with(items, keys)
         titles = tuple(whole.title(row) or "" for row in range(first, len(whole.ids)))
         try:
-            self.added.write(whole.ids[first:], titles, whole.embeddings[first:])
+            self.added.write(whole.ids[first:], titles, whole.keys[first:])
         except OSError as error:
             raise NotKeptError(f"nothing was added: {self.added.file} cannot be written ({error.strerror})") from error
-        self._extend(items, vectors)
+        self._extend(whole)
         return AddAnswer(run=self.name, added=len(items), num_items=len(self.catalogue.ids))
 
     def _asked_or_refused(self, body: RecommendBody) -> Asked | UserError:
@@ -212,14 +224,25 @@ class ServedRun:
             raise SettingsError(self.refusal)
         self.limits.check_items(body.items)
         items = sent_items(body.items, self.run.settings, known=known, max_image_pixels=self.limits.max_image_pixels)
-        parts: list[Float[np.ndarray, "item dim"]] = []
-        for first in range(0, len(items), ENCODED_AT_ONCE):
-            if parts:
-                yield
-            part = items.select(np.arange(first, min(first + ENCODED_AT_ONCE, len(items))))
-            parts.append(encode_cold_items(self.run, part, self.towers))
-        return items, np.concatenate(parts)
+        vectors = yield from _in_parts(items, lambda part: encode_cold_items(self.run, part, self.towers))
+        return items, vectors
 
-    def _extend(self, items: Items, vectors: Float[np.ndarray, "item dim"]) -> None:
-        self.rows |= {item: len(self.rows) + place for place, item in enumerate(items.ids)}
-        self.catalogue = self.catalogue.with_items(items, vectors)
+    def _with(self, items: Items, keys: Float[np.ndarray, "item key"]) -> ServedCatalogue:
+        embeddings, content = np.split(keys, [self.catalogue.embeddings.shape[1]], axis=1)
+        return self.catalogue.with_items(items, embeddings, None if self.neighbours is None else content)
+
+    def _extend(self, whole: ServedCatalogue) -> None:
+        known = len(self.rows)
+        self.rows |= {item: known + place for place, item in enumerate(whole.ids[known:])}
+        self.catalogue = whole
+
+
+def _in_parts(
+    items: Items, encode: Callable[[Items], Float[np.ndarray, "item key"]]
+) -> Generator[None, None, Float[np.ndarray, "item key"]]:
+    parts: list[Float[np.ndarray, "item key"]] = []
+    for first in range(0, len(items), ENCODED_AT_ONCE):
+        if parts:
+            yield
+        parts.append(encode(items.select(np.arange(first, min(first + ENCODED_AT_ONCE, len(items))))))
+    return np.concatenate(parts)

@@ -57,9 +57,13 @@ def loaded_service(request: ServeRequest) -> Service:
         name = directory.resolve().name
         loaded = LoadedRun(directory=directory, overrides=request.places)
         module = loaded.restored.module
+        chosen = loaded.chosen_weight(request.content_neighbours)
+        if chosen is not None:
+            print(f"{name}: {chosen.to_text()}", file=sys.stderr)
+        weight = 0.0 if chosen is None else chosen.weight
         added = AddedItems.beside(request.keep, name, checkpoint_path(directory, BEST))
-        runs[name] = run = ServedRun(name, loaded, request.limits, added)
-        shared.share([module.recommender, *([] if run.towers is None else [run.towers])])
+        runs[name] = run = ServedRun(name, loaded, request.limits, added, weight=weight)
+        shared.share([module.recommender, *run.towers_for_new_items()])
     metrics, limits = Metrics(), request.limits
     worker = Worker(
         max_batch=limits.max_batch,
