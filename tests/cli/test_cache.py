@@ -11,7 +11,7 @@ import pytest
 from peftrec.cli import main as cli
 from peftrec.hidden_states.manifest import read_manifest
 from peftrec.hidden_states.paths import array_path
-from small_stores import build, key_of
+from small_stores import build, key_of, small_source
 
 SMALL = ("data.num_users=40", "data.num_items=100", "trainer.accelerator=cpu")
 
@@ -147,6 +147,12 @@ def test_list_has_a_line_a_store(stores: Path, capsys: pytest.CaptureFixture[str
     assert cells[key_of().folder_name()] == "small image + small text 23 3 + 2 float32 0.0 MB 3d ago whole"
     assert cells[key_of("float16").folder_name()] == "small image + small text 23 3 + 2 float16 0.0 MB now whole"
     assert total.startswith("2 stores in ")
+
+
+def test_list_says_which_store_holds_states_of_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = key_of(form="tokens")
+    build(tmp_path, key.model_copy(update={"towers": {"text": key.towers["text"]}}), small_source("text_only"))
+    assert "small text  23     2 of tokens  float32" in run(capsys, "list", str(tmp_path))[1]
 
 
 def test_prune_names_first_and_removes_on_demand(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:

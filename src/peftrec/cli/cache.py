@@ -22,9 +22,9 @@ HELP = """usage: peftrec cache build [GROUP=OPTION ...] [KEY=VALUE ...]
        peftrec cache list [DIR | KEY=VALUE ...]
        peftrec cache prune [DIR | KEY=VALUE ...] [older_than=30d] [yes=true]
 
-A store holds what frozen towers compute for every item; strategies with states=store read one, and training builds
-it where it is missing. DIR is a folder of stores or one store; without it, hidden_states.directory of the
-configuration that the words compose.
+A store holds what frozen towers, or frozen lower blocks, compute for every item, pooled or of all its tokens;
+strategies with states=store read one, and training builds it where it is missing. DIR is a folder of stores or one
+store; without it, hidden_states.directory of the configuration that the words compose.
 
   build   build the store that a configuration reads, or resume a build that was killed; processes that torchrun or
           srun starts together (one a device of trainer.devices) share the work
@@ -219,7 +219,7 @@ def row_of(store: "FoundStore") -> tuple[str, ...]:
         store.folder.name,
         " + ".join(origins[name].checkpoint if name in origins else name for name in key.towers),
         f"{key.num_items:,}",
-        " + ".join(str(len(tower.states)) for tower in key.towers.values()),
+        " + ".join(str(len(tower.states)) for tower in key.towers.values()) + " of tokens" * (key.form == "tokens"),
         key.dtype if key.compute == "float32" else f"{key.dtype} ({key.compute})",
         megabytes(store.num_bytes),
         ago,
