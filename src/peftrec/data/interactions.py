@@ -5,7 +5,7 @@ arrays do not, and no step over a million users is a Python loop over their inte
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, compress
 
 import numpy as np
@@ -74,10 +74,12 @@ class Interactions:
         self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], *, users: tuple[str, ...] | None = None
     ) -> "Interactions":
         """Return pieces of the flat array, which may overlap, as histories: one a user, or those of `users`."""
-        if users is None and np.array_equal(starts, self.offsets[:-1]) and np.array_equal(ends, self.offsets[1:]):
-            return self  # nothing is cut off, and a copy of ten million interactions is 120 MB
+        if np.array_equal(starts, self.offsets[:-1]) and np.array_equal(ends, self.offsets[1:]):
+            # Nothing is cut off, and a copy of ten million interactions is 120 MB.
+            return self if users is None else replace(self, users=users)
         offsets = offsets_of(ends - starts)
-        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
+        places = np.repeat(starts - offsets[:-1], ends - starts)
+        places += np.arange(offsets[-1])
         return self._of(self.users if users is None else users, places, offsets)
 
     def _of(

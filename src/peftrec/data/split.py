@@ -108,12 +108,13 @@ def split_catalogue(catalogue: Catalogue, source: DataSource) -> Split:
     candidates = parts.kept.occurring()
     numbers = _numbers(candidates, len(catalogue.items))
     training = _renumbered(parts.training, numbers)
+    train_counts = np.bincount(training.items, minlength=len(candidates))
     return Split(
         items=catalogue.items.select(candidates),
         windows=cut_windows(training, source.sequence_length + 1),
         validation=_renumbered_cases(parts.validation, numbers),
         test=_renumbered_cases(parts.test, numbers),
-        train_counts=np.bincount(training.items, minlength=len(candidates)),
+        train_counts=train_counts,
         counts={**catalogue.counts, **parts.counts},
         sequence_length=source.sequence_length,
         num_interactions=len(parts.kept.items),
