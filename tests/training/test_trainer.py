@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
+from peftrec.data.batches import StateBatch
 from peftrec.errors import SettingsError
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.processes import ProcessRank
@@ -139,6 +141,28 @@ def test_checkpointed_blocks_give_the_same_gradients_and_keep_less(trains: bool)
     assert bool(plain) == trains
     assert all(torch.equal(one, other) for one, other in zip(plain, checkpointed, strict=True))
     assert (checkpointed_bytes < plain_bytes / 2) == trains
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_checkpointing_lets_no_gradient_below_the_lowest_open_block(is_stored: bool) -> None:
+    """transformers lets the embedded words have one, and so all that is made of them."""
+    pair = SMALL_PAIRS["text_only"]
+    towers, batch = pair.load(seed=0), item_batch(9, pair)
+    tower = next(iter(towers.present().values()))
+    tower.freeze_below(2)
+    if is_stored:
+        with torch.no_grad():
+            stored = towers.eval().token_states(batch, {"text": (2,)})
+        towers.start_from_stored({"text": (2,)})
+        batch = replace(batch, states=StateBatch(text=stored["text"]))
+    checkpoint_activations(towers.train())
+    entering: dict[int, bool] = {}
+    with tower.visiting(on_input=lambda place, tokens: entering.update({place: tokens.requires_grad})):
+        towers(batch)["text"].sum().backward()
+    assert entering == {place: place > 2 for place in range(tower.num_blocks)}
+    trained = [part for block in tower.blocks()[2:] for part in block.parameters()]
+    assert all(part.grad is not None for part in trained)
+    assert all(part.grad is None for part in tower.parameters() if not part.requires_grad)
 
 
 def test_batches_of_one_step_draw_their_own_dropout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

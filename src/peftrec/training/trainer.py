@@ -134,3 +134,6 @@ def checkpoint_activations(towers: Towers, **options: Any) -> None:
             # transformers renamed the method in 5.23; the old name warns there, the new one is missing before.
             enable = getattr(encoder, "activation_checkpointing_enable", None) or encoder.gradient_checkpointing_enable
             enable({"use_reentrant": False, **options})
+            # It lets the embedded words have a gradient, which re-entrant checkpointing needed: ours would go backward
+            # through blocks below the lowest one that trains.
+            encoder.disable_input_require_grads()

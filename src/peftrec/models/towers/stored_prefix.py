@@ -7,6 +7,7 @@ names of parameters are those of the whole tower.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from jaxtyping import Shaped
@@ -62,6 +63,8 @@ def install_prefix(encoder: PreTrainedModel, family: Family, layers: tuple[int, 
     for index in range(first):
         blocks[index] = _StoredBlock(prefix, index + 1, returns_pair=family.blocks_return_pairs)
     encoder.set_submodule(family.embeddings, _StoredEmbeddings(prefix))
+    # What transformers asks for where it lets blocks keep their inputs alone, by names that the stand-in lacks.
+    encoder.get_input_embeddings = partial(encoder.get_submodule, family.embeddings)  # type: ignore[method-assign]
     for path in family.before_blocks:
         encoder.set_submodule(path, nn.Identity())
     if family.after_first_block is not None and first > 0:
