@@ -18,7 +18,7 @@ from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import store_key
 from peftrec.training.measurement.first_step import probe_step
-from peftrec.training.run.identity import identify
+from peftrec.training.run.identity import identify, provenance_of
 from small_runs import small_settings
 
 REFUSED = {"boft": "BOFT", "dora": "LORA", "full": "trains the towers' weights"}
@@ -122,4 +122,5 @@ def test_weights_are_part_of_a_runs_and_a_stores_name(tmp_path: Path) -> None:
     split = prepare_data(settings)
     assert store_key(settings, split.items).folder_name() != store_key(other, split.items).folder_name()
     assert settings.towers.weights_hashes(seed=1) != other.towers.weights_hashes(seed=1)
-    assert identify(settings, split, ALONE, "train").run_id != identify(other, split, ALONE, "train").run_id
+    ids = {identify(one, provenance_of(one, split), ALONE, "train").run_id for one in (settings, other)}
+    assert len(ids) == 2
