@@ -26,8 +26,13 @@ Values = npt.NDArray[np.float64]
 
 def with_replacement(values: Values, n: int) -> float:
     """Return the expected best of n draws from the trials, each put back."""
-    shares = np.arange(len(values) + 1) / len(values)
-    return float(np.sort(values) @ np.diff(shares**n))
+    return float(np.sort(values) @ _chances(len(values), [n])[:, 0])
+
+
+def _chances(num_trials: int, sizes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return, a row a place among the sorted trials and a column an n, how likely it is the best of n draws."""
+    shares = np.arange(num_trials + 1) / num_trials
+    return np.diff(shares[:, None] ** np.array(sizes), axis=0)
 
 
 def without_replacement(values: Values, n: int) -> float:
@@ -64,7 +69,7 @@ def budget_curve(strategy: str, values: Sequence[float], seconds: Sequence[float
     generator = np.random.default_rng([_SEED, *strategy.encode()])
     drawn = own[generator.integers(len(own), size=(RESAMPLES, len(own)))]
     sizes = range(1, longest + 1)
-    resampled = np.array([[with_replacement(each, n) for n in sizes] for each in drawn])
+    resampled = np.sort(drawn, axis=1) @ _chances(len(own), sizes)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return BudgetCurve(
         strategy=strategy,
