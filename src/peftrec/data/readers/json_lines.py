@@ -32,7 +32,8 @@ def read_json_lines(file: Path, wanted: Sequence[Wanted], whole_numbers: Collect
                 parse_options=arrow_json.ParseOptions(
                     explicit_schema=pa.schema(types.items()), unexpected_field_behavior="ignore"
                 ),
-            )
+            ).select(names)
+            table.validate(full=True)  # reading looks at no text: it may not be UTF-8
     except OSError as error:
         raise DataError(f"{file}: the file cannot be read ({error})") from error
     except pa.ArrowInvalid as error:
@@ -123,4 +124,20 @@ def _explain(file: Path, types: dict[str, Any], error: Exception) -> DataError:
             if value is not None and not is_right:
                 expected = "a whole number" if pa.types.is_integer(kind) else "text"
                 return DataError(f"{file}:{number}: {name} is {value!r}, not {expected}")
+            if isinstance(value, str) and has_half_character(value):
+                return half_character(f"{file}:{number}", name, value)
     return DataError(f"{file}: the file cannot be read as lines of JSON ({str(error).splitlines()[0]})")
+
+
+def has_half_character(text: str) -> bool:
+    r"""Say whether a text that JSON can write, such as `"\ud800"`, is one that no UTF-8 can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def half_character(place: str, name: str, text: str) -> DataError:
+    """Return what is said of it."""
+    return DataError(f"{place}: {name} holds half a character, {text[:EXCERPT]!r}: write whole ones, or remove it")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from peftrec.data.readers.json_lines import filled_lines, require_fields
+from peftrec.data.readers.json_lines import filled_lines, half_character, has_half_character, require_fields
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.lines import EXCERPT
 from peftrec.errors import DataError
@@ -43,7 +43,10 @@ def read_objects(file: Path, wanted: Sequence[Wanted], parse: Parse) -> Columns:
         row = _parsed(file, number, line, parse)
         lines.append(number)
         for name, path in paths.items():
-            values[name].append(text_of(value_at(row, path)))
+            text = text_of(value_at(row, path))
+            if text is not None and has_half_character(text):
+                raise half_character(f"{file}:{number}", name, text)
+            values[name].append(text)
     if not lines:
         raise DataError(f"{file}: no rows; every line is one object")
     columns = {name: pa.chunked_array([pa.array(texts, type=pa.string())]) for name, texts in values.items()}
