@@ -54,6 +54,8 @@ class DTL(Strategy):
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import BesideTowersEncoder
 
+        for tower in towers.present().values():
+            tower.require_blocks()
         if self.fusion and towers.image is None:
             raise SettingsError(
                 "strategy.fusion: there is no image tower, and titles have no grid; set strategy.fusion=0"

@@ -54,6 +54,8 @@ class SHERL(Strategy):
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import BesideTowersEncoder
 
+        for tower in towers.present().values():
+            tower.require_blocks()
         beside = {name: self._beside(tower) for name, tower in towers.present().items()}
         return BesideTowersEncoder(towers, beside, embedding_dim=embedding_dim)
 

@@ -45,6 +45,8 @@ class UniPT(Strategy):
         from peftrec.models.item_encoder import BesideTowersEncoder
         from peftrec.models.side_networks.token_reader import TokenReader
 
+        for tower in towers.present().values():
+            tower.require_blocks()
         readers = {
             name: TokenReader(
                 tower.width,

@@ -76,6 +76,12 @@ def test_what_adapts_layers_is_refused(pair: TowerPair, strategy: str) -> None:
         adapted(pair.load(seed=1), strategy)
 
 
+@pytest.mark.parametrize("strategy", ["dtl", "dtl_plus", "sherl", "unipt"])
+def test_what_reads_tokens_or_blocks_is_refused(pair: TowerPair, strategy: str) -> None:
+    with pytest.raises(SettingsError, match=r"towers\.image: ready features have no tokens and no blocks"):
+        adapted(pair.load(seed=1), strategy)
+
+
 def test_what_trains_biases_is_refused(pair: TowerPair) -> None:
     with pytest.raises(SettingsError, match="the image tower has no bias to train"):
         adapted(pair.load(seed=1), "bitfit")
@@ -128,7 +134,11 @@ def test_a_part_without_a_class_is_a_pretrained_tower() -> None:
 
 def test_features_have_no_tokens_and_no_blocks(pair: TowerPair) -> None:
     tower = pair.load(seed=1).present()["text"]
-    for read in (lambda: tower.token_states(batch_of(pair).content("text"), (0,)), tower.visiting):
+    refused = (
+        lambda: tower.token_states(batch_of(pair).content("text"), (0,)),
+        *(tower.visiting, tower.require_blocks, lambda: tower.start_from_stored((1,))),
+    )
+    for read in refused:
         with pytest.raises(
             SettingsError, match=r"towers\.text: ready features have no tokens .* or a pretrained tower"
         ):

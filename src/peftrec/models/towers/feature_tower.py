@@ -49,6 +49,10 @@ class FeatureTower(Tower):
         """Return states by their place in the file, from 0; OUTPUT, which is -1, is the last."""
         return inputs.states[:, list(indices)].to(self.like.dtype)
 
+    def require_blocks(self) -> NoReturn:
+        """Raise SettingsError: features have no blocks."""
+        raise SettingsError(self._no_tokens())
+
     def start_from_stored(self, layers: tuple[int, ...]) -> NoReturn:
         """Raise SettingsError: features have no tokens."""
         raise SettingsError(self._no_tokens())

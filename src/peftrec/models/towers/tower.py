@@ -44,6 +44,9 @@ class Tower(nn.Module):
         """Return the encoder's blocks, lowest first."""
         return cast("nn.ModuleList", self.encoder.get_submodule(self.family.blocks))
 
+    def require_blocks(self) -> None:
+        """Raise SettingsError where there are no blocks and no tokens to read."""
+
     def freeze_below(self, block: int) -> None:
         """Freeze what lies below a block, from 0, the embedding layer included, and keep it in evaluation mode: nothing
         there draws random numbers, and what enters the block is a function of the item alone."""
