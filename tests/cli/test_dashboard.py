@@ -26,8 +26,8 @@ def test_a_dry_run_writes_both_and_always_the_same(folder: Path, capsys: pytest.
     told = capsys.readouterr()
     assert "nothing was sent; what would be, to me/mine" in told.out
     assert told.err == (
-        "warning: 7 of 7 runs went to W&B neither as they trained nor since, and are missing there; add --log, which "
-        "logs all from their records\n"
+        "warning: of 7 runs, 7 never went to W&B, which cannot show them; add --log, which logs all from their "
+        "records\n"
     )
     files = {name: folder / "dashboard" / name for name in ("workspace.json", "report.json")}
     first = {name: file.read_bytes() for name, file in files.items()}
@@ -42,7 +42,7 @@ def test_runs_are_logged_first_where_that_is_asked(folder: Path, capsys: pytest.
     assert dashboard.main(["wandb", str(folder), "--dry-run", "--log"]) == 0
     printed = capsys.readouterr()
     said = printed.out
-    assert "went to W&B neither" not in printed.err
+    assert "never went to W&B" not in printed.err
     assert "7 runs and the report's files, offline; send them:\n  find " in said
     assert "to ENTITY/peftrec" in said
     assert len(offline_files(folder)) == 8

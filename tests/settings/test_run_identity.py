@@ -102,6 +102,7 @@ KEEPING = {
     f"peftrec.{name}"
     for name in (
         *(f"training.run.{stage}" for stage in ("pipeline", "identity", "beginning", "earlier_runs", "provenance")),
+        *("training.run.finished_runs", "training.precision"),
         *(f"training.run.{stage}" for stage in ("run_record", "restored_run", "conditions", "trial_watch")),
         *("training.run.serving_costs", "training.measurement.serving", "training.measurement.item_costs"),
         *("training.measurement.repeated", "training.new_items", "models.peft.merging"),
@@ -109,8 +110,8 @@ KEEPING = {
     )
 }
 """Stages that find, begin, tell and record a run, and what decides figures in none of them: a trial that is stopped
-early says so, data that cannot be learnt from is refused, and serving is measured, merged on a copy, when all figures
-are known."""
+early says so, data that cannot be learnt from is refused, what `precision: auto` means is in the settings that are
+hashed, and serving is measured, merged on a copy, when all figures are known."""
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "iisan_cached", "id"])

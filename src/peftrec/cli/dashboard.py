@@ -116,8 +116,8 @@ def _warn_of_missing(found: "Compared") -> None:
     if number := never_logged(found):
         every = counted(len(found.comparison.runs) + len(found.trials), "run")
         print(
-            f"warning: {number:,} of {every} went to W&B neither as they trained nor since, and are missing there; add "
-            "--log, which logs all from their records",
+            f"warning: of {every}, {number:,} never went to W&B, which cannot show them; add --log, which logs all "
+            "from their records",
             file=sys.stderr,
         )
 

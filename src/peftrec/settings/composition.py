@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.hydra_node import check_node
 from peftrec.config.instantiate import UnknownKeysError, explain_unknown
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, nearest_name
+from peftrec.settings.other_options import options_with
 from peftrec.settings.run import Settings, settings_from_config
 from peftrec.settings.synonyms import in_our_words
 
@@ -40,7 +41,14 @@ def settings_from_composed(config: DictConfig) -> Settings:
 
 
 def _answer(known: Collection[str], word: str, value: Any) -> str | None:
-    """Return what to write for a word of other programs, None where these settings have no such key."""
+    """Return what to write for a word of other programs, or for a key that another option of its group has; None where
+    neither helps, or a key that is there is called nearly so."""
     instead = in_our_words(word, value)
     first = (instead or "").partition("=")[0]
-    return instead if first in known or " " in first else None
+    if first in known or " " in first:
+        return instead
+    group, _, name = word.partition(".")
+    beside = [key.removeprefix(f"{group}.") for key in known if key.startswith(f"{group}.")]
+    if not name or nearest_name(name, beside) is not None or not (others := options_with(word)):
+        return None
+    return f"{group}=NAME beside it, of those that have it: {', '.join(others)}"
