@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,16 +59,6 @@ class StatesOnce:
             name: states.apply(lambda part: part[items]) if isinstance(states, TokenBatch) else states[items]
             for name, states in self.states.items()
         }
-
-
-@pytest.fixture(scope="module")
-def saved_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
-    return cache(lambda name: save_checkpoint(tmp_path_factory.mktemp(name), name))
-
-
-@pytest.fixture(params=CHECKPOINTS)
-def saved(request: pytest.FixtureRequest, saved_of: Callable[[str], Saved]) -> Saved:
-    return saved_of(request.param)
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """A tower that starts from stored states of its tokens answers as the whole tower does, whatever the family."""
 
-from collections.abc import Callable
-from functools import cache
-
 import pytest
 import torch
 
@@ -11,19 +8,9 @@ from peftrec.models.towers.names import OUTPUT
 from peftrec.models.towers.stored_precision import keep
 from peftrec.models.towers.tower import Tower
 from peftrec.models.towers.towers import Towers
-from small_families import CHECKPOINTS, NUM_BLOCKS, Saved, load_batch, load_towers, save_checkpoint
+from small_families import NUM_BLOCKS, Saved, load_batch, load_towers
 
 CUTS = range(NUM_BLOCKS + 1)
-
-
-@pytest.fixture(scope="module")
-def saved_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
-    return cache(lambda name: save_checkpoint(tmp_path_factory.mktemp(name), name))
-
-
-@pytest.fixture(params=CHECKPOINTS)
-def saved(request: pytest.FixtureRequest, saved_of: Callable[[str], Saved]) -> Saved:
-    return saved_of(request.param)
 
 
 def load(saved: Saved) -> tuple[Towers, ItemBatch]:
