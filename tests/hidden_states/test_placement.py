@@ -83,7 +83,7 @@ def test_memory_limits_of_all_groups_above_hold(
     assert placement.group_limit(tmp_path / "no Linux", tmp_path / "mount") is None
 
 
-@pytest.fixture(scope="module", params=["float32", "float16", "int8"])
+@pytest.fixture(scope="module", params=["float32", "float16", "bfloat16", "int8"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HiddenStateStore:
     return build(tmp_path_factory.mktemp("stores"), key_of(request.param))
 

@@ -106,7 +106,7 @@ def test_each_state_of_a_batch_lies_in_one_piece(built: Path) -> None:
     assert all(found[:, :, state].is_contiguous() for state in range(2))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int8"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8"])
 def test_states_are_kept_rounded(built: Path, tmp_path: Path, dtype: StoredPrecision) -> None:
     items = list(range(NUM_ITEMS))
     exact = read(open_store(built, token_key()), items)

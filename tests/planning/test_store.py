@@ -36,7 +36,8 @@ def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "dtype"), [("iisan_cached", "float16"), ("frozen_cached", "float32"), ("lst_cached", "int8")]
+    ("strategy", "dtype"),
+    [("iisan_cached", "float16"), ("frozen_cached", "float32"), ("lst_cached", "int8"), ("lst_cached", "bfloat16")],
 )
 def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, strategy, hidden_states={"dtype": dtype})
@@ -44,10 +45,19 @@ def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path
     provide_store(settings, split.items, torch.device("cpu"))
     (folder,) = [file.parent for file in tmp_path.rglob("manifest.json")]
     plan = planned(settings)
-    row_bytes = {"float32": 4 * WIDTH, "float16": 2 * WIDTH, "int8": WIDTH + 4}[dtype]
+    row_bytes = {"float32": 4 * WIDTH, "float16": 2 * WIDTH, "bfloat16": 2 * WIDTH, "int8": WIDTH + 4}[dtype]
     arrays = len(split.items) * 2 * plan.states["text"] * row_bytes
     assert plan.num_bytes == arrays
     assert plan.num_bytes == sum(np.load(file, mmap_mode="r").nbytes for file in folder.glob("*.npy"))
+
+
+def test_a_store_of_tokens_is_as_large_as_the_titles_are_long(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "lora_cached", hidden_states={"dtype": "bfloat16"})
+    split = prepare_data(settings)
+    store = provide_store(settings, split.items, torch.device("cpu"))
+    lengths = store.token_counts()
+    assert lengths is not None
+    assert planned(settings).num_bytes == int(lengths.sum()) * 2 * WIDTH
 
 
 def test_building_encodes_every_item_once(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.token_counts import num_tokens_of
 from peftrec.hidden_states.token_rows import offsets_of
 from peftrec.hidden_states.writing import ChunkWriter
-from peftrec.models.towers.stored_precision import row_width
+from peftrec.models.towers.stored_precision import element_type, row_width
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.progress.terminal import counting
 
@@ -155,11 +155,12 @@ class _Build:
                 return
             print(f"{self.beside}: cannot be resumed under these settings; starting again", file=sys.stderr)
             shutil.rmtree(self.beside)
-        check_space(self.folder.parent, self.shapes.values(), self.plan.key.dtype)
+        dtype = element_type(self.plan.key.dtype)
+        check_space(self.folder.parent, self.shapes.values(), dtype)
         try:
             self.beside.mkdir()
             for name, shape in self.shapes.items():
-                create_array(array_path(self.beside, name), shape, self.plan.key.dtype)
+                create_array(array_path(self.beside, name), shape, dtype)
             for name, lengths in self.lengths.items():
                 write_array(array_path(self.beside, lengths_of(name)), lengths.reshape(-1, 1, 1), LENGTHS_DTYPE)
             write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed

@@ -154,7 +154,7 @@ class ChunkEncoder:
 
     def _kept(self, states: Float[Tensor, "row state hidden"]) -> EncodedTower:
         kept = keep(states, self.precision)
-        is_finite = torch.isfinite(states if kept.dtype == torch.int8 else kept).all(dim=2).all(dim=1)
+        is_finite = torch.isfinite(kept if kept.is_floating_point() else states).all(dim=2).all(dim=1)
         return EncodedTower(kept=kept, is_finite=is_finite, rounding=squared_sums(states, kept))
 
     def _checked(self, chunk: EncodedChunk) -> EncodedChunk:
@@ -171,7 +171,7 @@ class ChunkEncoder:
 
     def _complaint(self) -> str:
         if self.precision == "float16":
-            return "is no finite float16 number; set hidden_states.dtype=float32"
+            return "is no finite float16 number; set hidden_states.dtype=bfloat16 or float32"
         if self.compute == torch.bfloat16:
             return "is no finite number; set hidden_states.compute=float32, or check the tower's weights"
         return "is no finite number; check the tower's weights"

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from peftrec.models.towers.names import StateForm
-from peftrec.models.towers.stored_precision import StoredPrecision
+from peftrec.models.towers.stored_precision import StoredPrecision, element_type
 
 FORMAT_VERSION = 5
 
@@ -55,7 +55,7 @@ class StoreKey(BaseModel):
     def arrays(self) -> dict[str, str]:
         """Return the arrays that the store holds, with their dtypes: states, and how many tokens each item has."""
         lengths = {lengths_of(name): LENGTHS_DTYPE for name in self.towers} if self.form == "tokens" else {}
-        return dict.fromkeys(self.towers, str(self.dtype)) | lengths
+        return dict.fromkeys(self.towers, element_type(self.dtype)) | lengths
 
     def without_code(self) -> "StoreKey":
         """Return the key of the same states, whatever code computes them."""

@@ -29,7 +29,7 @@ from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.stored_precision import restore, row_width
+from peftrec.models.towers.stored_precision import element_type, restore, row_width
 from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.target import Target
@@ -178,7 +178,7 @@ def _kept(settings: Settings, stored: StoredStates, name: Modality, *rows: int) 
     """Make so many rows of a tower's states, as they are kept."""
     precision, tower = settings.hidden_states.dtype, stored.towers.present()[name]
     size = (*rows, len(stored.kept.layers[name]), row_width(tower.width, precision))
-    return torch.empty(size, dtype=getattr(torch, precision))
+    return torch.empty(size, dtype=getattr(torch, element_type(precision)))
 
 
 def give_storage(

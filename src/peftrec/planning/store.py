@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from peftrec.models.towers.stored_precision import row_width
+from peftrec.models.towers.stored_precision import element_type, row_width
 from peftrec.planning.batches import BatchShape, Workload
 from peftrec.planning.fake_tensors import StoredStates, fake_items, give_storage
 from peftrec.settings.run import Settings
@@ -36,7 +36,7 @@ def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) ->
         * row_width(tower.width, precision)
         for name, tower in stored.towers.present().items()
     )
-    return round(workload.num_items * numbers) * getattr(torch, precision).itemsize
+    return round(workload.num_items * numbers) * getattr(torch, element_type(precision)).itemsize
 
 
 def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:

@@ -49,7 +49,7 @@ def test_zeros_stay_zeros() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16", "int8"])
 def test_what_is_not_finite_stays_so(bad: float, precision: StoredPrecision) -> None:
     states = torch.ones(1, 1, 130)
     states[0, 0, 70] = bad
@@ -64,6 +64,14 @@ def test_floating_point_is_kept_by_rounding_alone(precision: StoredPrecision) ->
     assert torch.equal(restore(keep(states, precision)), states.to(getattr(torch, precision)).float())
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16", "int8"])
 def test_numbers_come_in_the_type_that_is_asked_for(precision: StoredPrecision) -> None:
     assert restore(keep(states_of(10), precision), torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_bfloat16_keeps_what_float16_has_no_number_for() -> None:
+    states = torch.tensor([[[70_000.0, -3e38, 1.0, 2.0**-120]]])
+    kept = keep(states, "bfloat16")
+    assert kept.dtype == torch.int16  # NumPy has no other type for its bits
+    assert torch.equal(restore(kept), states.to(torch.bfloat16).float())
+    assert not bool(torch.isfinite(restore(keep(states, "float16"))).all())

@@ -1,4 +1,7 @@
-"""How states of frozen towers are kept: as float32, as float16, or in eight bits with scales of their own.
+"""How states of frozen towers are kept: as float32, float16 or bfloat16, or in eight bits with scales of their own.
+
+bfloat16 has the range of float32, which some encoders' states need (above 65,504 float16 has no number), and three
+digits. NumPy has no such type, so its bits are kept as whole numbers of 16.
 
 A row of `int8` holds one state of one item: a whole number from -127 to 127 for each value and behind them, as bytes of
 the same row, a float32 scale for each block of 64 values, its largest magnitude divided by 127:
@@ -16,12 +19,17 @@ import torch
 from jaxtyping import Float, Int8, Shaped
 from torch import Tensor
 
-StoredPrecision = Literal["float32", "float16", "int8"]
+StoredPrecision = Literal["float32", "float16", "bfloat16", "int8"]
 
 BLOCK = 64
 """Values that share a scale."""
 _LARGEST = 127
 _SCALE_BYTES = 4
+
+
+def element_type(precision: StoredPrecision) -> str:
+    """Return the name, torch's and NumPy's, of the numbers that files and batches of states hold."""
+    return "int16" if precision == "bfloat16" else precision
 
 
 def row_width(width: int, precision: StoredPrecision) -> int:
@@ -31,12 +39,17 @@ def row_width(width: int, precision: StoredPrecision) -> int:
 
 def keep(states: Float[Tensor, "*batch hidden"], precision: StoredPrecision) -> Shaped[Tensor, "*batch kept"]:
     """Return states as they are kept. What is not finite, or no float16 number, makes its row not finite again."""
-    return _pack(states) if precision == "int8" else states.to(getattr(torch, precision))
+    if precision == "int8":
+        return _pack(states)
+    kept = states.to(getattr(torch, precision))
+    return kept.contiguous().view(torch.int16) if precision == "bfloat16" else kept
 
 
 def restore(kept: Shaped[Tensor, "*batch kept"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*batch hidden"]:
     """Return kept states as numbers of a floating-point type; each state of a batch lies in one piece, as it does in
     what is gathered from a store."""
+    if kept.dtype == torch.int16:
+        return kept.view(torch.bfloat16).to(dtype)
     if kept.dtype != torch.int8:
         return kept.to(dtype)
     return _unpack(kept.transpose(0, -2)).to(dtype).contiguous().transpose(0, -2)
