@@ -5,7 +5,8 @@ from torch import Tensor
 
 from peftrec.data.batches import SequenceBatch
 from peftrec.data.content import ItemContent
-from peftrec.hidden_states.rows import RowsInMemory, StateRows
+from peftrec.hidden_states.placement import StateRows
+from peftrec.hidden_states.rows import RowsInMemory
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.recommender import Recommender
