@@ -14,13 +14,11 @@ import pytest
 from mutations import mutated_json
 from peftrec.errors import RecordError, UserError
 from peftrec.results import tables
-from peftrec.results.comparison import compare
 from peftrec.results.latex import to_latex
 from peftrec.results.ranks import read_ranks
-from peftrec.results.recomputed import without_contradictions
 from peftrec.results.record import Record, read_record
-from peftrec.results.report.report import build_report, write_report
-from peftrec.results.runs import find_runs
+from peftrec.results.report.report import build_report, compare_folder, write_report
+from peftrec.results.tpme_reference import CostChoices
 
 NUM_MUTATIONS = 300
 DRAWN = 20
@@ -68,9 +66,9 @@ def test_a_damaged_record_is_one_error_and_leaves_the_report_of_the_others(kind:
         read_record(file.parent)
     assert str(caught.value).startswith(f"{file}: ")
     assert message in str(caught.value)
-    report = build_report(experiment)
-    assert f"Not in this comparison: {file}" in report.to_terminal()
-    assert len(report.comparison.runs) == len(list(experiment.rglob("ranks.parquet"))) - 1
+    comparison = compare_folder(experiment, CostChoices())
+    assert any(note.startswith(f"Not in this comparison: {file}") for note in comparison.notes)
+    assert len(comparison.runs) == len(list(experiment.rglob("ranks.parquet"))) - 1
 
 
 def test_where_no_record_can_be_read_each_is_named(experiment: Path) -> None:
@@ -112,12 +110,7 @@ def refused(folder: Path, record: Any, *, draws: bool) -> bool:
     a report's time, so that not every one is drawn."""
     (folder / "record.json").write_text(json.dumps(record))
     try:
-        if draws:
-            comparison = build_report(folder.parent).comparison
-        else:
-            unreadable: list[str] = []
-            runs, wrong = without_contradictions(find_runs(folder.parent, unreadable=unreadable))
-            comparison = compare(runs, unreadable=[*unreadable, *wrong])
+        comparison = build_report(folder.parent).comparison if draws else compare_folder(folder.parent, CostChoices())
     except UserError:
         return True
     texts = (tables.to_terminal(comparison), tables.to_markdown(comparison), to_latex(comparison, pd.DataFrame()))

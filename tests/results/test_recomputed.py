@@ -12,7 +12,8 @@ from peftrec.errors import RecordError
 from peftrec.results.ranks import read_ranks
 from peftrec.results.recomputed import contradictions
 from peftrec.results.record import Record, read_record
-from peftrec.results.report.report import build_report
+from peftrec.results.report.report import build_report, compare_folder
+from peftrec.results.tpme_reference import CostChoices
 
 NOT_SHOWN = "Not in this comparison: "
 
@@ -42,12 +43,12 @@ def changed(folder: Path, keys: str, value: Any) -> None:
 def test_an_edited_figure_takes_its_run_and_no_other_out_of_the_table(key: str, value: float, experiment: Path) -> None:
     last = experiment / "lora-example1"  # the last strategy by name
     changed(last, key, value)
-    report = build_report(experiment)
-    (named,) = [note for note in report.comparison.notes if note.startswith(NOT_SHOWN)]
+    comparison = compare_folder(experiment, CostChoices())
+    (named,) = [note for note in comparison.notes if note.startswith(NOT_SHOWN)]
     assert str(last / "record.json") in named
     assert f"{key} is {value:g}, but " in named
     assert "ranks.parquet" in named
-    shown = {run.name for run in report.comparison.runs}
+    shown = {run.name for run in comparison.runs}
     assert shown == {folder.parent.name for folder in experiment.rglob("record.json")} - {last.name}
 
 
@@ -83,7 +84,7 @@ def test_what_cannot_have_been_measured_is_refused_with_its_key(key: str, experi
         read_record(folder)
     told = str(caught.value)
     assert any(part in told for part in (key, key.split(".", maxsplit=1)[0], key.rpartition(".")[0]))
-    assert folder.name not in {run.name for run in build_report(experiment).comparison.runs}
+    assert folder.name not in {run.name for run in compare_folder(experiment, CostChoices()).runs}
 
 
 def test_ranks_that_are_no_numbers_are_no_ranks(experiment: Path) -> None:
