@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from literal_networks import assert_computes, gelu
 from peftrec.models.side_networks.bypass import Bypass
 from peftrec.models.side_networks.states_network import StatesNetwork
 from peftrec.models.towers.names import Modality
@@ -31,10 +32,6 @@ def states_of(*modalities: Modality) -> dict[Modality, Tensor]:
     return {name: torch.randn(NUM_ITEMS, *SHAPES[name], generator=generator).double() for name in modalities}
 
 
-def gelu(x: Tensor) -> Tensor:
-    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
-
-
 def literal_tuner(of: dict[str, Tensor], place: str, x: Tensor) -> Tensor:
     inner = gelu(of[f"{place}.down.weight"] @ x + of[f"{place}.down.bias"])
     return x + of[f"{place}.up.weight"] @ inner + of[f"{place}.up.bias"]
@@ -49,32 +46,9 @@ def literal_bypass(of: dict[str, Tensor], states: Tensor) -> Tensor:
     return centred / (centred.square().mean() + 1e-5).sqrt()
 
 
-def literal_network(network: StatesNetwork, states: dict[Modality, Tensor]) -> Tensor:
-    of = dict(network.named_parameters())
-    every = []
-    for item in range(NUM_ITEMS):
-        projected = []
-        for name in states:
-            prefix = f"beside.{name}."
-            own = {key.removeprefix(prefix): value for key, value in of.items() if key.startswith(prefix)}
-            output = literal_bypass(own, states[name][item])
-            projected.append(gelu(of[f"head.project.{name}.weight"] @ output + of[f"head.project.{name}.bias"]))
-        every.append(of["head.fusion.weight"] @ torch.cat(projected) + of["head.fusion.bias"])
-    return torch.stack(every)
-
-
 @pytest.mark.parametrize("modalities", [("image", "text"), ("text",)])
 def test_it_computes_the_equations_and_their_gradients(modalities: tuple[Modality, ...]) -> None:
-    network, states = network_of(*modalities), states_of(*modalities)
-    ours, theirs = network(states), literal_network(network, states)
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    parameters = list(network.parameters())
-    for one, other in zip(
-        torch.autograd.grad(ours.square().sum(), parameters),
-        torch.autograd.grad(theirs.square().sum(), parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    assert_computes(network_of(*modalities), states_of(*modalities), literal_bypass)
 
 
 def test_of_states_pooled_by_their_first_token_it_makes_what_it_makes_of_that_token() -> None:

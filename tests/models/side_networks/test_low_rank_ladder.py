@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from literal_networks import assert_computes, below, gelu
 from low_precision import autocast_error
 from peftrec.models.side_networks.low_rank_ladder import LowRankLadder
 from peftrec.models.side_networks.states_network import StatesNetwork
@@ -38,16 +39,8 @@ def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return centred / (centred.square().mean() + 1e-5).sqrt() * weight + bias
 
 
-def gelu(x: Tensor) -> Tensor:
-    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
-
-
 def sigma(x: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(-x))
-
-
-def below(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
 
 
 def downsampled(of: dict[str, Tensor], k: int, h: Tensor) -> Tensor:
@@ -69,26 +62,9 @@ def literal_ladder(of: dict[str, Tensor], states: Tensor) -> Tensor:
     return (1 - zeta) * (of["up.weight"] @ norm(s, of["norm.weight"], of["norm.bias"]) + of["up.bias"]) + zeta * v
 
 
-def literal(weights: dict[str, Tensor], states: dict[Modality, Tensor]) -> Tensor:
-    items = []
-    for item in range(NUM_ITEMS):
-        parts = []
-        for name, tensor in states.items():
-            vector = literal_ladder(below(f"beside.{name}.", weights), tensor[item])
-            parts.append(gelu(weights[f"head.project.{name}.weight"] @ vector + weights[f"head.project.{name}.bias"]))
-        items.append(weights["head.fusion.weight"] @ torch.cat(parts) + weights["head.fusion.bias"])
-    return torch.stack(items)
-
-
 @pytest.mark.parametrize("modalities", [("image", "text"), ("text",), ("image",)], ids="+".join)
 def test_it_computes_the_equations_and_their_gradients(modalities: tuple[Modality, ...]) -> None:
-    network, states = network_of(*modalities), states_of(*modalities)
-    parameters = dict(network.named_parameters())
-    found, expected = network(states), literal(parameters, states)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-    gradients = [torch.autograd.grad(out.pow(3).sum(), list(parameters.values())) for out in (found, expected)]
-    for name, one, other in zip(parameters, *gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8, msg=name)
+    assert_computes(network_of(*modalities), states_of(*modalities), literal_ladder)
 
 
 def test_gates_start_as_published() -> None:
