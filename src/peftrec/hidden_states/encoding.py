@@ -146,7 +146,8 @@ class ChunkEncoder:
         rows: dict[Modality, Items] = {}
         flat: dict[Modality, Tensor] = {}
         for name, tokens in self.source.towers.token_states(batch, self.indices).items():
-            starts, lengths = self.offsets[name][items], np.diff(self.offsets[name])[items]
+            starts = self.offsets[name][items]
+            lengths = self.offsets[name][items + 1] - starts
             rows[name] = _spans(starts, lengths)
             places = _spans(np.arange(len(items)) * tokens.states.shape[1], lengths)
             flat[name] = tokens.states.flatten(0, 1)[torch.from_numpy(places).to(self.source.device)]
