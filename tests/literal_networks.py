@@ -17,6 +17,12 @@ def gelu(x: Tensor) -> Tensor:
     return x * (1 + torch.erf(x / math.sqrt(2))) / 2
 
 
+def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Normalise one vector, as LayerNorm does."""
+    centred = x - x.mean()
+    return centred / (centred.square().mean() + 1e-5).sqrt() * weight + bias
+
+
 def below(prefix: str, of: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose names begin so, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in of.items() if name.startswith(prefix)}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from literal_networks import assert_computes, below, gelu
+from literal_networks import assert_computes, below, gelu, norm
 from low_precision import autocast_error
 from peftrec.models.side_networks.ladder import Ladder
 from peftrec.models.side_networks.states_network import StatesNetwork
@@ -37,11 +37,6 @@ def network_of(*modalities: Modality) -> StatesNetwork:
 def states_of(*modalities: Modality, dtype: torch.dtype = torch.float64) -> dict[Modality, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {name: torch.randn(NUM_ITEMS, *SHAPES[name], generator=generator, dtype=dtype) for name in modalities}
-
-
-def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    centred = x - x.mean()
-    return centred / (centred.square().mean() + 1e-5).sqrt() * weight + bias
 
 
 def literal_ladder(of: dict[str, Tensor], states: Tensor) -> Tensor:
