@@ -6,14 +6,25 @@ import os
 import random
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
+ENDS = {"text": "why it ended", "none": None, "beyond": 258, "true": True}
 
-def main() -> int:
+
+def write_late(place: Path) -> None:
+    time.sleep(0.1)
+    place.touch()
+
+
+def main() -> object:
     place = Path(sys.argv[1])
     if sys.argv[2:] == ["wait"]:
         place.write_text(str(os.getpid()))
         signal.pause()
+    if sys.argv[2:]:
+        return end_by(place, sys.argv[2])
     atexit.register(lambda: place.with_suffix(".atexit").touch())
     import torch
 
@@ -36,6 +47,19 @@ def main() -> int:
     print("complained", file=sys.stderr)
     place.write_text(json.dumps(found))
     return 7
+
+
+def end_by(place: Path, how: str) -> object:
+    """Leave a file open, and a thread at work, and end."""
+    global left_open  # noqa: PLW0603 - it must live to the end
+    left_open = place.with_suffix(".open").open("w", encoding="utf-8")
+    left_open.write("written out")
+    threading.Thread(target=write_late, args=(place.with_suffix(".late"),)).start()
+    if how == "raise":
+        raise ValueError("an error of its own")
+    if how == "interrupt":
+        raise KeyboardInterrupt
+    return ENDS[how]
 
 
 if __name__ == "__main__":

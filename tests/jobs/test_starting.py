@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,28 @@ def test_forked_and_fresh_processes_find_the_same(program: Program, job_server: 
     assert again["draw"] != forked["draw"], "jobs do not share the state of the server's random numbers"
     assert fresh["server"] == os.getpid()
     assert forked["server"] != os.getpid()
+
+
+@pytest.mark.parametrize("how", ["text", "none", "beyond", "true", "raise", "interrupt"])
+def test_forked_and_fresh_processes_end_alike(how: str, program: Program, job_server: ForkServer) -> None:
+    server = ForkServer()
+    server.start()
+    place = Path(program.arguments[0])
+    ends = []
+    for asked in (server, None):
+        running = start(replace(program, arguments=(str(place), how)), asked, reads_output=True)
+        assert running.output is not None
+        said = running.output.read().splitlines()
+        ends.append((running.process.wait(), said[-1:]))
+        running.close()
+        assert place.with_suffix(".open").read_text() == "written out"
+        assert place.with_suffix(".late").exists(), "its threads were waited for"
+        place.with_suffix(".open").unlink()
+        place.with_suffix(".late").unlink()
+    assert ends[0] == ends[1]
+    said = {"text": ["why it ended"], "raise": ["ValueError: an error of its own"], "interrupt": ["KeyboardInterrupt"]}
+    status = {"none": 0, "beyond": 2, "interrupt": -2}
+    assert ends[0] == (status.get(how, 1), said.get(how, []))
 
 
 def test_an_environment_that_imports_would_read_takes_a_fresh_process(program: Program, job_server: ForkServer) -> None:

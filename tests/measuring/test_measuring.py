@@ -15,7 +15,7 @@ from peftrec.cli import main as cli
 from peftrec.errors import UserError
 from peftrec.jobs.starting import ForkServer
 from peftrec.jobs.supervisor import Supervisor
-from peftrec.measuring import measuring
+from peftrec.measuring import choosing, measuring
 from peftrec.measuring.after_sweep import measure_sweep
 from peftrec.measuring.choosing import runs_to_measure
 from peftrec.measuring.measuring import measure
@@ -41,8 +41,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _server(job_server: ForkServer) -> None:
-    """Let measured processes be forked from the worker's server."""
+def _server(job_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let measured processes be forked from the worker's server, and take short turns."""
+    monkeypatch.setattr(choosing, "SECONDS_OF_A_TURN", 0.02)
 
 
 @pytest.fixture
@@ -120,6 +121,7 @@ def test_a_process_that_dies_is_named_and_nothing_is_written(folder: Path, tmp_p
     before = contents(folder)
     runs = runs_to_measure(folder)
     with Supervisor() as supervisor, TurnTakers(supervisor, tmp_path, num_steps=2) as starting:
+        supervisor.server.start()
         takers = starting.start(runs, {run.name: 1 for run in runs})
         takers[1].take()
         os.kill(takers[1].running.process.pid, signal.SIGKILL)

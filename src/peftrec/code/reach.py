@@ -7,6 +7,9 @@ from functools import cache
 from peftrec.code.places import PACKAGE, SourceFile, Sources
 from peftrec.errors import SettingsError
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields of a statement that hold statements."""
+
 
 def reached(roots: Iterable[str], sources: Sources, *, without: frozenset[str] = frozenset()) -> dict[str, SourceFile]:
     """Return the modules that `roots` reach, themselves included, by name.
@@ -52,15 +55,14 @@ def _imported(name: str, source: SourceFile) -> tuple[str, ...]:
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk the tree without what stands under `if TYPE_CHECKING:`."""
+    """Walk the statements of the tree, without what stands under `if TYPE_CHECKING:`; no expression holds an import."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         yield node
-        if isinstance(node, ast.If) and _is_type_checking(node.test):
-            waiting.extend(node.orelse)
-        else:
-            waiting.extend(ast.iter_child_nodes(node))
+        is_for_types = isinstance(node, ast.If) and _is_type_checking(node.test)
+        for name in ("orelse",) if is_for_types else _BLOCKS:
+            waiting.extend(getattr(node, name, ()))
 
 
 def _is_type_checking(test: ast.expr) -> bool:

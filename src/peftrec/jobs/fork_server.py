@@ -8,8 +8,10 @@ It ends when whoever started it closes its standard input. A request comes on a 
 standard streams of the new process; the answer is a line with its number at once, and one with its status at its end.
 """
 
+import atexit
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -17,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 import types
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +30,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from peftrec.code import user_code
-from peftrec.code.fingerprint import public_version
+from peftrec.code.fingerprint import take_fingerprint
 from peftrec.code.places import PACKAGE
 from peftrec.settings.run_identity import RUN_PACKAGES
 
@@ -78,8 +81,8 @@ def load() -> Callable[[], int]:
         if module not in _RUN_AS_SCRIPTS:
             importlib.import_module(module)
     importlib.import_module("peft")
-    for package in RUN_PACKAGES:
-        public_version(package)  # remembered, as the modules are
+    # Remembered, as the modules are: every job names its run by them.
+    take_fingerprint(user_code.package_modules(without=_NOT_FOR_JOBS), RUN_PACKAGES, user_code.sources())
     user_code.check_package_unchanged()
     gc.collect()
     gc.freeze()  # what is there now is never collected: a collection would copy all its pages in every job
@@ -209,7 +212,8 @@ def _answer(connection: socket.socket, content: dict[str, Any]) -> None:
 
 
 def become(request: Request) -> None:
-    """Run a module in this process as a fresh interpreter would, and leave by its status."""
+    """Run a module in this process as a fresh interpreter would, and leave by its status; what ends by an error ends as
+    Python ends it."""
     import random
 
     os.environ.clear()
@@ -219,7 +223,30 @@ def become(request: Request) -> None:
     sys.argv[:] = [request.module, *request.arguments]
     random.seed()  # the server's state is every job's otherwise
     _compute_with(request.threads)
-    _run_as_main(request.module)
+    code: object = None
+    try:
+        _run_as_main(request.module)
+    except SystemExit as left:
+        code = left.code
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    _end(code or 0)
+
+
+def _end(status: int) -> None:
+    """End this process without taking its modules apart: nobody needs that, it takes longer than many a job's own
+    work, and it copies what the server shared with it. All else that Python does at its end is done: threads are waited
+    for, what was registered for the end runs, and files that were left open are written out."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for each in gc.get_objects():  # without the server's own, which are frozen
+        if issubclass(type(each), io.IOBase) and not each.closed:
+            with suppress(OSError, ValueError):
+                each.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status & 0xFF)
 
 
 def _compute_with(threads: int | None) -> None:

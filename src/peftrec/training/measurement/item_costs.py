@@ -1,7 +1,6 @@
 """What encoding an item costs: seconds as the run reads it and as a new one, and operations beyond the bare towers'."""
 
 import copy
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from peftrec.results.costs import ServingTimes
 from peftrec.training.encoding import ITEMS_AT_ONCE
 from peftrec.training.measurement import repeated
 from peftrec.training.measurement.first_step import operation_counter
-from peftrec.training.measurement.repeated import synchronise, timed
+from peftrec.training.measurement.repeated import median_seconds, synchronise
 from peftrec.training.module import RecommenderModule
 from peftrec.training.new_items import embed_new, stored_part
 
@@ -81,7 +80,7 @@ class ItemCosts:
         seconds, encoded = _catalogue_seconds(encode, items, device)
         new_item_seconds, stored_operations = self._new_item(recommender)
         return ServingTimes(
-            item_seconds=statistics.median(timed(lambda call: encode(items[[call % len(items)]]), device)),
+            item_seconds=median_seconds(lambda call: encode(items[[call % len(items)]]), device),
             new_item_seconds=new_item_seconds,
             stored_operations=stored_operations,
             catalogue_seconds=seconds,
@@ -107,7 +106,7 @@ class ItemCosts:
             stored = (
                 0 if towers is None else _stored_operations(recommender, new.content.batch(middle).to(device), towers)
             )
-            return statistics.median(timed(encode, device)), stored
+            return median_seconds(encode, device), stored
 
         return unless_out_of_memory("a new item", measure) or (None, None)
 
