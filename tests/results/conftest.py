@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,22 @@ def written(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
 def experiment(example: Path, tmp_path: Path) -> Path:
     """The example, for a test to change."""
     return shutil.copytree(example, tmp_path / example.name)
+
+
+@pytest.fixture
+def few(example: Path, tmp_path: Path) -> Path:
+    """Three strategies of the example, for a test to change that reads all ranks again."""
+    for name in ("id", "iisan", "lora"):
+        for seed in (1, 2):
+            shutil.copytree(example / f"{name}-example{seed}", tmp_path / "few" / f"{name}-example{seed}")
+    return tmp_path / "few"
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave figures out of reports: drawing them takes longer than all else, and `test_figures.py` draws them."""
+    nothing = SimpleNamespace(quality_vs_tpme=lambda _: {}, quality_vs_costs=lambda _: {})
+    monkeypatch.setattr("peftrec.results.report.report.figures", nothing)
 
 
 @pytest.fixture

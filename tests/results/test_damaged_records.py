@@ -58,37 +58,37 @@ def changed(file: Path, key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-def test_a_damaged_record_is_one_error_and_leaves_the_report_of_the_others(kind: str, experiment: Path) -> None:
-    file = sorted(experiment.rglob("record.json"))[0]
+def test_a_damaged_record_is_one_error_and_leaves_the_report_of_the_others(kind: str, few: Path) -> None:
+    file = sorted(few.rglob("record.json"))[0]
     spoil, message = SPOILT[kind]
     spoil(file)
     with pytest.raises(RecordError) as caught:
         read_record(file.parent)
     assert str(caught.value).startswith(f"{file}: ")
     assert message in str(caught.value)
-    comparison = compare_folder(experiment, CostChoices())
+    comparison = compare_folder(few, CostChoices())
     assert any(note.startswith(f"Not in this comparison: {file}") for note in comparison.notes)
-    assert len(comparison.runs) == len(list(experiment.rglob("ranks.parquet"))) - 1
+    assert len(comparison.runs) == len(list(few.rglob("ranks.parquet"))) - 1
 
 
-def test_where_no_record_can_be_read_each_is_named(experiment: Path) -> None:
-    files = sorted(experiment.rglob("record.json"))
+def test_where_no_record_can_be_read_each_is_named(few: Path) -> None:
+    files = sorted(few.rglob("record.json"))
     for file in files:
         file.write_text("")
     with pytest.raises(RecordError) as caught:
-        build_report(experiment)
+        build_report(few)
     assert all(str(file) in str(caught.value) for file in files)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no table", None])
-def test_damaged_ranks_take_the_tests_and_not_the_table(content: bytes | None, experiment: Path) -> None:
-    file = sorted(experiment.rglob("ranks.parquet"))[0]
+def test_damaged_ranks_take_the_tests_and_not_the_table(content: bytes | None, few: Path, undrawn: None) -> None:
+    file = sorted(few.rglob("ranks.parquet"))[0]
     file.write_bytes(file.read_bytes()[:300] if content is None else content)
     with pytest.raises(RecordError, match=r"ranks\.parquet: damaged, no table .*remove the folder of the run"):
         read_ranks(file.parent)
-    report = build_report(experiment)
+    report = build_report(few)
     assert str(file) in report.to_terminal()
-    assert len(report.comparison.strategies) == 7
+    assert len(report.comparison.strategies) == 3
 
 
 def test_names_do_nothing_in_any_output(experiment: Path, change: Callable[..., None]) -> None:

@@ -40,22 +40,22 @@ def changed(folder: Path, keys: str, value: Any) -> None:
         ("evaluation.test_segments.warm.num_users", 1.0),
     ],
 )
-def test_an_edited_figure_takes_its_run_and_no_other_out_of_the_table(key: str, value: float, experiment: Path) -> None:
-    last = experiment / "lora-example1"  # the last strategy by name
+def test_an_edited_figure_takes_its_run_and_no_other_out_of_the_table(key: str, value: float, few: Path) -> None:
+    last = few / "lora-example1"  # the last strategy by name
     changed(last, key, value)
-    comparison = compare_folder(experiment, CostChoices())
+    comparison = compare_folder(few, CostChoices())
     (named,) = [note for note in comparison.notes if note.startswith(NOT_SHOWN)]
     assert str(last / "record.json") in named
     assert f"{key} is {value:g}, but " in named
     assert "ranks.parquet" in named
     shown = {run.name for run in comparison.runs}
-    assert shown == {folder.parent.name for folder in experiment.rglob("record.json")} - {last.name}
+    assert shown == {folder.parent.name for folder in few.rglob("record.json")} - {last.name}
 
 
-def test_a_run_alone_is_checked_as_well(experiment: Path) -> None:
-    changed(experiment / "id-example1", "evaluation.test.hr@10", 0.75)
+def test_a_run_alone_is_checked_as_well(few: Path) -> None:
+    changed(few / "id-example1", "evaluation.test.hr@10", 0.75)
     with pytest.raises(RecordError, match=r"id-example1.record\.json: evaluation\.test\.hr@10 is 0\.75, but 0\.\d+"):
-        build_report(experiment / "id-example1")
+        build_report(few / "id-example1")
 
 
 IMPOSSIBLE = {
@@ -77,25 +77,25 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize("key", IMPOSSIBLE)
-def test_what_cannot_have_been_measured_is_refused_with_its_key(key: str, experiment: Path) -> None:
-    folder = experiment / "iisan-example2"
+def test_what_cannot_have_been_measured_is_refused_with_its_key(key: str, few: Path) -> None:
+    folder = few / "iisan-example2"
     changed(folder, key, IMPOSSIBLE[key])
     with pytest.raises(RecordError, match="is malformed") as caught:
         read_record(folder)
     told = str(caught.value)
     assert any(part in told for part in (key, key.split(".", maxsplit=1)[0], key.rpartition(".")[0]))
-    assert folder.name not in {run.name for run in compare_folder(experiment, CostChoices()).runs}
+    assert folder.name not in {run.name for run in compare_folder(few, CostChoices()).runs}
 
 
-def test_ranks_that_are_no_numbers_are_no_ranks(experiment: Path) -> None:
-    file = experiment / "lora-example2" / "ranks.parquet"
+def test_ranks_that_are_no_numbers_are_no_ranks(few: Path) -> None:
+    file = few / "lora-example2" / "ranks.parquet"
     ranks = pd.read_parquet(file)
     ranks["rank"] = ranks["rank"].astype(float)
     ranks.loc[3, "rank"] = float("nan")
     ranks.to_parquet(file)
     with pytest.raises(RecordError, match="ranks are whole numbers"):
         read_ranks(file.parent)
-    assert "lora-example2" in build_report(experiment).to_terminal()
+    assert "lora-example2" in build_report(few).to_terminal()
 
 
 def halves(record: Record, ranks: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -106,8 +106,8 @@ def halves(record: Record, ranks: pd.DataFrame) -> dict[str, dict[str, float]]:
     return {"head": head, "tail": {**warm, "num_users": warm["num_users"] - head["num_users"]}}
 
 
-def test_head_and_tail_are_the_warm_targets(experiment: Path, change: Callable[..., None]) -> None:
-    folder = experiment / "lora-example1"
+def test_head_and_tail_are_the_warm_targets(few: Path, change: Callable[..., None]) -> None:
+    folder = few / "lora-example1"
     record, ranks = read_record(folder), read_ranks(folder)
     assert record.evaluation is not None
     split = halves(record, ranks)

@@ -14,7 +14,7 @@ from peftrec.results.across_text import Across
 from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.report.across_page import across_page
-from peftrec.results.report.report import Report, build_report, write_files
+from peftrec.results.report.report import Report, compare_folder, report_on, write_files
 from peftrec.results.significance import correct
 from peftrec.results.tpme_reference import CostChoices
 
@@ -53,11 +53,10 @@ def build_across_report(
 
     Raises RecordError where two of them are of one data set, or fewer than two strategies are in all.
     """
-    names = _names(folders)
-    reports = {
-        name: build_report(folder, choices=choices, asked=asked) for name, folder in zip(names, folders, strict=True)
-    }
-    _check_data({name: report.comparison for name, report in reports.items()})
+    names = dict(zip(_names(folders), folders, strict=True))
+    compared = {name: compare_folder(folder, choices) for name, folder in names.items()}
+    _check_data(compared)  # before the tests and figures, which take most of the time
+    reports = {name: report_on(names[name], each, None, choices, asked) for name, each in compared.items()}
     over = [_over(metric, reports) for metric in QUALITY]
     pairs = [report.tested.pairs.assign(data_set=name) for name, report in reports.items() if len(report.tested.pairs)]
     across = Across(

@@ -82,12 +82,19 @@ def build_report(
     Records that cannot be read, and those whose figures are not what their ranks give, are named and left out.
     Raises RecordError where nothing is left.
     """
-    comparison = compare_folder(runs, choices)
+    return report_on(runs, compare_folder(runs, choices), published, choices, asked)
+
+
+def report_on(
+    runs: Path, comparison: Comparison, published: Published | None, choices: CostChoices, asked: Asked
+) -> Report:
+    """Return the report of a folder whose runs were compared."""
     return report_of(comparison, infer(comparison, asked), runs / FOLDER, choices, published, read_budget(runs))
 
 
 def compare_folder(runs: Path, choices: CostChoices) -> Comparison:
-    """Compare the runs below a folder, but those that `build_report` leaves out."""
+    """Compare the runs below a folder, but those that `build_report` leaves out. Raises RecordError where none is
+    left."""
     unreadable: list[str] = []
     return compare_runs(find_runs(runs, unreadable=unreadable), choices, unreadable)
 
