@@ -1,6 +1,8 @@
 """Stands in for `peftrec.jobs.job`: tells what a process finds when it starts."""
 
 import atexit
+import gzip
+import io
 import json
 import os
 import random
@@ -9,8 +11,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TextIO
 
 ENDS = {"text": "why it ended", "none": None, "beyond": 258, "true": True}
+"""What `main` returns; else the status is 3."""
+
+
+class Unflushable(io.RawIOBase):
+    def flush(self) -> None:
+        raise AttributeError("nothing to flush")
 
 
 def write_late(place: Path) -> None:
@@ -52,14 +61,31 @@ def main() -> object:
 def end_by(place: Path, how: str) -> object:
     """Leave a file open, and a thread at work, and end."""
     global left_open  # noqa: PLW0603 - it must live to the end
-    left_open = place.with_suffix(".open").open("w", encoding="utf-8")
-    left_open.write("written out")
+    detached = io.TextIOWrapper(io.BytesIO())
+    detached.detach()
+    packed = gzip.open(place.with_suffix(".gz"), "wt", encoding="utf-8")  # noqa: SIM115
+    left_open = place.with_suffix(".open").open("w", encoding="utf-8"), packed, detached, Unflushable()
+    for each in left_open[:2]:
+        each.write("written out")
     threading.Thread(target=write_late, args=(place.with_suffix(".late"),)).start()
     if how == "raise":
         raise ValueError("an error of its own")
     if how == "interrupt":
         raise KeyboardInterrupt
-    return ENDS[how]
+    if how == "closed":
+        sys.stdout.close()
+    if how in ("unread", "full"):
+        sys.stdout = unwritable(how)
+        print("lost")
+    return ENDS.get(how, 3)
+
+
+def unwritable(how: str) -> TextIO:
+    if how == "full":
+        return Path("/dev/full").open("w", encoding="utf-8")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    return os.fdopen(write_end, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A process that is forked finds what a fresh one does, and the server forks only where that is safe."""
 
+import gzip
 import json
 import os
 import socket
@@ -72,7 +73,7 @@ def test_forked_and_fresh_processes_find_the_same(program: Program, job_server: 
     assert forked["server"] != os.getpid()
 
 
-@pytest.mark.parametrize("how", ["text", "none", "beyond", "true", "raise", "interrupt"])
+@pytest.mark.parametrize("how", ["text", "none", "beyond", "true", "raise", "interrupt", "closed", "unread", "full"])
 def test_forked_and_fresh_processes_end_alike(how: str, program: Program, job_server: ForkServer) -> None:
     server = ForkServer()
     server.start()
@@ -85,12 +86,17 @@ def test_forked_and_fresh_processes_end_alike(how: str, program: Program, job_se
         ends.append((running.process.wait(), said[-1:]))
         running.close()
         assert place.with_suffix(".open").read_text() == "written out"
+        assert gzip.decompress(place.with_suffix(".gz").read_bytes()) == b"written out", "its end, too"
         assert place.with_suffix(".late").exists(), "its threads were waited for"
         place.with_suffix(".open").unlink()
         place.with_suffix(".late").unlink()
     assert ends[0] == ends[1]
     said = {"text": ["why it ended"], "raise": ["ValueError: an error of its own"], "interrupt": ["KeyboardInterrupt"]}
-    status = {"none": 0, "beyond": 2, "interrupt": -2}
+    said |= {
+        "unread": ["BrokenPipeError: [Errno 32] Broken pipe"],
+        "full": ["OSError: [Errno 28] No space left on device"],
+    }
+    status = {"none": 0, "beyond": 2, "interrupt": -2, "closed": 3, "unread": 120, "full": 120}
     assert ends[0] == (status.get(how, 1), said.get(how, []))
 
 

@@ -9,19 +9,18 @@ standard streams of the new process; the answer is a line with its number at onc
 """
 
 import atexit
+import ctypes
 import gc
-import importlib
-import io
+import importlib.util
 import json
 import os
-import runpy
 import selectors
 import signal
 import socket
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +215,7 @@ def become(request: Request) -> None:
     Python ends it."""
     import random
 
+    shared = dict(sys.modules)
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
@@ -223,30 +223,26 @@ def become(request: Request) -> None:
     sys.argv[:] = [request.module, *request.arguments]
     random.seed()  # the server's state is every job's otherwise
     _compute_with(request.threads)
-    code: object = None
+    code: str | int | None = None
     try:
         _run_as_main(request.module)
     except SystemExit as left:
         code = left.code
-    if code is not None and not isinstance(code, int):
-        print(code, file=sys.stderr)
-        code = 1
-    _end(code or 0)
+    _keep(shared)
+    sys.exit(code)
 
 
-def _end(status: int) -> None:
-    """End this process without taking its modules apart: nobody needs that, it takes longer than many a job's own
-    work, and it copies what the server shared with it. All else that Python does at its end is done: threads are waited
-    for, what was registered for the end runs, and files that were left open are written out."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for each in gc.get_objects():  # without the server's own, which are frozen
-        if issubclass(type(each), io.IOBase) and not each.closed:
-            with suppress(OSError, ValueError):
-                each.flush()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(status & 0xFF)
+def _keep(shared: Mapping[str, types.ModuleType]) -> None:
+    """Let Python end this process without taking apart the modules that it shares with the server: nobody needs that,
+    it takes longer than many a job's own work, and it copies what is shared. All else is Python's to do: to close what
+    was left open, to let what the job's own modules hold finish itself, and to say what could not be written."""
+    with suppress(KeyboardInterrupt):  # the work is done, and Python goes on ending as well
+        threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()  # which may import
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(shared))  # never given back
+    for name in shared.keys() - {"sys", "builtins", "__main__"}:
+        if sys.modules.get(name) is shared[name]:
+            del sys.modules[name]
 
 
 def _compute_with(threads: int | None) -> None:
@@ -261,11 +257,21 @@ def _compute_with(threads: int | None) -> None:
 def _run_as_main(module: str) -> None:
     remembered = user_code.sources().read.get(module)
     if remembered is None:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        return
+        path, content = _source_of(module)
+    else:
+        path, content = remembered.path, remembered.content
     main_module = sys.modules["__main__"] = types.ModuleType("__main__")
-    main_module.__file__ = str(remembered.path)
-    exec(compile(remembered.content, str(remembered.path), "exec"), vars(main_module))
+    main_module.__file__ = str(path)
+    exec(compile(content, str(path), "exec"), vars(main_module))
+
+
+def _source_of(module: str) -> tuple[Path, bytes]:
+    """Return the file of a module that the server did not load, and what is in it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None, module
+    assert spec.origin is not None, module
+    path = Path(spec.origin)
+    return path, path.read_bytes()
 
 
 if __name__ == "__main__":
