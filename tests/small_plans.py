@@ -15,6 +15,7 @@ from peftrec.planning.step import StepPlanner
 from peftrec.planning.workloads import read_workload
 from peftrec.settings.run import Settings, settings_from_config
 from peftrec.training.building.assembly import assemble
+from peftrec.training.building.loaders import competition_of
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.module import RecommenderModule
 from small_models import build_strategy, strategy_files
@@ -102,5 +103,7 @@ def real_module(settings: Settings) -> tuple[RecommenderModule, Split]:
 def first_batch(settings: Settings, module: RecommenderModule, split: Split) -> SequenceBatch:
     """Return the first batch of the first epoch."""
     order = EpochOrder(len(split.windows), batch_size=settings.batch_size, seed=settings.seed)
-    batches = TrainingBatches(split.windows, module.content, length=split.sequence_length + 1)
+    competition = competition_of(settings, split)
+    length = split.sequence_length + 1
+    batches = TrainingBatches(split.windows, module.content, length=length, competition=competition)
     return batches[next(iter(order))]

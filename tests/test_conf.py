@@ -34,7 +34,10 @@ def targets_in(node: Any) -> list[str]:
 
 
 def compose_with_required(*overrides: str) -> Settings:
-    """Compose, giving any text to keys that a yaml leaves to the user."""
+    """Compose, giving any text to keys that a yaml leaves to the user; an objective on stored states, which all
+    take."""
+    if overrides[0].startswith("objective="):
+        overrides = ("strategy=iisan_cached", *overrides)
     try:
         return compose_settings(overrides)
     except SettingsError as error:

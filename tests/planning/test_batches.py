@@ -41,6 +41,7 @@ def test_negatives_leave_out_the_users_own_items() -> None:
         origin="",
         windows=Interactions.from_lists(["a", "b"], [[0, 1, 2], [2, 3, 3]]),
         title_lengths=np.array([1, 1, 1, 5]),
+        train_counts=np.array([1, 1, 2, 2]),
     )
     sizes = workload.batches(settings_of(Path("unused"), batch_size=2))
     assert sizes.negatives_per_positive == (2 * (4 - 3) + 2 * (4 - 2)) / 4

@@ -34,6 +34,7 @@ def optimizer_states(module: RecommenderModule, batch: SequenceBatch) -> list[to
     return [value for state in optimizer.state.values() for value in state.values()]
 
 
+OBJECTIVES = sorted((config_directory() / "objective").glob("*.yaml"))
 USER_ENCODERS = sorted((config_directory() / "user_encoder").rglob("*.yaml"))
 
 
@@ -45,6 +46,12 @@ def test_every_twin_is_of_a_strategy_that_the_quick_tests_look_at() -> None:
 @pytest.mark.parametrize("strategy", each_or_slow(STRATEGIES))
 def test_a_planned_step_is_the_measured_one(strategy: str, tmp_path: Path) -> None:
     assert_planned_as_measured(settings_of(tmp_path, strategy))
+
+
+@pytest.mark.parametrize("file", OBJECTIVES, ids=lambda file: file.stem)
+def test_a_step_of_any_objective_is_planned(file: Path, tmp_path: Path) -> None:
+    """With what is drawn, or all items, beside the batch."""
+    assert_planned_as_measured(settings_of(tmp_path, "id", objective=yaml.safe_load(file.read_text())))
 
 
 @pytest.mark.parametrize("file", USER_ENCODERS, ids=lambda file: file.stem)

@@ -101,6 +101,14 @@ class ItemBatch(TensorBatch):
     states: StateBatch | None = None
     """What the loader read from a hidden-state store that the device does not hold."""
 
+    def part(self, rows: slice) -> "ItemBatch":
+        """Return some of the items, with their content and states."""
+
+        def cut(value: Any) -> Any:
+            return value.apply(cut) if isinstance(value, TensorBatch) else value[rows]
+
+        return self.apply(cut)
+
     def content(self, modality: Literal["text", "image"]) -> Any:
         """Return the content that the tower of a modality encodes, a batch of the kind that it reads."""
         content = self.text if modality == "text" else self.image
@@ -136,6 +144,8 @@ class SequenceBatch(TensorBatch):
     mask: Bool[Tensor, "user next_step"]
     times: Shaped[Tensor, "user next_step"] | None = None
     """When each item was taken, in the unit of the data; null where the user encoder does not read it."""
+    drawn: Bool[Tensor, " pool"] | None = None
+    """Which of the items that its positions are scored against were drawn beside the batch; null where none were."""
     whole: GlobalBatch | None = None
     """Null where this is the whole batch."""
 

@@ -34,3 +34,5 @@ class Competitors:
     """How many items are drawn for a batch."""
     by_popularity: bool = False
     """Whether they are drawn by their share of the training interactions, and not evenly."""
+    with_batch: bool = True
+    """Whether items of other users of the batch compete where others are drawn."""

@@ -21,6 +21,16 @@ class Competition:
     """Training interactions of each item; needed where anything is put beside."""
     seed: int = 0
 
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn."""
+        return self.competitors.kind == "sampled"
+
+    @property
+    def is_batch_apart(self) -> bool:
+        """Whether positions compete with what is drawn alone."""
+        return self.draws and not self.competitors.with_batch
+
     def beside(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """Return the items beside the batch of these windows."""
         if self.competitors.kind == "batch":
@@ -43,4 +53,5 @@ class Competition:
         if self.competitors.kind == "catalogue":
             return "all items"
         how = "by popularity" if self.competitors.by_popularity else "evenly"
-        return f"items of the batch and {self.competitors.number:,} drawn {how}"
+        drawn = f"{self.competitors.number:,} drawn {how}"
+        return f"items of the batch and {drawn}" if self.competitors.with_batch else f"{drawn} for the batch"

@@ -111,12 +111,17 @@ class TrainingBatches(Dataset[SequenceBatch]):
     def _whole(
         self, items: npt.NDArray[np.int32], mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]
     ) -> SequenceBatch:
-        pool, sequences = distinct_items(items, mask, self.competition.beside(rows))
+        beside = self.competition.beside(rows)
+        pool, sequences = distinct_items(items, mask, beside)
         return SequenceBatch(
             items=self.content.batch(pool),
             sequences=torch.from_numpy(sequences),
             mask=torch.from_numpy(mask),
+            drawn=self._drawn(pool, beside),
         )
+
+    def _drawn(self, pool: npt.NDArray[np.int32], beside: npt.NDArray[np.int32]) -> Tensor | None:
+        return torch.from_numpy(np.isin(pool, beside)) if self.competition.draws else None
 
     def _own_users(self, num_users: int) -> slice:
         """Return the users that this process trains on; at least one, because it takes part in every exchange."""
@@ -133,13 +138,15 @@ class TrainingBatches(Dataset[SequenceBatch]):
         num_own = int(mask[own, :-1].sum())
         users = self._own_users(len(items))
         pooled = slice(None) if self.gathers_negatives else users
-        pool, sequences = distinct_items(items[pooled], mask[pooled], self.competition.beside(rows))
+        beside = self.competition.beside(rows)
+        pool, sequences = distinct_items(items[pooled], mask[pooled], beside)
         multiplicity = np.bincount(sequences[mask[pooled]], minlength=len(pool))
         encoded = self.processes.share(len(pool)) if self.gathers_negatives else slice(None)
         return SequenceBatch(
             items=self.content.batch(pool[encoded] if len(pool[encoded]) else pool[:1]),
             sequences=torch.from_numpy(sequences[users] if self.gathers_negatives else sequences),
             mask=torch.from_numpy(mask[users]),
+            drawn=self._drawn(pool, beside),
             whole=GlobalBatch(
                 pool=torch.from_numpy(pool.astype(np.int64)),
                 multiplicity=torch.from_numpy(multiplicity.astype(np.float32)),

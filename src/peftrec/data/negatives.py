@@ -34,8 +34,12 @@ def negatives_per_positive(
         beside = competition.beside(rows)
         for users in np.array_split(np.arange(len(rows)), num_pools):
             valid = mask[users, :-1].sum(axis=1)
-            pool = len(np.unique(np.concatenate([items[users][mask[users]], beside])))
-            negatives += int((valid * (pool - _num_distinct(items[users], mask[users]))).sum())
+            if competition.is_batch_apart:
+                own = (items[users][..., None] == beside) & mask[users][..., None]
+                negatives += int((valid * (len(beside) - own.any(1).sum(axis=1))).sum())
+            else:
+                pool = len(np.unique(np.concatenate([items[users][mask[users]], beside])))
+                negatives += int((valid * (pool - _num_distinct(items[users], mask[users]))).sum())
             positions += int(valid.sum())
     return negatives / positions
 

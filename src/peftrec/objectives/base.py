@@ -26,6 +26,11 @@ class Objective(ABC):
         """Return what a positive competes with; the loader puts it into every batch, and the record says it."""
         return Competitors()
 
+    def item_norm(self) -> "nn.Module | None":
+        """Return a norm `Float[item dim] -> Float[item dim]` without which its scores would not be those that rank;
+        null where embeddings are taken as they are."""
+        return None
+
     @abstractmethod
     def build(self, *, dim: int, num_items: int) -> "nn.Module":
         """Return a module `(inputs: peftrec.models.objectives.inputs.ObjectiveInputs) -> Float[]`: the mean loss over

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from peftrec.data.competing import Competition
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import EpochOrder, pad_left
 from peftrec.data.negatives import negatives_per_positive
@@ -73,6 +74,8 @@ class MeasuredWorkload(Workload):
 
     windows: Interactions
     title_lengths: npt.NDArray[np.int64]
+    train_counts: npt.NDArray[np.int64]
+    """Training interactions of each item."""
 
     @property
     def num_windows(self) -> int:
@@ -87,10 +90,13 @@ class MeasuredWorkload(Workload):
             overfit_batches=settings.trainer.overfit_batches,
         )
         length = self.sequence_length + 1
+        competition = Competition(
+            competitors=settings.objective.competitors(), train_counts=self.train_counts, seed=settings.seed
+        )
         shapes: list[BatchShape] = []
         for _, rows in zip(range(_MOST_BATCHES), order, strict=False):
             items, mask = pad_left(self.windows, rows, length)
-            distinct = np.unique(items[mask])
+            distinct = np.union1d(items[mask], competition.beside(rows))
             words = int(self.title_lengths[distinct].max())
             shapes.append(BatchShape(num_users=len(rows), num_items=len(distinct), num_words=words))
         return BatchSizes(
@@ -98,7 +104,7 @@ class MeasuredWorkload(Workload):
             first=shapes[0],
             mean=_over(shapes, lambda values: round(float(np.mean(values)))),
             largest=_over(shapes, lambda values: int(np.max(values))),
-            negatives_per_positive=negatives_per_positive(self.windows, order, length=length),
+            negatives_per_positive=negatives_per_positive(self.windows, order, length=length, competition=competition),
         )
 
 
@@ -136,7 +142,11 @@ class ExpectedWorkload(Workload):
         users = min(settings.batch_size, self.num_windows)
         _, length = self._window
         distinct = self.num_items * -math.expm1(users * length * math.log1p(-1 / self.num_items))
-        shape = BatchShape(num_users=users, num_items=max(1, round(distinct)), num_words=math.ceil(self.title_words))
+        competitors = settings.objective.competitors()
+        drawn = {"batch": 0, "sampled": competitors.number, "catalogue": self.num_items}[competitors.kind]
+        share = min(1.0, drawn / self.num_items)
+        pool = distinct + share * (self.num_items - distinct)
+        shape = BatchShape(num_users=users, num_items=max(1, round(pool)), num_words=math.ceil(self.title_words))
         limits = (
             math.ceil(self.num_windows / settings.batch_size),
             settings.trainer.max_steps_per_epoch,
@@ -147,5 +157,5 @@ class ExpectedWorkload(Workload):
             first=shape,
             mean=shape,
             largest=shape,
-            negatives_per_positive=max(0.0, distinct - length),
+            negatives_per_positive=max(0.0, (pool if competitors.with_batch else share * self.num_items) - length),
         )

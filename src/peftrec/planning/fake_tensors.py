@@ -217,8 +217,12 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
         items = replace(items, states=StateBatch(text=gathered.get("text"), image=gathered.get("image")))
     size = (shape.num_users, run.sequence_length + 1)
+    draws = run.settings.objective.competitors().kind == "sampled"
     return SequenceBatch(
-        items=items, sequences=torch.empty(size, dtype=torch.int64), mask=torch.empty(size, dtype=torch.bool)
+        items=items,
+        sequences=torch.empty(size, dtype=torch.int64),
+        mask=torch.empty(size, dtype=torch.bool),
+        drawn=torch.empty(shape.num_items, dtype=torch.bool) if draws else None,
     )
 
 

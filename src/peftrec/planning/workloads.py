@@ -47,6 +47,7 @@ def read_workload(settings: Settings) -> MeasuredWorkload:
         caveats=tuple(caveats),
         windows=split.windows,
         title_lengths=lengths,
+        train_counts=split.train_counts,
     )
 
 

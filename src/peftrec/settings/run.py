@@ -213,6 +213,7 @@ class Settings:
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
         self._check_weights()
+        self._check_competitors()
         self._check_finer_groups()
         self.user_encoder.check(dim=self.embedding_dim)
 
@@ -223,6 +224,23 @@ class Settings:
                     f"towers.{name}.weights=int8: strategy={self.strategy_name} {reason}; set "
                     f"towers.{name}.weights=float32, or take another strategy, as strategy=lora"
                 )
+
+    def _check_competitors(self) -> None:
+        """Refuse to run towers over the whole catalogue in every step."""
+        strategy = self.strategy
+        runs_blocks = strategy.states == "live" or strategy.stored_form == "tokens"
+        if (
+            self.objective.competitors().kind == "catalogue"
+            and strategy.reads_content
+            and runs_blocks
+            and not self.towers.feature_files()
+        ):
+            raise SettingsError(
+                f"objective: {type(self.objective).__name__} scores against all items, and "
+                f"strategy={self.strategy_name} would run towers over all of them in every step; set "
+                "objective=sampled_softmax, or take a strategy that reads pooled states from a store, as "
+                "strategy=iisan_cached, or ids, strategy=id"
+            )
 
     def _check_finer_groups(self) -> None:
         known = self.strategy.finer_groups

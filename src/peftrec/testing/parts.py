@@ -66,7 +66,9 @@ def choose(
 def compose(kind: str, name: str, overrides: tuple[str, ...] = ()) -> Settings:
     """Compose a run with that part; a key of another kind's (`data.root`) is left to the parts of that kind."""
     own = [word for word in overrides if (group := word.partition(".")[0]) == kind or group not in KINDS]
-    return compose_settings([f"{kind}={name}", *own])
+    # An objective that scores against the whole catalogue takes no live towers.
+    beside = ["strategy=iisan_cached"] if kind == "objective" else []
+    return compose_settings([*beside, f"{kind}={name}", *own])
 
 
 def kind_of(file: Path) -> str:

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from peftrec.data.batches import ItemBatch, SequenceBatch, TensorBatch, TokenBatch
+from peftrec.data.batches import SequenceBatch, TokenBatch
 from peftrec.data.content import ItemContent
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import Modality
@@ -69,6 +68,8 @@ def build(settings: Settings, *, seed: int = 0) -> RecommenderModule:
 def batch_of(settings: Settings, *, seed: int = 0) -> SequenceBatch:
     """Make a batch for the towers there are, with times where the user encoder reads them."""
     batch = sequence_batch(settings.towers, num_items=NUM_ITEMS, seed=seed)
+    if settings.objective.competitors().kind == "sampled":
+        batch = replace(batch, drawn=torch.arange(NUM_ITEMS) % 3 == 0)
     if not settings.user_encoder.reads_times:
         return batch
     times = 1_000_000_000 + 86_400 * torch.arange(batch.mask.shape[1]).expand(batch.mask.shape)
@@ -103,11 +104,6 @@ def score(module: RecommenderModule, settings: Settings) -> tuple[Tensor, Tensor
     return embeddings, states
 
 
-def first_items(batch: ItemBatch, number: int) -> ItemBatch:
-    """Return the first items of a batch."""
-    return batch.apply(partial(_first, number=number))
-
-
 def draws(function: Callable[..., object], *arguments: object) -> bool:
     """Say whether a call moves torch's random-number state."""
     before = torch.random.get_rng_state()
@@ -128,7 +124,3 @@ def moved(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
 def trainable(module: nn.Module) -> set[str]:
     """Return the names of the parameters that are declared to train."""
     return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
-
-
-def _first(part: Any, *, number: int) -> Any:
-    return part.apply(partial(_first, number=number)) if isinstance(part, TensorBatch) else part[:number]

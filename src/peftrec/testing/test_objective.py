@@ -57,6 +57,7 @@ def inputs_of(trial: ObjectiveTrial) -> ObjectiveInputs:
         sequences=sequences,
         mask=mask,
         log_popularity=torch.linspace(-4, -1, num_items),
+        drawn=torch.arange(num_items) >= POOL if trial.objective.competitors().kind == "sampled" else None,
     )
 
 
@@ -111,7 +112,12 @@ def test_scores_against_what_it_asks_for(trial: ObjectiveTrial) -> None:
     if trial.objective.competitors().kind == "batch":
         return
     inputs = inputs_of(trial)
-    alone = replace(inputs, embeddings=inputs.embeddings[:POOL], log_popularity=inputs.log_popularity[:POOL])
+    alone = replace(
+        inputs,
+        embeddings=inputs.embeddings[:POOL],
+        log_popularity=inputs.log_popularity[:POOL],
+        drawn=None if inputs.drawn is None else inputs.drawn[:POOL],
+    )
     assert not torch.allclose(trial.value(alone), trial.value(inputs), rtol=1e-4)
 
 

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from peftrec.data.batches import SequenceBatch
+from peftrec.data.batches import ItemBatch, SequenceBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import CheckpointError
 from peftrec.evaluation.metrics import RankCollector, ranking_metrics
@@ -29,6 +30,8 @@ from peftrec.training.parameter_groups import ParameterRole, optimizer_groups
 from peftrec.training.ranking_loader import RankingBatch
 
 _ADAPTATION = "adaptation"  # key in a checkpoint
+CATALOGUE_PART = 2048
+"""Items whose states are in memory at once where a whole catalogue is encoded in every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class LoopSettings:
     decay: Decay = "none"
     accumulate_batches: int = 1
     compiles: bool = False
+    encodes_catalogue: bool = False
+    """Whether every step encodes all items, which is then done in parts, and again in the backward pass."""
     processes: ProcessRank = ALONE
     """This process among those that train the module together."""
 
@@ -117,7 +122,7 @@ class RecommenderModule(LightningModule):
     def loss(self, batch: SequenceBatch) -> Float[Tensor, ""]:
         """Return the objective's value on a batch, and what the adaptation adds to it; on a part of one, weighted so
         that the mean over processes is the value on the whole."""
-        embeddings = self.recommender.embed(batch.items)
+        embeddings = self._embedded(batch.items)
         pool, multiplicity, weight = batch.items.items, None, 1.0
         if (whole := batch.whole) is not None:
             pool, multiplicity, weight = whole.pool, whole.multiplicity, whole.weight
@@ -131,10 +136,18 @@ class RecommenderModule(LightningModule):
             mask=batch.mask,
             log_popularity=cast("Tensor", self.log_popularity)[pool],
             multiplicity=multiplicity,
+            drawn=batch.drawn,
         )
         loss = weight * self.objective(inputs)
         # Not weighted: it is the same in all processes, and so is its mean.
         return loss if self.adaptation is None else loss + self.adaptation.penalty()
+
+    def _embedded(self, items: ItemBatch) -> Float[Tensor, "item dim"]:
+        number = len(items.items)
+        if not self.loop.encodes_catalogue or number <= CATALOGUE_PART:
+            return self.recommender.embed(items)
+        parts = [items.part(slice(first, first + CATALOGUE_PART)) for first in range(0, number, CATALOGUE_PART)]
+        return torch.cat([checkpoint(self.recommender.embed, part, use_reentrant=False) for part in parts])
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss = self.loss(batch)

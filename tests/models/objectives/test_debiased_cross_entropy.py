@@ -9,27 +9,7 @@ from torch import Tensor
 
 from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.objectives.inputs import ObjectiveInputs
-
-DIM, STEPS = 5, 4
-
-
-def inputs(seed: int, *, num_users: int = 5, num_items: int = 9) -> ObjectiveInputs:
-    """A random batch: few items, so that targets repeat within a window and across users."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(0, num_items, (num_users, STEPS + 1), generator=generator)
-    lengths = torch.randint(2, STEPS + 2, (num_users, 1), generator=generator)
-    mask = torch.arange(STEPS + 1) >= STEPS + 1 - lengths
-    distinct, inverse = drawn[mask].unique(return_inverse=True)
-    sequences = torch.zeros_like(drawn)
-    sequences[mask] = inverse
-    shares = torch.rand(len(distinct), generator=generator, dtype=torch.float64) + 0.05
-    return ObjectiveInputs(
-        states=torch.randn(num_users, STEPS, DIM, generator=generator, dtype=torch.float64).requires_grad_(),
-        embeddings=torch.randn(len(distinct), DIM, generator=generator, dtype=torch.float64).requires_grad_(),
-        sequences=sequences,
-        mask=mask,
-        log_popularity=(shares / (2 * shares.sum())).log(),
-    )
+from random_batches import DIM, random_batch
 
 
 def literal(batch: ObjectiveInputs) -> Tensor:
@@ -57,7 +37,7 @@ def literal(batch: ObjectiveInputs) -> Tensor:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_agrees_with_the_occurrence_based_loss_and_its_gradients(seed: int) -> None:
-    batch = inputs(seed)
+    batch = random_batch(seed)
     learnt = [batch.states, batch.embeddings]
     expected, found = literal(batch), DebiasedCrossEntropyLoss()(batch)
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)  # multiplicities are float32
@@ -72,7 +52,7 @@ def most_users_of_an_item(batch: ObjectiveInputs) -> int:
 
 def test_the_random_batches_hold_what_is_hard() -> None:
     """Repeated targets, items that several users share, padding, and more occurrences than items."""
-    batches = [inputs(seed) for seed in range(6)]
+    batches = [random_batch(seed) for seed in range(6)]
     repeats = [
         batch.sequences[user][batch.mask[user]].unique().numel() < int(batch.mask[user].sum())
         for batch in batches
@@ -117,7 +97,7 @@ def test_without_negatives_there_is_nothing_to_lose() -> None:
 
 
 def test_the_scale_of_the_popularity_does_not_matter_but_its_shape_does() -> None:
-    batch = inputs(7)
+    batch = random_batch(7)
     loss = DebiasedCrossEntropyLoss()
     shifted = replace(batch, log_popularity=batch.log_popularity + math.log(1000))
     torch.testing.assert_close(loss(shifted), loss(batch), rtol=1e-10, atol=1e-12)
@@ -128,7 +108,7 @@ def test_the_scale_of_the_popularity_does_not_matter_but_its_shape_does() -> Non
 
 def test_popularity_is_an_offset_of_the_logits() -> None:
     """An item's log share subtracted is the same as a logit that much lower everywhere."""
-    batch = inputs(8)
+    batch = random_batch(8)
     states = torch.cat([batch.states, torch.ones_like(batch.states[..., :1])], dim=2)
     embeddings = torch.cat([batch.embeddings, -batch.log_popularity[:, None]], dim=1)
     loss = DebiasedCrossEntropyLoss()
@@ -137,7 +117,7 @@ def test_popularity_is_an_offset_of_the_logits() -> None:
 
 
 def test_neither_numbering_nor_the_order_of_users_matters() -> None:
-    batch = inputs(9)
+    batch = random_batch(9)
     loss = DebiasedCrossEntropyLoss()
     generator = torch.Generator().manual_seed(0)
     items = torch.randperm(len(batch.embeddings), generator=generator)
@@ -154,7 +134,7 @@ def test_neither_numbering_nor_the_order_of_users_matters() -> None:
 
 
 def test_padding_has_no_share() -> None:
-    batch = inputs(10)
+    batch = random_batch(10)
     padding = ~batch.mask
     assert padding[:, 0].any()
     loss = DebiasedCrossEntropyLoss()
@@ -169,7 +149,7 @@ def test_padding_has_no_share() -> None:
 
 def test_an_item_beside_the_batch_changes_nothing() -> None:
     """Rows of `embeddings` that no place points at have multiplicity zero."""
-    batch = inputs(11)
+    batch = random_batch(11)
     more = replace(
         batch,
         embeddings=torch.cat([batch.embeddings, torch.full((1, DIM), 9.0, dtype=torch.float64)]),

@@ -22,3 +22,5 @@ class ObjectiveInputs:
     """Log of each distinct item's share of the training interactions."""
     multiplicity: Float[Tensor, " item"] | None = None
     """How often each item stands in the batch; null where `sequences` is the whole batch and can be counted."""
+    drawn: Bool[Tensor, " item"] | None = None
+    """Items that were drawn beside the batch, which may stand in it as well; null where the objective asks for none."""

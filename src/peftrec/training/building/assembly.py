@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from peftrec.data.content import ItemContent
 from peftrec.data.split import Split
@@ -92,7 +92,7 @@ def build_module(
     recommender = Recommender(
         item_encoder,
         settings.user_encoder.build(dim=settings.embedding_dim, sequence_length=sequence_length),
-        item_norm=settings.user_encoder.item_norm(),
+        item_norm=_item_norm(settings),
     )
     objective = settings.objective.build(dim=settings.embedding_dim, num_items=len(log_popularity))
     return RecommenderModule(
@@ -111,7 +111,19 @@ def build_module(
             seed=settings.seed,
             accumulate_batches=settings.trainer.accumulate_batches,
             compiles=settings.trainer.compile,
+            encodes_catalogue=settings.objective.competitors().kind == "catalogue",
             processes=processes,
         ),
         towers_stay_frozen=settings.strategy.keeps_towers_frozen,
     )
+
+
+def _item_norm(settings: Settings) -> nn.Module | None:
+    """Return the norm of item embeddings, the user encoder's or the objective's."""
+    of_users, of_objective = settings.user_encoder.item_norm(), settings.objective.item_norm()
+    if of_users is not None and of_objective is not None:
+        raise SettingsError(
+            f"objective: {type(settings.objective).__name__} gives item embeddings a norm, and so does "
+            f"{type(settings.user_encoder).__name__}; leave one of them out, as by user_encoder.fix_norm=false"
+        )
+    return of_users or of_objective
