@@ -5,7 +5,7 @@ VENV := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.peftrec-installed
 STRATEGIES := full,frozen,bitfit,lora,adapter,iisan,iisan_cached,id
-TABLES := main efficiency memory-efficient modality layers branches blocks towers norms user-encoders cold-start multi-interest series
+TABLES := main efficiency memory-efficient modality layers branches blocks towers norms user-encoders objectives cold-start multi-interest series
 SCALE ?= tiny
 QUICK := not slow and not gpu and not benchmark
 

@@ -103,7 +103,11 @@ def real_module(settings: Settings) -> tuple[RecommenderModule, Split]:
 def first_batch(settings: Settings, module: RecommenderModule, split: Split) -> SequenceBatch:
     """Return the first batch of the first epoch."""
     order = EpochOrder(len(split.windows), batch_size=settings.batch_size, seed=settings.seed)
-    competition = competition_of(settings, split)
-    length = split.sequence_length + 1
-    batches = TrainingBatches(split.windows, module.content, length=length, competition=competition)
+    batches = TrainingBatches(
+        split.windows,
+        module.content,
+        length=split.sequence_length + 1,
+        competition=competition_of(settings, split),
+        reads_times=settings.user_encoder.reads_times,
+    )
     return batches[next(iter(order))]

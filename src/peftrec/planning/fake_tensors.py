@@ -222,6 +222,7 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
         items=items,
         sequences=torch.empty(size, dtype=torch.int64),
         mask=torch.empty(size, dtype=torch.bool),
+        times=torch.empty(size, dtype=torch.int64) if run.settings.user_encoder.reads_times else None,
         drawn=torch.empty(shape.num_items, dtype=torch.bool) if draws else None,
     )
 
