@@ -10,7 +10,8 @@ import torch
 
 from peftrec.data.batches import StateBatch, TokenBatch
 from peftrec.errors import StoreError
-from peftrec.hidden_states.arrays import ArrayRows, write_array
+from peftrec.hidden_states.arrays import ArrayRows, read_header, write_array
+from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, read_manifest
 from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import read_finished
 from peftrec.hidden_states.store import HiddenStateStore, open_store
@@ -181,6 +182,39 @@ def test_lengths_that_do_not_add_up_are_refused(folder: Path, monkeypatch: pytes
     write_array(folder / "text_lengths.npy", lengths, "int32")
     monkeypatch.setattr("peftrec.hidden_states.store.find_problems", lambda *_, **__: iter(()))
     with pytest.raises(StoreError, match=r"text_lengths\.npy: lengths of .* stored; delete"):
+        open_store(folder, token_key())
+
+
+@pytest.mark.parametrize("change", ["more items", "fewer items", "no checksums", "another number of states"])
+def test_a_manifest_that_contradicts_its_key_is_refused(folder: Path, change: str) -> None:
+    """Its checksum holds, and those of the files: it was written so."""
+    manifest = read_manifest(folder)
+    lengths, states = manifest.arrays["text_lengths"], manifest.arrays["text"]
+    array = {
+        "more items": {"text_lengths": lengths.model_copy(update={"shape": (NUM_ITEMS + 1, 1, 1)})},
+        "fewer items": {"text": states.model_copy(update={"shape": (NUM_ITEMS - 1, *states.shape[1:])})},
+        "no checksums": {"text": states.model_copy(update={"crc32": ()})},
+        "another number of states": {"text": states.model_copy(update={"shape": (states.shape[0], 1, 2 * WIDTH)})},
+    }[change]
+    changed = manifest.model_copy(update={"arrays": manifest.arrays | array})
+    (folder / MANIFEST).write_bytes(changed.to_bytes())
+    with pytest.raises(StoreError, match=rf"{MANIFEST}: {next(iter(array))} of shape .* not what the key describes; "):
+        open_store(folder, token_key())
+
+
+def test_a_file_that_declares_more_than_it_holds_is_refused(folder: Path) -> None:
+    """Before anything of that size is made."""
+    manifest, path = read_manifest(folder), folder / "text.npy"
+    shape, found = (10**12, *manifest.arrays["text"].shape[1:]), path.read_bytes()
+    offset = read_header(path).offset
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        stream.write(found[offset:])
+    arrays = manifest.arrays | {"text": ArrayFile.of(path, shape)}
+    (folder / MANIFEST).write_bytes(manifest.model_copy(update={"arrays": arrays}).to_bytes())
+    with pytest.raises(
+        StoreError, match=r"text\.npy: float32\(1000000000000, .* takes [\d,]+ bytes, and it has [\d,]+; "
+    ):
         open_store(folder, token_key())
 
 

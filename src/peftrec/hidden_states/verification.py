@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from peftrec.hidden_states.arrays import read_header
-from peftrec.hidden_states.checksums import damaged_blocks
+from peftrec.hidden_states.checksums import damaged_blocks, num_blocks
+from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, read_manifest, remedy
 from peftrec.hidden_states.paths import array_path
 
@@ -39,6 +40,25 @@ def manifest_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
         yield f"{file}: checksum differs, the file was changed or is damaged; {remedy(folder)}"
     elif set(manifest.arrays) != set(manifest.key.arrays()):
         yield f"{file}: lists arrays {sorted(manifest.arrays)}, not {sorted(manifest.key.arrays())}; {remedy(folder)}"
+    else:
+        for name, array in manifest.arrays.items():
+            if not _is_described(name, array, manifest.key):
+                yield (
+                    f"{file}: {name} of shape {array.shape} with {len(array.crc32)} checksums is not what the key "
+                    f"describes; {remedy(folder)}"
+                )
+
+
+def _is_described(name: str, array: ArrayFile, key: StoreKey) -> bool:
+    """Say whether an array has the items and states of its key, and checksums of all its bytes."""
+    if array.block_bytes < 1 or len(array.crc32) != num_blocks(array.bytes, array.block_bytes):
+        return False
+    rows, states, width = array.shape
+    if name not in key.towers:
+        return array.shape == (key.num_items, 1, 1)
+    is_row_an_item = key.form == "pooled"
+    has_rows = rows == key.num_items if is_row_an_item else rows >= key.num_items  # an item has a token at least
+    return has_rows and states == len(key.towers[name].states) and width > 0
 
 
 def array_problems(path: Path, expected: ArrayFile, dtype: str, extent: Extent) -> Iterator[str]:
@@ -67,10 +87,12 @@ def _content_problems(path: Path, expected: ArrayFile, dtype: str, extent: Exten
     try:
         header = read_header(path)
     except ValueError as error:
-        yield f"{path}: no .npy array ({error}){ending}"
+        yield f"{path}: no .npy array ({str(error).splitlines()[0]}){ending}"  # NumPy's further lines give advice
         return
     if header.shape != expected.shape or header.dtype != np.dtype(dtype):
         yield f"{path}: holds {header.dtype}{header.shape}, not {dtype}{expected.shape}{ending}"
+    elif header.file_bytes != found:
+        yield f"{path}: {header.dtype}{header.shape} takes {header.file_bytes:,} bytes, and it has {found:,}{ending}"
 
 
 def blocks_to_read(count: int, extent: Extent) -> Sequence[int]:
