@@ -1,5 +1,6 @@
 """A store of all tokens' states holds what the live towers compute, without padding, and is as safe as a pooled one."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from peftrec.data.batches import StateBatch, TokenBatch
 from peftrec.errors import StoreError
 from peftrec.hidden_states.arrays import ArrayRows, read_header, write_array
+from peftrec.hidden_states.listing import find_stores
 from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, read_manifest
 from peftrec.hidden_states.paths import building_path
 from peftrec.hidden_states.progress import read_finished
@@ -155,6 +157,62 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(
     build(tmp_path, token_key(), again)
     assert "resuming" in capsys.readouterr().err
     assert len(calls) == -(-NUM_ITEMS // OPTIONS.batch_size) - len(done)
+    assert file_bytes(store) == file_bytes(built)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a killed build leaves."""
+    directory, source = tmp_path_factory.mktemp("killed"), small_source()
+    compute, calls = source.towers.token_states, list[int]()
+
+    def failing(*arguments: object):
+        calls.append(0)
+        if len(calls) == 4:
+            raise MemoryError("for the test")
+        return compute(*arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(source.towers, "token_states", failing)
+        with pytest.raises(MemoryError):
+            build(directory, token_key(), source, options=replace(OPTIONS, num_threads=1))
+    folder = building_path(directory / token_key().folder_name())
+    assert read_finished(folder).chunks
+    return folder
+
+
+@pytest.mark.parametrize("name", ["text.npy", "text_lengths.npy", "finished-0.json", "plan.json"])
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00"])
+def test_a_build_goes_on_or_begins_again_whatever_became_of_its_files(
+    name: str, content: bytes, killed: Path, built: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / token_key().folder_name()
+    beside = shutil.copytree(killed, building_path(store))
+    (beside / name).write_bytes(content)
+    assert find_stores(tmp_path)[0].state == "abandoned"
+    build(tmp_path, token_key())
+    assert file_bytes(store) == file_bytes(built)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"chunks": [0, 10**9]},
+        {"chunks": [-1]},
+        {"rounding": {}},
+        {"rounding": {"text": [[0.0, 1.0]] * 2, "image": [[0.0, 1.0]] * 3}},
+        {"rounding": {"text": [[-1.0, 1.0]] * 2, "image": [[0.0, 1.0]] * 2}},
+    ],
+)
+def test_a_build_does_not_go_on_by_what_none_of_it_noted(
+    changed: dict[str, object], killed: Path, built: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / token_key().folder_name()
+    noted = shutil.copytree(killed, building_path(store)) / "finished-0.json"
+    noted.write_text(json.dumps(json.loads(noted.read_text()) | changed))
+    shutil.copy(killed / "finished-0.json", noted.with_name("finished-1.json"))  # which adds to it
+    assert find_stores(tmp_path)[0].state == "abandoned"
+    build(tmp_path, token_key())
     assert file_bytes(store) == file_bytes(built)
 
 

@@ -49,6 +49,15 @@ def read_header(path: Path) -> ArrayHeader:
         return ArrayHeader(shape, dtype, stream.tell())
 
 
+def is_of_shape(path: Path, shape: tuple[int, ...], dtype: str) -> bool:
+    """Say whether a file is an array of this shape, and as long as that."""
+    try:
+        header = read_header(path)
+    except (OSError, ValueError):
+        return False
+    return (header.shape, header.dtype, header.file_bytes) == (shape, np.dtype(dtype), path.stat().st_size)
+
+
 def create_array(path: Path, shape: tuple[int, int, int], dtype: str) -> None:
     """Make an array of zeros and take its space on the disk. Raises OSError where there is none left."""
     with path.open("wb") as stream:

@@ -17,7 +17,7 @@ from pathlib import Path
 from peftrec import __version__
 from peftrec.errors import StoreError
 from peftrec.files import sync_directory, write_atomically
-from peftrec.hidden_states.arrays import create_array, write_array
+from peftrec.hidden_states.arrays import create_array, is_of_shape, write_array
 from peftrec.hidden_states.checksums import BLOCK_BYTES
 from peftrec.hidden_states.disk import check_space, explaining_disk, is_there
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
@@ -29,6 +29,7 @@ from peftrec.hidden_states.progress import (
     BuildPlan,
     Progress,
     forget,
+    is_progress_of,
     order_checksum,
     read_finished,
     read_plan,
@@ -152,6 +153,7 @@ class _Build:
         if is_there(self.beside):
             if self._can_resume():
                 print(f"resuming {self.beside}", file=sys.stderr)
+                self._write_lengths()  # anew: nothing says whether they are what they were
                 return
             print(f"{self.beside}: cannot be resumed under these settings; starting again", file=sys.stderr)
             shutil.rmtree(self.beside)
@@ -161,19 +163,26 @@ class _Build:
             self.beside.mkdir()
             for name, shape in self.shapes.items():
                 create_array(array_path(self.beside, name), shape, dtype)
-            for name, lengths in self.lengths.items():
-                write_array(array_path(self.beside, lengths_of(name)), lengths.reshape(-1, 1, 1), LENGTHS_DTYPE)
+            self._write_lengths()
             write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed
             sync_directory(self.beside.parent)
         except BaseException:
             shutil.rmtree(self.beside, ignore_errors=True)
             raise
 
+    def _write_lengths(self) -> None:
+        for name, lengths in self.lengths.items():
+            write_array(array_path(self.beside, lengths_of(name)), lengths.reshape(-1, 1, 1), LENGTHS_DTYPE)
+
     def _can_resume(self) -> bool:
         plan = read_plan(self.beside)
         if plan is None or not all(array_path(self.beside, name).is_file() for name in self.plan.key.arrays()):
             return False
-        return plan.model_copy(update={"origins": self.plan.origins}) == self.plan  # weights may have moved meanwhile
+        if plan.model_copy(update={"origins": self.plan.origins}) != self.plan:  # weights may have moved meanwhile
+            return False
+        dtype = element_type(plan.key.dtype)
+        are_whole = (is_of_shape(array_path(self.beside, name), shape, dtype) for name, shape in self.shapes.items())
+        return all(are_whole) and is_progress_of(self.beside, plan)
 
     def _compute(self) -> None:
         finished = read_finished(self.beside).chunks

@@ -33,7 +33,7 @@ def explaining_disk(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(_explanation(error, error.filename or place)) from error
+        raise StoreError(_explanation(error, error.filename2 or error.filename or place)) from error
 
 
 def _explanation(error: OSError, path: str | Path) -> str:

@@ -13,7 +13,7 @@ from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.locking import builder_lock, describe_holder, is_locked
 from peftrec.hidden_states.manifest import StoreCode, TowerOrigin, read_manifest
 from peftrec.hidden_states.paths import finished_path, is_growing, is_store, lock_path
-from peftrec.hidden_states.progress import read_finished, read_plan
+from peftrec.hidden_states.progress import is_progress_of, read_finished, read_plan
 from peftrec.hidden_states.verification import find_problems
 
 State = Literal["whole", "building", "abandoned", "damaged"]
@@ -88,7 +88,8 @@ def _finished(folder: Path) -> FoundStore:
 def _growing(folder: Path) -> FoundStore:
     lock = lock_path(finished_path(folder))
     plan = read_plan(folder)
-    part = len(read_finished(folder).chunks) / plan.num_chunks if plan is not None and plan.num_chunks else 0.0
+    goes_on = plan is not None and is_progress_of(folder, plan)
+    part = len(read_finished(folder).chunks) / plan.num_chunks if plan is not None and goes_on else 0.0
     is_alive = is_locked(lock)
     return FoundStore(
         folder=folder,

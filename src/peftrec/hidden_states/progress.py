@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from peftrec.files import write_atomically
 from peftrec.hidden_states.key import StoreKey
@@ -21,6 +22,8 @@ from peftrec.hidden_states.rounding import Sums, added
 
 PLAN = "plan.json"
 _FINISHED = "finished-{rank}.json"
+
+_Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class BuildPlan(BaseModel):
@@ -45,9 +48,9 @@ class FinishedChunks(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    chunks: tuple[int, ...]
-    seconds: float
-    rounding: dict[str, tuple[tuple[float, float], ...]]
+    chunks: tuple[NonNegativeInt, ...]
+    seconds: _Size
+    rounding: dict[str, tuple[tuple[_Size, _Size], ...]]
     """See peftrec.hidden_states.rounding."""
 
 
@@ -89,6 +92,16 @@ def read_finished(folder: Path) -> Finished:
         chunks={chunk for part in parts for chunk in part.chunks},
         seconds=max((part.seconds for part in parts), default=0.0),
         rounding=rounding,
+    )
+
+
+def is_progress_of(folder: Path, plan: BuildPlan) -> bool:
+    """Say whether what the ranks have noted can be of this plan."""
+    num_states = {name: len(tower.states) for name, tower in plan.key.towers.items()}
+    return all(
+        max(part.chunks, default=0) < plan.num_chunks
+        and {name: len(sums) for name, sums in part.rounding.items()} == (num_states if part.chunks else {})
+        for part in _parts(folder)
     )
 
 
