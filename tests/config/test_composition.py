@@ -61,6 +61,8 @@ def test_recorded_config_rebuilds_the_settings() -> None:
         (["hydra/launcher=isolatd"], "hydra/launcher=isolatd: no such option; did you mean isolated?"),
         (["strategy=lora", "strategy.rank=abc"], 'strategy.rank: expected an integer, got "abc"'),
         (["seed=x"], 'seed: expected an integer, got "x"'),
+        ([f"seed={'9' * 5000}"], "seed: expected a number that a record can hold"),
+        (["strategy=lora", f"strategy.rank={2**63}"], "strategy.rank: expected a number that a record can hold"),
         (["name=a/b"], "name: expected a name for a folder, of letters, digits, dots, dashes and underscores"),
         (["data.root=???"], "data.root is required: set data.root=DIR"),
         (["name=${nowhere}"], "name: Interpolation key 'nowhere' not found"),

@@ -80,11 +80,11 @@ def test_all_blocks_by_number_leave_the_embedding_layer_alone() -> None:
 
 @pytest.mark.parametrize("blocks", ["top_5", (), (2, 1), (4,), (-1,)])
 def test_blocks_that_are_not_there_are_refused(blocks: Any) -> None:
-    with pytest.raises(SettingsError, match=r"^strategy\.blocks: .*(4 blocks|between 0 and 3)"):
+    with pytest.raises(SettingsError, match=r"^strategy\.blocks: .*(4 blocks|between 0 and 3|names no block)"):
         adapted("lora", blocks=blocks)
 
 
-@pytest.mark.parametrize("blocks", ["top_0", "upper", "top_", 3])
+@pytest.mark.parametrize("blocks", ["top_0", "upper", "top_", 3, f"top_{'9' * 5000}"])
 def test_what_names_no_blocks_is_refused_when_composing(blocks: Any) -> None:
     with pytest.raises(ValueError, match="blocks"):
         LoRA(blocks=blocks)

@@ -143,6 +143,8 @@ def _parse(text: str) -> Override:
             f"cannot read {text!r} ({reason}): write KEY=VALUE, and quote a value with special characters: "
             "KEY='\"VALUE\"'"
         ) from error
+    except ValueError as error:  # a whole number of more digits than Python reads
+        raise SettingsError(f"{text.partition('=')[0]}: expected a number that a record can hold") from error
 
 
 def _missing_option_message(error: MissingConfigException, loader: ConfigLoader) -> str:

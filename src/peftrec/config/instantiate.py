@@ -6,8 +6,9 @@ and the nearest valid key.
 """
 
 import inspect
+import math
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -24,6 +25,7 @@ MISSING = "???"
 """How yaml says that a value must be given."""
 
 _SHOWN = 5  # unknown keys
+_LARGEST = 2**63  # records and tables hold whole numbers below it
 
 Node = Mapping[str, Any]
 Answer = Callable[[str, Any], str | None]
@@ -232,9 +234,22 @@ def _read_leaf(field: FieldInfo, value: object, key: str) -> Any:
         names = ", ".join(f"{key}.{name}" for each in classes for name in fields_of(each))
         raise SettingsError(f"{key}: expected a group of keys ({names or _names(classes)}), got {describe(value)}")
     try:
-        return _leaf_adapter(field).validate_json(to_json(value))
+        leaf = _leaf_adapter(field).validate_json(to_json(value))
     except ValidationError as error:
         raise SettingsError(explain(error, key)) from error
+    for number in _numbers(leaf):
+        if not abs(number) < (_LARGEST if isinstance(number, int) else math.inf):
+            raise SettingsError(f"{key}: expected a number that a record can hold, got {describe(value)}")
+    return leaf
+
+
+def _numbers(leaf: object) -> Iterator[int | float]:
+    """Yield the numbers of a value, and of what it maps to or lists."""
+    if isinstance(leaf, int | float):
+        yield leaf
+    elif isinstance(leaf, dict | list | tuple):
+        for each in leaf.values() if isinstance(leaf, dict) else leaf:
+            yield from _numbers(each)
 
 
 def _leaf_adapter(field: FieldInfo) -> TypeAdapter[Any]:

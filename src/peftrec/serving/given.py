@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping, Set
-from math import inf
 from numbers import Integral, Number, Real
 from operator import index
 from pathlib import Path
@@ -16,6 +15,8 @@ USERS = '["user00061"]'
 HISTORY = '["item00018", "item00042"]'
 RUN = '"runs/first/lora"'
 """Examples in messages."""
+LARGEST_WEIGHT = 1_000_000
+"""Far below, nothing of the model's own scores is left; far above, they are no numbers any more."""
 
 
 def given_id(name: str, given: object, example: str) -> str:
@@ -86,9 +87,11 @@ def given_weight(name: str, given: object) -> float | Literal["auto", "off"]:
         return "auto"
     if isinstance(given, str) and given == "off":
         return "off"
-    if not isinstance(given, bool) and isinstance(given, Real) and 0 <= float(given) < inf:
+    if not isinstance(given, bool) and isinstance(given, Real) and 0 <= given <= LARGEST_WEIGHT:
         return float(given)
-    raise SettingsError(f"{name}={_short(given)}: expected auto, off, or a number from 0, such as {name}=0.25")
+    raise SettingsError(
+        f"{name}={_short(given)}: expected auto, off, or a number from 0 to {LARGEST_WEIGHT:,}, such as {name}=0.25"
+    )
 
 
 def given_path(name: str, given: object, example: str) -> Path:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL = "all"
 _TOP = "top_"
 
-Blocks = Annotated[str, StringConstraints(pattern=rf"^({ALL}|{_TOP}[1-9]\d*)$")] | tuple[int, ...]
+Blocks = Annotated[str, StringConstraints(pattern=rf"^({ALL}|{_TOP}[1-9]\d{{0,17}})$")] | tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -71,7 +71,11 @@ class AdaptedBlocks(Strategy):
                 )
             return tuple(range(num_blocks - number, num_blocks))
         chosen = self.blocks
-        if not chosen or list(chosen) != sorted(set(chosen)) or chosen[0] < 0 or chosen[-1] >= num_blocks:
+        if not chosen:
+            raise SettingsError(
+                "strategy.blocks: [] names no block; take top_1, or strategy=frozen, which changes none"
+            )
+        if list(chosen) != sorted(set(chosen)) or chosen[0] < 0 or chosen[-1] >= num_blocks:
             raise SettingsError(
                 f"strategy.blocks: {list(chosen)} must be strictly increasing between 0 and {num_blocks - 1}, the "
                 f"blocks of the {modality} tower"
