@@ -6,7 +6,7 @@ from numbers import Integral, Number, Real
 from operator import index
 from pathlib import Path
 from reprlib import repr as shorten
-from typing import Literal
+from typing import Literal, cast
 
 from peftrec.errors import SettingsError
 
@@ -87,8 +87,10 @@ def given_weight(name: str, given: object) -> float | Literal["auto", "off"]:
         return "auto"
     if isinstance(given, str) and given == "off":
         return "off"
-    if not isinstance(given, bool) and isinstance(given, Real) and 0 <= given <= LARGEST_WEIGHT:
-        return float(given)
+    if not isinstance(given, bool) and isinstance(given, Real):
+        number = cast("float", given)  # compared before it is one: a whole number may be too large to become one
+        if 0 <= number <= LARGEST_WEIGHT:
+            return float(number)
     raise SettingsError(
         f"{name}={_short(given)}: expected auto, off, or a number from 0 to {LARGEST_WEIGHT:,}, such as {name}=0.25"
     )
