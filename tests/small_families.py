@@ -32,6 +32,8 @@ TOKENS = {"vocab_size": VOCABULARY, "max_position_embeddings": POSITIONS}
 PIXELS = {"image_size": SIDE, "patch_size": 8}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+GROUPED = {"num_key_value_heads": 1, **ENDS}
+"""Two heads of queries share one of keys and values."""
 DISENTANGLED = {
     "relative_attention": True,
     "position_buckets": 4,
@@ -66,6 +68,11 @@ TEXT_HALF, IMAGE_HALF = SIZES | TOKENS | ENDS, SIZES | PIXELS
 CHECKPOINTS = {
     "bert": SmallCheckpoint(modality="text", model_type="bert", settings=SIZES | TOKENS),
     "roberta": SmallCheckpoint(modality="text", model_type="roberta", settings=SIZES | TOKENS | {"pad_token_id": 1}),
+    "xlm_roberta": SmallCheckpoint(
+        modality="text", model_type="xlm-roberta", settings=SIZES | TOKENS | {"pad_token_id": 1}
+    ),
+    "llama": SmallCheckpoint(modality="text", model_type="llama", settings=SIZES | TOKENS | GROUPED),
+    "qwen3": SmallCheckpoint(modality="text", model_type="qwen3", settings=SIZES | TOKENS | GROUPED | {"head_dim": 12}),
     "distilbert": SmallCheckpoint(
         modality="text",
         model_type="distilbert",

@@ -107,6 +107,11 @@ def check_laws(strategy: Strategy, encoder: ItemEncoder, pair: TowerPair, batch:
     assert moved == trainable
 
 
+def weights_of(pair: TowerPair, *sites: str) -> list[torch.Tensor]:
+    (tower,) = load_towers(pair).present().values()
+    return [tower.encoder.get_submodule(path).weight for path in tower.paths_of(sites)]  # type: ignore[misc]
+
+
 def num_trainable(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
@@ -131,12 +136,13 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
     strategy, encoder = adapt(name, pair, batch)
     stored = sum(parameter.numel() for parameter in load_towers(pair).parameters())
     bottleneck = BOTTLENECK * WIDTH + BOTTLENECK + WIDTH * BOTTLENECK + WIDTH
+    is_root_mean_square = saved.checkpoint.model_type in ("llama", "qwen3")
     expected = {
         "full": stored,
-        "lora": NUM_BLOCKS * 2 * RANK * (WIDTH + WIDTH),
+        "lora": sum(RANK * sum(weight.shape) for weight in weights_of(pair, "query", "value")),
         "adapter": NUM_BLOCKS * 2 * bottleneck,
         "adapter_parallel": NUM_BLOCKS * bottleneck,
-        "ln_tuning": NUM_BLOCKS * 2 * (WIDTH + WIDTH),
+        "ln_tuning": NUM_BLOCKS * 2 * (WIDTH if is_root_mean_square else WIDTH + WIDTH),
         "iisan_cached": 0,
     }
     assert num_trainable(encoder.towers) == expected[name]

@@ -18,7 +18,7 @@ ADAPTER = "default"
 
 _BUTTERFLY = "Setting boft_n_butterfly_factor to 1.*"
 _NO_NEWS = (
-    ".*Unsupported layer type .*LayerNorm.*",  # of LN-tuning, whose layers these are
+    ".*Unsupported layer type .*(LayerNorm|RMSNorm).*",  # of LN-tuning, whose layers these are
     "Failed to load the CUDA extension.*",  # of BOFT, which computes the same without it
     "Sparse invariant checks are implicitly disabled.*",
 )

@@ -38,7 +38,7 @@ class Family:
     blocks: str
     sites: dict[str, str]
     """Linear layers, and the two norms: `attention_norm` is the attention's own, whether it stands before it or after
-    it and the residual, and `ffn_norm` the feed-forward network's."""
+    it and the residual, and `ffn_norm` the feed-forward network's; `ffn_gate` is there in gated networks alone."""
     poolings: tuple[Pooling, ...] = ("cls", "mean")
     """What its states can be pooled by; the first is its own."""
     norm: str | None = None
@@ -61,6 +61,8 @@ class Family:
     """Rows of the position table that no token takes."""
     is_causal: bool = False
     """Whether a token attends to those before it alone; padding on the right is then never seen."""
+    keeps_cache: bool = False
+    """Whether it keeps keys and values for tokens to come unless it is told not to, in training too."""
     attends_by_position: bool = False
     """Whether attention weighs where two tokens stand from each other, beside their query and key."""
     attends_to_padding: bool = False
@@ -93,6 +95,8 @@ _BERT = Family(
 
 _ROBERTA = replace(_BERT, model="RobertaModel", num_reserved_positions=2)  # positions count from padding_idx + 1
 
+_XLM_ROBERTA = replace(_ROBERTA, model="XLMRobertaModel")
+
 _DEBERTA_V2 = replace(
     _BERT,
     model="DebertaV2Model",
@@ -122,6 +126,34 @@ _DISTILBERT = Family(
         "attention_norm": "sa_layer_norm",
         "ffn_norm": "output_layer_norm",
     },
+)
+
+_LLAMA = Family(
+    modality="text",
+    model="LlamaModel",
+    blocks="layers",
+    sites={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.o_proj",
+        "ffn_gate": "mlp.gate_proj",
+        "ffn_input": "mlp.up_proj",
+        "ffn_output": "mlp.down_proj",
+        "attention_norm": "input_layernorm",
+        "ffn_norm": "post_attention_layernorm",
+    },
+    poolings=("last", "mean"),
+    norm="norm",
+    embeddings="embed_tokens",
+    is_causal=True,
+    keeps_cache=True,
+)
+
+_QWEN3 = replace(
+    _LLAMA,
+    model="Qwen3Model",
+    sites=_LLAMA.sites | {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"},
 )
 
 _VIT = Family(
@@ -211,8 +243,11 @@ _SIGLIP_IMAGE = replace(
 FAMILIES = {
     "bert": _BERT,  # MiniLM too
     "roberta": _ROBERTA,
+    "xlm-roberta": _XLM_ROBERTA,  # multilingual E5 too
     "distilbert": _DISTILBERT,
     "deberta-v2": _DEBERTA_V2,  # and v3
+    "llama": _LLAMA,
+    "qwen3": _QWEN3,  # Qwen3-Embedding too
     "clip_text_model": _CLIP_TEXT,
     "siglip_text_model": _SIGLIP_TEXT,
     "vit": _VIT,

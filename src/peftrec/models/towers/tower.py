@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
@@ -200,7 +200,7 @@ class Tower(nn.Module):
         if isinstance(inputs, TokenBatch):
             return self._encode_stored(inputs)
         if isinstance(inputs, TextBatch):
-            outputs = self.encoder(input_ids=inputs.token_ids, attention_mask=self._attention_mask(inputs.mask))
+            outputs = self._run(inputs.token_ids, inputs.mask)
         else:
             outputs = self.encoder(pixel_values=inputs.normalised(next(self.encoder.parameters()).dtype))
         return outputs.last_hidden_state
@@ -211,13 +211,21 @@ class Tower(nn.Module):
         with self.prefix.holding(inputs):
             if self.modality == "text":
                 token_ids = torch.zeros(inputs.mask.shape, dtype=torch.long, device=inputs.mask.device)
-                outputs = self.encoder(input_ids=token_ids, attention_mask=self._attention_mask(inputs.mask))
+                outputs = self._run(token_ids, inputs.mask)
             else:
                 outputs = self.encoder(pixel_values=self.prefix.like.new_empty(len(inputs.mask), 0))
         return outputs.last_hidden_state
 
+    def _run(self, token_ids: Int[Tensor, "item word"], mask: Bool[Tensor, "item word"]) -> Any:
+        options = {"use_cache": False} if self.family.keeps_cache else {}
+        return self.encoder(input_ids=token_ids, attention_mask=self._attention_mask(mask), **options)
+
     def _attention_mask(self, mask: Bool[Tensor, "item word"]) -> Tensor | None:
-        """Prepare the mask: transformers would ask on the host whether any title is padded, and so wait for a GPU."""
+        """Prepare the mask: transformers would ask on the host whether any title is padded, or whether several are
+        packed into a row, and so wait for a GPU. A causal encoder never sees padding on the right."""
+        if self.family.keeps_cache:
+            num_tokens = mask.shape[1]
+            return mask.new_ones(1, 1, num_tokens, num_tokens).tril()
         if self.family.is_causal:
             return None
         if self.encoder.config._attn_implementation == "sdpa":
