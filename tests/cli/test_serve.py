@@ -34,6 +34,8 @@ from small_models import strategy_files
         (["run=x", "port=1", "port=2"], "port=2: port is given twice"),
         (["run=x", "port=x"], "port=x: expected a whole number from 0 to 65,535"),
         (["run=nowhere", "port=0"], "nowhere: no such record; is nowhere the folder of a run"),
+        (["run=nowhere", "port=0", "content_neighbours=0.25"], "nowhere: no such record"),
+        (["run=x", "content_neighbours=most"], "content_neighbours='?most'?: expected auto"),
         (["run=a/x", "run=b/x"], "two folders are called x"),
         (["run=x", "host=203.0.113.7"], "host=203.0.113.7: .*no such address"),
     ],

@@ -41,8 +41,13 @@ class FrozenContent:
             )
 
     @cached_property
+    @torch.inference_mode(mode=False)
     def pretrained(self) -> Towers:
-        """The towers as they were before training."""
+        """The towers as they were before training.
+
+        Whoever asks first does so in inference mode. A tensor made there cannot stand in for one that was not, and a
+        service puts equal ones into one storage (`serving/shared_tensors.py`).
+        """
         settings = self.run.settings
         return settings.towers.load(seed=settings.seed).to(self.run.device).eval()
 

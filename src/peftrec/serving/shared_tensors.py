@@ -21,6 +21,8 @@ class SharedTensors:
         """Put the tensors that are known already in the place of equal ones of the modules; learn the others."""
         for module in modules:
             for tensor in (*module.parameters(), *module.buffers()):
+                # In an ordinary tensor's place, one of inference mode fails only when it is next sliced.
+                assert not tensor.is_inference(), f"{type(module).__name__} was built in inference mode"
                 tensor.data = self._known.setdefault(_contents(tensor), tensor.data)
 
 

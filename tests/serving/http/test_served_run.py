@@ -163,10 +163,13 @@ def test_content_neighbours_count_as_they_do_for_the_verb(
     assert serve(strategy).named(None).describe().content_neighbours == 0.0
 
 
-def test_items_added_beside_content_neighbours_are_kept_with_their_content(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["full", "iisan_cached"])
+def test_items_added_beside_content_neighbours_are_kept_with_their_content(
+    strategy: str, serve: Serve, tmp_path: Path
+) -> None:
     """A copy of another item has that one's score, after a restart too; who was there before keeps every score."""
     words = {"keep": str(tmp_path / "kept"), "content_neighbours": "0.5"}
-    run = serve("iisan_cached", **words).named(None)
+    run = serve(strategy, **words).named(None)
     everything = RecommendBody(user="u5", k=run.catalogue.num_candidates, seen=True)
     (before,) = run.recommend([everything])
     body = ItemsBody.model_validate({"items": [new_item("n1"), new_item("n2")]})
@@ -178,12 +181,12 @@ def test_items_added_beside_content_neighbours_are_kept_with_their_content(serve
     first, second = (each.score for each in after.recommendations if each.is_new)
     assert first == pytest.approx(second, abs=1e-5)
     history = RecommendBody(items=["m3", "n1"], k=20)
-    again = serve("iisan_cached", **words).named(None)
+    again = serve(strategy, **words).named(None)
     assert again.recommend([history]) == run.recommend([history])
     with pytest.raises(
         DataError, match=r"its vectors have \d+ numbers and this service's 8, as one with content neighb"
     ):
-        serve("iisan_cached", keep=words["keep"])
+        serve(strategy, keep=words["keep"])
 
 
 def test_what_cannot_be_kept_is_not_added(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
