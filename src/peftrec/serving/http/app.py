@@ -5,24 +5,26 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from peftrec import __version__
-from peftrec.errors import DataError, UserError
+from peftrec.errors import DataError, UserError, nearest_name
 from peftrec.outputs.safe_text import for_line
-from peftrec.serving.http.limits import Limits
+from peftrec.serving.http.limits import LONGEST_ID, Limits
 from peftrec.serving.http.messages import (
     AddAnswer,
     EncodeAnswer,
     Health,
     ItemsBody,
+    NewItem,
     Problem,
     RecommendAnswer,
     RecommendBody,
@@ -43,6 +45,16 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 RETRY_AFTER = {"Retry-After": "1"}
 SECONDS_TO_STOP = 1.0
 """For what the worker computes when no request waits for it any more."""
+_OURS = {
+    "Input should be a valid ": "expected a valid ",
+    "Input should be ": "expected a value ",
+    "List should have ": "expected a list of ",
+    "String should have ": "expected text of ",
+    " after validation": "",
+}
+"""What pydantic says, in the words of whoever sends JSON."""
+MOST_SAID = 20
+"""Mistakes of one request that are told: everybody waits while words like its own are looked for."""
 LONGEST_MESSAGE = 500
 """Characters: a message names what was sent, which may be as long as a request."""
 
@@ -145,15 +157,16 @@ def _add_problems(app: FastAPI) -> None:
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400 and error.__cause__ is not None:  # noqa: PLR2004 - FastAPI's for what json raised
             return _problem(422, f"the body cannot be read: {_unread(error.__cause__)}")
-        return _problem(error.status_code, str(error.detail), error.headers)
+        return _problem(error.status_code, _routed(error) or str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def faulty(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def faulty(request: Request, error: RequestValidationError) -> JSONResponse:
         if error.body is None:
             return _problem(422, "the body is empty or null; send a JSON object")
         if isinstance(error.body, bytes):  # FastAPI has not read it
             return _problem(422, "the body is not said to be JSON; send the header content-type: application/json")
-        return _problem(422, "; ".join(map(_said, error.errors())))
+        body = get_type_hints(request.scope["endpoint"])["body"]
+        return _problem(422, "; ".join(_said(detail, body) for detail in error.errors()[:MOST_SAID]))
 
     @app.exception_handler(Exception)
     async def unforeseen(_: Request, __: Exception) -> JSONResponse:  # which then goes to the server's log
@@ -179,10 +192,27 @@ def _unread(cause: BaseException) -> str:
     return "a number in it has too many digits" if isinstance(cause, ValueError) else "it is no JSON"
 
 
-def _said(detail: Mapping[str, Any]) -> str:
+def _routed(error: HTTPException) -> str | None:
+    """Say what to ask in place of what is no endpoint."""
+    if error.status_code == 404:  # noqa: PLR2004 - Starlette's: what is missing in a run is an UnknownError
+        return "there is no such path; GET /openapi.json lists those that are there"
+    allowed = Headers(error.headers).get("allow")
+    return None if allowed is None else f"this path takes {allowed}"
+
+
+def _said(detail: Mapping[str, Any], body: type[BaseModel]) -> str:
     """Say what is wrong with a place of a request, without what stands there, which may be long."""
-    place = ".".join(str(part) for part in detail["loc"][1:])
-    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     if detail["type"] == "json_invalid":
         return f"the body is no JSON: {detail['ctx']['error']}"
-    return f"{for_line(place)}: {message}" if place else message
+    parts = detail["loc"][1:]
+    place = for_line(".".join(str(part) for part in parts))
+    if detail["type"] == "extra_forbidden":
+        key, known = str(parts[-1]), (body if len(parts) == 1 else NewItem).model_fields
+        near = nearest_name(key, known) if len(key) <= LONGEST_ID else None
+        return f"{place}: no such key" + (f"; did you mean {near}?" if near else "")
+    if not place and detail["type"].endswith("_type"):
+        return "the body is no JSON object; send one, such as {...}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    for theirs, ours in _OURS.items():
+        message = message.replace(theirs, ours)
+    return f"{place}: {message}" if place else message

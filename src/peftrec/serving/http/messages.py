@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 RunName = Annotated[
-    str | None, Field(description="Which run is asked, by its name in /runs; may be left out where one is served.")
+    str | None, Field(description="Which run is asked, by its name in /health; may be left out where one is served.")
 ]
 
 

@@ -69,7 +69,7 @@ class KnownHosts:
         if "*" in self.hosts or name == "*" or name.lower() in self.hosts:
             await self.app(scope, receive, send)
         else:
-            message = f"the header Host names another machine; call this one {' or '.join(self.hosts)}"
+            message = f"the header Host names another machine; call this one {' or '.join(dict.fromkeys(self.hosts))}"
             await refusal(400, message)(scope, receive, send)
 
 
