@@ -41,13 +41,13 @@ def test_the_script_recommends_what_the_verb_does(
     export = export_run(run_directory, to=tmp_path / "export")
     script = script_of((export.folder / "README.md").read_text())
     assert "import peftrec" not in script
-    assert len(script.splitlines()) <= 22
+    assert len(script.splitlines()) <= 24
     (export.folder / "recommend.py").write_text(script)
 
     run = restored("id")
     history = [run.split.items.ids[row] for row in UserHistories.of(run, day_length=SECONDS_A_DAY).of_user("u3").items]
-    command = [sys.executable, "-c", WITHOUT_PEFTREC, "recommend.py", *history]
-    done = subprocess.run(command, cwd=export.folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", WITHOUT_PEFTREC, str(export.folder / "recommend.py"), *history]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # from any folder
     assert done.returncode == 0, done.stderr
     found = [line.split(" ", 2) for line in done.stdout.splitlines()]
 
@@ -67,10 +67,11 @@ def test_the_script_says_what_to_give(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     export = export_run(train("id"), to=tmp_path / "export")
-    monkeypatch.chdir(export.folder)
-    monkeypatch.setattr(sys, "argv", ["recommend.py", *words])
+    script = export.folder / "recommend.py"
+    script.write_text(script_of((export.folder / "README.md").read_text()))
+    monkeypatch.setattr(sys, "argv", [str(script), *words])
     with pytest.raises(SystemExit) as ended:
-        exec(script_of((export.folder / "README.md").read_text()), {})
+        runpy.run_path(str(script), run_name="__main__")
     assert ended.value.code == f"give ids of items.parquet, oldest first, such as 'm0'; got {words}"
 
 
@@ -109,8 +110,11 @@ def test_the_script_for_times_gives_them_to_the_encoder(
     lines = [line.split(" ") for line in capsys.readouterr().out.splitlines()]
     assert [item for _, item, _ in lines] == [f"'i{row}'" for row in np.argsort(-scores)[:10]]
     assert [float(score) for score, _, _ in lines] == pytest.approx(np.sort(scores)[::-1][:10], abs=1e-5)
-    for words in ([], ["i3"], ["i3@0", "i400@5"]):
+    words_of_none = ["i3@x", "i3@", "@5", "i3@nan", "i3@inf", "i3@1e999", "i3@0x1", "i3@-", "i3@\N{SUPERSCRIPT TWO}"]
+    for words in ([], ["i3"], ["i3@0", "i400@5"], *(["i1@0", word] for word in words_of_none)):
         monkeypatch.setattr(sys, "argv", ["recommend.py", *words])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path("recommend.py", run_name="__main__")
-        assert ended.value.code == (f"give ITEM@TIME of items.parquet, oldest first, such as 'i0@0'; got {words}")
+        assert ended.value.code == (
+            f"give ITEM@TIME of items.parquet and times of the data, oldest first, such as 'i0@0'; got {words}"
+        )

@@ -19,19 +19,21 @@ _METRICS = ("hr@10", "ndcg@10", "mrr@10")
 _SHOWN_KEYS = ("strategy", "towers", "user_encoder", "embedding_dim", "seed")
 _SCRIPT = """\
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as parquet
 import torch
 
-table = parquet.read_table("items.parquet")
+folder = Path(__file__).parent
+table = parquet.read_table(folder / "items.parquet")
 ids, titles = table["id"].to_pylist(), table["title"].to_pylist()
 row_of = {item: row for row, item in enumerate(ids)}
 history = sys.argv[1:]
 if not history or not row_of.keys() >= {*history}:
     sys.exit(f"give ids of items.parquet, oldest first, such as {ids[0]!r}; got {history}")
-embeddings = torch.from_numpy(np.load("item_embeddings.npy"))  # [item, dim]
-user_encoder = torch.export.load("user_encoder.pt2").module()
+embeddings = torch.from_numpy(np.load(folder / "item_embeddings.npy"))  # [item, dim]
+user_encoder = torch.export.load(folder / "user_encoder.pt2").module()
 
 rows = torch.tensor([[row_of[item] for item in history]])  # [user, step]
 mask = torch.ones_like(rows, dtype=torch.bool)  # false where a shorter history of several is padded, on the left
@@ -42,15 +44,17 @@ for row in scores.argsort(descending=True)[:10].tolist():
     print(float(scores[row]), repr(ids[row]), repr(titles[row]))
 """
 _TIMED = {
+    "import sys\n": "import re\nimport sys\n",
     "history = sys.argv[1:]\n": """\
-steps = [word.rpartition("@") for word in sys.argv[1:]]  # ITEM@TIME, in the unit of the data
-history = [item for item, _, _ in steps]
+steps = [re.fullmatch(r"(.+)@(-?[0-9]+[.]?[0-9]*)", word) for word in sys.argv[1:]]  # ITEM@TIME
+history = [step and step[1] for step in steps]
 """,
     "give ids of items.parquet, oldest first, such as {ids[0]!r}; got {history}": (
-        "give ITEM@TIME of items.parquet, oldest first, such as {ids[0] + '@0'!r}; got {sys.argv[1:]}"
+        "give ITEM@TIME of items.parquet and times of the data, oldest first, such as {ids[0] + '@0'!r}; "
+        "got {sys.argv[1:]}"
     ),
     "mask = torch": """\
-times = torch.tensor([[float(time) for _, _, time in steps]], dtype=torch.float64).to(torch.TYPE)  # [user, step]
+times = torch.tensor([[float(step[2]) for step in steps]], dtype=torch.float64).to(torch.TYPE)  # [user, step]
 mask = torch""",
     "(embeddings[rows], mask)": "(embeddings[rows], mask, times)",
 }
