@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from made_up_records import STRATEGIES, made_up_ranks, made_up_record
-from peftrec.results.record import RECORD_FILE, Record, write_record
+from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.runs import find_runs
 from peftrec.settings.run import LoggerSettings
 from peftrec.settings.run_identity import flat_config
 from peftrec.trackers.figures import epoch_figures, final_figures, numbers
-from peftrec.trackers.mlflow_run import tracking_uri
+from peftrec.trackers.mlflow_run import RECORD_COPY, tracking_uri
 from peftrec.trackers.tracking import begin_trackers
 
 pytest.importorskip("mlflow")
@@ -86,5 +87,8 @@ def assert_one_whole_run(record: Record, folder: Path) -> None:
     expected = {name: value for name, value in numbers(final_figures(record)).items() if "@" not in name}
     assert {name: run.data.metrics[name] for name in expected} == expected
     assert run.data.metrics["test_hr_at_10"] == record.evaluation.test["hr@10"]  # type: ignore[union-attr]
-    assert [each.path for each in client.list_artifacts(run.info.run_id)] == [RECORD_FILE]
+    assert [each.path for each in client.list_artifacts(run.info.run_id)] == [RECORD_COPY]
     assert str(folder) in run.info.artifact_uri
+    copy = Path(run.info.artifact_uri.removeprefix("file://")) / RECORD_COPY
+    assert read_record(copy) == read_record(folder)
+    assert [found.folder for found in find_runs(folder, with_trials=True)] == [folder]  # no copy counts as a run

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 STORE_FILE = "mlflow.db"
 ARTIFACTS_FOLDER = "mlflow"
+RECORD_COPY = "record_of_run.json"
+"""The record among the artifacts. These lie below `runs_dir`, where every `record.json` counts as a run."""
 TAG = "peftrec.run_id"
 _SQLITE = "sqlite:///"
 _NOT_IN_NAMES = re.compile(r"[^\w/. :-]")
@@ -94,7 +96,7 @@ class MlflowRun:
         for key in ("status", "efficiency/memory_source", "efficiency/store_placement"):
             if key in figures:
                 client.set_tag(run_id, key, figures[key])
-        client.log_artifact(run_id, str(self.run_directory / RECORD_FILE))
+        client.log_text(run_id, (self.run_directory / RECORD_FILE).read_text(encoding="utf-8"), RECORD_COPY)
         self.logger.finalize(_ENDED.get(record.status, "FAILED"))
 
     @property
