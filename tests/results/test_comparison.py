@@ -297,7 +297,7 @@ def test_one_strategy_or_one_epoch_is_a_table_without_tpme(experiment: Path, cha
         assert run.record.efficiency is not None
         change(run.folder, efficiency=run.record.efficiency.model_copy(update={"seconds_per_epoch": None}))
     text = notes(experiment)
-    assert "No TPME: lora (run lora-example1, lora-example2): seconds_per_epoch is missing" in text
+    assert "No TPME: lora (runs lora-example1, lora-example2): seconds_per_epoch is missing" in text
 
 
 def test_protocol_stands_beside_the_figures(runs: list[Run]) -> None:

@@ -70,6 +70,15 @@ def test_missing_measurement_names_run_and_quantity(quantity: str, value: float 
         tpme({"fft": cost(2.0, 2, 2), "lora": broken})
 
 
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_all_that_miss_a_measurement_are_named_at_once(value: float | None) -> None:
+    broken = replace(cost(1.0, 1, 1), runs=("x-1a2b",), seconds_per_epoch=value)
+    with pytest.raises(RecordError, match=r"^lora, iisan: seconds_per_epoch.* or leave these strategies out"):
+        tpme({"lora": broken, "fft": cost(2.0, 2, 2), "iisan": broken})
+    with pytest.raises(RecordError, match=r"^lora, iisan: seconds_per_epoch.* to the end$"):  # nothing would be left
+        tpme({"lora": broken, "iisan": broken})
+
+
 @pytest.mark.parametrize("key", ["device", "comparison_hash"])
 def test_mixed_sets_are_refused(key: str) -> None:
     with pytest.raises(RecordError, match=r"fft: .*lora: elsewhere"):

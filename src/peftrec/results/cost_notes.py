@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from peftrec.errors import counted
 from peftrec.results.intervals import Certainty
 from peftrec.results.runs import Run
 from peftrec.results.seconds import Seconds, measured_part
@@ -19,8 +20,8 @@ def seconds_protocol(seconds: Seconds, certain: Certainty) -> tuple[str, ...]:
             others = "Memory is of these steps too; other times are training's."
         lines = [
             f"Seconds an epoch are those of steps timed side by side ({part.measured_at[:10]}, measurement "
-            f"{part.measurement}): one run of each row, {part.num_steps} steps in turns, the ratios inside each of "
-            f"{seconds.num_units} rounds, their median over rounds, times the steps of an epoch. {others}"
+            f"{part.measurement}): one run of each row, {counted(part.num_steps, 'step')} in turns, the ratios inside "
+            f"each of {seconds.num_units} rounds, their median over rounds, times the steps of an epoch. {others}"
         ]
         units = "rounds"
     else:

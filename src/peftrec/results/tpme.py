@@ -132,16 +132,19 @@ def _scaled(column: Sequence[float], within: Sequence[float]) -> list[float]:
 
 
 def _column(costs: Mapping[str, Cost], quantity: str) -> list[float]:
-    values: list[float] = []
-    for name, cost in costs.items():
-        value = getattr(cost, quantity)
-        if value is None or not math.isfinite(value) or value < 0:
-            raise RecordError(
-                f"{_named(name, cost)}: {quantity} is {'missing' if value is None else value}, so TPME is not defined; "
-                f"{_REMEDIES.get(quantity, _TRAIN_LONGER)}, or leave this strategy out of the folder"
-            )
-        values.append(float(value))
-    return values
+    values = {name: getattr(cost, quantity) for name, cost in costs.items()}
+    faulty = {name: value for name, value in values.items() if value is None or not math.isfinite(value) or value < 0}
+    if faulty:
+        first, value = next(iter(faulty.items()))
+        same = [name for name, other in faulty.items() if str(other) == str(value)]  # also where it is no number
+        named = _named(first, costs[first]) if len(same) == 1 else ", ".join(same)
+        these = "this strategy" if len(same) == 1 else "these strategies"
+        raise RecordError(
+            f"{named}: {quantity} is {'missing' if value is None else value}, so TPME is not defined; "
+            f"{_REMEDIES.get(quantity, _TRAIN_LONGER)}"
+            + ("" if len(same) == len(costs) else f", or leave {these} out of the folder")
+        )
+    return [float(value) for value in values.values()]
 
 
 def _check(within: Mapping[str, Cost], costs: Mapping[str, Cost]) -> None:
@@ -167,7 +170,8 @@ def _check_shared(costs: Mapping[str, Cost], key: str, complaint: str) -> None:
 
 
 def _named(name: str, cost: Cost) -> str:
-    return f"{name} (run {', '.join(cost.runs)})" if cost.runs else name
+    runs = "run" if len(cost.runs) == 1 else "runs"
+    return f"{name} ({runs} {', '.join(cost.runs)})" if cost.runs else name
 
 
 def weights_text(weights: TpmeWeights = PAPER_WEIGHTS) -> str:
