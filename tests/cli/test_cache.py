@@ -100,9 +100,14 @@ def test_build_builds_once_what_the_run_reads(tmp_path: Path, capsys: pytest.Cap
     assert out.startswith(f"exists: {folder}: ")
     status, out, _ = run(capsys, "list", *words)
     assert status == 0
-    assert "package:tiny_towers/vit + package:tiny_towers/bert" in out
+    assert "package:tiny_towers/vit + package:tiny_towers/bert " in out
+    status, _, _ = run(capsys, "build", "towers.text.weights=int8", *words)
+    assert status == 0
+    status, out, _ = run(capsys, "list", *words)
+    assert "package:tiny_towers/vit + package:tiny_towers/bert in int8 " in out  # told from the store of float32
     assert cli.main(["train", "strategy=iisan_cached", "trainer.max_epochs=1", *words]) == 0
-    assert [path.name for path in (tmp_path / "hidden_states").iterdir()] == [folder.name]
+    assert folder in (tmp_path / "hidden_states").iterdir()
+    assert len(list((tmp_path / "hidden_states").iterdir())) == 2
 
 
 def test_build_says_what_rounding_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

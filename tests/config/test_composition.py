@@ -68,8 +68,12 @@ def test_recorded_config_rebuilds_the_settings() -> None:
         (["name=${nowhere}"], "name: Interpolation key 'nowhere' not found"),
         (["strategy"], "cannot read 'strategy'"),
         (["strategy.layers=[1,2"], "write KEY=VALUE"),
-        (["strategy=full,lora"], "several values make a sweep: add -m"),
-        (["seed=range(3)"], "several values make a sweep: add -m"),
+        (["seed=range(3)"], "several values make a sweep: add -m, or quote a value with commas: seed='\"...\"'"),
+        (["logger=wandb,csv"], "several values make a sweep: add -m, or take them together: 'logger=[wandb,csv]'"),
+        (
+            ["strategy=lora", "strategy.blocks=topp_2"],
+            'strategy.blocks: expected all, the uppermost by number, top_2, or a list, [2,3], got "topp_2"',
+        ),
         (["trainer=5"], "trainer=5: trainer is a choice among yaml files"),
         (["strategy=null"], "strategy=null: strategy is a choice among yaml files"),
         (["strategy=[lora,full]"], "strategy is a choice among yaml files"),
@@ -90,6 +94,11 @@ def test_recorded_config_rebuilds_the_settings() -> None:
 )
 def test_mistakes_on_the_command_line(overrides: list[str], message: str) -> None:
     assert message in refusal(*overrides)
+
+
+def test_several_options_of_a_group_are_a_sweep_and_nothing_else() -> None:
+    """No yaml file has a comma in its name, so that quoting the values would help nobody."""
+    assert refusal("strategy=full,lora") == "strategy=full,lora: several values make a sweep: add -m"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,10 @@ def test_sizes(text: str, size: int) -> None:
         (["users=5"], "needs all three; add items=N, interactions=N"),
         (["users=5", "items=1e3", "interactions=50"], "items=1e3: expected a whole number above 1"),
         (["users=5", "items=1", "interactions=50"], "items=1: expected a whole number above 1"),
-        (["users=5", "items=9", "interactions=19"], "interactions=19: 5 users have at least 4 each"),
+        (
+            ["users=5", "items=9", "interactions=19"],
+            "interactions=19: 5 users have at least 4 each, so give 20 or more",
+        ),
     ],
 )
 def test_a_word_that_cannot_be_read_is_one_error(words: list[str], message: str) -> None:

@@ -47,4 +47,4 @@ def test_a_budget_of_seconds_is_its_own_forecast(tmp_path: Path) -> None:
     (found,) = forecasts(candidates, settings, [0], PlanRequest(rate=1e12))
     assert found.trials is None
     assert found.hours == pytest.approx(0.5, rel=0.01)
-    assert "1800 s of trials and 1 final runs" in to_text([found], settings, 1)
+    assert "1800 s of trials and 1 final run, " in to_text([found], settings, 1)

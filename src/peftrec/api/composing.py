@@ -38,7 +38,7 @@ def compose(overrides: Iterable[str] = (), *, config_dir: Folder | None = None, 
     except SweepError as error:
         raise SettingsError(
             f"{error.word}: several values make several runs, and compose makes the settings of one: call it once for "
-            f"each value, or quote a value with commas: {error.quoted}"
+            f"each value{error.otherwise}"
         ) from error
 
 

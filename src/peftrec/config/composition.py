@@ -56,9 +56,12 @@ def compose_parts(
 class SweepError(SettingsError):
     """A key has several values where the settings of one run are asked for."""
 
-    def __init__(self, word: str, key: str) -> None:
-        self.word, self.quoted = word, f"{key}='\"...\"'"
-        super().__init__(f"{word}: several values make a sweep: add -m, or quote a value with commas: {self.quoted}")
+    def __init__(self, word: str, key: str, *, is_choice: bool) -> None:
+        self.word, values = word, word.partition("=")[2]
+        self.otherwise = f", or quote a value with commas: {key}='\"...\"'"
+        if is_choice:  # no yaml file has a comma in its name
+            self.otherwise = f", or take them together: '{key}=[{values}]'" if key in COMBINED else ""
+        super().__init__(f"{word}: several values make a sweep: add -m{self.otherwise}")
 
 
 @contextmanager
@@ -116,7 +119,7 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
     override = _parse(text)
     key = override.key_or_group
     if override.is_sweep_override() and not is_sweep:
-        raise SweepError(text, key)
+        raise SweepError(text, key, is_choice=key in groups)
     if is_own := is_hydras(key):
         check_key(key, text)
     bare, value = text.lstrip("+"), override.value()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.devices import resolve_device
-from peftrec.errors import UserError
+from peftrec.errors import UserError, counted
 from peftrec.files import try_writing
 from peftrec.hidden_states.placement import free_device_memory, free_host_memory
 from peftrec.jobs.supervisor import Supervisor
@@ -58,8 +58,9 @@ def measure(request: MeasureRequest) -> list[SideBySide]:
     turns = turns_of(runs)
     blocks = in_blocks(runs, *memory_of(runs))
     tell(
-        f"measuring {len(runs)} runs, one of each row (the least seed: costs do not depend on it): {turns.num_steps} "
-        f"steps in turns, at most {request.rounds} rounds" + (f", in {len(blocks)} blocks" if len(blocks) > 1 else "")
+        f"measuring {len(runs)} runs, one of each row (the least seed: costs do not depend on it): "
+        f"{counted(turns.num_steps, 'step')} in turns, at most {request.rounds} rounds"
+        + (f", in {len(blocks)} blocks" if len(blocks) > 1 else "")
     )
     measured = {run.name: _Measured() for run in runs}
     reference = blocks[0][0].name if len(blocks) > 1 else None

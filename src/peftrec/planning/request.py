@@ -89,7 +89,8 @@ def _data_size(given: dict[str, str]) -> DataSize | None:
     numbers = {key: _count(key, text) for key, text in given.items()}
     if numbers["interactions"] < LEAST_MINIMUM * numbers["users"]:
         raise SettingsError(
-            f"interactions={given['interactions']}: {numbers['users']:,} users have at least {LEAST_MINIMUM} each"
+            f"interactions={given['interactions']}: {numbers['users']:,} users have at least {LEAST_MINIMUM} each, "
+            f"so give {LEAST_MINIMUM * numbers['users']} or more"
         )
     return DataSize(**numbers)
 

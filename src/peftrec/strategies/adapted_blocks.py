@@ -1,9 +1,10 @@
 """The base of strategies that change towers: which blocks they adapt, and that those below can come from a store."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 ALL = "all"
 _TOP = "top_"
 
-Blocks = Annotated[str, StringConstraints(pattern=rf"^({ALL}|{_TOP}[1-9]\d{{0,17}})$")] | tuple[int, ...]
+
+def _named_blocks(text: str) -> str:
+    if not re.fullmatch(rf"{ALL}|{_TOP}[1-9][0-9]{{0,17}}", text):
+        raise ValueError(f'expected {ALL}, the uppermost by number, {_TOP}2, or a list, [2,3], got "{text}"')
+    return text
+
+
+Blocks = Annotated[str, AfterValidator(_named_blocks)] | tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -56,8 +56,9 @@ class PretrainedEncoder:
             raise ValueError("architecture has no weights; set random_init=true or give a checkpoint")
 
     def origin(self) -> str:
-        """Say where the weights come from."""
-        return self.checkpoint or f"random {(self.architecture or {}).get('model_type')}"
+        """Say where the weights come from, and whether they were rounded since."""
+        source = self.checkpoint or f"random {(self.architecture or {}).get('model_type')}"
+        return source if self.weights == "float32" else f"{source} in {self.weights}"
 
     def commit(self, modality: Modality) -> str | None:
         """Return the commit on the hub that the weights are of; null for local folders and random weights."""

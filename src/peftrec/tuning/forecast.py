@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from peftrec.errors import counted
 from peftrec.planning.plan import Plan, plan_set
 from peftrec.planning.request import PlanRequest
 from peftrec.results.record import Record, read_record
@@ -123,8 +124,8 @@ def to_text(found: Sequence[Forecast], settings: TuneSettings, slots: int) -> st
 
 
 def _line(each: Forecast) -> str:
-    trials = f"{each.budget_seconds:g} s of trials" if each.trials is None else f"{each.trials} trials"
+    trials = f"{each.budget_seconds:g} s of trials" if each.trials is None else counted(each.trials, "trial")
     seconds = each.seconds_per_epoch
     told = "" if seconds is None else f", {number_text(seconds)} s an epoch, up to {each.max_epochs} epochs"
     hours = "" if each.hours is None else f": {each.hours:.2f} hours at most"
-    return f"{each.strategy}: {trials} and {each.finals} final runs{told} ({each.basis}){hours}"
+    return f"{each.strategy}: {trials} and {counted(each.finals, 'final run')}{told} ({each.basis}){hours}"
