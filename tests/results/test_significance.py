@@ -203,6 +203,16 @@ def test_the_seeds_of_one_start_and_order_pair(drawn: dict[str, list[Path]]) -> 
     assert row["paired_by"] == "user"
 
 
+def test_no_interval_of_a_mean_leaves_what_a_mean_can_be(tmp_path: Path) -> None:
+    """Few users and two seeds that differ much."""
+    folders = [write(tmp_path / str(worst), ranks([1, 2, *4 * [worst]])) for worst in (3, 400)]
+    estimate = mean_of(read_scored({"wide": folders})["wide"].ranks.scores("hr@10"))
+    low, high = estimate.interval(0.95)
+    assert low < 0 or high > 1, "or the case says nothing"
+    (row,) = strategy_means(read_scored({"wide": folders}), ["hr@10"]).to_dict("records")
+    assert 0 <= row["ci_low"] < row["mean"] < row["ci_high"] <= 1
+
+
 def test_means_have_the_interval_of_their_table(drawn: dict[str, list[Path]]) -> None:
     means = strategy_means(read_scored(drawn), ["hr@10"]).set_index("strategy")
     estimate = mean_of(read_seeds("good", drawn["good"]).scores("hr@10"))

@@ -141,7 +141,8 @@ def strategy_means(strategies: Mapping[str, Scored], metrics: Sequence[str] = ME
     rows = []
     for metric, (name, scored) in itertools.product(metrics, strategies.items()):
         estimate = mean_of(scored.ranks.scores(metric))
-        low, high = estimate.interval(CONFIDENCE)
+        # A mean of fractions lies between 0 and 1; with two seeds an interval may be wider than all that.
+        low, high = (min(1.0, max(0.0, end)) for end in estimate.interval(CONFIDENCE))
         of_seeds = sum(part.added for part in estimate.seeds)
         rows.append(
             {
