@@ -23,6 +23,7 @@ from peftrec.series.settings import ClassifySettings
 from peftrec.settings.composition import FILLED_BY_CHOICE
 from peftrec.settings.run import Settings
 from peftrec.tuning.settings import TuneSettings
+from peftrec.user_groups.settings import GroupsSettings
 
 KEYS_PAGE = REPOSITORY / "docs" / "configuration_keys.md"
 CONF = REPOSITORY / "conf"
@@ -32,6 +33,7 @@ ROOTS: tuple[tuple[str, Path, type], ...] = (
     ("peftrec recommend profile=..., peftrec retrieval", CONF / "profiles", ProfileSettings),
     ("peftrec coldstart", CONF / "cold_start", ColdStartSettings),
     ("peftrec coldstart run=RUN_DIR", CONF / "cold_items", ColdItemsSettings),
+    ("peftrec groups", CONF / "groups", GroupsSettings),
     ("peftrec classify", CONF / "series", ClassifySettings),
 )
 """Who takes the keys, the folder of the yaml files, and the class of the settings."""

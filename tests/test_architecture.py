@@ -84,6 +84,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("code", "config", "data", "data/readers", "data/tables", "evaluation", "outputs", "results", "progress"),
         *("models", "models/towers", "settings", "training", "training/building", "training/run"),
     },
+    "user_groups": {
+        *("code", "config", "data", "evaluation", "profiles", "progress", "results", "settings"),
+        *("training", "training/building", "training/run"),
+    },
     "planning": {
         *("data", "models", "models/towers", "strategies", "towers", "hidden_states", "outputs", "results", "settings"),
         *("training", "training/building", "training/measurement"),

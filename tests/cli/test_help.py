@@ -105,6 +105,10 @@ def compose(grammar: Grammar, given: Arguments) -> None:
         compose_parts(ProfileSettings, words, folder="profiles", is_sweep=False)
     elif grammar.verb == "classify":
         compose_parts(ClassifySettings, words, folder="series", is_sweep=False)
+    elif grammar.verb == "groups":
+        from peftrec.user_groups.settings import GroupsSettings
+
+        compose_parts(GroupsSettings, [f"run={given.own['run']}", *words], folder="groups")
     elif grammar.verb == "coldstart":
         from peftrec.cold_start.cold_items import ColdItemsSettings
         from peftrec.cold_start.experiment import ColdStartSettings

@@ -38,6 +38,7 @@ CASES = [
             ("retrieval",),
             ("export",),
             ("coldstart",),
+            ("groups",),
             ("serve", "port=0"),
         )
     ),

@@ -25,6 +25,7 @@ from peftrec.profiles.settings import ProfileSettings
 from peftrec.series.settings import ClassifySettings
 from peftrec.settings.composition import compose_settings
 from peftrec.tuning.tuning import read_words
+from peftrec.user_groups.settings import GroupsSettings
 
 MAYBE_MISSING = {
     ".",
@@ -166,6 +167,7 @@ COMPOSES: dict[str, Callable[[Sequence[str]], object]] = {
     "cache": compose_settings,
     "tune": compose_tuning,
     "coldstart": compose_cold_start,
+    "groups": lambda words: compose_part(GroupsSettings, ["run=RUN_DIR", *words], folder="groups"),
     "classify": lambda words: compose_part(ClassifySettings, words, folder="series"),
     "recommend": compose_profile,
     "retrieval": compose_profile,

@@ -25,6 +25,7 @@ VERBS = {
     "images": "pack a folder, zip or LMDB of images into one file (pack); fetch images by their addresses (fetch)",
     "export": "write a finished run for others to load: checkpoints, peft adapters, item embeddings, a card",
     "coldstart": "rank for items or users without history: Heater and what it must beat",
+    "groups": "an adapter a group of users: divide a finished run's users, train a part for each, rank and compare",
     "classify": "train Gated Transformer Networks on labelled series, over several seeds",
     "measure": "time steps of all runs of a folder in turns, and write what they cost into their records",
     "clean": "list, or remove, superseded runs, stores that nobody reads, and what killed processes left",

@@ -14,6 +14,7 @@ VERBS = {
     "export": [],
     "retrieval": [],
     "coldstart": [],
+    "groups": [],
 }
 
 
