@@ -85,8 +85,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("models", "models/towers", "settings", "training", "training/building", "training/run"),
     },
     "user_groups": {
-        *("code", "config", "data", "evaluation", "profiles", "progress", "results", "settings"),
-        *("training", "training/building", "training/run"),
+        *("code", "config", "data", "evaluation", "profiles", "progress", "results", "serving"),
+        *("settings", "training", "training/building", "training/run"),
     },
     "planning": {
         *("data", "models", "models/towers", "strategies", "towers", "hidden_states", "outputs", "results", "settings"),

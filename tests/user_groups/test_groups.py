@@ -22,7 +22,6 @@ from peftrec.progress.quiet import quieten_libraries
 from peftrec.results.ranks import read_ranks
 from peftrec.results.record import Record, read_record, write_record
 from peftrec.serving.adapter_bank import AdapterBank
-from peftrec.serving.exporting import Exporter
 from peftrec.training.building.loaders import build_loaders
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
@@ -31,12 +30,13 @@ from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.scoring import encoded_candidates
 from peftrec.user_groups import part as parts
+from peftrec.user_groups.adapters import check_adapted, write_adapters
 from peftrec.user_groups.clusters import NONE, Groups, divide, newest_windows, training_states
 from peftrec.user_groups.experiment import frozen_tower_bytes, groups_of_run
 from peftrec.user_groups.group_split import group_split, group_splits, training_counts
 from peftrec.user_groups.part import Part
 from peftrec.user_groups.ranking import rank_by_group, ranks_of
-from peftrec.user_groups.result import difference, find_results, read_result, to_markdown
+from peftrec.user_groups.result import RESULT_FILE, difference, find_results, read_result, to_markdown
 from peftrec.user_groups.settings import GroupsSettings
 from small_runs import small_settings
 
@@ -287,28 +287,31 @@ def test_the_towers_that_a_store_stands_in_for_are_counted(trained: Trained, run
     assert frozen_tower_bytes(restored(trained("iisan_cached"))) == frozen_tower_bytes(run)
 
 
-def test_an_adapter_bank_serves_all_groups_on_one_tower(trained: Trained, answered: Path, tmp_path: Path) -> None:
+def test_an_adapter_bank_serves_all_groups_on_one_tower(trained: Trained, answered: Path) -> None:
+    """From the folders that are written for it; the towers are there once, and each adapter has its exact bytes."""
+    check_adapted(trained("lora"))
+    written = write_adapters(trained("lora"), answered)
+    assert write_adapters(trained("lora"), answered) == written
     run = restored(trained("lora"))
-    part = Part.of(run, epochs=2)
-    inputs = run.module.content.batch(np.arange(8)).text
-    assert inputs is not None
-    folders, expected = {}, {}
-    for number in (1, 2, 3):
-        part.load(answered / f"group_{number}")
-        tower = Exporter(run=run, merges=False).trained["text"]
-        tower.write(tmp_path / str(number), inputs, merges=False)
-        folders[str(number)] = tmp_path / str(number)
-        expected[str(number)] = tower.tower(inputs).detach()
-    source = run.settings.towers.text_encoder
-    assert source is not None
-    bare = source.load("text", seed=run.settings.seed)
-    alone = AdapterBank(bare).num_bytes
-    bank = AdapterBank(bare, folders)
-    adapters = [p for p in run.module.recommender.item_encoder.towers.text.parameters() if p.requires_grad]
-    assert bank.num_bytes == alone + NUMBER * FLOAT_BYTES * sum(p.numel() for p in adapters)
-    for name, vectors in expected.items():
-        torch.testing.assert_close(bank.encode(inputs, name), vectors, atol=1e-5, rtol=0)
-    assert not torch.allclose(expected["1"], expected["2"])
+    part, towers = Part.of(run, epochs=2), run.module.recommender.item_encoder.towers.present()
+    content = run.module.content.batch(np.arange(8))
+    for name, source in run.settings.towers.parts.items():
+        folders = {str(number): written / name / str(number) for number in (1, 2, 3)}
+        bare, inputs = source.load(name, seed=run.settings.seed), content.content(name)
+        alone = AdapterBank(bare).num_bytes
+        bank = AdapterBank(bare, folders)
+        adapter = [p for p in towers[name].parameters() if p.requires_grad]
+        assert bank.num_bytes == alone + NUMBER * FLOAT_BYTES * sum(p.numel() for p in adapter)
+        with torch.no_grad():
+            for number in folders:
+                part.load(answered / f"group_{number}")
+                torch.testing.assert_close(bank.encode(inputs, number), towers[name](inputs), atol=1e-5, rtol=0)
+        assert not torch.equal(bank.encode(inputs, "1"), bank.encode(inputs, "2"))
+
+
+def test_what_peft_did_not_write_has_no_adapter_folder(trained: Trained) -> None:
+    with pytest.raises(SettingsError, match="adapters=true: iisan_cached puts no layers of peft into towers"):
+        check_adapted(trained("iisan_cached"))
 
 
 def test_what_was_killed_goes_on_and_nothing_is_trained_twice(
@@ -376,7 +379,17 @@ def test_a_table_has_the_run_and_every_division(trained: Trained, answered: Path
         f"| number={NUMBER} seed=1 epochs=2",
     ]
     assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |", "| 3 |"))]) == NUMBER
-    assert [each.folder for each in find_results(answered.parent)] == [one, answered]
+    assert [each.folder for each in find_results(answered)] == [one, answered]
+    later = read_result(one).model_copy(update={"finished_at": "9999"})
+    other = one.with_name("1-by-other-code")
+    other.mkdir()
+    (other / RESULT_FILE).write_text(later.model_dump_json())
+    assert [each.folder for each in find_results(answered)] == [other, answered]
+    assert [each.folder for each in find_results(one)] == [one, answered]  # what is asked for is shown
+    (other / RESULT_FILE).write_text("{}")
+    with pytest.raises(RecordError, match=f"no result of this version: remove {other}"):
+        find_results(answered)
+    shutil.rmtree(other)
     mean, (low, high), p_value = difference(answered, directory)
     result = read_result(answered)
     assert mean == pytest.approx(result.test["hr@10"] - result.run["hr@10"])

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from peftrec.cli.arguments import RUN, Composed, Grammar, read_arguments
+from peftrec.cli.arguments import RUN, SWITCH, Composed, Grammar, read_arguments
 from peftrec.settings.places import is_place_word
 
 HELP = """usage: peftrec groups run=RUN_DIR [number=8] [KEY=VALUE ...] [data.root=DIR]
@@ -16,17 +16,22 @@ divisions of its users: quality, and what serving takes. Trained groups are not 
   number=8        how many groups; number=1 trains the run on for everybody: what the same epochs bring without groups
   epochs=20       of each group at most; the run's evaluation.patience may stop earlier
   seed=1          of the clusters
+  adapters=true   also write each group's towers as adapter folders of peft (adapters/text/1, ...), for `AdapterBank`
   data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory
 
 examples:
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
   peftrec groups run=runs/first/iisan_cached number=2 epochs=2
   peftrec groups run=runs/first/iisan_cached number=1 epochs=2
+  peftrec train name=first strategy=lora trainer.max_epochs=2
+  peftrec groups run=runs/first/lora number=2 epochs=1 adapters=true
 """
+ADAPTERS = "adapters"
 GRAMMAR = Grammar(
     verb="groups",
     help=HELP,
-    keys=(RUN,),
+    keys=(RUN, ADAPTERS),
+    values={ADAPTERS: SWITCH},
     required={RUN: "RUN_DIR"},
     leaves_others=True,
     composes=Composed(folder="groups"),
@@ -55,7 +60,16 @@ def main(arguments: list[str]) -> int:
     from peftrec.user_groups.experiment import groups_of_run
     from peftrec.user_groups.result import to_markdown
 
+    if writes_adapters := given.switch(ADAPTERS):
+        from peftrec.user_groups.adapters import check_adapted
+
+        check_adapted(run, places)  # before anything is trained in vain
     folder = groups_of_run(settings, describe_part(settings, GroupsSettings), places)
-    print(f"written: {folder}", end="\n\n")
+    print(f"written: {folder}")
+    if writes_adapters:
+        from peftrec.user_groups.adapters import write_adapters
+
+        print(f"adapters: {write_adapters(run, folder, places)}")
+    print()
     print(to_markdown(run, folder), end="")
     return 0

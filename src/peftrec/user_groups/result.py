@@ -106,20 +106,22 @@ def read_result(folder: Path) -> GroupsResult:
         ) from error
 
 
-def find_results(directory: Path) -> list[FoundGroups]:
-    """Return the finished divisions of a run, fewest groups first; of one question, what the latest code answered."""
+def find_results(asked: Path) -> list[FoundGroups]:
+    """Return the finished divisions of a run, fewest groups first, of which one is asked for; of each other question
+    what the latest code answered."""
     found = [
-        FoundGroups(folder=file.parent, result=read_result(file.parent)) for file in directory.glob(f"*/{RESULT_FILE}")
+        FoundGroups(folder=file.parent, result=read_result(file.parent))
+        for file in asked.parent.glob(f"*/{RESULT_FILE}")
     ]
     latest: dict[str, FoundGroups] = {}
-    for each in sorted(found, key=lambda each: each.result.finished_at):
+    for each in sorted(found, key=lambda each: (each.folder == asked, each.result.finished_at)):
         latest[each.result.question_hash] = each
     return sorted(latest.values(), key=lambda each: (len(each.result.groups), each.folder.name))
 
 
 def to_markdown(run: Path, asked: Path) -> str:
     """Return the run beside all divisions of its users, and the groups of the one that was asked for."""
-    found = find_results(asked.parent)
+    found = find_results(asked)
     own = next(each.result for each in found if each.folder == asked)
     rows = [_run_row(own), *(_row(each, run) for each in found)]
     counts = sum(group.test_users for group in own.groups) + own.users_without_group
