@@ -27,7 +27,7 @@ def test_it_says_where_it_wrote_and_prints_the_table(directory: Path, capsys: py
     (folder,) = (directory / "groups").iterdir()
     assert folder.name.startswith("2-")
     assert shown.out.startswith(f"written: {folder}\nadapters: {folder / 'adapters'}\n\n| groups | hr@10 |")
-    assert "| number=2 seed=1 epochs=1 | " in shown.out
+    assert "| number=2 seed=1 epochs=1 negatives=objective | " in shown.out
     assert "group 2 of 2: " in shown.err
     assert sorted(each.name for each in (folder / "adapters" / "text").iterdir()) == ["1", "2"]
     before = shown.out.partition("| groups |")[2]

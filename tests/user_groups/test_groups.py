@@ -12,6 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from peftrec.config.instantiate import describe_part
+from peftrec.data.choices import Competitors
+from peftrec.data.competing import Competition
 from peftrec.data.interactions import Interactions
 from peftrec.data.loading import padded_sequences
 from peftrec.data.split import RankingCases, Split
@@ -32,6 +35,7 @@ from peftrec.training.run.scoring import encoded_candidates
 from peftrec.user_groups import part as parts
 from peftrec.user_groups.adapters import check_adapted, write_adapters
 from peftrec.user_groups.clusters import NONE, Groups, divide, newest_windows, training_states
+from peftrec.user_groups.competing import WithinGroup
 from peftrec.user_groups.experiment import frozen_tower_bytes, groups_of_run
 from peftrec.user_groups.group_split import group_split, group_splits, training_counts
 from peftrec.user_groups.part import Part
@@ -86,8 +90,7 @@ def settings_of(directory: Path, **changes: Any) -> GroupsSettings:
 
 def answer(directory: Path, **changes: Any) -> Path:
     settings = settings_of(directory, **changes)
-    config = {name: getattr(settings, name) for name in ("run", "number", "seed", "epochs")}
-    return groups_of_run(settings, config)
+    return groups_of_run(settings, describe_part(settings, GroupsSettings))
 
 
 def divided(run: RestoredRun, **changes: Any) -> Groups:
@@ -214,6 +217,42 @@ def test_one_group_is_the_run_trained_on(trained: Trained, tmp_path: Path) -> No
         module.loss(batch).backward()
         optimizer.step()
     assert all(torch.equal(tensor, found[name]) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("competitors", "number"),
+    [
+        (Competitors(), 0),
+        (Competitors(kind="catalogue"), 3),
+        (Competitors(kind="sampled", number=2), 2),
+        (Competitors(kind="sampled", number=9, by_popularity=True), 3),
+    ],
+)
+def test_negatives_of_the_group_are_of_its_items(competitors: Competitors, number: int) -> None:
+    """Items 1, 4 and 6 of eight train here."""
+    plain = Competition(competitors=competitors, train_counts=np.array([0, 5, 0, 0, 1, 0, 2, 0]), seed=3)
+    batches = [np.array([0, row]) for row in range(1, 20)]
+    drawn = [WithinGroup(**vars(plain)).beside(rows) for rows in batches]
+    assert all(len(set(items.tolist())) == len(items) == number for items in drawn)
+    assert set(np.concatenate(drawn).tolist()) == ({1, 4, 6} if number else set())
+    again = [WithinGroup(**vars(plain)).beside(rows) for rows in batches]
+    assert all(map(np.array_equal, drawn, again))
+
+
+def test_a_group_draws_among_its_own_items_where_it_is_told_to(tmp_path: Path) -> None:
+    objective = {"_target_": "peftrec.objectives.binary_cross_entropy.BinaryCrossEntropy", "negatives": 40}
+    settings = small_settings(tmp_path, "iisan_cached", trainer={"max_epochs": 1}, objective=objective)
+    run = restored(train_run(settings).run_directory)
+    split = group_splits(run.split, divided(run), run.settings)[0]
+    own = set(np.flatnonzero(split.train_counts).tolist())
+    pools = {}
+    for negatives in ("objective", "group"):
+        part = Part.of(run, epochs=1, negatives=negatives)  # type: ignore[arg-type]
+        batch = part.loaders(split).training.dataset[np.arange(8)]
+        pools[negatives] = set(batch.items.items[batch.drawn].tolist())
+    assert len(pools["objective"]) == len(pools["group"]) == 40
+    assert pools["group"] <= own
+    assert not pools["objective"] <= own
 
 
 def test_every_test_user_is_ranked_once_by_the_own_group(trained: Trained, answered: Path) -> None:
@@ -375,8 +414,8 @@ def test_a_table_has_the_run_and_every_division(trained: Trained, answered: Path
     lines = to_markdown(directory, answered).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:5]] == [
         "| the run",
-        "| number=1 seed=1 epochs=2",
-        f"| number={NUMBER} seed=1 epochs=2",
+        "| number=1 seed=1 epochs=2 negatives=objective",
+        f"| number={NUMBER} seed=1 epochs=2 negatives=objective",
     ]
     assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |", "| 3 |"))]) == NUMBER
     assert [each.folder for each in find_results(answered)] == [one, answered]

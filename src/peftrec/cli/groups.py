@@ -16,6 +16,7 @@ divisions of its users: quality, and what serving takes. Trained groups are not 
   number=8        how many groups; number=1 trains the run on for everybody: what the same epochs bring without groups
   epochs=20       of each group at most; the run's evaluation.patience may stop earlier
   seed=1          of the clusters
+  negatives=group what an objective puts beside a batch is of the group's items alone; by default as it says
   adapters=true   also write each group's towers as adapter folders of peft (adapters/text/1, ...), for `AdapterBank`
   data.root=DIR   where the run's data lies now, if it moved; so for towers.*.checkpoint and hidden_states.directory
 

@@ -105,7 +105,7 @@ def _answer(run: RestoredRun, settings: GroupsSettings, question: Question, fold
     groups = divide(run, catalogue, settings)
     splits = group_splits(run.split, groups, run.settings)
     of_run = ranks_of(run, run.split.test, catalogue)
-    part = Part.of(run, epochs=settings.epochs)
+    part = Part.of(run, epochs=settings.epochs, negatives=settings.negatives)
     part.check(splits)
     folders = [folder / f"group_{number}" for number in range(1, len(groups) + 1)]
     trained = []

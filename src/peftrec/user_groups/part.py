@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from peftrec.data.loading import TrainingBatches
 from peftrec.data.split import Split
 from peftrec.errors import RecordError, SettingsError
 from peftrec.files import remove_abandoned, write_atomically
@@ -22,12 +23,14 @@ from peftrec.results.costs import Epoch
 from peftrec.results.record_part import RecordPart
 from peftrec.settings.run import Settings
 from peftrec.training.building.assembly import Assembled
-from peftrec.training.building.loaders import build_loaders
+from peftrec.training.building.loaders import Loaders, build_loaders
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path, load_best
 from peftrec.training.module import RecommenderModule
 from peftrec.training.parameter_groups import tensor_bytes
 from peftrec.training.run.fitting import Watcher, fit
 from peftrec.training.run.restored_run import RestoredRun
+from peftrec.user_groups.competing import WithinGroup
+from peftrec.user_groups.settings import Negatives
 
 GROUP_FILE = "group.json"
 
@@ -56,11 +59,12 @@ class Part:
     """The run's own values of what trains."""
     adaptation: Mapping[str, Tensor] | None
     """What the strategy's adaptation remembers at the start, where it remembers anything."""
+    negatives: Negatives
     shared_bytes: int
     """Of what the run trained and all groups share."""
 
     @classmethod
-    def of(cls, run: RestoredRun, *, epochs: int) -> "Part":
+    def of(cls, run: RestoredRun, *, epochs: int, negatives: Negatives = "objective") -> "Part":
         """Leave the item encoder of the run's module alone to train; the module is the groups' from then on."""
         module = run.module
         own = {id(parameter) for parameter in module.recommender.item_encoder.parameters()}
@@ -75,6 +79,7 @@ class Part:
             settings=replace(run.settings, trainer=replace(run.settings.trainer, max_epochs=epochs)),
             start={name: tensor.detach().clone() for name, tensor in trained_tensors(module).items()},
             adaptation=None if module.adaptation is None else module.adaptation.state_dict(),
+            negatives=negatives,
             shared_bytes=tensor_bytes(shared),
         )
 
@@ -102,7 +107,7 @@ class Part:
         if adaptation is None:
             return
         for group, split in enumerate(splits):
-            loader = build_loaders(self.settings, split, self.run.module, self.run.device).training
+            loader = self.loaders(split).training
             try:
                 adaptation.begin(num_steps=self.settings.trainer.max_epochs * -(-len(loader) // self._batches))
             except SettingsError as error:
@@ -115,6 +120,14 @@ class Part:
     def _batches(self) -> int:
         return self.settings.trainer.accumulate_batches
 
+    def loaders(self, split: Split) -> Loaders:
+        """Return what a group iterates over."""
+        loaders = build_loaders(self.settings, split, self.run.module, self.run.device)
+        if self.negatives == "group":
+            batches = cast("TrainingBatches", loaders.training.dataset)
+            batches.competition = WithinGroup(**vars(batches.competition))
+        return loaders
+
     def train(self, split: Split, folder: Path) -> TrainedGroup:
         """Train a group on its part of the data, or read how that went; its weights are in the folder's checkpoint."""
         if (trained := read_trained(folder)) is not None:
@@ -126,7 +139,7 @@ class Part:
         fitted = fit(
             self.settings,
             Assembled(module=module, device=self.run.device, store=None, resident_before_model=None),
-            build_loaders(self.settings, split, module, self.run.device),
+            self.loaders(split),
             folder,
             conditions={},
             watcher=Watcher(

@@ -1,10 +1,14 @@
 """How the users of a finished run are divided into groups, and how long each group's part is trained."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
+
+Negatives = Literal["objective", "group"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -20,3 +24,6 @@ class GroupsSettings:
     """Of the clusters."""
     epochs: int = Field(default=20, ge=1)
     """Epochs of each group at most, the published code's 20; the run's `evaluation.patience` may stop earlier."""
+    negatives: Negatives = "objective"
+    """Where an objective takes from what it puts beside a batch: as it says, or, as the published code does, from items
+    that the group's training histories hold. What stands in a batch is of the group either way."""
