@@ -128,6 +128,7 @@ def to_markdown(run: Path, asked: Path) -> str:
     notes = [
         f"{counts:,} test users, paired: in brackets the 95 % interval over users.",
         f"Towers, once: {bytes_text(own.costs.tower_bytes)}.",
+        f"Each encoding of the catalogue took {own.costs.encoding_seconds:.3f} s.",
     ]
     if own.users_without_group:
         notes.append(f"{own.users_without_group:,} of them train in no group and are ranked by the run's own weights.")
@@ -138,23 +139,18 @@ def to_markdown(run: Path, asked: Path) -> str:
 
 def _run_row(result: GroupsResult) -> dict[str, str]:
     costs = result.costs
-    return _cells("the run", result.run, costs.shared_bytes + costs.part_bytes, 1, costs.encoding_seconds)
+    return _cells("the run", result.run, costs.shared_bytes + costs.part_bytes, 1)
 
 
 def _row(found: FoundGroups, run: Path) -> dict[str, str]:
     result, costs = found.result, found.result.costs
-    cells = _cells(
-        " ".join(f"{key}={value}" for key, value in result.config.items()),
-        result.test,
-        costs.kept_bytes,
-        costs.parts,
-        costs.encoding_seconds,
-    )
+    label = " ".join(f"{key}={value}" for key, value in result.config.items())
+    cells = _cells(label, result.test, costs.kept_bytes, costs.parts)
     mean, (low, high), p_value = difference(found.folder, run)
     return {**cells, f"{TESTED} - the run's": f"{mean:+.4f} ({low:+.4f} to {high:+.4f})", "p": f"{p_value:.4f}"}
 
 
-def _cells(name: str, test: Metrics, kept_bytes: int, encodings: int, seconds: float) -> dict[str, str]:
+def _cells(name: str, test: Metrics, kept_bytes: int, encodings: int) -> dict[str, str]:
     return {
         "groups": name,
         **{metric: f"{test[metric]:.4f}" for metric in SHOWN},
@@ -162,7 +158,6 @@ def _cells(name: str, test: Metrics, kept_bytes: int, encodings: int, seconds: f
         "p": "",
         "kept": bytes_text(kept_bytes),
         "catalogue encodings": str(encodings),
-        "encoding seconds": f"{encodings * seconds:.2f}",
     }
 
 
