@@ -148,6 +148,7 @@ _LLAMA = Family(
     embeddings="embed_tokens",
     is_causal=True,
     keeps_cache=True,
+    attends_by_position=True,
 )
 
 _QWEN3 = replace(
