@@ -258,6 +258,20 @@ def test_titles_become_the_tokenizers_ids(bert: Path) -> None:
     assert found.padding_id == tokenizer.pad_token_id
 
 
+def test_a_prompt_stands_before_every_title(bert: Path) -> None:
+    """As it is, beside a title in small letters; and a store of other prompts is another store."""
+    tokenizer: BertTokenizer = build_tokenizer()
+    text = PretrainedText(checkpoint=str(bert), max_tokens=12, prompt="red lamp: ")
+    found = text.tokenise(["Blue CHAIR", ""])
+    for title, (start, end) in zip(["blue chair", ""], _bounds(found.offsets), strict=True):
+        ids = tokenizer(f"red lamp: {title}", truncation=True, max_length=12)["input_ids"]
+        assert found.token_ids[start:end].tolist() == ids
+    plain = PretrainedText(checkpoint=str(bert), max_tokens=12)
+    assert text.preprocessing() == f"{plain.preprocessing()} prompt='red lamp: '"
+    with pytest.raises(SettingsError, match=r"towers\.text\.prompt: it takes \d+ tokens and leaves none to a title"):
+        PretrainedText(checkpoint=str(bert), max_tokens=4, prompt="red lamp red lamp").tokenise(["a"])
+
+
 def _bounds(offsets: Any) -> list[tuple[int, int]]:
     return list(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True))
 

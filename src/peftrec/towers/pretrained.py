@@ -167,12 +167,16 @@ class PretrainedText(PretrainedEncoder):
     """Longer titles are cut; the paper uses 30."""
     lower_case: bool = True
     """Titles are lower-cased first, as in the paper."""
+    prompt: str = ""
+    """Stands before every title, as it is, where the encoder was trained so (`passage: ` for E5); it counts among
+    `max_tokens`."""
 
     def preprocessing(self) -> str:
         """Spell out what happens to a title, for the key of a hidden-state store."""
         source = self.tokenizer_files()
         tokenizer = "none" if source is None else source.tokenizer_hash()
-        return f"tokenizer={tokenizer} max_tokens={self.max_tokens} lower_case={self.lower_case}"
+        spelled = f"tokenizer={tokenizer} max_tokens={self.max_tokens} lower_case={self.lower_case}"
+        return f"{spelled} prompt={self.prompt!r}" if self.prompt else spelled
 
     def tokenise(self, titles: Sequence[str]) -> "TokenisedTitles":
         """Tokenise all titles.
@@ -188,6 +192,7 @@ class PretrainedText(PretrainedEncoder):
             files=self.tokenizer_files(),
             max_tokens=self.max_tokens,
             lower_case=self.lower_case,
+            prompt=self.prompt,
         )
 
     def tokenizer_files(self) -> "Checkpoint | None":

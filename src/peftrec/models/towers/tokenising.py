@@ -18,12 +18,19 @@ _REFUSALS = (OSError, ValueError, ImportError, TypeError, LookupError, Attribute
 
 
 def tokenise(
-    titles: Sequence[str], *, config: PretrainedConfig, files: Checkpoint | None, max_tokens: int, lower_case: bool
+    titles: Sequence[str],
+    *,
+    config: PretrainedConfig,
+    files: Checkpoint | None,
+    max_tokens: int,
+    lower_case: bool,
+    prompt: str = "",
 ) -> TokenisedTitles:
     """Tokenise all titles for the encoder of `config`, with the tokenizer that `files` hold.
 
     For an encoder that was trained so (SigLIP) they are padded to its full length, and padding counts as text.
-    Raises SettingsError where there is no tokenizer, or one that does not belong to the encoder.
+    Raises SettingsError where there is no tokenizer, or one that does not belong to the encoder, or where the prompt
+    leaves no token to a title.
     """
     family = FAMILIES[config.model_type]
     num_positions = int(config.max_position_embeddings) - family.num_reserved_positions
@@ -34,10 +41,16 @@ def tokenise(
     if files is None:
         raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
     folder = files.folder(TOKENIZER)
-    texts = [title.lower() if lower_case else title for title in titles]
+    texts = [prompt + (title.lower() if lower_case else title) for title in titles]
     with _explaining(f"{files.key}: cannot use the tokenizer in {folder}"):
         tokenizer: Any = getattr(transformers, family.tokenizer).from_pretrained(folder)
         encoded = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
+        of_prompt = len(tokenizer(prompt)["input_ids"]) if prompt else 0
+    if of_prompt >= max_tokens:
+        raise SettingsError(
+            f"towers.text.prompt: it takes {of_prompt} tokens and leaves none to a title; set towers.text.max_tokens="
+            f"{of_prompt + max_tokens}"
+        )
     _check_tokens(encoded, vocabulary=int(config.vocab_size))
     padding_id = tokenizer.pad_token_id
     if family.attends_to_padding:
