@@ -23,19 +23,11 @@ class InfoNCE(SampledSoftmax):
     temperature: float = Field(default=0.05, gt=0)
     """What cosines are divided by."""
 
+    @property
+    def cosine_temperature(self) -> float:
+        return self.temperature
+
     def item_norm(self) -> "nn.Module | None":
         from peftrec.models.objectives.unit_norm import UnitNorm
 
         return UnitNorm()
-
-    def build(self, *, dim: int, num_items: int) -> "nn.Module":
-        from peftrec.models.objectives.sampled_softmax import SampledSoftmaxLoss
-
-        return SampledSoftmaxLoss(
-            num_items=num_items,
-            negatives=self.negatives,
-            by_popularity=self.drawn == "popularity",
-            with_batch=self.with_batch,
-            corrected=self.corrected,
-            temperature=self.temperature,
-        )

@@ -19,6 +19,11 @@ class SampledSoftmax(SampledObjective):
     """Subtract log q from every score, the target's too, where q is how often the item is to be expected among the
     candidates: then what is drawn more often counts no more. Evenly drawn items have one q, which changes nothing."""
 
+    @property
+    def cosine_temperature(self) -> float | None:
+        """What cosines are divided by; null where scores are dot products."""
+        return None
+
     def build(self, *, dim: int, num_items: int) -> "nn.Module":
         from peftrec.models.objectives.sampled_softmax import SampledSoftmaxLoss
 
@@ -28,4 +33,5 @@ class SampledSoftmax(SampledObjective):
             by_popularity=self.drawn == "popularity",
             with_batch=self.with_batch,
             corrected=self.corrected,
+            temperature=self.cosine_temperature,
         )
