@@ -30,6 +30,7 @@ from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
 from peftrec.training.run.fitting import Fitted
 from peftrec.training.run.pipeline import train_run
+from peftrec.training.run.restored_ranks import rank_over
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.scoring import encoded_candidates
 from peftrec.user_groups import part as parts
@@ -39,7 +40,7 @@ from peftrec.user_groups.competing import WithinGroup
 from peftrec.user_groups.experiment import frozen_tower_bytes, groups_of_run
 from peftrec.user_groups.group_split import group_split, group_splits, training_counts
 from peftrec.user_groups.part import Part
-from peftrec.user_groups.ranking import rank_by_group, ranks_of
+from peftrec.user_groups.ranking import rank_by_group
 from peftrec.user_groups.result import RESULT_FILE, difference, find_results, read_result, to_markdown
 from peftrec.user_groups.settings import GroupsSettings
 from small_runs import small_settings
@@ -174,14 +175,14 @@ def test_every_group_starts_at_the_run_and_nothing_else_moves(trained: Trained, 
     run = restored(trained(strategy))
     catalogue, before = encoded_candidates(run.module), state_of(run.module)
     splits = group_splits(run.split, divided(run, number=2), run.settings)
-    of_run = ranks_of(run, run.split.test, catalogue)
+    of_run = rank_over(run, run.split.test, catalogue)
     part = Part.of(run, epochs=16 if strategy == "allocated" else 2)
     part.check(splits)
     declared = set(part.names)
     assert all(name.startswith("recommender.item_encoder.") for name in declared)
     for number, split in enumerate(splits):
         assert torch.equal(encoded_candidates(part.reset()), catalogue)
-        assert np.array_equal(ranks_of(run, run.split.test, catalogue).ranks, of_run.ranks)
+        assert np.array_equal(rank_over(run, run.split.test, catalogue).ranks, of_run.ranks)
         part.train(split, tmp_path / str(number))
         after = state_of(part.load(tmp_path / str(number)))
         moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
@@ -262,7 +263,7 @@ def test_every_test_user_is_ranked_once_by_the_own_group(trained: Trained, answe
     users = run.split.test.histories.users
     part = Part.of(run, epochs=2)
     by_group = [
-        ranks_of(run, run.split.test, encoded_candidates(part.load(answered / f"group_{number}"))).ranks
+        rank_over(run, run.split.test, encoded_candidates(part.load(answered / f"group_{number}"))).ranks
         for number in (1, 2, 3)
     ]
     expected = np.stack(by_group)[groups.of(users), np.arange(len(users))]
@@ -290,7 +291,7 @@ def test_the_epoch_is_chosen_by_the_groups_validation(answered: Path) -> None:
 def test_users_without_a_group_stay_with_the_run(trained: Trained, answered: Path) -> None:
     run = restored(trained("lora"))
     groups, catalogue = divided(run), encoded_candidates(run.module)
-    of_run = ranks_of(run, run.split.test, catalogue)
+    of_run = rank_over(run, run.split.test, catalogue)
     fewer = Groups(users=groups.users[5:], of_user=groups.of_user[5:])
     splits = [group_split(run.split, fewer, group) for group in range(NUMBER)]
     folders = [answered / f"group_{number}" for number in (1, 2, 3)]

@@ -23,11 +23,9 @@ from torch import Tensor, nn
 from peftrec.cold_start.heater import ExpertTransformation
 from peftrec.config.strict import STRICT
 from peftrec.data.loading import padded_sequences
-from peftrec.data.split import RankingCases
 from peftrec.evaluation.metrics import ranking_metrics
-from peftrec.training.building.loaders import evaluation_block
+from peftrec.training.run.restored_ranks import rank_over
 from peftrec.training.run.restored_run import RestoredRun
-from peftrec.training.run.scoring import UserRanks, rank_users
 
 _USERS = 1024  # windows whose states are computed at once
 
@@ -192,15 +190,3 @@ def step_loss(
     mixed = warm.index_copy(0, replaced, transformed[replaced])
     loss = nn.functional.cross_entropy(positions.states @ mixed.T, positions.targets)
     return loss + settings.similarity_weight * model.distance(transformed, warm)
-
-
-def rank_over(run: RestoredRun, cases: RankingCases, catalogue: Float[Tensor, "candidate dim"]) -> UserRanks:
-    """Rank every user's target over a catalogue in place of the run's own; histories are read through it as well."""
-    return rank_users(
-        run.module,
-        cases,
-        sequence_length=run.split.sequence_length,
-        block=evaluation_block(run.settings.evaluation, len(run.split.items)),
-        reads_times=run.settings.user_encoder.reads_times,
-        catalogue=catalogue,
-    )

@@ -14,11 +14,12 @@ from torch import Tensor
 from peftrec.code.fingerprint import Fingerprint, take_fingerprint
 from peftrec.code.user_code import sources
 from peftrec.cold_start.by_target import ByTarget, metrics_by_target, table_by_target
-from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete, rank_over
+from peftrec.cold_start.cold_items import ColdItemsSettings, catalogue_of, complete
 from peftrec.cold_start.item_vectors import item_vectors
 from peftrec.errors import DataError, UserError
 from peftrec.files import try_writing, write_atomically
 from peftrec.results.record_part import RecordPart
+from peftrec.training.run.restored_ranks import rank_over
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 
 COLD_ITEMS_FILE = "cold_items.json"

@@ -20,7 +20,7 @@ class ScalableCrossEntropy(Objective):
     or be ids."""
 
     bucket_items: int = Field(default=256, ge=1)
-    """Items of each bucket; the paper takes 64 to 4,096."""
+    """Items of each bucket; the published configurations take 64 to 1,024."""
 
     def competitors(self) -> Competitors:
         return Competitors(kind="catalogue")

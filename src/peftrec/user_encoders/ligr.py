@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LiGR(UserEncoder):
-    """With `objective=sampled_softmax` it is eSASRec."""
+    """eSASRec trains such blocks by a sampled softmax, `objective=sampled_softmax`."""
 
     num_blocks: int = Field(default=2, ge=1)
     """Blocks of gated attention and a gated feed-forward layer."""

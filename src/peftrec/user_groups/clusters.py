@@ -23,7 +23,8 @@ from peftrec.user_groups.settings import GroupsSettings
 NONE = -1
 """In place of the group of a user who does not train."""
 NUM_STARTS = 10
-"""Of k-means, from other centres each; the best is taken. The published code's number is not known."""
+"""Of k-means, from other centres each; the best is taken. The published code leaves it to scikit-learn, which took as
+many by default before its release 1.4."""
 _USERS = 1024  # whose states are computed at once
 
 

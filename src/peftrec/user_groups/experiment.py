@@ -33,13 +33,14 @@ from peftrec.settings.run_identity import RUN_PACKAGES, digest, part_modules
 from peftrec.training.building.item_side import load_towers
 from peftrec.training.parameter_groups import tensor_bytes
 from peftrec.training.precision import parameter_dtype, refuse_float16
+from peftrec.training.run.restored_ranks import rank_over
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.run_record import write_ranks
 from peftrec.training.run.scoring import UserRanks, encoded_candidates
 from peftrec.user_groups.clusters import NONE, Groups, divide
 from peftrec.user_groups.group_split import group_splits
 from peftrec.user_groups.part import Part, TrainedGroup
-from peftrec.user_groups.ranking import RankedByGroup, rank_by_group, ranks_of
+from peftrec.user_groups.ranking import RankedByGroup, rank_by_group
 from peftrec.user_groups.result import RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult
 from peftrec.user_groups.settings import GroupsSettings
 
@@ -104,7 +105,7 @@ def _answer(run: RestoredRun, settings: GroupsSettings, question: Question, fold
     catalogue = encoded_candidates(run.module)
     groups = divide(run, catalogue, settings)
     splits = group_splits(run.split, groups, run.settings)
-    of_run = ranks_of(run, run.split.test, catalogue)
+    of_run = rank_over(run, run.split.test, catalogue)
     part = Part.of(run, epochs=settings.epochs, negatives=settings.negatives)
     part.check(splits)
     folders = [folder / f"group_{number}" for number in range(1, len(groups) + 1)]

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from peftrec.data.split import RankingCases, Split
-from peftrec.training.building.loaders import evaluation_block
-from peftrec.training.run.restored_run import RestoredRun
-from peftrec.training.run.scoring import UserRanks, encoded_candidates, rank_users
+from peftrec.data.split import Split
+from peftrec.training.run.restored_ranks import rank_over
+from peftrec.training.run.scoring import UserRanks, encoded_candidates
 from peftrec.user_groups.clusters import NONE, Groups
 from peftrec.user_groups.part import Part
 
@@ -28,18 +25,6 @@ class RankedByGroup:
     """Of the whole catalogue: one a group, and the run's own where users are in no group."""
     seconds: float
     """Of one encoding, the median."""
-
-
-def ranks_of(run: RestoredRun, cases: RankingCases, catalogue: Float[Tensor, "candidate dim"]) -> UserRanks:
-    """Rank users over embeddings that the run's module was given for its candidates."""
-    return rank_users(
-        run.module,
-        cases,
-        sequence_length=run.split.sequence_length,
-        block=evaluation_block(run.settings.evaluation, len(run.split.items)),
-        reads_times=run.settings.user_encoder.reads_times,
-        catalogue=catalogue,
-    )
 
 
 def rank_by_group(
@@ -58,7 +43,7 @@ def rank_by_group(
             torch.cuda.synchronize(part.run.device)
         seconds.append(time.perf_counter() - started)
         if len(split.test):
-            ranked = ranks_of(part.run, split.test, catalogue)
+            ranked = rank_over(part.run, split.test, catalogue)
             ranks[group_of_user == group], is_unreachable[group_of_user == group] = ranked.ranks, ranked.is_unreachable
     return RankedByGroup(
         ranks=UserRanks(ranks=ranks, is_unreachable=is_unreachable),

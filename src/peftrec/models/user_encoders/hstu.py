@@ -45,7 +45,7 @@ class HSTUEncoder(nn.Module):
         super().__init__()
         self.input_scale = dim**0.5
         self.position_embedding = nn.Embedding(sequence_length, dim)
-        nn.init.normal_(self.position_embedding.weight, std=_STD)
+        nn.init.xavier_normal_(self.position_embedding.weight)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             HSTUBlock(
@@ -92,7 +92,7 @@ class HSTUBlock(nn.Module):
         for layer in (self.inputs, self.of_distance, self.of_time):
             if layer is not None:
                 nn.init.normal_(layer.weight, std=_STD)
-        nn.init.xavier_normal_(self.output.weight)
+        nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
     def forward(
