@@ -16,7 +16,8 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.synthetic.pictures import RenderedPictures
-from peftrec.models.towers.families import FAMILIES, Family
+from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Tower
 from peftrec.models.towers.towers import Towers

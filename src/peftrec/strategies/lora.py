@@ -36,7 +36,7 @@ class LoRA(AdaptedBlocks):
     trains_biases: bool = False
     """Whether the biases of the adapted layers train, at the rates of their towers."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.families); each must exist in every block that is adapted."""
+    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted."""
 
     @property
     def draws_in_training(self) -> bool:

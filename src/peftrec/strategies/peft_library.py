@@ -29,7 +29,7 @@ class PeftLibrary(AdaptedBlocks):
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields of the method's config class (LoraConfig, VeraConfig, ...); what is left out has peft's default."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.families); each must exist in every block that is adapted."""
+    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted."""
     feedforward_sites: tuple[str, ...] = ()
     """Those of `sites` whose input is scaled in place of their output, for IA3."""
 

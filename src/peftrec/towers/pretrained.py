@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from peftrec.data.content import ImageTransform, TokenisedTitles
     from peftrec.models.towers.checkpoint_files import Checkpoint
-    from peftrec.models.towers.families import Family
+    from peftrec.models.towers.family import Family
     from peftrec.models.towers.tower import Tower
 
 

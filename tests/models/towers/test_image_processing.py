@@ -13,7 +13,8 @@ from transformers import BitImageProcessorPil, CLIPImageProcessorPil, DeiTImageP
 from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
 from peftrec.models.towers.configs import LARGEST_SIDE
-from peftrec.models.towers.families import FAMILIES, PixelDefaults
+from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.family import PixelDefaults
 from peftrec.models.towers.image_processing import read_processor, sides, transform_of, write_processor
 
 DEFAULTS = PixelDefaults(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))

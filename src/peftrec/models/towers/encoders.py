@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from peftrec.errors import SettingsError, shortlist
-from peftrec.models.towers.families import Family
+from peftrec.models.towers.family import Family
 from peftrec.models.towers.hub import one_line
 
 REFUSALS = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError, AssertionError)

@@ -12,7 +12,7 @@ from peftrec.data.choices import Resampling
 from peftrec.data.content import ImageTransform
 from peftrec.errors import SettingsError
 from peftrec.models.towers.configs import LARGEST_SIDE
-from peftrec.models.towers.families import PixelDefaults
+from peftrec.models.towers.family import PixelDefaults
 
 _PLAIN_SCALE = 1 / 255
 _ROUNDING = 1e-6  # a file may give few digits

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from peftrec.data.batches import TokenBatch
-from peftrec.models.towers.families import Family
+from peftrec.models.towers.family import Family
 from peftrec.models.towers.stored_precision import restore
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from peftrec.data.batches import ImageBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
-from peftrec.models.towers.families import Family
+from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import OUTPUT, Modality, Pooling
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
 

@@ -1,0 +1,67 @@
+"""What is said of an architecture: where it keeps its blocks, layers and last norm, how its states become one vector,
+and what its image processor does."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers.utils.constants import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD
+
+from peftrec.data.choices import Resampling
+from peftrec.models.towers.names import Pooling
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelDefaults:
+    """Resampling and normalisation of a family's image processor, for towers that bring no processor's file."""
+
+    mean: tuple[float, ...] = tuple(IMAGENET_STANDARD_MEAN)
+    std: tuple[float, ...] = tuple(IMAGENET_STANDARD_STD)
+    resampling: Resampling = "bicubic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One architecture: module paths below the encoder, and generic site names to paths below a block."""
+
+    modality: Literal["text", "image"]
+    model: str
+    """Class in transformers."""
+    blocks: str
+    sites: dict[str, str]
+    """Linear layers, and the two norms: `attention_norm` is the attention's own, whether it stands before it or after
+    it and the residual, and `ffn_norm` the feed-forward network's; `ffn_gate` is there in gated networks alone."""
+    poolings: tuple[Pooling, ...] = ("cls", "mean")
+    """What its states can be pooled by; the first is its own."""
+    norm: str | None = None
+    """Path of the norm after the last block; null where each block ends with its own."""
+    norms_every_token: bool = True
+    """Whether the encoder's last state is after `norm` (CLIP's image half norms its pooled vector alone)."""
+    has_pooler: bool = False
+    """Whether the model class takes `add_pooling_layer`; an unused pooler would count as trainable."""
+    unused: tuple[str, ...] = ()
+    """Paths of other heads and tensors that no vector of ours depends on; they are left out for the same reason."""
+    embeddings: str = "embeddings"
+    """Path of the embedding layer."""
+    before_blocks: tuple[str, ...] = ()
+    """Paths of what stands between the embedding layer and the first block."""
+    after_first_block: str | None = None
+    """Path of what changes the state between the first two blocks, where the config has it."""
+    blocks_return_pairs: bool = False
+    """Whether a block returns its state beside a second thing."""
+    num_reserved_positions: int = 0
+    """Rows of the position table that no token takes."""
+    is_causal: bool = False
+    """Whether a token attends to those before it alone; padding on the right is then never seen."""
+    keeps_cache: bool = False
+    """Whether it keeps keys and values for tokens to come unless it is told not to, in training too."""
+    attends_by_position: bool = False
+    """Whether attention weighs where two tokens stand from each other, beside their query and key."""
+    attends_to_padding: bool = False
+    """Whether it was trained on titles padded to the full length without a mask; they are then padded so here."""
+    tokenizer: str = "AutoTokenizer"
+    """Class in transformers."""
+    num_prefix_tokens: int = 1
+    """Tokens that stand before the patches: [CLS], and in DeiT a distillation token; the mean leaves them out."""
+    fits_any_size: bool = False
+    """Whether the position table is resampled to the image's size."""
+    pixels: PixelDefaults = PixelDefaults()

@@ -1,0 +1,86 @@
+"""The supported families of image encoders; a rename inside transformers hurts this file and the one of text encoders
+alone (5.18 was the last to rename)."""
+
+from dataclasses import replace
+
+from transformers.utils.constants import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
+
+from peftrec.models.towers.family import Family, PixelDefaults
+
+_VIT = Family(
+    modality="image",
+    model="ViTModel",
+    blocks="layers",
+    sites={
+        "query": "attention.q_proj",
+        "key": "attention.k_proj",
+        "value": "attention.v_proj",
+        "attention_output": "attention.o_proj",
+        "ffn_input": "mlp.fc1",
+        "ffn_output": "mlp.fc2",
+        "attention_norm": "layernorm_before",
+        "ffn_norm": "layernorm_after",
+    },
+    norm="layernorm",
+    has_pooler=True,
+    pixels=PixelDefaults(resampling="bilinear"),
+)
+
+_DEIT = replace(_VIT, model="DeiTModel", num_prefix_tokens=2, pixels=PixelDefaults())
+
+_DINOV2 = replace(
+    _VIT,
+    model="Dinov2Model",
+    blocks="encoder.layer",
+    sites=_VIT.sites | {"attention_norm": "norm1", "ffn_norm": "norm2"},
+    has_pooler=False,
+    unused=("embeddings.mask_token",),
+    fits_any_size=True,
+    # facebookresearch/dinov2, dinov2/data/transforms.py
+    pixels=PixelDefaults(mean=tuple(IMAGENET_DEFAULT_MEAN), std=tuple(IMAGENET_DEFAULT_STD)),
+)
+
+_CLIP_IMAGE = Family(
+    modality="image",
+    model="CLIPVisionModel",
+    blocks="encoder.layers",
+    sites={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.out_proj",
+        "ffn_input": "mlp.fc1",
+        "ffn_output": "mlp.fc2",
+        "attention_norm": "layer_norm1",
+        "ffn_norm": "layer_norm2",
+    },
+    norm="post_layernorm",
+    norms_every_token=False,
+    before_blocks=("pre_layrnorm",),
+    pixels=PixelDefaults(mean=tuple(OPENAI_CLIP_MEAN), std=tuple(OPENAI_CLIP_STD)),
+)
+
+_SIGLIP_IMAGE = replace(
+    _CLIP_IMAGE,
+    model="SiglipVisionModel",
+    poolings=("mean",),  # no [CLS]: its own vector is made by an attention-pooling head
+    norms_every_token=True,
+    before_blocks=(),
+    unused=("head",),
+    num_prefix_tokens=0,
+    pixels=PixelDefaults(),
+)
+
+IMAGE_FAMILIES = {
+    "vit": _VIT,
+    "deit": _DEIT,
+    "dinov2": _DINOV2,
+    "clip_vision_model": _CLIP_IMAGE,
+    "siglip_vision_model": _SIGLIP_IMAGE,
+}
+"""transformers' `model_type` to family."""

@@ -1,0 +1,128 @@
+"""The supported families of text encoders; a rename inside transformers hurts this file and the one of image encoders
+alone (5.18 was the last to rename)."""
+
+from dataclasses import replace
+
+from peftrec.models.towers.family import Family
+
+_BERT = Family(
+    modality="text",
+    model="BertModel",
+    blocks="encoder.layer",
+    sites={
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        "ffn_input": "intermediate.dense",
+        "ffn_output": "output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "ffn_norm": "output.LayerNorm",
+    },
+    has_pooler=True,
+)
+
+_ROBERTA = replace(_BERT, model="RobertaModel", num_reserved_positions=2)  # positions count from padding_idx + 1
+
+_XLM_ROBERTA = replace(_ROBERTA, model="XLMRobertaModel")
+
+_DEBERTA_V2 = replace(
+    _BERT,
+    model="DebertaV2Model",
+    sites=_BERT.sites
+    | {
+        "query": "attention.self.query_proj",
+        "key": "attention.self.key_proj",
+        "value": "attention.self.value_proj",
+    },
+    has_pooler=False,
+    after_first_block="encoder.conv",
+    blocks_return_pairs=True,
+    attends_by_position=True,
+)
+
+_DISTILBERT = Family(
+    modality="text",
+    model="DistilBertModel",
+    blocks="transformer.layer",
+    sites={
+        "query": "attention.q_lin",
+        "key": "attention.k_lin",
+        "value": "attention.v_lin",
+        "attention_output": "attention.out_lin",
+        "ffn_input": "ffn.lin1",
+        "ffn_output": "ffn.lin2",
+        "attention_norm": "sa_layer_norm",
+        "ffn_norm": "output_layer_norm",
+    },
+)
+
+_LLAMA = Family(
+    modality="text",
+    model="LlamaModel",
+    blocks="layers",
+    sites={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.o_proj",
+        "ffn_gate": "mlp.gate_proj",
+        "ffn_input": "mlp.up_proj",
+        "ffn_output": "mlp.down_proj",
+        "attention_norm": "input_layernorm",
+        "ffn_norm": "post_attention_layernorm",
+    },
+    poolings=("last", "mean"),
+    norm="norm",
+    embeddings="embed_tokens",
+    is_causal=True,
+    keeps_cache=True,
+    attends_by_position=True,
+)
+
+_QWEN3 = replace(
+    _LLAMA,
+    model="Qwen3Model",
+    sites=_LLAMA.sites | {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"},
+)
+
+_CLIP_TEXT = Family(
+    modality="text",
+    model="CLIPTextModel",
+    blocks="encoder.layers",
+    sites={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.out_proj",
+        "ffn_input": "mlp.fc1",
+        "ffn_output": "mlp.fc2",
+        "attention_norm": "layer_norm1",
+        "ffn_norm": "layer_norm2",
+    },
+    poolings=("last", "mean"),  # attention is causal: the first token has seen nothing but itself
+    norm="final_layer_norm",
+    is_causal=True,
+)
+
+_SIGLIP_TEXT = replace(
+    _CLIP_TEXT,
+    model="SiglipTextModel",
+    is_causal=False,
+    unused=("head",),
+    attends_to_padding=True,
+    tokenizer="PreTrainedTokenizerFast",  # its own class asks for sentencepiece, its tokenizer.json does not
+)
+
+TEXT_FAMILIES = {
+    "bert": _BERT,  # MiniLM too
+    "roberta": _ROBERTA,
+    "xlm-roberta": _XLM_ROBERTA,  # multilingual E5 too
+    "distilbert": _DISTILBERT,
+    "deberta-v2": _DEBERTA_V2,  # and v3
+    "llama": _LLAMA,
+    "qwen3": _QWEN3,  # Qwen3-Embedding too
+    "clip_text_model": _CLIP_TEXT,
+    "siglip_text_model": _SIGLIP_TEXT,
+}
+"""transformers' `model_type` to family."""
