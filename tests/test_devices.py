@@ -68,6 +68,36 @@ def test_quotas_of_control_groups_count(
     assert devices.processor_quota(tmp_path / "groups", tmp_path / "none") is None
 
 
+def test_the_host_has_some_memory() -> None:
+    assert 2**20 < devices.free_host_memory() < 2**50
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits", "expected"),
+    [
+        ("0::/slurm/job_1/task_0", {"memory.max": "max", "slurm/job_1/memory.max": "700"}, 700),  # as Slurm has it
+        ("0::/a/b", {"a/memory.max": "900", "a/b/memory.max": "800", "memory.max": "max"}, 800),
+        ("0::/", {"memory.max": "600"}, 600),  # a container's own view
+        ("0::/a", {"a/memory.max": "max", "b/memory.max": "5"}, None),
+        (
+            "3:cpu:/a\n4:memory:/a",
+            {"memory/a/memory.limit_in_bytes": "500", "memory/memory.limit_in_bytes": "9223"},
+            500,
+        ),
+        ("", {"memory.max": "600"}, None),
+    ],
+)
+def test_memory_limits_of_all_groups_above_hold(
+    tmp_path: Path, membership: str, limits: dict[str, str], expected: int | None
+) -> None:
+    for name, text in limits.items():
+        (tmp_path / "mount" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mount" / name).write_text(f"{text}\n")
+    (tmp_path / "cgroup").write_text(membership)
+    assert devices.memory_limit(tmp_path / "mount", tmp_path / "cgroup") == expected
+    assert devices.memory_limit(tmp_path / "mount", tmp_path / "no Linux") is None
+
+
 def test_processors_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: {1, 3, 5})
     for quota, expected in ((None, 3), (2.9, 2), (0.5, 1), (8.0, 3)):

@@ -1,10 +1,11 @@
-"""The devices of this machine: which one a run takes, what it is called, how many there are, and how threads wait."""
+"""The devices of this machine: which one a run takes, what it is called, how many there are, what memory is free, and
+how threads wait."""
 
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,25 +65,12 @@ def usable_processors() -> int:
 
 def processor_quota(root: Path = CONTROL_GROUPS, membership: Path = _MEMBERSHIP) -> float | None:
     """Return the smallest share of processors that a control group above this process allows, in processors; None
-    where none is set. Both versions of control groups are read."""
-    if not membership.exists():
-        return None
-    quotas: list[float] = []
-    for line in membership.read_text(encoding="utf-8").splitlines():
-        _, controllers, place = line.split(":", 2)
-        if not controllers:
-            folder, read = root, _second_version_quota
-        elif "cpu" in controllers.split(","):
-            folder, read = root / "cpu", _first_version_quota
-        else:
-            continue
-        below = folder / place.lstrip("/")
-        for group in (below, *below.parents):
-            if not group.is_relative_to(folder):
-                break
-            if (quota := read(group)) is not None:
-                quotas.append(quota)
-    return min(quotas, default=None)
+    where none is set."""
+    quotas = (
+        _first_version_quota(group) if version == 1 else _second_version_quota(group)
+        for group, version in _control_groups("cpu", root, membership)
+    )
+    return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def _second_version_quota(group: Path) -> float | None:
@@ -98,6 +86,43 @@ def _first_version_quota(group: Path) -> float | None:
     if not file.exists() or (quota := int(file.read_text(encoding="utf-8"))) <= 0:
         return None
     return quota / int((group / "cpu.cfs_period_us").read_text(encoding="utf-8"))
+
+
+def free_device_memory(device: "torch.device") -> int:
+    """Return the bytes that are free on a device; a device without memory of its own has the host's."""
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory()
+
+
+def free_host_memory() -> int:
+    """Return the bytes that are free on the host, within the limit of this process's control groups."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    limit = memory_limit()
+    return free if limit is None else min(free, max(0, limit - psutil.Process().memory_info().rss))
+
+
+def memory_limit(root: Path = CONTROL_GROUPS, membership: Path = _MEMBERSHIP) -> int | None:
+    """Return the memory limit that a batch system or container set; Slurm, for one, limits jobs and not the tasks in
+    them."""
+    names = {1: "memory.limit_in_bytes", 2: "memory.max"}
+    files = (group / names[version] for group, version in _control_groups("memory", root, membership))
+    found = (file.read_text(encoding="utf-8").strip() for file in files if file.exists())
+    return min((int(text) for text in found if text != "max"), default=None)
+
+
+def _control_groups(controller: str, root: Path, membership: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the folders of this process's control groups that a controller rules, and of all above them, with their
+    version: a group is held to the limits of all above it."""
+    lines = membership.read_text(encoding="utf-8").splitlines() if membership.exists() else []
+    for _, controllers, place in (line.split(":", 2) for line in lines):
+        if controllers and controller not in controllers.split(","):
+            continue
+        top, version = (root / controller, 1) if controllers else (root, 2)
+        below = top / place.lstrip("/")
+        yield from ((group, version) for group in (below, *below.parents) if group.is_relative_to(top))
 
 
 def resolve_device(accelerator: str) -> "torch.device":

@@ -7,7 +7,7 @@ import torch
 
 from peftrec.errors import StoreError
 from peftrec.hidden_states import placement
-from peftrec.hidden_states.placement import choose_placement, free_host_memory
+from peftrec.hidden_states.placement import choose_placement
 from peftrec.hidden_states.store import HiddenStateStore
 from peftrec.models.towers.stored_precision import StoredPrecision, restore
 from small_stores import NUM_ITEMS, build, key_of
@@ -51,36 +51,6 @@ def test_a_chosen_memory_is_taken_to_the_last_byte_and_refused_beyond() -> None:
     for choice in ("device", "host"):
         with pytest.raises(StoreError, match=rf"placement={choice}: the states need 1,001 .*placement=auto"):
             choose_placement(choice, 1001, CUDA)  # type: ignore[arg-type]
-
-
-def test_the_host_has_some_memory() -> None:
-    assert 2**20 < free_host_memory() < 2**50
-
-
-@pytest.mark.parametrize(
-    ("membership", "limits", "expected"),
-    [
-        ("0::/slurm/job_1/task_0", {"memory.max": "max", "slurm/job_1/memory.max": "700"}, 700),  # as Slurm has it
-        ("0::/a/b", {"a/memory.max": "900", "a/b/memory.max": "800", "memory.max": "max"}, 800),
-        ("0::/", {"memory.max": "600"}, 600),  # a container's own view
-        ("0::/a", {"a/memory.max": "max", "b/memory.max": "5"}, None),
-        (
-            "3:cpu:/a\n4:memory:/a",
-            {"memory/a/memory.limit_in_bytes": "500", "memory/memory.limit_in_bytes": "9223"},
-            500,
-        ),
-        ("", {"memory.max": "600"}, None),
-    ],
-)
-def test_memory_limits_of_all_groups_above_hold(
-    tmp_path: Path, membership: str, limits: dict[str, str], expected: int | None
-) -> None:
-    for name, text in limits.items():
-        (tmp_path / "mount" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mount" / name).write_text(f"{text}\n")
-    (tmp_path / "cgroup").write_text(membership)
-    assert placement.group_limit(tmp_path / "cgroup", tmp_path / "mount") == expected
-    assert placement.group_limit(tmp_path / "no Linux", tmp_path / "mount") is None
 
 
 @pytest.fixture(scope="module", params=["float32", "float16", "bfloat16", "int8"])

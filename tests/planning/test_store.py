@@ -1,6 +1,7 @@
 """A planned store is as large as the built one, and is built by the towers' forward pass alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from peftrec.training.building.stored_states import provide_store
 from peftrec.training.measurement.first_step import UNCOUNTED_BY_TORCH
 from small_models import WIDTH
 from small_plans import settings_of
+from small_runs import TOKENIZER, small_settings
 
 
 def fake_run(settings: Settings, num_items: int = 10) -> FakeRun:
@@ -88,3 +90,15 @@ def test_an_encoder_that_cannot_read_a_store_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(IISAN, "adapt", adapt)
     with pytest.raises(SettingsError, match="iisan_cached builds a TowerItemEncoder, which reads no stored states"):
         fake_run(settings)
+
+
+def test_towers_in_memory_are_whole_or_what_is_not_offloaded_and_two_blocks(tmp_path: Path) -> None:
+    tiny: dict[str, Any] = {"text": {"checkpoint": TOKENIZER}, "image": None}
+    settings = small_settings(tmp_path, "iisan_cached", towers=tiny)
+    offloaded = small_settings(tmp_path, "iisan_cached", towers={**tiny, "text": {**tiny["text"], "offload": True}})
+    tower = settings.towers.load(seed=1).present()["text"]
+    blocks = [sum(parameter.nbytes for parameter in block.parameters()) for block in tower.blocks()]
+    whole = sum(parameter.nbytes for parameter in tower.parameters())
+    assert planned(settings).resident_bytes == whole
+    assert planned(offloaded).resident_bytes == whole - sum(blocks) + 2 * blocks[0]
+    assert len(blocks) > 2

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.devices import resolve_device
+from peftrec.devices import free_device_memory, free_host_memory, resolve_device
 from peftrec.errors import UserError, counted
 from peftrec.files import try_writing
-from peftrec.hidden_states.placement import free_device_memory, free_host_memory
 from peftrec.jobs.supervisor import Supervisor
 from peftrec.jobs.temporary import temporary_folder
 from peftrec.measuring.choosing import (

@@ -1,12 +1,15 @@
 """What a hidden-state store takes: its size, and the operations that compute it once."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.models.towers.stored_precision import element_type, row_width
+from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape, Workload
 from peftrec.planning.fake_tensors import StoredStates, fake_items, give_storage
 from peftrec.settings.run import Settings
@@ -20,6 +23,9 @@ class PlannedStore:
     states: dict[str, int]
     """Tower to the number of states kept of an item."""
     num_bytes: int
+    resident_bytes: int
+    """Weights of the towers that are in memory while it is built: of an offloaded tower's blocks two, of which one is
+    read while the other computes."""
     build_operations: int
     saved_operations: int
     """That a step on a mean batch would repeat without a store."""
@@ -46,10 +52,25 @@ def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, 
     return PlannedStore(
         states={name: len(stored.kept.layers[name]) for name in stored.towers.present()},
         num_bytes=store_bytes(settings, stored, workload),
+        resident_bytes=_resident_bytes(settings, stored.towers),
         build_operations=operations,
         saved_operations=an_item * workload.batches(settings).mean.num_items,
         build_seconds=None if rate is None else operations / rate,
     )
+
+
+def _resident_bytes(settings: Settings, towers: Towers) -> int:
+    total = 0
+    for name, tower in towers.present().items():
+        total += _bytes_of(tower)
+        if name in settings.towers.offloaded:
+            blocks = [_bytes_of(block) for block in tower.blocks()]
+            total += max(map(sum, pairwise((0, *blocks)))) - sum(blocks)
+    return total
+
+
+def _bytes_of(module: nn.Module) -> int:
+    return sum(parameter.nbytes for parameter in module.parameters())
 
 
 def _operations_an_item(settings: Settings, stored: StoredStates, workload: Workload) -> int:

@@ -124,6 +124,7 @@ def _store(plan: Plan) -> dict[str, str]:
         "run": plan.run,
         "states an item": ", ".join(f"{name} {number}" for name, number in plan.store.states.items()),
         "size": bytes_text(plan.store.num_bytes),
+        "towers in memory": bytes_text(plan.store.resident_bytes),
         "operations to build": operations_text(plan.store.build_operations),
         "saved a step": operations_text(plan.store.saved_operations),
     }

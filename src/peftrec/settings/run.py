@@ -213,6 +213,7 @@ class Settings:
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
         self._check_weights()
+        self._check_offloading()
         self._check_competitors()
         self._check_finer_groups()
         self.user_encoder.check(dim=self.embedding_dim)
@@ -225,16 +226,24 @@ class Settings:
                     f"towers.{name}.weights=float32, or take another strategy, as strategy=lora"
                 )
 
+    def _check_offloading(self) -> None:
+        """Refuse to read a tower's weights from the disk in every step."""
+        if self._runs_blocks:
+            for name in self.towers.offloaded:
+                raise SettingsError(
+                    f"towers.{name}.offload=true: strategy={self.strategy_name} runs the tower's blocks in every step; "
+                    f"take a strategy that reads pooled states from a store, as strategy=iisan_cached, or set "
+                    f"towers.{name}.offload=false"
+                )
+
+    @property
+    def _runs_blocks(self) -> bool:
+        strategy = self.strategy
+        return strategy.reads_content and (strategy.states == "live" or strategy.stored_form == "tokens")
+
     def _check_competitors(self) -> None:
         """Refuse to run towers over the whole catalogue in every step."""
-        strategy = self.strategy
-        runs_blocks = strategy.states == "live" or strategy.stored_form == "tokens"
-        if (
-            self.objective.competitors().kind == "catalogue"
-            and strategy.reads_content
-            and runs_blocks
-            and not self.towers.feature_files()
-        ):
+        if self.objective.competitors().kind == "catalogue" and self._runs_blocks and not self.towers.feature_files():
             raise SettingsError(
                 f"objective: {type(self.objective).__name__} scores against all items, and "
                 f"strategy={self.strategy_name} would run towers over all of them in every step; set "

@@ -39,8 +39,16 @@ class TowerPair:
     @property
     def quantised(self) -> tuple[Modality, ...]:
         """Which towers' weights are int8, image first."""
-        encoders = {"image": self.image_encoder, "text": self.text_encoder}
-        return tuple(name for name in self.parts if (part := encoders[name]) is not None and part.weights == "int8")
+        return tuple(name for name, part in self._encoders.items() if part.weights == "int8")
+
+    @property
+    def offloaded(self) -> tuple[Modality, ...]:
+        """Which towers leave their blocks' weights in files, image first."""
+        return tuple(name for name, part in self._encoders.items() if part.offload)
+
+    @property
+    def _encoders(self) -> dict[Modality, PretrainedText | PretrainedImage]:
+        return {name: part for name, part in self.parts.items() if not isinstance(part, ReadyFeatures)}
 
     @property
     def text_encoder(self) -> PretrainedText | None:

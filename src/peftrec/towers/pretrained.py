@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
-from peftrec.config.roles import Place
+from peftrec.config.roles import Cost, Place
 from peftrec.config.strict import STRICT
 from peftrec.data.choices import Resampling
 from peftrec.errors import SettingsError
@@ -48,12 +48,18 @@ class PretrainedEncoder:
     weights: Weights = "float32"
     """`int8` rounds the weights of the blocks' linear layers to whole numbers with a scale for each output, in a
     quarter of the bytes. It takes a strategy that neither trains these weights nor reads their values."""
+    offload: Cost[bool] = False
+    """The weights of the blocks stay in the checkpoint's files, and each block has its own while it runs: for an
+    encoder that is larger than the memory, and a strategy that reads pooled states from a store. Each batch of items
+    then reads all of them: take a large `hidden_states.batch_size`."""
 
     def __post_init__(self) -> None:
         if (self.checkpoint is None) == (self.architecture is None):
             raise ValueError("give either checkpoint or architecture")
         if self.architecture is not None and not self.random_init:
             raise ValueError("architecture has no weights; set random_init=true or give a checkpoint")
+        if self.offload and (self.random_init or self.weights != "float32"):
+            raise ValueError("offload reads a checkpoint's own weights: leave out random_init and weights, or offload")
 
     def origin(self) -> str:
         """Say where the weights come from, and whether they were rounded since."""
@@ -99,6 +105,7 @@ class PretrainedEncoder:
         from peftrec.models.towers.encoders import pretrained_encoder, random_encoder, shaped_encoder
         from peftrec.models.towers.families import FAMILIES
         from peftrec.models.towers.first_item import check_encodes
+        from peftrec.models.towers.offloading import offloaded_encoder
         from peftrec.models.towers.quantised_weights import quantise
         from peftrec.models.towers.tower import Tower
 
@@ -109,6 +116,8 @@ class PretrainedEncoder:
             encoder = shaped_encoder(config, family, key=key)
         elif self.random_init:
             encoder = random_encoder(config, family, seed=seed, key=key)
+        elif self.offload:
+            encoder = offloaded_encoder(self.files(modality).weight_files(), config, family, key=key)
         else:
             encoder = pretrained_encoder(self.files(modality).weight_files(), config, family, key=key)
         tower = Tower(encoder, family=family, pooling=pooling).eval()

@@ -12,7 +12,7 @@ from peftrec.hidden_states.manifest import read_manifest
 from peftrec.training.building.assembly import assemble
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.building.stored_states import provide_store, store_key
-from small_runs import small_settings
+from small_runs import TOKENIZER, small_settings
 
 CPU = torch.device("cpu")
 
@@ -122,3 +122,26 @@ def test_a_store_too_large_for_a_chosen_memory_is_refused(tmp_path: Path, monkey
     store = assemble(auto, prepare_data(auto), CPU).store
     assert store is not None
     assert store.placement == "disk"
+
+
+TITLES_ALONE: dict[str, Any] = {"text": {"checkpoint": TOKENIZER}, "image": None}
+
+
+def test_a_store_of_offloaded_blocks_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    written = {}
+    for offload in (False, True):
+        towers = {"text": {**TITLES_ALONE["text"], "offload": offload}, "image": None}
+        directory = tmp_path / str(offload)
+        settings = small_settings(tmp_path, "iisan_cached", towers=towers, hidden_states={"directory": str(directory)})
+        provide_store(settings, prepare_data(settings).items, CPU)
+        written[offload] = {file.relative_to(directory): file.read_bytes() for file in directory.rglob("*.npy")}
+    assert len(written[True]) == 1
+    assert written[True] == written[False]
+
+
+@pytest.mark.parametrize("strategy", ["lora", "lora_cached"])
+def test_what_runs_the_blocks_in_every_step_takes_none_that_stay_in_files(tmp_path: Path, strategy: str) -> None:
+    towers = {"text": {**TITLES_ALONE["text"], "offload": True}, "image": None}
+    with pytest.raises(SettingsError, match=rf"towers.text.offload=true: strategy={strategy} runs the tower's blocks"):
+        small_settings(tmp_path, strategy, towers=towers)
+    small_settings(tmp_path, "id", towers=towers)

@@ -13,9 +13,12 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from peftrec.devices import free_host_memory
 from peftrec.errors import SettingsError, shortlist
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.hub import one_line
+
+_GIBIBYTE = 2**30
 
 REFUSALS = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError, AssertionError)
 """What torch and transformers raise where fields of a config do not go together."""
@@ -24,7 +27,7 @@ REFUSALS = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, Ar
 def shaped_encoder(config: PretrainedConfig, family: Family, *, key: str) -> PreTrainedModel:
     """Build an encoder on the meta device: it has shapes and no values. Raises SettingsError as `random_encoder`."""
     with torch.device("meta"), explaining_config(key, f"build a {family.model}"):
-        return _without_unused(_model_class(family)(config, **_arguments(family)), family)
+        return bare_encoder(config, family)
 
 
 def random_encoder(config: PretrainedConfig, family: Family, *, seed: int, key: str) -> PreTrainedModel:
@@ -34,7 +37,12 @@ def random_encoder(config: PretrainedConfig, family: Family, *, seed: int, key: 
     """
     with torch.random.fork_rng(), explaining_config(key, f"build a {family.model}"):
         torch.manual_seed(seed)
-        return _without_unused(_model_class(family)(config, **_arguments(family)), family)
+        return bare_encoder(config, family)
+
+
+def bare_encoder(config: PretrainedConfig, family: Family) -> PreTrainedModel:
+    """Build what vectors depend on, with whatever weights torch gives it here."""
+    return _without_unused(_model_class(family)(config, **_arguments(family)), family)
 
 
 @contextmanager
@@ -62,6 +70,12 @@ def pretrained_encoder(files: Sequence[Path], config: PretrainedConfig, family: 
         raise SettingsError(
             f"{key}: a {family.model} by {folder / 'config.json'} has {needed:,} numbers, and its weights are {held:,} "
             "bytes; the two do not belong together: copy both again"
+        )
+    if (taken := needed * torch.float32.itemsize) > (free := free_host_memory()):
+        raise SettingsError(
+            f"{key}: a {family.model} takes {taken / _GIBIBYTE:,.1f} GiB in float32, and {free / _GIBIBYTE:,.1f} GiB "
+            "of memory are free; with a strategy that reads pooled states from a store, as strategy=iisan_cached, "
+            f"{key.rpartition('.')[0]}.offload=true hidden_states.batch_size=1024 leaves its blocks in their files"
         )
     try:
         encoder, loading = _model_class(family).from_pretrained(
