@@ -10,6 +10,8 @@ from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.paper_tables.declared import SCALES, Table, find_table, read_tables
 from peftrec.settings.composition import compose_settings
+from peftrec.tuning.candidates import compose_candidates
+from peftrec.tuning.tuning import read_words
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
 BUILDABLE = [
@@ -45,6 +47,9 @@ def test_steps_are_verbs_with_settings_that_compose(table: Table) -> None:
         if step[0] == "train":
             settings = compose_settings(first_values(step[1:]))
             assert settings.name.startswith(table.runs_name)
+        elif step[0] == "tune":
+            tuning, words = read_words(step[1:])
+            assert all(each.settings.name == table.runs_name for each in compose_candidates(words, tuning))
 
 
 def test_users_words_go_to_what_trains_and_nowhere_else() -> None:

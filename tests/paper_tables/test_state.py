@@ -54,6 +54,7 @@ def test_a_damaged_file_is_named(table: Table, tmp_path: Path) -> None:
     [
         (["-m", "strategy=full,lora", "seed=1,2,3", "trainer.max_epochs=2"], 6),
         (["-m", "strategy=full"], 1),
+        (["strategy=full,lora,id", "final_seeds=1,2,3,4", "budget.trials=8"], 12),
         (["-m", "strategy.layers=every_second,[0,2]", "~data.rendered_images"], 2),
     ],
 )

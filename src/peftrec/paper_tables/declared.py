@@ -21,7 +21,7 @@ TABLES_FILE = "tables.yaml"
 SCALES = ("tiny", "real", "paper")
 Scale = Literal["tiny", "real", "paper"]
 PLACEHOLDER = re.compile(r"\{(name|root|runs|run:[\w-]+)\}")
-TRAINING_VERBS = frozenset({"train", "coldstart", "classify"})
+TRAINING_VERBS = frozenset({"train", "tune", "coldstart", "classify"})
 """What the user's own words are added to, where a step does not read a finished run."""
 
 

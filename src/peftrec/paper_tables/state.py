@@ -41,7 +41,7 @@ class State:
     """How far a table is."""
 
     num_runs: int
-    """Runs of its trainings; 0 for a table that trains none of its own."""
+    """Runs of its trainings, of a tuning the final ones; 0 for a table that trains none of its own."""
     num_done: int
     took: Took | None
 
@@ -59,7 +59,7 @@ class State:
 def state_of(table: Table, runs_dir: Path) -> State:
     """Return how far a table is, from what lies below `runs_dir`."""
     steps = table.filled({"root": "DIR"})
-    num_runs = sum(num_jobs(step[1:]) for step in steps if step[0] == "train")
+    num_runs = sum(num_jobs(step[1:]) for step in steps if step[0] in ("train", "tune"))
     folders = {word.partition("=")[2] for step in steps for word in step if word.startswith("name=")}
     questions = {question for folder in folders for question in _finished(runs_dir / folder)}
     return State(num_runs, min(num_runs, len(questions)), read_took(table, runs_dir))
