@@ -18,7 +18,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from peftrec.errors import SettingsError, shortlist
 from peftrec.models.towers.encoders import bare_encoder, explaining_config
-from peftrec.models.towers.families import Family
+from peftrec.models.towers.family import Family
 
 
 class WeightsInFiles:
