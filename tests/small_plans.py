@@ -47,6 +47,7 @@ TWINS = {
     "rslora": "lora",
     "sherl_cached": "lora_cached",
     "unipt_cached": "lora_cached",
+    "vqt_cached": "vqt",
 }
 """Strategies whose step asks nothing of a planner that another's does not; the quick tests look at the other alone."""
 

@@ -108,6 +108,11 @@ def test_user_encoder() -> None:
             2 * (BLOCKS * WIDTH + linear((1 + BLOCKS) * WIDTH, DIM)) + linear(2 * DIM, DIM) + USER_ENCODER,
             1_404_992,
         ),
+        (
+            "vqt_cached",
+            2 * (BLOCKS * WIDTH + linear((1 + BLOCKS) * WIDTH, DIM)) + linear(2 * DIM, DIM) + USER_ENCODER,
+            1_404_992,
+        ),
         ("full", TOWERS + HEAD + USER_ENCODER, 194_897_216),
         ("id", 20_314 * DIM + USER_ENCODER, 1_400_320),
     ],

@@ -40,6 +40,8 @@ class Stored:
     layers: Mapping[Modality, tuple[int, ...]]
     """By tower, as of `Reads`. The last of token states is what enters the lowest block that runs in training; a tower
     of so many blocks runs none."""
+    keeps_blocks: bool = False
+    """Whether blocks whose tokens are stored stay in the tower, for rows of the strategy's own that pass them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import OUTPUT, Modality
-from peftrec.strategies.base import ReadKind, Reads, Strategy
+from peftrec.models.towers.names import OUTPUT, Modality, StateForm
+from peftrec.strategies.base import ReadKind, Reads, Stored, Strategy
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -39,9 +39,18 @@ class VQT(Strategy):
     def draws_in_training(self) -> bool:
         return self.dropout > 0
 
+    @property
+    def stored_form(self) -> StateForm:
+        return "tokens"
+
     def reads(self, depths: Mapping[Modality, int]) -> Reads:
         layers = {name: (*range(depth), OUTPUT) for name, depth in depths.items()}
         return Reads(kind=self.read_kind, layers=layers)
+
+    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+        """Return all states, of which keys, values and the tower's vector are made; prompts still pass its blocks."""
+        layers = {name: tuple(range(depth + 1)) for name, depth in depths.items()}
+        return Stored(form=self.stored_form, layers=layers, keeps_blocks=True)
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import BesideTowersEncoder

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from peftrec.data.batches import TextBatch
+from peftrec.data.batches import TextBatch, TokenBatch
 from peftrec.models.side_networks.query_prompts import QueryPrompts
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Tower
@@ -157,6 +157,16 @@ def test_every_familys_blocks_run_as_on_prompts_and_tokens_together(name: str, t
     expected = torch.cat([nn.functional.normalize(part, dim=1) for part in parts], dim=1)
     torch.testing.assert_close(network(tower, inputs), expected, rtol=1e-6, atol=1e-7)
     assert FAMILY_SIDE == 16  # of the pictures of both modules
+    layers = tuple(range(tower.num_blocks + 1))
+    states = torch.stack(list(tower.token_states(inputs, layers).values()), dim=2)
+    stored = TokenBatch(states=states, mask=tower.token_mask(inputs, states.shape[1]))
+    tower.start_from_stored(layers, keeps_blocks=True)
+    rows: list[int] = []
+    for layer in tower.encoder.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda _, given, __: rows.append(given[0].shape[1]))
+    torch.testing.assert_close(network(tower, stored), expected, rtol=1e-6, atol=1e-7)
+    assert rows.count(states.shape[1]) == 2 * tower.num_blocks  # keys and values; all else is for prompts
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])

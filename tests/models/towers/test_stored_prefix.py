@@ -128,6 +128,12 @@ def test_states_that_no_tower_has_are_refused(saved: Saved, layers: tuple[int, .
         only(towers).start_from_stored(layers)
 
 
+def test_blocks_that_stay_need_every_state(saved: Saved) -> None:
+    towers, _ = load(saved)
+    with pytest.raises(ValueError, match="alone of an encoder"):
+        only(towers).start_from_stored((0, NUM_BLOCKS), keeps_blocks=True)
+
+
 def test_a_batch_of_other_states_is_refused(saved: Saved) -> None:
     towers, batch = load(saved)
     tokens = stored(towers, batch, (0, 1))

@@ -12,7 +12,8 @@ blocks for the rows of the prompts only. This is the network of the authors' cod
 models/vit_backbones/h2t_vit.py), where one pass has the rows of both. What differs:
 
 - A block runs first on its input, without a gradient, and then on the prompts, whose attention reads the keys and
-  values of the first pass. So the tower computes bit for bit what it would alone.
+  values of the first pass. So the tower computes bit for bit what it would alone. Where the states of all tokens come
+  from a store, no block runs on them: keys and values are made of what a store says entered it.
 - v is pooled as the tower's vector is; there it is that of [CLS].
 - A text tower has the same prompts. Padding is attended to by none, and where attention is causal a prompt asks all
   tokens. A title has no patches, whose number of values sets the range that prompts are drawn from: the width does,
@@ -21,7 +22,7 @@ models/vit_backbones/h2t_vit.py), where one pass has the rows of both. What diff
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -30,7 +31,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from peftrec.data.batches import TokenBatch
+from peftrec.models.towers.block_visits import input_of
 from peftrec.models.towers.tower import Tower
+
+Layers = Mapping[str, list[nn.Module]]
+"""By site, a layer of each block."""
+Ask = Callable[[int, Float[Tensor, "item token hidden"], Float[Tensor, "item token hidden"]], None]
+"""Gets a block's place, from 0, and the keys and values of its input."""
 
 SITES = ("query", "key", "value", "attention_output")
 """Layers of a block by which it is asked."""
@@ -53,33 +61,53 @@ class QueryPrompts(nn.Module):
         return (1 + num_blocks * num_prompts) * width
 
     def forward(self, tower: Tower, inputs: Any) -> Float[Tensor, "item out"]:
-        """Encode items by the tower, without a gradient, and ask each of its blocks as soon as it has run."""
-        layers = {site: [tower.encoder.get_submodule(path) for path in tower.site_paths(site)] for site in SITES}
+        """Encode items by the tower, without a gradient, and ask each of its blocks as soon as its keys are there."""
+        sites = tower.family.sites
+        layers = {site: [block.get_submodule(sites[site]) for block in tower.blocks()] for site in SITES}
         answers: list[Tensor] = []
         wants_gradient = torch.is_grad_enabled()
-        with _outputs_of(layers["key"]) as keys, _outputs_of(layers["value"]) as values:
 
-            def ask(place: int, tokens: Float[Tensor, "item token hidden"]) -> None:
-                attend = partial(
-                    _attended,
-                    keys=keys.pop(place),
-                    values=values.pop(place),
-                    mask=tower.token_mask(inputs, tokens.shape[1]),
-                    num_heads=tower.encoder.config.num_attention_heads,
-                )
-                with (
-                    torch.set_grad_enabled(wants_gradient),
-                    _attending(layers["query"][place], layers["attention_output"][place], attend),
-                ):
-                    prompts = self.dropout(self.prompts[place].expand(len(tokens), -1, -1))
-                    # Not a call of the block, which would show what leaves it once more.
-                    answer = tower.blocks()[place].forward(prompts, None)
-                answers.append(answer if isinstance(answer, Tensor) else answer[0])
+        def ask(place: int, keys: Tensor, values: Tensor) -> None:
+            attend = partial(
+                _attended,
+                keys=keys,
+                values=values,
+                mask=tower.token_mask(inputs, keys.shape[1]),
+                num_heads=tower.encoder.config.num_attention_heads,
+            )
+            with (
+                torch.set_grad_enabled(wants_gradient),
+                _attending(layers["query"][place], layers["attention_output"][place], attend),
+            ):
+                prompts = self.dropout(self.prompts[place].expand(len(keys), -1, -1))
+                # Not a call of the block, which would show what leaves it once more.
+                answer = tower.blocks()[place].forward(prompts, None)
+            answers.append(answer if isinstance(answer, Tensor) else answer[0])
 
-            with torch.no_grad(), tower.visiting(on_output=ask):
-                vector = tower(inputs)
+        encode = _encode_stored if isinstance(inputs, TokenBatch) else _encode_live
+        with torch.no_grad():
+            vector = encode(tower, inputs, layers, ask)
         parts = [vector.to(answers[0].dtype), *(answer.flatten(1) for answer in answers)]
         return torch.cat([nn.functional.normalize(part, dim=1) for part in parts], dim=1)
+
+
+def _encode_live(tower: Tower, inputs: Any, layers: Layers, ask: Ask) -> Float[Tensor, "item hidden"]:
+    """Run the tower, and have each block asked as soon as it has run."""
+    with (
+        _outputs_of(layers["key"]) as keys,
+        _outputs_of(layers["value"]) as values,
+        tower.visiting(on_output=lambda place, _: ask(place, keys.pop(place), values.pop(place))),
+    ):
+        return tower(inputs)
+
+
+def _encode_stored(tower: Tower, inputs: TokenBatch, layers: Layers, ask: Ask) -> Float[Tensor, "item hidden"]:
+    """Make keys and values of what entered each block; a block runs as far as that which its attention reads."""
+    for place, block in enumerate(tower.blocks()):
+        tokens = tower.token_states(inputs, (place,))[place]
+        attended = input_of(layers["query"][place], partial(block.forward, tokens, None))
+        ask(place, layers["key"][place](attended), layers["value"][place](attended))
+    return tower(inputs)
 
 
 def _attended(

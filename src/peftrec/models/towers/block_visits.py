@@ -30,6 +30,24 @@ def visit_input(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
+def input_of(module: nn.Module, run: Callable[[], object]) -> Tensor:
+    """Run until a module is reached, and return what enters it; no further."""
+    entered: list[Tensor] = []
+
+    def end(tokens: Tensor) -> None:
+        entered.append(tokens)
+        raise HighestRead
+
+    handle = visit_input(module, end)
+    try:
+        run()
+    except HighestRead:
+        return entered[0]
+    finally:
+        handle.remove()
+    raise ValueError(f"a pass that reaches no {type(module).__name__}")
+
+
 def visit_output(module: nn.Module, visit: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Show `visit` what leaves a module, alone or before other outputs, and pass on what it returns."""
 

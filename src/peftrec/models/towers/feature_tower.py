@@ -53,7 +53,7 @@ class FeatureTower(Tower):
         """Raise SettingsError: features have no blocks."""
         raise SettingsError(self._no_tokens())
 
-    def start_from_stored(self, layers: tuple[int, ...]) -> NoReturn:
+    def start_from_stored(self, layers: tuple[int, ...], *, keeps_blocks: bool = False) -> NoReturn:
         """Raise SettingsError: features have no tokens."""
         raise SettingsError(self._no_tokens())
 

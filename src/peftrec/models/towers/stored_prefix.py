@@ -3,6 +3,9 @@
 Every module keeps its name. In the place of the embedding layer and of each block below the lowest one that runs stands
 a module that answers with a stored state; so what reads or writes on the way through a tower (`Tower.visiting`) and the
 names of parameters are those of the whole tower.
+
+A tower may also keep its blocks, for rows of another's that pass them (the prompts of VQT). Every state is then stored,
+and no block runs on tokens.
 """
 
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -22,8 +25,9 @@ from peftrec.models.towers.stored_precision import restore
 class StoredPrefix(nn.Module):
     """What a batch's stored states are while it passes: of each layer that is stored, as they are kept."""
 
-    def __init__(self, layers: tuple[int, ...], like: Tensor) -> None:
+    def __init__(self, layers: tuple[int, ...], like: Tensor, *, keeps_blocks: bool) -> None:
         super().__init__()
+        self.keeps_blocks = keeps_blocks
         self.layers = layers
         """Stored states, as `Tower.states` counts them; the last is what enters the lowest block that runs."""
         # A buffer of no elements knows the device and the dtype that Lightning moves modules to.
@@ -44,23 +48,30 @@ class StoredPrefix(nn.Module):
 
     def state(self, layer: int) -> Tensor | None:
         """Return a state of all tokens, `[item, token, hidden]`; None where it is not stored."""
-        if layer not in self.layers:
-            return None
+        return self.kept_state(layer) if layer in self.layers else None
+
+    def kept_state(self, layer: int) -> Float[Tensor, "item token hidden"]:
+        """Return a state that is stored."""
         assert self._kept is not None, "a tower of stored states takes batches of them"
         return restore(self._kept[:, :, self.layers.index(layer)], self.like.dtype)
 
 
-def install_prefix(encoder: PreTrainedModel, family: Family, layers: tuple[int, ...]) -> StoredPrefix:
-    """Put stored states in the place of all that lies below block `layers[-1]`, whose weights go.
+def install_prefix(
+    encoder: PreTrainedModel, family: Family, layers: tuple[int, ...], *, keeps_blocks: bool = False
+) -> StoredPrefix:
+    """Put stored states in the place of all that lies below block `layers[-1]`, whose weights go, but for those of
+    blocks that are kept.
 
-    Raises ValueError where there is no such block, nor that many.
+    Raises ValueError where there is no such block, nor that many, and where blocks are kept beside some states alone.
     """
     blocks = cast("nn.ModuleList", encoder.get_submodule(family.blocks))
     first = layers[-1]
     if not 0 <= first <= len(blocks) or list(layers) != sorted(set(layers)):
         raise ValueError(f"states {layers} of an encoder of {len(blocks)} blocks")
-    prefix = StoredPrefix(layers, next(encoder.parameters()))
-    for index in range(first):
+    if keeps_blocks and len(layers) <= len(blocks):
+        raise ValueError(f"states {layers} alone of an encoder of {len(blocks)} blocks that stay")
+    prefix = StoredPrefix(layers, next(encoder.parameters()), keeps_blocks=keeps_blocks)
+    for index in range(0 if keeps_blocks else first):
         blocks[index] = _StoredBlock(prefix, index + 1, returns_pair=family.blocks_return_pairs)
     encoder.set_submodule(family.embeddings, _StoredEmbeddings(prefix))
     # What transformers asks for where it lets blocks keep their inputs alone, by names that the stand-in lacks.

@@ -55,9 +55,10 @@ class Tower(nn.Module):
             part.requires_grad_(False)
         self.train(self.training)
 
-    def start_from_stored(self, layers: tuple[int, ...]) -> None:
-        """Let go of all below block `layers[-1]`: from now on batches bring those states of all tokens."""
-        self.prefix = install_prefix(self.encoder, self.family, layers)
+    def start_from_stored(self, layers: tuple[int, ...], *, keeps_blocks: bool = False) -> None:
+        """Let go of all below block `layers[-1]`: from now on batches bring those states of all tokens. With
+        `keeps_blocks` every state is among them, no block runs on tokens, and all stay for other rows."""
+        self.prefix = install_prefix(self.encoder, self.family, layers, keeps_blocks=keeps_blocks)
 
     def parts_below(self) -> list[nn.Module]:
         """Return the parts that lie below the lowest open block, the embedding layer included."""
@@ -159,6 +160,9 @@ class Tower(nn.Module):
 
     def _read(self, inputs: TowerInputs, indices: set[int], keep: Callable[[int, Tensor], None]) -> None:
         """Encode, and give the chosen states of all tokens to `keep`, each as soon as it is there; no further."""
+        if self.prefix is not None and self.prefix.keeps_blocks:
+            self._read_stored(inputs, indices, keep)
+            return
         highest = max(self.num_blocks if index == OUTPUT else index for index in indices)
 
         def keep_or_end(index: int, tokens: Tensor) -> None:
@@ -175,6 +179,16 @@ class Tower(nn.Module):
             keep(self.num_blocks, last)
         if OUTPUT in indices:
             keep(OUTPUT, self._normed(last))
+
+    def _read_stored(self, inputs: TowerInputs, indices: set[int], keep: Callable[[int, Tensor], None]) -> None:
+        """Do the same for a tower that keeps its blocks and runs none."""
+        assert self.prefix is not None
+        assert isinstance(inputs, TokenBatch), "a tower of stored states takes batches of them"
+        with self.prefix.holding(inputs):
+            for index in indices - {OUTPUT}:
+                keep(index, self.prefix.kept_state(index))
+        if OUTPUT in indices:
+            keep(OUTPUT, self._normed(self._encode(inputs)))
 
     @contextmanager
     def _watching(self, indices: set[int], keep: Callable[[int, Tensor], None]) -> Iterator[None]:
@@ -209,6 +223,9 @@ class Tower(nn.Module):
         """Run the blocks that there are; of tokens and pixels the encoder sees the number alone."""
         assert self.prefix is not None, "stored states are for a tower that starts from them"
         with self.prefix.holding(inputs):
+            if self.prefix.keeps_blocks:
+                last = self.prefix.kept_state(self.num_blocks)
+                return self.encoder.get_submodule(str(self.family.norm))(last) if self._is_normed_inside else last
             if self.modality == "text":
                 token_ids = torch.zeros(inputs.mask.shape, dtype=torch.long, device=inputs.mask.device)
                 outputs = self._run(token_ids, inputs.mask)

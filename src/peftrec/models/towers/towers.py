@@ -32,10 +32,10 @@ class Towers(nn.Module):
         self.image = image
         self._reader: StateReader | None = None
 
-    def start_from_stored(self, layers: Mapping[Modality, tuple[int, ...]]) -> None:
+    def start_from_stored(self, layers: Mapping[Modality, tuple[int, ...]], *, keeps_blocks: bool = False) -> None:
         """Let go of what lies below the last of each tower's layers (see `Tower.start_from_stored`)."""
         for name, tower in self.present().items():
-            tower.start_from_stored(layers[name])
+            tower.start_from_stored(layers[name], keeps_blocks=keeps_blocks)
 
     def read_from(self, reader: StateReader) -> None:
         """Take the states of tokens that batches do not bring from a store."""

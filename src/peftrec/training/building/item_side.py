@@ -62,5 +62,5 @@ def load_trained_towers(settings: Settings, *, with_weights: bool = True) -> Tow
     towers = load_towers(settings, with_weights=with_weights and strategy.stored_form == "tokens")
     stored = strategy.stored(towers.depths())
     if stored.form == "tokens":
-        towers.start_from_stored(stored.layers)
+        towers.start_from_stored(stored.layers, keeps_blocks=stored.keeps_blocks)
     return towers
