@@ -71,6 +71,7 @@ def test_forked_and_fresh_processes_find_the_same(program: Program, job_server: 
     assert again["draw"] != forked["draw"], "jobs do not share the state of the server's random numbers"
     assert fresh["server"] == os.getpid()
     assert forked["server"] != os.getpid()
+    assert forked["knows_commit"], "a commit that comes while a sweep runs is not that of the code that its jobs run"
 
 
 @pytest.mark.parametrize("how", ["text", "none", "beyond", "true", "raise", "interrupt", "closed", "unread", "full"])

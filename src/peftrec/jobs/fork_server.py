@@ -29,6 +29,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from peftrec.code import user_code
+from peftrec.code.commit import package_state
 from peftrec.code.fingerprint import take_fingerprint
 from peftrec.code.places import PACKAGE
 from peftrec.settings.run_identity import RUN_PACKAGES
@@ -80,8 +81,9 @@ def load() -> Callable[[], int]:
         if module not in _RUN_AS_SCRIPTS:
             importlib.import_module(module)
     importlib.import_module("peft")
-    # Remembered, as the modules are: every job names its run by them.
+    # Remembered, as the modules are: every job names its run by their hashes, and says which commit they are of.
     take_fingerprint(user_code.package_modules(without=_NOT_FOR_JOBS), RUN_PACKAGES, user_code.sources())
+    package_state()
     user_code.check_package_unchanged()
     gc.collect()
     gc.freeze()  # what is there now is never collected: a collection would copy all its pages in every job

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from peftrec.training.run.provenance import source_state
+from peftrec.code.commit import source_state
 
 
 def git(folder: Path, *arguments: str) -> str:
