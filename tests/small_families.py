@@ -102,6 +102,16 @@ CHECKPOINTS = {
     "dinov2": SmallCheckpoint(
         modality="image", model_type="dinov2", settings=SIZES | {"image_size": 48, "patch_size": 8, "mlp_ratio": 2}
     ),
+    "dinov2_with_registers": SmallCheckpoint(
+        modality="image",
+        model_type="dinov2_with_registers",
+        settings=SIZES | {"image_size": 48, "patch_size": 8, "mlp_ratio": 2, "num_register_tokens": 3},
+    ),
+    "dinov3": SmallCheckpoint(
+        modality="image",
+        model_type="dinov3_vit",
+        settings=SIZES | PIXELS | {"num_register_tokens": 4, "use_gated_mlp": True},
+    ),
 }
 """DINOv2's was made for larger images, as the published ones were. MiniLM is a small BERT."""
 

@@ -28,6 +28,7 @@ PAIRS = [
     ("deberta_v3", None),
     ("clip_text", "clip_image"),
     ("siglip_text", "siglip_image"),
+    ("bert", "dinov3"),
 ]
 QUICK_STATES = [("clip_text", "clip_image"), ("deberta_v3", None)]
 """Pairs whose hidden states are planned in the quick tests as well: all families give theirs through the same hooks."""

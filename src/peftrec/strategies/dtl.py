@@ -72,7 +72,7 @@ class DTL(Strategy):
             rank=self.rank,
             first_written=self._first_written(tower.modality, tower.num_blocks),
             sharpness=self.sharpness,
-            num_prefix_tokens=tower.family.num_prefix_tokens,
+            num_prefix_tokens=tower.num_prefix_tokens,
         )
         if self.fusion and tower.family.modality == "image":
             network.fuse_patches(tower.width, kernel=self.fusion)

@@ -235,7 +235,9 @@ class PretrainedImage(PretrainedEncoder):
         tower = super().load(modality, seed=seed, with_weights=with_weights)
         if tower.family.fits_any_size:
             transform = self.transform()
-            fit_positions(tower.encoder, height=transform.height, width=transform.width)
+            tower.image_size = (transform.height, transform.width)
+            if tower.family.has_position_table:
+                fit_positions(tower.encoder, height=transform.height, width=transform.width)
         return tower
 
     def transform(self) -> "ImageTransform":

@@ -42,7 +42,7 @@ CHANGES = {
     "adapter": {"bottleneck": BOTTLENECK},
     "adapter_parallel": {"bottleneck": BOTTLENECK},
 }
-TRIED_EVERYWHERE = ["full", "lora", "adapter", "adapter_parallel", "ln_tuning", "iisan_cached"]
+TRIED_EVERYWHERE = ["full", "lora", "adapter", "adapter_parallel", "ln_tuning", "iisan_cached", "unipt"]
 PAIRS = {"roberta and DINOv2": ("roberta", "dinov2"), "both towers of CLIP": ("clip_pair_text", "clip_pair_image")}
 
 
@@ -144,6 +144,7 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
         "adapter_parallel": NUM_BLOCKS * bottleneck,
         "ln_tuning": NUM_BLOCKS * 2 * (WIDTH if is_root_mean_square else WIDTH + WIDTH),
         "iisan_cached": 0,
+        "unipt": 0,
     }
     assert num_trainable(encoder.towers) == expected[name]
     check_laws(strategy, encoder, pair, batch)

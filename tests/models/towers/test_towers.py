@@ -16,6 +16,8 @@ from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_families import CHECKPOINTS, FFN, NUM_BLOCKS, PATCHES, SIDE, VOCABULARY, WIDTH, Saved, save_checkpoint
 
 LENGTHS = [9, 2, 5, 7]
+DROPS = {"bert", "roberta", "xlm-roberta", "distilbert", "deberta-v2"}
+"""Families whose config has dropout unless it is told otherwise."""
 
 
 @pytest.fixture(scope="module", params=CHECKPOINTS)
@@ -224,7 +226,10 @@ def test_the_output_is_what_the_familys_own_head_reads(saved: Saved) -> None:
             whole = TextBatch(token_ids=inputs.token_ids, mask=torch.ones_like(inputs.mask))
             expected = saved.reference(input_ids=inputs.token_ids).pooler_output
             found = saved.reference.get_submodule("head")(saved.load()(whole))
-        elif saved.checkpoint.model_type in ("clip_text_model", "clip_vision_model", "dinov2"):
+        elif saved.checkpoint.model_type in (
+            *("clip_text_model", "clip_vision_model"),
+            *("dinov2", "dinov2_with_registers", "dinov3_vit"),
+        ):
             expected, found = outputs.pooler_output, saved.load()(inputs)
         else:
             return
@@ -301,7 +306,7 @@ def test_padding_tokens_are_never_read() -> None:
 
 def test_the_sites_are_the_linear_layers_and_norms_of_every_block(saved: Saved) -> None:
     tower = saved.load()
-    paths = {site: tower.site_paths(site) for site in tower.family.sites}
+    paths = {site: tower.site_paths(site) for site in tower.sites}
     assert all(len(found) == NUM_BLOCKS for found in paths.values())
     in_blocks = {
         name
@@ -309,7 +314,7 @@ def test_the_sites_are_the_linear_layers_and_norms_of_every_block(saved: Saved) 
         if isinstance(module, nn.Linear) or type(module).__name__.endswith("Norm")
         if name.startswith(tower.family.blocks + ".")
     }
-    flat = tower.paths_of(tower.family.sites)
+    flat = tower.paths_of(tower.sites)
     assert flat == [path for found in paths.values() for path in found]
     assert len(flat) == len(set(flat))
     assert set(flat) == in_blocks
@@ -333,20 +338,50 @@ def test_the_sites_are_the_linear_layers_and_norms_of_every_block(saved: Saved) 
         "query_norm": {(head,)},
         "key_norm": {(head,)},
     }
-    assert shapes == {site: every[site] for site in tower.family.sites}
+    assert shapes == {site: every[site] for site in tower.sites}
     assert {*every} - {*shapes} <= {"ffn_gate", "query_norm", "key_norm"}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"model_type": "dinov2", "use_swiglu_ffn": True},  # the giant ones
+        {"model_type": "dinov3_vit", "use_gated_mlp": False},  # the small, base and large ones
+    ],
+    ids=lambda architecture: str(architecture["model_type"]),
+)
+def test_sites_are_those_of_the_size(architecture: dict[str, Any]) -> None:
+    """Some sizes of a family have gated feed-forward networks and others plain ones."""
+    tower = PretrainedImage(architecture=architecture, random_init=True).load("image", seed=0, with_weights=False)
+    layers = {
+        name for name, module in tower.blocks()[0].named_modules() if isinstance(module, nn.Linear | nn.LayerNorm)
+    }
+    assert set(tower.sites.values()) == layers
+
+
+def test_two_passes_in_training_mode_are_equal_where_no_dropout_is_declared(saved: Saved) -> None:
+    """DINOv3 rescales its places by a random number in training, which is no dropout's."""
+    tower, inputs = saved.load(), inputs_for(saved)
+    assert saved.settings().draws_in_training(saved.modality) == (saved.checkpoint.model_type in DROPS)
+    if saved.checkpoint.model_type in DROPS:
+        return
+    with torch.no_grad():
+        expected = tower(inputs)
+        tower.train()
+        assert torch.equal(tower(inputs), tower(inputs))
+        assert torch.equal(tower(inputs), expected)
 
 
 def test_each_norm_stands_at_the_sublayer_that_it_is_called_after(saved: Saved) -> None:
     """Before it or after it, but never beyond the other sublayer."""
     tower = saved.load()
     order: list[str] = []
-    for site in tower.family.sites:
+    for site in tower.sites:
         module = tower.encoder.get_submodule(tower.site_paths(site)[0])
         module.register_forward_pre_hook(lambda *_, site=site: order.append(site))
     with torch.no_grad():
         tower(inputs_for(saved))
-    place = {site: order.index(site) for site in tower.family.sites}
+    place = {site: order.index(site) for site in tower.sites}
     assert place["attention_norm"] < place["ffn_input"]
     assert place["ffn_norm"] > place["attention_output"]
     assert place["attention_norm"] < place["ffn_norm"]
@@ -371,7 +406,7 @@ def test_a_site_that_matches_nothing_is_refused_by_name(saved: Saved) -> None:
     tower = saved.load()
     with pytest.raises(SettingsError, match=r"strategy\.sites: 'q_lin' matches nothing") as caught:
         tower.site_paths("q_lin")
-    assert all(site in str(caught.value) for site in tower.family.sites)
+    assert all(site in str(caught.value) for site in tower.sites)
     assert saved.modality in str(caught.value)
 
 

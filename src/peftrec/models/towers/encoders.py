@@ -15,6 +15,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from peftrec.devices import free_host_memory
 from peftrec.errors import SettingsError, shortlist
+from peftrec.models.towers.adjustments import ADJUSTMENTS
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.hub import one_line
 
@@ -42,7 +43,7 @@ def random_encoder(config: PretrainedConfig, family: Family, *, seed: int, key: 
 
 def bare_encoder(config: PretrainedConfig, family: Family) -> PreTrainedModel:
     """Build what vectors depend on, with whatever weights torch gives it here."""
-    return _without_unused(_model_class(family)(config, **_arguments(family)), family)
+    return _finished(_model_class(family)(config, **_arguments(family)), family)
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def pretrained_encoder(files: Sequence[Path], config: PretrainedConfig, family: 
             f"{key}: {len(mismatched)} tensors of the weights in {folder} have other shapes than its config.json says "
             f"({shortlist(mismatched)}); the two do not belong together: copy both again"
         )
-    encoder = _without_unused(encoder, family)
+    encoder = _finished(encoder, family)
     spoilt = [name for name, tensor in encoder.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     if spoilt:
         raise SettingsError(
@@ -158,7 +159,8 @@ def _arguments(family: Family) -> dict[str, bool]:
     return {"add_pooling_layer": False} if family.has_pooler else {}
 
 
-def _without_unused(encoder: PreTrainedModel, family: Family) -> PreTrainedModel:
+def _finished(encoder: PreTrainedModel, family: Family) -> PreTrainedModel:
+    """Leave out what no vector of ours depends on, and change what does not hold here."""
     for path in family.unused:
         parent, _, name = path.rpartition(".")
         module = encoder.get_submodule(parent)
@@ -166,4 +168,6 @@ def _without_unused(encoder: PreTrainedModel, family: Family) -> PreTrainedModel
             setattr(module, name, nn.Identity())
         elif hasattr(module, name):
             setattr(module, name, None)
+    if family.model in ADJUSTMENTS:
+        ADJUSTMENTS[family.model](encoder)
     return encoder

@@ -1,9 +1,10 @@
 """What is said of an architecture: where it keeps its blocks, layers and last norm, how its states become one vector,
 and what its image processor does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from transformers import PretrainedConfig
 from transformers.utils.constants import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD
 
 from peftrec.data.choices import Resampling
@@ -30,6 +31,10 @@ class Family:
     sites: dict[str, str]
     """Linear layers, and the two norms: `attention_norm` is the attention's own, whether it stands before it or after
     it and the residual, and `ffn_norm` the feed-forward network's; `ffn_gate` is there in gated networks alone."""
+    gated_by: str | None = None
+    """Key of the config that says whether the feed-forward network is gated; null where all of them are built alike."""
+    gated_sites: dict[str, str] = field(default_factory=dict)
+    """Paths of its layers where it is."""
     poolings: tuple[Pooling, ...] = ("cls", "mean")
     """What its states can be pooled by; the first is its own."""
     norm: str | None = None
@@ -61,7 +66,18 @@ class Family:
     tokenizer: str = "AutoTokenizer"
     """Class in transformers."""
     num_prefix_tokens: int = 1
-    """Tokens that stand before the patches: [CLS], and in DeiT a distillation token; the mean leaves them out."""
+    """Tokens that stand before the patches: [CLS], and in DeiT a distillation token; registers come on top."""
     fits_any_size: bool = False
-    """Whether the position table is resampled to the image's size."""
+    """Whether it takes images of any size."""
+    has_position_table: bool = True
+    """Whether it learned a vector for each place, which is resampled to the image's size."""
     pixels: PixelDefaults = PixelDefaults()
+
+    def sites_of(self, config: PretrainedConfig) -> dict[str, str]:
+        """Return generic site names to paths below a block, in an encoder of this config."""
+        is_gated = self.gated_by is not None and bool(getattr(config, self.gated_by))
+        return self.sites | self.gated_sites if is_gated else self.sites
+
+    def prefix_tokens_of(self, config: PretrainedConfig) -> int:
+        """Return how many tokens stand before the patches, registers included; the mean leaves them out."""
+        return self.num_prefix_tokens + int(getattr(config, "num_register_tokens", 0))

@@ -38,11 +38,28 @@ _DINOV2 = replace(
     model="Dinov2Model",
     blocks="encoder.layer",
     sites=_VIT.sites | {"attention_norm": "norm1", "ffn_norm": "norm2"},
+    gated_by="use_swiglu_ffn",
+    gated_sites={"ffn_gate": "mlp.gate_proj", "ffn_input": "mlp.up_proj", "ffn_output": "mlp.down_proj"},
     has_pooler=False,
     unused=("embeddings.mask_token",),
     fits_any_size=True,
     # facebookresearch/dinov2, dinov2/data/transforms.py
     pixels=PixelDefaults(mean=tuple(IMAGENET_DEFAULT_MEAN), std=tuple(IMAGENET_DEFAULT_STD)),
+)
+
+_DINOV2_WITH_REGISTERS = replace(_DINOV2, model="Dinov2WithRegistersModel")
+
+_DINOV3 = replace(
+    _DINOV2,
+    model="DINOv3ViTModel",
+    blocks="model.layer",
+    sites=_DINOV2.sites | {"ffn_input": "mlp.up_proj", "ffn_output": "mlp.down_proj"},
+    gated_by="use_gated_mlp",
+    norm="norm",
+    has_position_table=False,
+    attends_by_position=True,
+    # its image processor's own: facebook's checkpoints say these too
+    pixels=PixelDefaults(mean=tuple(IMAGENET_DEFAULT_MEAN), std=tuple(IMAGENET_DEFAULT_STD), resampling="bilinear"),
 )
 
 _CLIP_IMAGE = Family(
@@ -80,7 +97,9 @@ IMAGE_FAMILIES = {
     "vit": _VIT,
     "deit": _DEIT,
     "dinov2": _DINOV2,
+    "dinov2_with_registers": _DINOV2_WITH_REGISTERS,
+    "dinov3_vit": _DINOV3,
     "clip_vision_model": _CLIP_IMAGE,
-    "siglip_vision_model": _SIGLIP_IMAGE,
+    "siglip_vision_model": _SIGLIP_IMAGE,  # SigLIP 2 of one size too
 }
 """transformers' `model_type` to family."""

@@ -105,8 +105,9 @@ class _StoredEmbeddings(nn.Module):
     def __init__(self, prefix: StoredPrefix) -> None:
         super().__init__()
         self._prefix = [prefix]
-        # ViT and DeiT ask for the dtype of their patch projection.
+        # ViT and DeiT ask for the dtype of their patch projection, DINOv3 for that of what is in its place.
         self.patch_embeddings = nn.Module()
+        self.patch_embeddings.register_buffer("weight", prefix.like, persistent=False)
         self.patch_embeddings.projection = nn.Module()
         self.patch_embeddings.projection.register_buffer("weight", prefix.like, persistent=False)
 

@@ -123,6 +123,6 @@ TEXT_FAMILIES = {
     "llama": _LLAMA,
     "qwen3": _QWEN3,  # Qwen3-Embedding too
     "clip_text_model": _CLIP_TEXT,
-    "siglip_text_model": _SIGLIP_TEXT,
+    "siglip_text_model": _SIGLIP_TEXT,  # SigLIP 2 too
 }
 """transformers' `model_type` to family."""

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from peftrec.data.batches import ImageBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
+from peftrec.models.towers.configs import COLOURS
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import OUTPUT, Modality, Pooling
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
@@ -25,6 +26,8 @@ TowerInputs = TextBatch | ImageBatch | TokenBatch
 class Tower(nn.Module):
     """A Hugging Face encoder that answers in vectors, one an item."""
 
+    image_size: tuple[int, int] = (0, 0)
+    """Height and width that images come in; not looked at where nothing is computed from them after the patches."""
     first_open: int | None = None
     """Lowest block that may change, where what lies below it is in evaluation mode; null where all is as it comes."""
 
@@ -36,6 +39,10 @@ class Tower(nn.Module):
         self.pooling = pooling
         self.width = int(encoder.config.hidden_size)
         self.num_blocks = len(self.blocks())
+        self.sites = family.sites_of(encoder.config)
+        """Generic site names to module paths below a block."""
+        self.num_prefix_tokens = family.prefix_tokens_of(encoder.config)
+        """Tokens of an image that stand before its patches."""
         self.prefix: StoredPrefix | None = None
         """What stands in for the lower blocks where they are not run."""
         self._is_normed_inside = family.norm is not None and family.norms_every_token
@@ -82,13 +89,13 @@ class Tower(nn.Module):
 
         Raises SettingsError for a site that the family does not have, or a block that lacks it.
         """
-        if site not in self.family.sites:
+        if site not in self.sites:
             raise SettingsError(
                 f"strategy.sites: {site!r} matches nothing in the {self.family.modality} tower "
-                f"({self.encoder.config.model_type}); its sites are {', '.join(self.family.sites)}"
+                f"({self.encoder.config.model_type}); its sites are {', '.join(self.sites)}"
             )
         chosen = range(self.num_blocks) if blocks is None else blocks
-        paths = [f"{self.family.blocks}.{block}.{self.family.sites[site]}" for block in chosen]
+        paths = [f"{self.family.blocks}.{block}.{self.sites[site]}" for block in chosen]
         present = {name for name, _ in self.encoder.named_modules()}
         missing = [path for path in paths if path not in present]
         if missing:
@@ -230,7 +237,8 @@ class Tower(nn.Module):
                 token_ids = torch.zeros(inputs.mask.shape, dtype=torch.long, device=inputs.mask.device)
                 outputs = self._run(token_ids, inputs.mask)
             else:
-                outputs = self.encoder(pixel_values=self.prefix.like.new_empty(len(inputs.mask), 0))
+                size = (len(inputs.mask), COLOURS, *self.image_size)
+                outputs = self.encoder(pixel_values=self.prefix.like.new_empty(1).expand(size))
         return outputs.last_hidden_state
 
     def _run(self, token_ids: Int[Tensor, "item word"], mask: Bool[Tensor, "item word"]) -> Any:
@@ -259,7 +267,7 @@ class Tower(nn.Module):
         if self.pooling == "cls":
             return states[:, 0]
         if self.modality == "image":
-            return states[:, self.family.num_prefix_tokens :].mean(dim=1)
+            return states[:, self.num_prefix_tokens :].mean(dim=1)
         assert not isinstance(inputs, ImageBatch)
         chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
         weights = chosen.unsqueeze(-1).to(states.dtype)
