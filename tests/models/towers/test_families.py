@@ -1,6 +1,7 @@
 """Every family through the whole road, from saved files to a strategy's gradients; titles and images as they come."""
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
 from peftrec.data.batches import ItemBatch, TokenBatch
@@ -24,9 +26,11 @@ from peftrec.towers.pretrained import PretrainedText
 from small_families import (
     CHECKPOINTS,
     NUM_BLOCKS,
+    POSITIONS,
     SIDE,
     TITLES,
     WIDTH,
+    WORDS,
     Saved,
     load_batch,
     load_towers,
@@ -201,6 +205,27 @@ def test_titles_are_padded_only_for_an_encoder_that_was_trained_so(saved: Saved)
     else:
         assert first == ends
         assert tokenised.lengths().tolist() == [5, 3, 9, 2, 4, 3]
+
+
+def test_titles_of_siglip_2_end_as_gemmas_do_and_are_padded_behind(tmp_path: Path) -> None:
+    """Its tokenizer is Gemma's: no token before a title, <eos> after it, padding on the left unless told otherwise."""
+    saved = save_checkpoint(tmp_path, "siglip_pair_text")
+    vocabulary = {token: place for place, token in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", *WORDS])}
+    tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokens.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokens, **special).save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    names = {"tokenizer_class": "GemmaTokenizer", "padding_side": "left", "add_bos_token": False, "add_eos_token": True}
+    file.write_text(json.dumps(json.loads(file.read_text()) | names))
+    text = saved.pair().text
+    assert text is not None
+    (red, steel, lamp), padding = (vocabulary[word] for word in ("red", "steel", "lamp")), [0] * POSITIONS
+    for number, expected in [(30, [red, steel, lamp, 1]), (3, [red, steel, 1])]:
+        found = replace(text, max_tokens=number).tokenise(["Red steel lamp"]).batch(np.zeros(1, dtype=np.int64))
+        assert found.token_ids[0].tolist() == (expected + padding)[:POSITIONS]
+        assert found.mask.all()
 
 
 def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) -> None:

@@ -359,6 +359,23 @@ def test_sites_are_those_of_the_size(architecture: dict[str, Any]) -> None:
     assert set(tower.sites.values()) == layers
 
 
+@pytest.mark.parametrize("side", [224, 336])
+def test_clip_l_takes_both_of_its_sizes(side: int) -> None:
+    """ViT-L/14, by shapes alone."""
+    large = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+    architecture: dict[str, Any] = {
+        "model_type": "clip",
+        "vision_config": large | {"patch_size": 14, "image_size": side},
+    }
+    image = PretrainedImage(architecture=architecture, random_init=True)
+    transform = image.transform()
+    assert (transform.height, transform.width) == (side, side)
+    tower = image.load("image", seed=0, with_weights=False)
+    pixels = torch.empty(2, 3, side, side, dtype=torch.uint8, device="meta")
+    states = tower.token_states(ImageBatch(pixels=pixels, mean=transform.mean, std=transform.std), (24,))[24]
+    assert states.shape == (2, 1 + (side // 14) ** 2, 1024)
+
+
 def test_two_passes_in_training_mode_are_equal_where_no_dropout_is_declared(saved: Saved) -> None:
     """DINOv3 rescales its places by a random number in training, which is no dropout's."""
     tower, inputs = saved.load(), inputs_for(saved)
