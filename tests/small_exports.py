@@ -31,7 +31,7 @@ def finished_run(runs_dir: Path, strategy_file: Path, *, num_blocks: int = NUM_B
 
 
 def site_paths(tower: Tower, sites: tuple[str, ...] = SITES) -> list[str]:
-    return [path for site in sites for path in tower.site_paths(site)]
+    return tower.paths_of(dict.fromkeys(map(tower.site_that_holds, sites)))
 
 
 def lora(tower: Tower, **changes: Any) -> LoraConfig:

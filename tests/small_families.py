@@ -16,7 +16,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.synthetic.pictures import RenderedPictures
-from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.families import family_of
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Tower
@@ -35,6 +35,15 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
 GROUPED = {"num_key_value_heads": 1, **ENDS}
 """Two heads of queries share one of keys and values."""
+WINDOWED = {"head_dim": 12, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": NUM_BLOCKS - 1}
+GEMMA = (
+    SIZES
+    | TOKENS
+    | GROUPED
+    | {"head_dim": 12, "query_pre_attn_scalar": 12, "sliding_window": 4}
+    | {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+)
+"""Windows are shorter than the longest title."""
 DISENTANGLED = {
     "relative_attention": True,
     "position_buckets": 4,
@@ -59,7 +68,7 @@ class SmallCheckpoint:
 
     @property
     def family(self) -> Family:
-        return FAMILIES[self.model_type]
+        return family_of(AutoConfig.for_model(**self.architecture()))
 
     def architecture(self) -> dict[str, Any]:
         return {"model_type": self.model_type, **self.settings}
@@ -73,7 +82,16 @@ CHECKPOINTS = {
         modality="text", model_type="xlm-roberta", settings=SIZES | TOKENS | {"pad_token_id": 1}
     ),
     "llama": SmallCheckpoint(modality="text", model_type="llama", settings=SIZES | TOKENS | GROUPED),
-    "qwen3": SmallCheckpoint(modality="text", model_type="qwen3", settings=SIZES | TOKENS | GROUPED | {"head_dim": 12}),
+    "qwen3": SmallCheckpoint(modality="text", model_type="qwen3", settings=SIZES | TOKENS | GROUPED | WINDOWED),
+    "gemma3": SmallCheckpoint(modality="text", model_type="gemma3_text", settings=GEMMA),
+    "embedding_gemma": SmallCheckpoint(
+        modality="text", model_type="gemma3_text", settings=GEMMA | {"use_bidirectional_attention": True}
+    ),
+    "modernbert": SmallCheckpoint(
+        modality="text",
+        model_type="modernbert",
+        settings=SIZES | TOKENS | ENDS | {"cls_token_id": 2, "sep_token_id": 3, "local_attention": 4},
+    ),
     "distilbert": SmallCheckpoint(
         modality="text",
         model_type="distilbert",

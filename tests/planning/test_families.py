@@ -29,6 +29,8 @@ PAIRS = [
     ("clip_text", "clip_image"),
     ("siglip_text", "siglip_image"),
     ("bert", "dinov3"),
+    ("modernbert", None),
+    ("embedding_gemma", None),
 ]
 QUICK_STATES = [("clip_text", "clip_image"), ("deberta_v3", None)]
 """Pairs whose hidden states are planned in the quick tests as well: all families give theirs through the same hooks."""
@@ -80,7 +82,8 @@ def config_of(name: str, tmp_path: Path) -> dict[str, Any]:
     """Save the config of a family's small checkpoint, which is all that a plan reads of it."""
     architecture = CHECKPOINTS[name].architecture()
     blocks = "n_layers" if "n_layers" in architecture else "num_hidden_layers"
-    AutoConfig.for_model(**architecture | {blocks: 2}).save_pretrained(tmp_path / name)
+    kinds = {key: value[:2] for key, value in architecture.items() if key == "layer_types"}
+    AutoConfig.for_model(**architecture | {blocks: 2} | kinds).save_pretrained(tmp_path / name)
     return {"checkpoint": str(tmp_path / name), "random_init": True}
 
 

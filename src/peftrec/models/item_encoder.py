@@ -193,9 +193,7 @@ class FrozenStatesEncoder(ItemEncoder):
             assert self._reader is not None
             stored = dict(self._reader.read(batch.items))
         dtype = next(self.network.parameters()).dtype  # bfloat16 where the whole model is
-        scales = {} if self._reader is None else self._reader.scales
-        present = {name: states for name, states in stored.items() if states is not None}
-        return {name: restore(states, dtype, scales.get(name)) for name, states in present.items()}
+        return {name: restore(states, dtype) for name, states in stored.items() if states is not None}
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         """Encode a batch of distinct items.

@@ -4,7 +4,7 @@ import numpy as np
 
 from peftrec.data.split import split_catalogue
 from peftrec.errors import DataError, SettingsError
-from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.families import family_of
 from peftrec.planning.batches import ExpectedWorkload, MeasuredWorkload, Workload
 from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.settings.run import Settings
@@ -68,7 +68,7 @@ def expect_workload(settings: Settings, size: DataSize) -> ExpectedWorkload:
 def longest_title(text: PretrainedText) -> int:
     """Return the tokens of the longest title that the encoder is given."""
     config = text.config("text")
-    family = FAMILIES[config.model_type]
+    family = family_of(config)
     if family.attends_to_padding:  # then all titles are padded to this
         return int(config.max_position_embeddings) - family.num_reserved_positions
     return text.max_tokens

@@ -21,7 +21,7 @@ from peftrec.errors import CheckpointError, shortlist
 from peftrec.models.peft.merging import MergeError, merge, tuner_layers
 from peftrec.models.towers.checkpoint_files import TOKENIZER, WEIGHTS
 from peftrec.models.towers.encoders import save_encoder
-from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.families import family_of
 from peftrec.models.towers.image_processing import write_processor
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.quantised_weights import QuantisedLinear, restore_weights
@@ -203,18 +203,18 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
             is_rounded=False,
             reads="ready features",
         )
-    model_type = source.config(modality).model_type
-    family = FAMILIES[model_type]
+    config = source.config(modality)
+    family = family_of(config)
     return ExportedTower(
         modality=modality,
         form=form,
         model_class=family.model,
-        base_name=_portable_name(modality, source) or f"random {model_type}",
+        base_name=_portable_name(modality, source) or f"random {config.model_type}",
         base_revision=source.revision,
         is_local=not source.random_init and source.files(modality).is_local,
         is_random=source.random_init,
         is_rounded=source.weights == "int8",
-        reads=f"{_preparation(source)}, pooled by {source.pooling or family.poolings[0]}",
+        reads=f"{_preparation(source)}, pooled by {source.pooling_of(modality)}",
     )
 
 

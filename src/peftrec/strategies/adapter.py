@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.models.towers.tower_sites import sites_by_tower
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Adapter(AdaptedBlocks):
     bottleneck: int = Field(default=64, ge=1)
     """Width of an adapter's inner layer."""
     sites: tuple[str, ...] = Field(default=("attention_output", "ffn_output"), min_length=1)
-    """Generic names of the layers that an adapter follows."""
+    """Generic names of the layers that an adapter follows; `text.ffn_output` is asked of the text tower alone."""
 
     @property
     def draws_in_training(self) -> bool:
@@ -39,8 +40,9 @@ class Adapter(AdaptedBlocks):
         from peftrec.models.side_networks.side_network import SideBlock
 
         towers.requires_grad_(False)
-        for tower in towers.present().values():
-            for path in tower.paths_of(self.sites, self.blocks_of(tower)):
+        sites = sites_by_tower(self.sites, towers)
+        for name, tower in towers.present().items():
+            for path in tower.paths_of(sites[name], self.blocks_of(tower)):
                 layer = tower.encoder.get_submodule(path)
                 adapter = SideBlock(int(layer.out_features), self.bottleneck)  # type: ignore[arg-type]
                 tower.encoder.set_submodule(path, AdaptedLinear(layer, adapter))

@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.models.towers.tower_sites import sites_by_tower
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class LoRA(AdaptedBlocks):
     trains_biases: bool = False
     """Whether the biases of the adapted layers train, at the rates of their towers."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted."""
+    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted.
+    `text.query_key_value` is asked of the text tower alone."""
 
     @property
     def draws_in_training(self) -> bool:
@@ -49,17 +51,18 @@ class LoRA(AdaptedBlocks):
         from peftrec.models.item_encoder import TowerItemEncoder
         from peftrec.models.peft.injection import inject
 
-        for tower in towers.present().values():
-            inject(tower, self._config(tower))
+        sites = sites_by_tower(self.sites, towers)
+        for name, tower in towers.present().items():
+            inject(tower, self._config(tower, sites[name]))
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)
 
-    def _config(self, tower: "Tower") -> "LoraConfig":
+    def _config(self, tower: "Tower", sites: tuple[str, ...]) -> "LoraConfig":
         from peft import LoraConfig
 
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]  # a fraction works, peft's annotation is narrower
             lora_dropout=self.dropout,
-            target_modules=tower.paths_of(self.sites, self.blocks_of(tower)),
+            target_modules=tower.paths_of(sites, self.blocks_of(tower)),
             bias="lora_only" if self.trains_biases else "none",
         )

@@ -52,7 +52,7 @@ class ParallelAdapter(AdaptedBlocks):
         for tower in towers.present().values():
             chosen = self.blocks_of(tower)
             for sublayer in self.sublayers:
-                first, last = _ENDS[sublayer]
+                first, last = (tower.site_that_holds(site) for site in _ENDS[sublayer])
                 for start, end in zip(tower.site_paths(first, chosen), tower.site_paths(last, chosen), strict=True):
                     self._put_beside(tower, start, end)
         return TowerItemEncoder(towers, embedding_dim=embedding_dim)

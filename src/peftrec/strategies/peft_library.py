@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.models.towers.tower_sites import asked_of_each, sites_by_tower
 from peftrec.strategies.adapted_blocks import AdaptedBlocks
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class PeftLibrary(AdaptedBlocks):
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields of the method's config class (LoraConfig, VeraConfig, ...); what is left out has peft's default."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted."""
+    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted.
+    `text.query_key_value` is asked of the text tower alone."""
     feedforward_sites: tuple[str, ...] = ()
     """Those of `sites` whose input is scaled in place of their output, for IA3."""
 
@@ -64,15 +66,19 @@ class PeftLibrary(AdaptedBlocks):
         from peftrec.models.peft.adalora import RankAllocation
         from peftrec.models.peft.injection import inject
 
-        tuners = {name: inject(tower, self._config_for(tower)) for name, tower in towers.present().items()}
+        sites, feedforward = sites_by_tower(self.sites, towers), asked_of_each(self.feedforward_sites, towers)
+        tuners = {
+            name: inject(tower, self._config_for(tower, sites[name], feedforward[name]))
+            for name, tower in towers.present().items()
+        }
         allocating = {name: tuner for name, tuner in tuners.items() if isinstance(tuner, AdaLoraModel)}
         return TowerItemEncoder(
             towers, embedding_dim=embedding_dim, schedule=RankAllocation(allocating) if allocating else None
         )
 
-    def _config_for(self, tower: "Tower") -> "PeftConfig":
+    def _config_for(self, tower: "Tower", sites: tuple[str, ...], feedforward: tuple[str, ...]) -> "PeftConfig":
         chosen = self.blocks_of(tower)
-        return self._config(tower.paths_of(self.sites, chosen), tower.paths_of(self.feedforward_sites, chosen))
+        return self._config(tower.paths_of(sites, chosen), tower.paths_of(feedforward, chosen))
 
     def _config(self, targets: tuple[str, ...] | list[str], feedforward: tuple[str, ...] | list[str]) -> "PeftConfig":
         from peftrec.models.peft.methods import build_config

@@ -103,14 +103,14 @@ class PretrainedEncoder:
         Raises SettingsError where it cannot be built, or encodes no item to finite numbers.
         """
         from peftrec.models.towers.encoders import pretrained_encoder, random_encoder, shaped_encoder
-        from peftrec.models.towers.families import FAMILIES
+        from peftrec.models.towers.families import family_of
         from peftrec.models.towers.first_item import check_encodes
         from peftrec.models.towers.offloading import offloaded_encoder
         from peftrec.models.towers.quantised_weights import quantise
         from peftrec.models.towers.tower import Tower
 
         config, key = self.config(modality), self._key(modality)
-        family = FAMILIES[config.model_type]
+        family = family_of(config)
         pooling = self._pooling(family)
         if not with_weights:
             encoder = shaped_encoder(config, family, key=key)
@@ -149,9 +149,9 @@ class PretrainedEncoder:
 
     def pooling_of(self, modality: Modality) -> Pooling:
         """Return how states become one vector: as configured, or the family's own way."""
-        from peftrec.models.towers.families import FAMILIES
+        from peftrec.models.towers.families import family_of
 
-        return self._pooling(FAMILIES[self.config(modality).model_type])
+        return self._pooling(family_of(self.config(modality)))
 
     def _pooling(self, family: "Family") -> Pooling:
         if self.pooling is None:
@@ -245,11 +245,11 @@ class PretrainedImage(PretrainedEncoder):
 
         Raises SettingsError where the encoder takes another size.
         """
-        from peftrec.models.towers.families import FAMILIES
+        from peftrec.models.towers.families import family_of
         from peftrec.models.towers.image_processing import sides, transform_of
 
         config = self.config("image")
-        family = FAMILIES[config.model_type]
+        family = family_of(config)
         described = transform_of(
             self._processor(),
             family.pixels,

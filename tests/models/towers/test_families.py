@@ -54,7 +54,6 @@ class StatesOnce:
     """A store in memory: what frozen towers say of the items, computed once."""
 
     def __init__(self, towers: Towers, stored: Stored, batch: ItemBatch) -> None:
-        self.scales: dict[Modality, torch.Tensor] = {}
         compute = towers.states if stored.form == "pooled" else towers.eval().token_states
         with torch.no_grad():
             self.states = compute(batch, stored.layers)
@@ -74,7 +73,7 @@ def pair(request: pytest.FixtureRequest, saved_of: Callable[[str], Saved]) -> To
 
 def adapt(name: str, pair: TowerPair, batch: ItemBatch) -> tuple[Strategy, ItemEncoder]:
     """Let a strategy build its encoder; one that reads a store reads states of the same towers."""
-    strategy = build_strategy(FILES[name], **CHANGES.get(name, {}))
+    strategy = build_strategy(FILES[name], **CHANGES.get(name, {}), **sites_of(name, load_towers(pair)))
     reads_store = strategy.states == "store"
     stored = strategy.stored(load_towers(pair).depths()) if reads_store else None
     is_pooled = stored is not None and stored.form == "pooled"
@@ -88,6 +87,12 @@ def adapt(name: str, pair: TowerPair, batch: ItemBatch) -> tuple[Strategy, ItemE
         reader = encoder if isinstance(encoder, FrozenStatesEncoder) else encoder.towers
         reader.read_from(StatesOnce(load_towers(pair), stored, batch))
     return strategy, encoder.eval()
+
+
+def sites_of(name: str, towers: Towers) -> dict[str, tuple[str, ...]]:
+    """Ask LoRA of the layer that makes queries, keys and values where it is one."""
+    fused = {site for tower in towers.present().values() for site in tower.family.fused.values()}
+    return {"sites": ("query_key_value",)} if name == "lora" and "query_key_value" in fused else {}
 
 
 def check_laws(strategy: Strategy, encoder: ItemEncoder, pair: TowerPair, batch: ItemBatch) -> None:
@@ -141,13 +146,15 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
     strategy, encoder = adapt(name, pair, batch)
     stored = sum(parameter.numel() for parameter in load_towers(pair).parameters())
     bottleneck = BOTTLENECK * WIDTH + BOTTLENECK + WIDTH * BOTTLENECK + WIDTH
-    is_root_mean_square = saved.checkpoint.model_type in ("llama", "qwen3")
+    has_bias = saved.checkpoint.model_type not in ("llama", "qwen3", "gemma3_text", "modernbert")
+    num_norms = 2 * NUM_BLOCKS - (saved.checkpoint.model_type == "modernbert")
+    sites = sites_of("lora", load_towers(pair)).get("sites", ("query", "value"))
     expected = {
         "full": stored,
-        "lora": sum(RANK * sum(weight.shape) for weight in weights_of(pair, "query", "value")),
+        "lora": sum(RANK * sum(weight.shape) for weight in weights_of(pair, *sites)),
         "adapter": NUM_BLOCKS * 2 * bottleneck,
         "adapter_parallel": NUM_BLOCKS * bottleneck,
-        "ln_tuning": NUM_BLOCKS * 2 * (WIDTH if is_root_mean_square else WIDTH + WIDTH),
+        "ln_tuning": num_norms * (WIDTH + has_bias * WIDTH),
         "iisan_cached": 0,
         "unipt": 0,
     }

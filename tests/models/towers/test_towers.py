@@ -13,6 +13,7 @@ from peftrec.models.towers.families import FAMILIES, PAIRS
 from peftrec.models.towers.names import OUTPUT, Pooling
 from peftrec.models.towers.towers import Towers
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
+from peftrec.training.trainer import checkpoint_activations
 from small_families import CHECKPOINTS, FFN, NUM_BLOCKS, PATCHES, SIDE, VOCABULARY, WIDTH, Saved, save_checkpoint
 
 LENGTHS = [9, 2, 5, 7]
@@ -56,8 +57,9 @@ def reference_outputs(saved: Saved, inputs: TextBatch | ImageBatch) -> Any:
 
 
 def with_last_state(saved: Saved, outputs: Any, token_ids: Tensor, mask: Tensor) -> Any:
-    """A decoder says in the place of its last state what its norm makes of it."""
-    if not saved.checkpoint.family.keeps_cache:
+    """Some say in the place of their last state what their norm makes of it."""
+    is_normed = torch.equal(outputs.hidden_states[-1], outputs.last_hidden_state)
+    if saved.checkpoint.family.norm is None or not is_normed:
         return outputs
     seen: list[Tensor] = []
     norm = saved.reference.get_submodule(str(saved.checkpoint.family.norm))
@@ -307,7 +309,10 @@ def test_padding_tokens_are_never_read() -> None:
 def test_the_sites_are_the_linear_layers_and_norms_of_every_block(saved: Saved) -> None:
     tower = saved.load()
     paths = {site: tower.site_paths(site) for site in tower.sites}
-    assert all(len(found) == NUM_BLOCKS for found in paths.values())
+    is_modern = saved.checkpoint.model_type == "modernbert"  # whose first block has no norm before its attention
+    assert {site: len(found) for site, found in paths.items()} == {
+        site: NUM_BLOCKS - (is_modern and site == "attention_norm") for site in paths
+    }
     in_blocks = {
         name
         for name, module in tower.encoder.named_modules()
@@ -330,16 +335,23 @@ def test_the_sites_are_the_linear_layers_and_norms_of_every_block(saved: Saved) 
         "key": {(keys, WIDTH)},
         "value": {(keys, WIDTH)},
         "attention_output": {(WIDTH, queries)},
+        "query_key_value": {(queries + 2 * keys, WIDTH)},
         "ffn_gate": {(FFN, WIDTH)},
+        "ffn_gate_input": {(2 * FFN, WIDTH)},
         "ffn_input": {(FFN, WIDTH)},
         "ffn_output": {(WIDTH, FFN)},
         "attention_norm": {(WIDTH,)},
         "ffn_norm": {(WIDTH,)},
         "query_norm": {(head,)},
         "key_norm": {(head,)},
+        "attention_output_norm": {(WIDTH,)},
+        "ffn_output_norm": {(WIDTH,)},
     }
     assert shapes == {site: every[site] for site in tower.sites}
-    assert {*every} - {*shapes} <= {"ffn_gate", "query_norm", "key_norm"}
+    assert {*tower.family.fused.values()} <= {*shapes}
+    asked = {"query", "key", "value", "attention_output", "ffn_input", "ffn_output", "attention_norm", "ffn_norm"}
+    assert asked <= {*shapes, *tower.family.fused}
+    assert shapes.keys().isdisjoint(tower.family.fused)
 
 
 @pytest.mark.parametrize(
@@ -394,25 +406,31 @@ def test_each_norm_stands_at_the_sublayer_that_it_is_called_after(saved: Saved) 
     tower = saved.load()
     order: list[str] = []
     for site in tower.sites:
-        module = tower.encoder.get_submodule(tower.site_paths(site)[0])
+        module = tower.encoder.get_submodule(tower.site_paths(site)[-1])
         module.register_forward_pre_hook(lambda *_, site=site: order.append(site))
     with torch.no_grad():
         tower(inputs_for(saved))
     place = {site: order.index(site) for site in tower.sites}
-    assert place["attention_norm"] < place["ffn_input"]
+    assert place["attention_norm"] < place[tower.site_that_holds("ffn_input")]
     assert place["ffn_norm"] > place["attention_output"]
     assert place["attention_norm"] < place["ffn_norm"]
+    if "ffn_output_norm" in place:
+        assert place["attention_output"] < place["attention_output_norm"] < place["ffn_norm"]
+        assert place["ffn_output"] < place["ffn_output_norm"]
 
 
 def test_query_key_and_value_are_what_they_are_called(saved: Saved) -> None:
-    """Without queries or without keys attention is even, so both give one output; without values another."""
+    """Without queries or without keys attention is even, so both give one output; without values another. One layer of
+    all three has them one after another."""
     inputs = inputs_for(saved)
     without: dict[str, Tensor] = {}
-    for site in ("query", "key", "value"):
+    sites = ("query", "key", "value")
+    for site in sites:
         tower = saved.load()
-        for path in tower.site_paths(site):
+        for path in tower.site_paths(tower.site_that_holds(site)):
             for parameter in tower.encoder.get_submodule(path).parameters():
-                nn.init.zeros_(parameter)
+                is_fused = site in tower.family.fused
+                nn.init.zeros_(parameter.data.chunk(3)[sites.index(site)] if is_fused else parameter)
         with torch.no_grad():
             without[site] = tower(inputs)
     torch.testing.assert_close(without["query"], without["key"], rtol=0, atol=1e-5)
@@ -429,11 +447,12 @@ def test_a_site_that_matches_nothing_is_refused_by_name(saved: Saved) -> None:
 
 def test_a_block_that_lacks_a_site_is_named(saved: Saved) -> None:
     tower = saved.load()
-    path = tower.site_paths("value")[1]
+    site = tower.site_that_holds("value")
+    path = tower.site_paths(site)[1]
     parent, _, name = path.rpartition(".")
     delattr(tower.encoder.get_submodule(parent), name)
-    with pytest.raises(SettingsError, match="'value' is missing in") as caught:
-        tower.site_paths("value")
+    with pytest.raises(SettingsError, match=f"'{site}' is missing in") as caught:
+        tower.site_paths(site)
     assert path in str(caught.value)
     assert tower.family.blocks + ".0." not in str(caught.value)
 
@@ -449,6 +468,19 @@ def test_every_parameter_is_one_of_the_checkpoints_and_gets_a_gradient(saved: Sa
         tower = saved.load(pooling=pooling)
         tower(inputs_for(saved)).square().sum().backward()
         assert not {name for name, parameter in tower.named_parameters() if parameter.grad is None}
+
+
+def test_blocks_that_keep_their_inputs_alone_give_the_same_gradients(saved: Saved) -> None:
+    gradients: list[dict[str, Tensor]] = []
+    for keeps_all in (True, False):
+        tower = saved.load()
+        if not keeps_all:
+            checkpoint_activations(Towers(text=tower) if saved.modality == "text" else Towers(image=tower))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # for dropout
+            tower.train()(inputs_for(saved)).square().sum().backward()
+        gradients.append({name: each.grad for name, each in tower.named_parameters() if each.grad is not None})
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-5)
 
 
 def test_positions_are_resampled_once_to_the_size_of_the_images(tmp_path_factory: pytest.TempPathFactory) -> None:

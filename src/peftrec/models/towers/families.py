@@ -3,8 +3,9 @@
 from transformers import PretrainedConfig
 
 from peftrec.errors import SettingsError
+from peftrec.models.towers.family import Family
 from peftrec.models.towers.image_families import IMAGE_FAMILIES
-from peftrec.models.towers.text_families import TEXT_FAMILIES
+from peftrec.models.towers.text_families import BIDIRECTIONAL_FAMILIES, TEXT_FAMILIES
 
 FAMILIES = TEXT_FAMILIES | IMAGE_FAMILIES
 """transformers' `model_type` to family."""
@@ -13,6 +14,13 @@ PAIRS = {"clip", "siglip"}
 """Model types of checkpoints that hold a text and an image encoder; either half can be taken from one."""
 
 _HALVES = {"text": "text_config", "image": "vision_config"}
+
+
+def family_of(config: PretrainedConfig) -> Family:
+    """Return the family of an encoder by its config."""
+    if config.model_type in BIDIRECTIONAL_FAMILIES and config.use_bidirectional_attention:
+        return BIDIRECTIONAL_FAMILIES[config.model_type]
+    return FAMILIES[config.model_type]
 
 
 def check_model_type(model_type: str, modality: str) -> None:

@@ -35,6 +35,8 @@ class Family:
     """Key of the config that says whether the feed-forward network is gated; null where all of them are built alike."""
     gated_sites: dict[str, str] = field(default_factory=dict)
     """Paths of its layers where it is."""
+    fused: dict[str, str] = field(default_factory=dict)
+    """Sites that are no layers here, each with the site of the layer that computes it beside others."""
     poolings: tuple[Pooling, ...] = ("cls", "mean")
     """What its states can be pooled by; the first is its own."""
     norm: str | None = None
@@ -59,6 +61,8 @@ class Family:
     """Whether a token attends to those before it alone; padding on the right is then never seen."""
     keeps_cache: bool = False
     """Whether it keeps keys and values for tokens to come unless it is told not to, in training too."""
+    windows_include_their_end: bool = False
+    """Whether a sliding window of n tokens reaches the n-th from a token, and not the one before it alone."""
     attends_by_position: bool = False
     """Whether attention weighs where two tokens stand from each other, beside their query and key."""
     attends_to_padding: bool = False

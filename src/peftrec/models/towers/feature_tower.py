@@ -31,6 +31,10 @@ class FeatureTower(Tower):
         """Return no blocks."""
         return nn.ModuleList()
 
+    def site_that_holds(self, site: str) -> str:
+        """Return the site itself."""
+        return site
+
     def site_paths(self, site: str, blocks: Any = None) -> list[str]:
         """Raise SettingsError: there is nothing to adapt."""
         raise SettingsError(

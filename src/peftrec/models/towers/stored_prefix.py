@@ -33,8 +33,6 @@ class StoredPrefix(nn.Module):
         # A buffer of no elements knows the device and the dtype that Lightning moves modules to.
         self.register_buffer("like", like.new_empty(0), persistent=False)
         self.like: Tensor
-        self.scales: Float[Tensor, "state hidden"] | None = None
-        """Of a store whose items share scales, these; no buffer, which would be rounded where the model is."""
         self._kept: Shaped[Tensor, "item token state kept"] | None = None
 
     @contextmanager
@@ -55,9 +53,7 @@ class StoredPrefix(nn.Module):
     def kept_state(self, layer: int) -> Float[Tensor, "item token hidden"]:
         """Return a state that is stored."""
         assert self._kept is not None, "a tower of stored states takes batches of them"
-        place = self.layers.index(layer)
-        scales = None if self.scales is None else self.scales[place]
-        return restore(self._kept[:, :, place], self.like.dtype, scales)
+        return restore(self._kept[:, :, self.layers.index(layer)], self.like.dtype)
 
 
 def install_prefix(
@@ -76,7 +72,8 @@ def install_prefix(
         raise ValueError(f"states {layers} alone of an encoder of {len(blocks)} blocks that stay")
     prefix = StoredPrefix(layers, next(encoder.parameters()), keeps_blocks=keeps_blocks)
     for index in range(0 if keeps_blocks else first):
-        blocks[index] = _StoredBlock(prefix, index + 1, returns_pair=family.blocks_return_pairs)
+        kind = getattr(blocks[index], "attention_type", None)
+        blocks[index] = _StoredBlock(prefix, index + 1, returns_pair=family.blocks_return_pairs, kind=kind)
     encoder.set_submodule(family.embeddings, _StoredEmbeddings(prefix))
     # What transformers asks for where it lets blocks keep their inputs alone, by names that the stand-in lacks.
     encoder.get_input_embeddings = partial(encoder.get_submodule, family.embeddings)  # type: ignore[method-assign]
@@ -91,8 +88,9 @@ def install_prefix(
 class _StoredBlock(nn.Module):
     """In the place of a block: answers with the state that the block would leave, or with what it gets."""
 
-    def __init__(self, prefix: StoredPrefix, leaves: int, *, returns_pair: bool) -> None:
+    def __init__(self, prefix: StoredPrefix, leaves: int, *, returns_pair: bool, kind: str | None) -> None:
         super().__init__()
+        self.attention_type = kind  # ModernBERT asks each block which mask it takes
         self._prefix = [prefix]  # no child: the tower has it
         self.leaves = leaves
         self.returns_pair = returns_pair

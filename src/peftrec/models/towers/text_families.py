@@ -86,6 +86,38 @@ _QWEN3 = replace(
     sites=_LLAMA.sites | {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"},
 )
 
+_GEMMA3 = replace(
+    _QWEN3,
+    model="Gemma3TextModel",
+    sites=_QWEN3.sites
+    | {
+        "attention_output_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "ffn_output_norm": "post_feedforward_layernorm",
+    },
+)
+
+_EMBEDDING_GEMMA = replace(_GEMMA3, poolings=("mean", "cls"), is_causal=False)
+
+_MODERNBERT = Family(
+    modality="text",
+    model="ModernBertModel",
+    blocks="layers",
+    sites={
+        "query_key_value": "attn.Wqkv",
+        "attention_output": "attn.Wo",
+        "ffn_gate_input": "mlp.Wi",
+        "ffn_output": "mlp.Wo",
+        "attention_norm": "attn_norm",  # the first block has none: the embeddings' stands right before it
+        "ffn_norm": "mlp_norm",
+    },
+    fused=dict.fromkeys(("query", "key", "value"), "query_key_value")
+    | dict.fromkeys(("ffn_gate", "ffn_input"), "ffn_gate_input"),
+    norm="final_norm",
+    windows_include_their_end=True,
+    attends_by_position=True,
+)
+
 _CLIP_TEXT = Family(
     modality="text",
     model="CLIPTextModel",
@@ -122,7 +154,12 @@ TEXT_FAMILIES = {
     "deberta-v2": _DEBERTA_V2,  # and v3
     "llama": _LLAMA,
     "qwen3": _QWEN3,  # Qwen3-Embedding too
+    "gemma3_text": _GEMMA3,
+    "modernbert": _MODERNBERT,
     "clip_text_model": _CLIP_TEXT,
     "siglip_text_model": _SIGLIP_TEXT,  # SigLIP 2 too
 }
 """transformers' `model_type` to family."""
+
+BIDIRECTIONAL_FAMILIES = {"gemma3_text": _EMBEDDING_GEMMA}
+"""What decoders are where their config says that attention looks both ways (`use_bidirectional_attention`)."""

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 from peftrec.data.content import TokenisedTitles
 from peftrec.errors import SettingsError
 from peftrec.models.towers.checkpoint_files import TOKENIZER, Checkpoint
-from peftrec.models.towers.families import FAMILIES
+from peftrec.models.towers.families import family_of
 from peftrec.models.towers.hub import one_line
 
 _REFUSALS = (OSError, ValueError, ImportError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
@@ -32,7 +32,7 @@ def tokenise(
     Raises SettingsError where there is no tokenizer, or one that does not belong to the encoder, or where the prompt
     leaves no token to a title.
     """
-    family = FAMILIES[config.model_type]
+    family = family_of(config)
     num_positions = int(config.max_position_embeddings) - family.num_reserved_positions
     if max_tokens > num_positions:
         raise SettingsError(

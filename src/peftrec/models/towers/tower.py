@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
+from peftrec.models.towers.attention_masks import attention_mask
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
 from peftrec.models.towers.configs import COLOURS
 from peftrec.models.towers.family import Family
@@ -87,7 +88,8 @@ class Tower(nn.Module):
     def site_paths(self, site: str, blocks: Iterable[int] | None = None) -> list[str]:
         """Return the module path of `site` in the blocks, by default in all.
 
-        Raises SettingsError for a site that the family does not have, or a block that lacks it.
+        A norm that the first block does without (ModernBERT's) is left out of all. Raises SettingsError for a site that
+        the family does not have, or a block that lacks it.
         """
         if site not in self.sites:
             raise SettingsError(
@@ -96,11 +98,16 @@ class Tower(nn.Module):
             )
         chosen = range(self.num_blocks) if blocks is None else blocks
         paths = [f"{self.family.blocks}.{block}.{self.sites[site]}" for block in chosen]
-        present = {name for name, _ in self.encoder.named_modules()}
-        missing = [path for path in paths if path not in present]
+        modules = dict(self.encoder.named_modules())
+        without = [path for path in paths if isinstance(modules.get(path), nn.Identity)]
+        missing = [path for path in paths if path not in modules] or (without if without == paths else [])
         if missing:
             raise SettingsError(f"strategy.sites: {site!r} is missing in {', '.join(missing)}; not every block has it")
-        return paths
+        return [path for path in paths if path not in without]
+
+    def site_that_holds(self, site: str) -> str:
+        """Return the site of the layer that computes what is called `site`: its own, or of one that computes more."""
+        return self.family.fused.get(site, site)
 
     def paths_of(self, sites: Iterable[str], blocks: tuple[int, ...] | None = None) -> list[str]:
         """Return the module paths of several sites, all blocks of one after all of another; errors as `site_paths`."""
@@ -243,19 +250,8 @@ class Tower(nn.Module):
 
     def _run(self, token_ids: Int[Tensor, "item word"], mask: Bool[Tensor, "item word"]) -> Any:
         options = {"use_cache": False} if self.family.keeps_cache else {}
-        return self.encoder(input_ids=token_ids, attention_mask=self._attention_mask(mask), **options)
-
-    def _attention_mask(self, mask: Bool[Tensor, "item word"]) -> Tensor | None:
-        """Prepare the mask: transformers would ask on the host whether any title is padded, or whether several are
-        packed into a row, and so wait for a GPU. A causal encoder never sees padding on the right."""
-        if self.family.keeps_cache:
-            num_tokens = mask.shape[1]
-            return mask.new_ones(1, 1, num_tokens, num_tokens).tril()
-        if self.family.is_causal:
-            return None
-        if self.encoder.config._attn_implementation == "sdpa":
-            return mask[:, None, None, :]
-        return mask.long()  # as numbers: DeBERTa's convolution subtracts it from one
+        prepared = attention_mask(mask, family=self.family, config=self.encoder.config)
+        return self.encoder(input_ids=token_ids, attention_mask=prepared, **options)
 
     def _normed(self, last: Float[Tensor, "item token hidden"]) -> Float[Tensor, "item token hidden"]:
         if self.family.norm is None or self._is_normed_inside:
