@@ -8,12 +8,12 @@ import yaml
 from peft import LoraConfig, PeftConfig
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
-from peftrec.data.batches import ImageBatch, TextBatch
+from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch
 from peftrec.models.towers.tower import Tower
 from peftrec.serving.tower_folders import TrainedTower
 from peftrec.settings.run import settings_from_config
 from peftrec.training.run.pipeline import train_run
-from small_families import SIDE, VOCABULARY, Saved
+from small_families import VOCABULARY, Saved, made_up_images
 from small_models import NUM_BLOCKS
 from small_runs import small_config
 
@@ -54,12 +54,11 @@ def trained(saved: Saved, tower: Tower) -> TrainedTower:
     return TrainedTower(modality=saved.modality, tower=tower, source=saved.settings(), seed=0)  # type: ignore[arg-type]
 
 
-def inputs_for(saved: Saved, num_items: int = 6) -> TextBatch | ImageBatch:
+def inputs_for(saved: Saved, num_items: int = 6) -> TextBatch | ImageBatch | PatchBatch:
     """Random titles or pixels for a small checkpoint."""
-    generator = torch.Generator().manual_seed(5)
     if saved.modality == "image":
-        pixels = torch.randint(0, 256, (num_items, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-        return ImageBatch(pixels=pixels, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+        return made_up_images(saved.checkpoint, num_items)
+    generator = torch.Generator().manual_seed(5)
     mask = torch.arange(8) < torch.randint(3, 9, (num_items, 1), generator=generator)
     tokens = torch.randint(4, VOCABULARY, (num_items, 8), generator=generator)
     padding = int(saved.settings().config("text").pad_token_id or 0)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from peftrec.data.batches import ItemBatch
+from peftrec.data.batches import ImageBatch, ItemBatch, PatchBatch
 from peftrec.data.content import ItemContent, Pixels
 from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.models.towers.families import family_of
@@ -31,6 +32,8 @@ TITLES = ["Red steel lamp", "chair", "small blue kettle on a wooden desk", "", "
 SIZES = {"hidden_size": WIDTH, "num_hidden_layers": NUM_BLOCKS, "num_attention_heads": 2, "intermediate_size": FFN}
 TOKENS = {"vocab_size": VOCABULARY, "max_position_embeddings": POSITIONS}
 PIXELS = {"image_size": SIDE, "patch_size": 8}
+MOST_PATCHES = 6
+"""Of an image at its own proportions, as its processor says."""
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
 GROUPED = {"num_key_value_heads": 1, **ENDS}
@@ -75,6 +78,7 @@ class SmallCheckpoint:
 
 
 TEXT_HALF, IMAGE_HALF = SIZES | TOKENS | ENDS, SIZES | PIXELS
+NAFLEX = SIZES | {"patch_size": 8, "num_patches": 16}
 CHECKPOINTS = {
     "bert": SmallCheckpoint(modality="text", model_type="bert", settings=SIZES | TOKENS),
     "roberta": SmallCheckpoint(modality="text", model_type="roberta", settings=SIZES | TOKENS | {"pad_token_id": 1}),
@@ -117,6 +121,13 @@ CHECKPOINTS = {
     "siglip_pair_image": SmallCheckpoint(
         modality="image", model_type="siglip_vision_model", settings=IMAGE_HALF, pair="siglip"
     ),
+    "naflex": SmallCheckpoint(modality="image", model_type="siglip2_vision_model", settings=NAFLEX),
+    "naflex_pair_text": SmallCheckpoint(
+        modality="text", model_type="siglip2_text_model", settings=TEXT_HALF, pair="siglip2"
+    ),
+    "naflex_pair_image": SmallCheckpoint(
+        modality="image", model_type="siglip2_vision_model", settings=NAFLEX, pair="siglip2"
+    ),
     "dinov2": SmallCheckpoint(
         modality="image", model_type="dinov2", settings=SIZES | {"image_size": 48, "patch_size": 8, "mlp_ratio": 2}
     ),
@@ -133,7 +144,8 @@ CHECKPOINTS = {
 }
 """DINOv2's was made for larger images, as the published ones were. MiniLM is a small BERT."""
 
-_PAIR_MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel"}
+_PAIR_MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
+_IMAGE_HALVES = {"clip": IMAGE_HALF, "siglip": IMAGE_HALF, "siglip2": NAFLEX}
 _HALVES = {"text": ("text_config", "text_model"), "image": ("vision_config", "vision_model")}
 
 
@@ -178,15 +190,37 @@ def load_towers(pair: TowerPair) -> Towers:
     )
 
 
+class Pictures(RenderedPictures):
+    """Pictures of several proportions."""
+
+    def load(self, item: int) -> Image.Image:
+        return super().load(item).crop((0, 0, 30 - 9 * (item % 3), 21))
+
+
+def made_up_images(checkpoint: SmallCheckpoint, number: int) -> ImageBatch | PatchBatch:
+    """Random pixels of the size, or of the grids, that a checkpoint takes."""
+    generator, colours = torch.Generator().manual_seed(5), (0.5,) * 3
+    if not checkpoint.family.pads_patches:
+        pixels = torch.randint(0, 256, (number, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+        return ImageBatch(pixels=pixels, mean=colours, std=colours)
+    pixels = torch.randint(0, 256, (number, MOST_PATCHES, 8 * 8 * 3), generator=generator, dtype=torch.uint8)
+    grids = torch.tensor([[2, 3], [1, 2], [3, 2], [1, 5]]).repeat(number, 1)[:number]
+    return PatchBatch(pixels=pixels, grids=grids, mean=colours, std=colours)
+
+
 def load_batch(pair: TowerPair) -> ItemBatch:
+    """Return all titles and images as the towers ask."""
+    return load_content(pair).batch(np.arange(len(TITLES)))
+
+
+def load_content(pair: TowerPair) -> ItemContent:
     """Tokenise the titles and transform the images as the towers ask."""
     random = np.random.default_rng(0)
-    pictures = RenderedPictures(random.integers(0, 256, (len(TITLES), 21, 30, 3), dtype=np.uint8))
-    content = ItemContent(
+    pictures = Pictures(random.integers(0, 256, (len(TITLES), 21, 30, 3), dtype=np.uint8))
+    return ItemContent(
         titles=pair.text.tokenise(TITLES) if pair.text else None,
         pixels=Pixels(pictures, pair.image.transform(), keep_bytes=0) if pair.image else None,
     )
-    return content.batch(np.arange(len(TITLES)))
 
 
 def save_checkpoint(folder: Path, name: str) -> Saved:
@@ -202,7 +236,7 @@ def save_checkpoint(folder: Path, name: str) -> Saved:
         small_tokenizer(checkpoint.family).save_pretrained(folder)
         _name_tokenizer_class(folder, checkpoint.model_type)
     if checkpoint.modality == "image" or checkpoint.pair:
-        (folder / "preprocessor_config.json").write_text(json.dumps(small_processor()))
+        (folder / "preprocessor_config.json").write_text(json.dumps(small_processor(checkpoint)))
     encoder = model if checkpoint.pair is None else model.get_submodule(_HALVES[checkpoint.modality][1])
     return Saved(name=name, folder=folder, checkpoint=checkpoint, reference=encoder.eval())
 
@@ -212,7 +246,7 @@ def _build(checkpoint: SmallCheckpoint) -> PreTrainedModel:
     if checkpoint.pair is None:
         model_class, config = checkpoint.family.model, AutoConfig.for_model(**checkpoint.architecture())
     else:
-        halves = {"text_config": TEXT_HALF, "vision_config": IMAGE_HALF}
+        halves = {"text_config": TEXT_HALF, "vision_config": _IMAGE_HALVES[checkpoint.pair]}
         model_class, config = _PAIR_MODELS[checkpoint.pair], AutoConfig.for_model(checkpoint.pair, **halves)
     model: PreTrainedModel = getattr(transformers, model_class)(config)
     return model
@@ -241,13 +275,16 @@ def _name_tokenizer_class(folder: Path, model_type: str) -> None:
         file.write_text(json.dumps(json.loads(file.read_text()) | {"tokenizer_class": "SiglipTokenizer"}))
 
 
-def small_processor() -> dict[str, Any]:
+def small_processor(checkpoint: SmallCheckpoint) -> dict[str, Any]:
     """What a published checkpoint's file says, for images of the small size."""
-    return {
-        "do_resize": True,
+    sizes = {
         "size": {"shortest_edge": SIDE + 4},
         "do_center_crop": True,
         "crop_size": {"height": SIDE, "width": SIDE},
+    }
+    return {
+        "do_resize": True,
+        **({"patch_size": 8, "max_num_patches": MOST_PATCHES} if checkpoint.family.pads_patches else sizes),
         "resample": 3,
         "do_rescale": True,
         "rescale_factor": 1 / 255,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, SequenceBatch, TextBatch
+from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, PatchBatch, SequenceBatch, TextBatch
 from peftrec.data.content import ItemContent
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.step import StepPlanner
@@ -31,6 +31,7 @@ PAIRS = [
     ("bert", "dinov3"),
     ("modernbert", None),
     ("embedding_gemma", None),
+    ("distilbert", "naflex"),
 ]
 QUICK_STATES = [("clip_text", "clip_image"), ("deberta_v3", None)]
 """Pairs whose hidden states are planned in the quick tests as well: all families give theirs through the same hooks."""
@@ -44,15 +45,11 @@ IMAGE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 SHAPE = BatchShape(num_users=6, num_items=12, num_words=8)
 
 
-def real_batch(side: int | None) -> SequenceBatch:
-    """Return random titles, and white images of that side, or none."""
+def real_batch(image: ImageBatch | PatchBatch | None) -> SequenceBatch:
+    """Return random titles beside images, or none."""
     random = np.random.default_rng(0)
     mask = torch.arange(SHAPE.num_words) < torch.arange(SHAPE.num_items)[:, None] % 6 + 3
     tokens = torch.from_numpy(random.integers(4, 40, (SHAPE.num_items, SHAPE.num_words))) * mask
-    image = None
-    if side is not None:
-        pixels = torch.zeros(SHAPE.num_items, 3, side, side, dtype=torch.uint8)
-        image = ImageBatch(pixels=pixels, **IMAGE)
     return SequenceBatch(
         items=ItemBatch(
             items=torch.arange(SHAPE.num_items),
@@ -89,12 +86,13 @@ def config_of(name: str, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("strategy", "text", "image"), CASES)
 def test_a_planned_step_is_the_measured_one(strategy: str, text: str, image: str | None, tmp_path: Path) -> None:
-    side = None if image is None else CHECKPOINTS[image].settings["image_size"]
+    side = 16 if image is None else CHECKPOINTS[image].settings.get("image_size", 16)
     pixels = None if image is None else IMAGE | config_of(image, tmp_path) | {"image_size": side}
     settings = settings_of(tmp_path, strategy, towers={"text": config_of(text, tmp_path), "image": pixels})
     planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
     module = real_module(settings)
-    measured = probe_step(module, real_batch(side))
+    images = settings.towers.image_encoder
+    measured = probe_step(module, real_batch(None if images is None else images.transform().blank(SHAPE.num_items)))
     assert planned.exact_bytes.parameters == measured.parameter_bytes
     assert planned.exact_bytes.gradients == measured.gradient_bytes
     assert planned.exact_bytes.saved_for_backward == measured.saved_bytes

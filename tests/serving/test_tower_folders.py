@@ -30,7 +30,7 @@ from small_exports import adapted, inputs_for, lora, site_paths, trained
 from small_families import CHECKPOINTS, COMMIT, SIDE, WIDTH, WORDS, Saved, put_into, save_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks by an old name
-NOT_AUTOMATIC = {"siglip_text_model"}
+NOT_AUTOMATIC = {"siglip_text_model", "siglip2_text_model"}
 """What transformers knows, but not by AutoModel."""
 
 TWINS = {"clip_pair_image": "clip_pair_text", "siglip_pair_text": "siglip_pair_image", "deberta_v3": "deberta_v2"}

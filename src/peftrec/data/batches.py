@@ -60,10 +60,39 @@ class ImageBatch(TensorBatch):
 
         By channel and with plain numbers: constants made on a device would make the host wait for it.
         """
-        normalised = self.pixels.to(dtype) / 255.0
-        for channel, mean, std in zip(normalised.unbind(1), self.mean, self.std, strict=True):
-            channel.sub_(mean).div_(std)
-        return normalised
+        return _normalised(self.pixels, self.mean, self.std, axis=1, dtype=dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchBatch(TensorBatch):
+    """Patches of images of any proportions, row by row, padded behind to the most that an image may have."""
+
+    pixels: UInt8[Tensor, "item patch value"]
+    """Of a patch the colours of each of its pixels."""
+    grids: Int[Tensor, "item side"]
+    """Rows and columns of patches of each image."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def mask(self) -> Bool[Tensor, "item patch"]:
+        """Which patches are the image's."""
+        places = torch.arange(self.pixels.shape[1], device=self.grids.device)
+        return places < self.grids.prod(dim=1, keepdim=True)
+
+    def normalised(self, dtype: torch.dtype) -> Float[Tensor, "item patch value"]:
+        """Return (pixels / 255 - mean) / std, as an `ImageBatch` does."""
+        pixels = self.pixels.unflatten(2, (-1, len(self.mean)))
+        return _normalised(pixels, self.mean, self.std, axis=3, dtype=dtype).flatten(2)
+
+
+def _normalised(
+    pixels: Tensor, means: tuple[float, ...], stds: tuple[float, ...], *, axis: int, dtype: torch.dtype
+) -> Tensor:
+    normalised = pixels.to(dtype) / 255.0
+    for channel, mean, std in zip(normalised.unbind(axis), means, stds, strict=True):
+        channel.sub_(mean).div_(std)
+    return normalised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +126,7 @@ class ItemBatch(TensorBatch):
     items: Int[Tensor, " item"]
     """Indices into the candidates."""
     text: TextBatch | FeatureBatch | None = None
-    image: ImageBatch | FeatureBatch | None = None
+    image: ImageBatch | PatchBatch | FeatureBatch | None = None
     states: StateBatch | None = None
     """What the loader read from a hidden-state store that the device does not hold."""
 

@@ -1,5 +1,6 @@
 """Items as tower inputs: titles tokenised once, images decoded in workers or kept as bytes where they fit."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from peftrec.data.batches import ImageBatch, ItemBatch, StateBatch, TextBatch
+from peftrec.data.batches import ImageBatch, ItemBatch, PatchBatch, StateBatch, TextBatch
 from peftrec.data.choices import Resampling
 from peftrec.data.features import FeatureRows
 from peftrec.data.items import ImageSource
+from peftrec.data.patches import PatchTransform
 
 MOST_RESIZED_PIXELS = 2**23
 """An image that is resized and then cropped is resized whole up to this size, 25 MB; a photograph takes 2**17."""
@@ -74,6 +76,33 @@ class ImageTransform:
     """What images are resized to before their middle is cut out: the length of the shorter side, or height and width.
     Null resizes both sides at once to the size itself, so that nothing is cropped away."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an image's pixels."""
+        return 3, self.height, self.width
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that all images end with."""
+        return self.height, self.width
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of what an image becomes."""
+        return self.size
+
+    def batch(self, pixels: npt.NDArray[np.uint8], grids: npt.NDArray[np.int64]) -> ImageBatch:
+        """Put images beside each other."""
+        return ImageBatch(pixels=torch.from_numpy(pixels), mean=self.mean, std=self.std)
+
+    def blank(self, num_items: int) -> ImageBatch:
+        """Return images of unsaid pixels, on torch's default device."""
+        pixels = torch.empty(num_items, *self.shape, dtype=torch.uint8)
+        return ImageBatch(pixels=pixels, mean=self.mean, std=self.std)
+
+    def describe(self) -> str:
+        """Say what it does, for a person."""
+        return f"images resized to {self.height} x {self.width}"
+
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """Resize, and crop where that is asked for, to channels-first bytes.
 
@@ -114,31 +143,44 @@ def _channels_first(image: Image.Image) -> npt.NDArray[np.uint8]:
 class Pixels:
     """Images of all items; decoded when asked for, or once where `keep_bytes` holds them all."""
 
-    def __init__(self, source: ImageSource, transform: ImageTransform, *, keep_bytes: int) -> None:
+    def __init__(self, source: ImageSource, transform: ImageTransform | PatchTransform, *, keep_bytes: int) -> None:
         self.source = source
         self.transform = transform
-        fits = 3 * transform.height * transform.width * len(source) <= keep_bytes
+        fits = math.prod(transform.shape) * len(source) <= keep_bytes
         self._kept = self._decode_all() if fits else None
 
-    def _decode_all(self) -> npt.NDArray[np.uint8]:
-        kept = np.empty((len(self.source), 3, self.transform.height, self.transform.width), dtype=np.uint8)
+    def _decode_all(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        pixels = np.empty((len(self.source), *self.transform.shape), dtype=np.uint8)
+        grids = np.empty((len(self.source), 2), dtype=np.int64)
 
         def fill(item: int) -> None:
-            kept[item] = self._decode(item)
+            pixels[item], grids[item] = self._decode(item)
 
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
-            for _ in pool.map(fill, range(len(kept))):
+            for _ in pool.map(fill, range(len(pixels))):
                 pass
-        return kept
+        return pixels, grids
 
-    def _decode(self, item: int) -> npt.NDArray[np.uint8]:
-        return self.transform.pixels(self.source.load(item))
+    def _decode(self, item: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+        """Return an item's pixels, and what the sides of its image become."""
+        image = self.source.load(item)
+        return self.transform.pixels(image), self.transform.grid(image.height, image.width)
 
-    def batch(self, items: npt.NDArray[np.integer]) -> ImageBatch:
+    def grids(self) -> npt.NDArray[np.int64]:
+        """Return what the sides of all images become."""
+        if self._kept is not None:
+            return self._kept[1]
+        with ThreadPoolExecutor() as pool:
+            return np.array(list(pool.map(lambda item: self._decode(item)[1], range(len(self.source)))), dtype=np.int64)
+
+    def batch(self, items: npt.NDArray[np.integer]) -> ImageBatch | PatchBatch:
         """Return the pixels of `items`."""
-        kept = self._kept
-        pixels = np.stack([self._decode(int(item)) for item in items]) if kept is None else kept[items]
-        return ImageBatch(pixels=torch.from_numpy(pixels), mean=self.transform.mean, std=self.transform.std)
+        if self._kept is not None:
+            pixels, grids = (part[items] for part in self._kept)
+        else:
+            decoded = [self._decode(int(item)) for item in items]
+            pixels, grids = np.stack([each for each, _ in decoded]), np.array([grid for _, grid in decoded])
+        return self.transform.batch(pixels, grids)
 
 
 Tokenise = Callable[[Sequence[str]], list[list[int]]]

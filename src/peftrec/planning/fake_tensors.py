@@ -20,6 +20,7 @@ from peftrec.data.batches import (
     FeatureBatch,
     ImageBatch,
     ItemBatch,
+    PatchBatch,
     SequenceBatch,
     StateBatch,
     TextBatch,
@@ -246,16 +247,14 @@ def fake_items(settings: Settings, shape: BatchShape, device: str | None = None)
 
 
 def _fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
-    content: dict[Modality, TextBatch | ImageBatch | FeatureBatch] = {}
+    content: dict[Modality, TextBatch | ImageBatch | PatchBatch | FeatureBatch] = {}
     for modality, part in settings.towers.parts.items():
         if isinstance(part, ReadyFeatures):
             rows = part.features(modality).states
             states = torch.empty(shape.num_items, *rows.shape[1:], dtype=getattr(torch, rows.dtype.name))
             content[modality] = FeatureBatch(states=states)
         elif isinstance(part, PretrainedImage):
-            transform = part.transform()
-            pixels = torch.empty(shape.num_items, 3, transform.height, transform.width, dtype=torch.uint8)
-            content[modality] = ImageBatch(pixels=pixels, mean=transform.mean, std=transform.std)
+            content[modality] = part.transform().blank(shape.num_items)
         else:
             size = (shape.num_items, shape.num_words)
             token_ids, mask = torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.bool)

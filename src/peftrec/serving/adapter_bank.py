@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from peftrec.data.batches import ImageBatch, TextBatch
+from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch
 from peftrec.errors import CheckpointError, UserError, shortlist
 from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import fingerprint, read_adapter
 from peftrec.training.parameter_groups import tensor_bytes
 
-Content = TypeVar("Content", TextBatch, ImageBatch)
+Content = TypeVar("Content", TextBatch, ImageBatch, PatchBatch)
 
 
 class AdapterBank:
@@ -72,7 +72,7 @@ class AdapterBank:
             self._adapted = {other: tower for other, tower in self._adapted.items() if other != name}
 
     @torch.inference_mode()
-    def encode(self, content: TextBatch | ImageBatch, adapter: str | None) -> Float[Tensor, "item hidden"]:
+    def encode(self, content: TextBatch | ImageBatch | PatchBatch, adapter: str | None) -> Float[Tensor, "item hidden"]:
         """Encode items under the adapter, or by the bare tower where it is None.
 
         Raises UserError for an unknown name, with the nearest ones.

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from peftrec.data.batches import ImageBatch, TextBatch
+from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch
 from peftrec.errors import CheckpointError, shortlist
 from peftrec.models.peft.merging import MergeError, merge, tuner_layers
 from peftrec.models.towers.checkpoint_files import TOKENIZER, WEIGHTS
@@ -91,7 +91,7 @@ class TrainedTower:
         own = {name: module for name, module in encoder.named_modules() if known.get(name) is not type(module)}
         return sorted({type(module).__name__ for name, module in own.items() if name.rpartition(".")[0] not in own})
 
-    def write(self, folder: Path, inputs: TextBatch | ImageBatch, *, merges: bool) -> ExportedTower:
+    def write(self, folder: Path, inputs: TextBatch | ImageBatch | PatchBatch, *, merges: bool) -> ExportedTower:
         """Write the tower, read it again, and compare what both say of `inputs`.
 
         Raises CheckpointError where it cannot be written so, or would not give the same vectors.
@@ -159,13 +159,13 @@ class TrainedTower:
         source = self.source
         base = None if source.random_init else source.files(self.modality).folder(WEIGHTS)
         transform = source.transform() if isinstance(source, PretrainedImage) else None
-        is_fitted = transform is not None and self.tower.family.fits_any_size and transform.height == transform.width
+        is_fitted = self.tower.family.fits_any_size and len(set(self.tower.image_size)) == 1
         save_encoder(
             encoder,
             self.tower.family,
             folder,
             base=base,
-            image_size=transform.height if transform is not None and is_fitted else None,
+            image_size=self.tower.image_size[0] if is_fitted else None,
         )
         changes: dict[str, Any] = {}
         if transform is not None:
@@ -221,8 +221,7 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
 def _preparation(source: Source) -> str:
     if isinstance(source, PretrainedText):
         return f"titles{' in lower case' if source.lower_case else ''} of at most {source.max_tokens} tokens"
-    transform = source.transform()
-    return f"images resized to {transform.height} x {transform.width}"
+    return source.transform().describe()
 
 
 def _portable_name(modality: Modality, source: Source) -> str | None:
@@ -231,6 +230,6 @@ def _portable_name(modality: Modality, source: Source) -> str | None:
 
 
 @torch.no_grad()
-def _difference(exact: Tower, reread: Tower, inputs: TextBatch | ImageBatch) -> float:
+def _difference(exact: Tower, reread: Tower, inputs: TextBatch | ImageBatch | PatchBatch) -> float:
     expected, found = exact.eval()(inputs), reread.eval()(inputs)
     return float((expected - found).abs().max() / expected.abs().max())

@@ -74,6 +74,11 @@ class DTL(Strategy):
             sharpness=self.sharpness,
             num_prefix_tokens=tower.num_prefix_tokens,
         )
+        if self.fusion and tower.modality == "image" and tower.family.pads_patches:
+            raise SettingsError(
+                f"strategy.fusion: images of a {tower.family.model} keep their proportions and have no square "
+                "grid; set strategy.fusion=0"
+            )
         if self.fusion and tower.family.modality == "image":
             network.fuse_patches(tower.width, kernel=self.fusion)
         return network

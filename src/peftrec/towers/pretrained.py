@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from peftrec.data.content import ImageTransform, TokenisedTitles
+    from peftrec.data.patches import PatchTransform
     from peftrec.models.towers.checkpoint_files import Checkpoint
     from peftrec.models.towers.family import Family
     from peftrec.models.towers.tower import Tower
@@ -218,7 +219,8 @@ class PretrainedImage(PretrainedEncoder):
     """An image encoder; size, filter and normalisation come from the checkpoint's processor unless given here."""
 
     image_size: int | None = Field(default=None, ge=1)
-    """Sides of the square that images are resized to straight; null does what the processor says."""
+    """Sides of the square that images are resized to straight; null does what the processor says. An encoder that
+    leaves images their proportions (SigLIP 2 NaFlex) sees as many patches as that square has."""
     fit: Literal["processor", "whole"] = "processor"
     """`whole` never crops: both sides are resized at once to the size that the processor ends with. A processor that
     crops (CLIP, DINOv2, DeiT) sees the middle of a poster alone."""
@@ -230,45 +232,34 @@ class PretrainedImage(PretrainedEncoder):
     """Filter for resizing; null takes the processor's."""
 
     def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
+        from peftrec.data.content import ImageTransform
         from peftrec.models.towers.encoders import fit_positions
 
         tower = super().load(modality, seed=seed, with_weights=with_weights)
         if tower.family.fits_any_size:
             transform = self.transform()
-            tower.image_size = (transform.height, transform.width)
+            assert isinstance(transform, ImageTransform), "images that keep their proportions have no one size"
+            tower.image_size = transform.size
             if tower.family.has_position_table:
-                fit_positions(tower.encoder, height=transform.height, width=transform.width)
+                fit_positions(tower.encoder, *tower.image_size)
         return tower
 
-    def transform(self) -> "ImageTransform":
+    def transform(self) -> "ImageTransform | PatchTransform":
         """Return how images become pixels.
 
         Raises SettingsError where the encoder takes another size.
         """
         from peftrec.models.towers.families import family_of
-        from peftrec.models.towers.image_processing import sides, transform_of
+        from peftrec.models.towers.image_processing import transform_for
 
         config = self.config("image")
-        family = family_of(config)
-        described = transform_of(
+        described = transform_for(
+            config,
+            family_of(config),
             self._processor(),
-            family.pixels,
-            size=None if self.image_size is None else (self.image_size, self.image_size),
-            config_size=config.image_size,
+            image_size=self.image_size,
             crops=self.fit == "processor",
         )
-        size, taken = (described.height, described.width), sides(config.image_size)
-        if size != taken and not family.fits_any_size:
-            raise SettingsError(
-                f"towers.image.image_size: images come at {size[0]} x {size[1]} and the encoder takes {taken[0]} x "
-                f"{taken[1]}; set towers.image.image_size={taken[0]}"
-            )
-        patch = sides(config.patch_size)
-        if size[0] < patch[0] or size[1] < patch[1]:
-            raise SettingsError(
-                f"towers.image.image_size: images come at {size[0]} x {size[1]} and one patch of the encoder is "
-                f"{patch[0]} x {patch[1]}; set towers.image.image_size={taken[0]}"
-            )
         return replace(
             described,
             mean=self.mean or described.mean,

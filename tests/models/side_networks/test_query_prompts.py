@@ -11,8 +11,7 @@ from peftrec.data.batches import TextBatch, TokenBatch
 from peftrec.models.side_networks.query_prompts import QueryPrompts
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.tower import Tower
-from small_families import CHECKPOINTS, load_towers, save_checkpoint
-from small_families import SIDE as FAMILY_SIDE
+from small_families import CHECKPOINTS, load_towers, made_up_images, save_checkpoint
 from small_models import SMALL_PAIRS, item_batch
 
 NUM_PROMPTS = 2
@@ -137,8 +136,10 @@ def test_every_familys_blocks_run_as_on_prompts_and_tokens_together(name: str, t
     """The family's own block on both, with a mask that hides prompts from all."""
     saved = save_checkpoint(tmp_path / name, name)
     (tower,) = load_towers(saved.pair()).eval().double().present().values()
-    inputs = item_batch(3, SMALL_PAIRS[f"{tower.modality}_only"]).content(tower.modality)
-    if isinstance(inputs, TextBatch):
+    if tower.modality == "image":
+        inputs = made_up_images(saved.checkpoint, 3)
+    else:
+        inputs = item_batch(3, SMALL_PAIRS["text_only"]).content("text")
         inputs = TextBatch(token_ids=inputs.token_ids.clamp(max=9), mask=inputs.mask)
     entering: dict[int, Tensor] = {}
     with tower.visiting(on_input=entering.__setitem__):
@@ -156,7 +157,6 @@ def test_every_familys_blocks_run_as_on_prompts_and_tokens_together(name: str, t
         parts.append((output if isinstance(output, Tensor) else output[0])[:, :NUM_PROMPTS].flatten(1))
     expected = torch.cat([nn.functional.normalize(part, dim=1) for part in parts], dim=1)
     torch.testing.assert_close(network(tower, inputs), expected, rtol=1e-6, atol=1e-7)
-    assert FAMILY_SIDE == 16  # of the pictures of both modules
     layers = tuple(range(tower.num_blocks + 1))
     states = torch.stack(list(tower.token_states(inputs, layers).values()), dim=2)
     stored = TokenBatch(states=states, mask=tower.token_mask(inputs, states.shape[1]))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,18 @@ import transformers
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
+from transformers.models.siglip2.modeling_siglip2 import Siglip2VisionEmbeddings
 
-from peftrec.data.batches import ItemBatch, TokenBatch
-from peftrec.data.content import ItemContent
+from peftrec.data.batches import ItemBatch, PatchBatch, TokenBatch
+from peftrec.data.content import ImageTransform, ItemContent
+from peftrec.data.patches import PatchTransform
+from peftrec.errors import SettingsError
+from peftrec.hidden_states.encoding import StateSource
+from peftrec.hidden_states.token_counts import num_tokens_of
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.names import Modality
+from peftrec.models.towers.patch_places import resampled_places
 from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Stored, Strategy
 from peftrec.towers.pair import TowerPair
@@ -33,6 +40,7 @@ from small_families import (
     WORDS,
     Saved,
     load_batch,
+    load_content,
     load_towers,
     save_checkpoint,
 )
@@ -207,7 +215,7 @@ def test_titles_are_padded_only_for_an_encoder_that_was_trained_so(saved: Saved)
     first = tokenised.token_ids[: tokenised.lengths()[0]].tolist()
     positions = saved.reference.config.max_position_embeddings
     ends = [2, 4, 5, 6, 3]  # [CLS] red steel lamp [SEP]
-    if saved.checkpoint.model_type == "siglip_text_model":
+    if saved.checkpoint.family.attends_to_padding:
         assert tokenised.lengths().tolist() == [positions] * NUM_ITEMS
         assert first == ends + [0] * (positions - len(ends))
     else:
@@ -238,9 +246,10 @@ def test_titles_of_siglip_2_end_as_gemmas_do_and_are_padded_behind(tmp_path: Pat
 
 def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) -> None:
     image = saved.pair().image
-    if image is None:
+    if image is None or saved.checkpoint.family.pads_patches:
         return
     transform = image.transform()
+    assert isinstance(transform, ImageTransform)
     assert (transform.height, transform.width, transform.resampling) == (SIDE, SIDE, "bicubic")
     assert (transform.mean, transform.std) == ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (21, 30, 3), dtype=np.uint8))
@@ -250,6 +259,42 @@ def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) 
     np.testing.assert_array_equal(replace(image, fit="whole").transform().pixels(picture), straight)
 
 
+def test_each_picture_has_as_many_tokens_as_patches(saved_of: Callable[[str], Saved]) -> None:
+    """A store keeps no padding; and what looks for a square grid of patches is told that there is none."""
+    pair = saved_of("naflex").pair()
+    towers, content = load_towers(pair), load_content(pair)
+    lengths = num_tokens_of(StateSource(towers=towers, content=content, item_ids=TITLES), NUM_ITEMS)["image"]
+    image = load_batch(pair).image
+    assert isinstance(image, PatchBatch)
+    assert lengths.tolist() == image.mask.sum(dim=1).tolist()
+    assert len(set(lengths)) > 1
+    with pytest.raises(SettingsError, match=r"strategy\.fusion: .* keep their proportions .*; set strategy\.fusion=0"):
+        build_strategy(FILES["dtl_plus"]).adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)
+
+
+@pytest.mark.parametrize("size", [(21, 30), (9, 300), (64, 8), (500, 700), (8, 8)])
+@pytest.mark.parametrize("most", [1, 6, 64])
+def test_patches_are_those_of_the_published_processor(size: tuple[int, int], most: int) -> None:
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8))
+    colours: dict[str, Any] = {"image_mean": (0.4, 0.5, 0.6), "image_std": (0.2, 0.3, 0.4)}
+    processor = transformers.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=most, resample=2, **colours)
+    expected = processor(picture, return_tensors="pt")
+    transform = PatchTransform(patch_size=8, most_patches=most, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    found = transform.batch(transform.pixels(picture)[None], np.array([transform.grid(picture.height, picture.width)]))
+    assert found.grids.tolist() == expected["spatial_shapes"].tolist()
+    assert torch.equal(found.mask, expected["pixel_attention_mask"].bool())
+    ours, theirs = found.normalised(torch.float32)[found.mask], expected["pixel_values"][found.mask]
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (4, 4), (2, 9), (7, 3)])
+def test_places_are_resampled_as_transformers_does(grid: tuple[int, int]) -> None:
+    table = torch.randn(4, 4, 5, generator=torch.Generator().manual_seed(0))
+    grids = torch.tensor([grid, (3, 2)])
+    expected = Siglip2VisionEmbeddings.resize_positional_embeddings(table, grids, 22)
+    torch.testing.assert_close(resampled_places(table, grids, 22), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("model_type", "processor"),
     [
@@ -257,6 +302,7 @@ def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) 
         ("deit", "DeiTImageProcessorPil"),
         ("clip_vision_model", "CLIPImageProcessorPil"),
         ("siglip_vision_model", "SiglipImageProcessorPil"),
+        ("siglip2_vision_model", "Siglip2ImageProcessorPil"),
     ],
 )
 def test_without_a_processors_file_its_class_decides(model_type: str, processor: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from peftrec.data.batches import ItemBatch, TextBatch, TokenBatch
+from peftrec.data.batches import ItemBatch, TokenBatch
 from peftrec.models.towers.names import OUTPUT
 from peftrec.models.towers.stored_precision import keep
 from peftrec.models.towers.tower import Tower
@@ -13,8 +13,12 @@ from peftrec.models.towers.towers import Towers
 from small_families import CHECKPOINTS, NUM_BLOCKS, Saved, load_batch, load_towers
 
 CUTS = range(NUM_BLOCKS + 1)
-PADDED = [name for name, each in CHECKPOINTS.items() if each.modality == "text" and not each.family.attends_to_padding]
-"""Checkpoints whose tokens are padded to the longest title and masked."""
+PADDED = [
+    name
+    for name, each in CHECKPOINTS.items()
+    if each.family.pads_patches or (each.modality == "text" and not each.family.attends_to_padding)
+]
+"""Checkpoints whose tokens are padded to the longest title, or to the most patches, and masked."""
 
 
 def load(saved: Saved) -> tuple[Towers, ItemBatch]:
@@ -87,8 +91,7 @@ def test_what_stays_is_what_lies_above(saved: Saved, first: int) -> None:
 def test_padding_decides_nothing(name: str, saved_of: Callable[[str], Saved]) -> None:
     saved = saved_of(name)
     whole, batch = load(saved)
-    assert isinstance(batch.text, TextBatch)
-    assert not batch.text.mask.all()
+    assert not batch.content(saved.modality).mask.all()
     cut, _ = load(saved)
     tokens = stored(whole, batch, (1,))
     only(cut).start_from_stored((1,))

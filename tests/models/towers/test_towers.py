@@ -1,20 +1,32 @@
 """Towers of every supported family, against transformers' own hidden states on small lively checkpoints."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from peftrec.data.batches import ImageBatch, ItemBatch, TextBatch
+from peftrec.data.batches import ImageBatch, ItemBatch, PatchBatch, TextBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import FAMILIES, PAIRS
 from peftrec.models.towers.names import OUTPUT, Pooling
 from peftrec.models.towers.towers import Towers
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.training.trainer import checkpoint_activations
-from small_families import CHECKPOINTS, FFN, NUM_BLOCKS, PATCHES, SIDE, VOCABULARY, WIDTH, Saved, save_checkpoint
+from small_families import (
+    CHECKPOINTS,
+    FFN,
+    NUM_BLOCKS,
+    PATCHES,
+    SIDE,
+    VOCABULARY,
+    WIDTH,
+    Saved,
+    made_up_images,
+    save_checkpoint,
+)
 
 LENGTHS = [9, 2, 5, 7]
 DROPS = {"bert", "roberta", "xlm-roberta", "distilbert", "deberta-v2"}
@@ -31,12 +43,11 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     return save_checkpoint(tmp_path_factory.mktemp("vit"), "vit")
 
 
-def inputs_for(saved: Saved) -> TextBatch | ImageBatch:
+def inputs_for(saved: Saved) -> TextBatch | ImageBatch | PatchBatch:
     """Four items; titles end in [SEP] and are padded on the right."""
-    generator = torch.Generator().manual_seed(1)
     if saved.modality == "image":
-        pixels = torch.randint(0, 256, (len(LENGTHS), 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-        return ImageBatch(pixels=pixels, mean=(0.5,) * 3, std=(0.5,) * 3)
+        return made_up_images(saved.checkpoint, len(LENGTHS))
+    generator = torch.Generator().manual_seed(1)
     lengths = torch.tensor(LENGTHS)[:, None]
     places = torch.arange(max(LENGTHS))
     token_ids = torch.randint(4, VOCABULARY, (len(LENGTHS), max(LENGTHS)), generator=generator)
@@ -46,13 +57,17 @@ def inputs_for(saved: Saved) -> TextBatch | ImageBatch:
     return TextBatch(token_ids=token_ids.masked_fill(~mask, padding_id), mask=mask)
 
 
-def reference_outputs(saved: Saved, inputs: TextBatch | ImageBatch) -> Any:
+def reference_outputs(saved: Saved, inputs: TextBatch | ImageBatch | PatchBatch) -> Any:
     """What transformers' encoder says; DINOv2's table of positions is resampled in its every forward pass."""
     with torch.no_grad():
         if isinstance(inputs, TextBatch):
             mask = inputs.mask.long()
             outputs = saved.reference(input_ids=inputs.token_ids, attention_mask=mask, output_hidden_states=True)
             return with_last_state(saved, outputs, inputs.token_ids, mask)
+        if isinstance(inputs, PatchBatch):
+            pixels, mask = inputs.normalised(torch.float32), inputs.mask.long()
+            shapes = {"pixel_attention_mask": mask, "spatial_shapes": inputs.grids}
+            return saved.reference(pixel_values=pixels, **shapes, output_hidden_states=True)
         return saved.reference(pixel_values=inputs.normalised(torch.float32), output_hidden_states=True)
 
 
@@ -79,7 +94,7 @@ def reference_norm(saved: Saved, outputs: Any) -> Tensor:
         return last if name is None else saved.reference.get_submodule(name)(last)
 
 
-def pooled(states: Tensor, inputs: TextBatch | ImageBatch, pooling: str) -> Tensor:
+def pooled(states: Tensor, inputs: TextBatch | ImageBatch | PatchBatch, pooling: str) -> Tensor:
     if pooling == "cls":
         return states[:, 0]
     if isinstance(inputs, ImageBatch):
@@ -224,7 +239,7 @@ def test_the_output_is_what_the_familys_own_head_reads(saved: Saved) -> None:
     inputs = inputs_for(saved)
     outputs = reference_outputs(saved, inputs)
     with torch.no_grad():
-        if saved.checkpoint.model_type == "siglip_text_model" and isinstance(inputs, TextBatch):
+        if saved.checkpoint.family.attends_to_padding and isinstance(inputs, TextBatch):
             whole = TextBatch(token_ids=inputs.token_ids, mask=torch.ones_like(inputs.mask))
             expected = saved.reference(input_ids=inputs.token_ids).pooler_output
             found = saved.reference.get_submodule("head")(saved.load()(whole))
@@ -268,9 +283,12 @@ def test_an_item_does_not_depend_on_its_batch(saved: Saved) -> None:
             together = tower.states(inputs, (0, 1, 2, 3, OUTPUT))
             for item, length in enumerate(LENGTHS):
                 if isinstance(inputs, TextBatch):
-                    alone: TextBatch | ImageBatch = TextBatch(
+                    alone: TextBatch | ImageBatch | PatchBatch = TextBatch(
                         token_ids=inputs.token_ids[item : item + 1, :length], mask=inputs.mask[item : item + 1, :length]
                     )
+                elif isinstance(inputs, PatchBatch):
+                    alone = inputs.apply(lambda part, item=item: part[item : item + 1])
+                    alone = replace(alone, pixels=alone.pixels[:, : int(alone.mask.sum())])
                 else:
                     alone = ImageBatch(pixels=inputs.pixels[item : item + 1], mean=inputs.mean, std=inputs.std)
                 states = tower.states(alone, (0, 1, 2, 3, OUTPUT))

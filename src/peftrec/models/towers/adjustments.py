@@ -12,5 +12,15 @@ def _keep_places_still(encoder: Any) -> None:
     encoder.rope_embeddings = StillPlaces(encoder.config)
 
 
-ADJUSTMENTS: dict[str, Callable[[PreTrainedModel], None]] = {"DINOv3ViTModel": _keep_places_still}
+def _resample_at_once(encoder: Any) -> None:
+    from peftrec.models.towers.patch_places import resampled_places
+
+    encoder.embeddings.resize_positional_embeddings = resampled_places
+    encoder.use_head = False  # it is left out, and would be called with a mask
+
+
+ADJUSTMENTS: dict[str, Callable[[PreTrainedModel], None]] = {
+    "DINOv3ViTModel": _keep_places_still,
+    "Siglip2VisionModel": _resample_at_once,
+}
 """By class in transformers."""

@@ -24,7 +24,7 @@ LARGEST_SIDE = 2**14
 SIZES = {
     "num_hidden_layers": MOST_BLOCKS,
     **dict.fromkeys(("hidden_size", "num_attention_heads", "intermediate_size", "hidden_dim", "mlp_ratio"), LARGEST),
-    **dict.fromkeys(("vocab_size", "max_position_embeddings"), LARGEST),
+    **dict.fromkeys(("vocab_size", "max_position_embeddings", "num_patches"), LARGEST),
     **dict.fromkeys(("image_size", "patch_size"), LARGEST_SIDE),
 }
 """Fields, by transformers' names for all families, that are whole numbers from 1 on, and the most that each may be."""
@@ -99,7 +99,7 @@ def check_sizes(config: PretrainedConfig, *, place: str) -> None:
     if config.hidden_size % config.num_attention_heads:
         raise refuse("num_attention_heads", f"a divisor of the width, {config.hidden_size}")
     if hasattr(config, "patch_size"):
-        if max(_numbers(config.patch_size)) > min(_numbers(config.image_size)):
+        if hasattr(config, "image_size") and max(_numbers(config.patch_size)) > min(_numbers(config.image_size)):
             raise refuse("patch_size", f"no larger than the image, {config.image_size}")
         if config.num_channels != COLOURS:
             raise refuse("num_channels", f"{COLOURS}: images are read in colour")

@@ -135,7 +135,7 @@ def save_encoder(
     whole.save_pretrained(folder, state_dict=state)
 
 
-def fit_positions(encoder: PreTrainedModel, *, height: int, width: int) -> None:
+def fit_positions(encoder: PreTrainedModel, height: int, width: int) -> None:
     """Resample the table of positions once to the size that images come in, where the encoder would in every step.
 
     The numbers are the encoder's own. In every step it costs time, and its backward pass on a GPU is not deterministic.

@@ -10,7 +10,7 @@ from peftrec.models.towers.text_families import BIDIRECTIONAL_FAMILIES, TEXT_FAM
 FAMILIES = TEXT_FAMILIES | IMAGE_FAMILIES
 """transformers' `model_type` to family."""
 
-PAIRS = {"clip", "siglip"}
+PAIRS = {"clip", "siglip", "siglip2"}
 """Model types of checkpoints that hold a text and an image encoder; either half can be taken from one."""
 
 _HALVES = {"text": "text_config", "image": "vision_config"}

@@ -75,6 +75,8 @@ class Family:
     """Whether it takes images of any size."""
     has_position_table: bool = True
     """Whether it learned a vector for each place, which is resampled to the image's size."""
+    pads_patches: bool = False
+    """Whether images come at their own proportions, as patches that are padded behind and masked."""
     pixels: PixelDefaults = PixelDefaults()
 
     def sites_of(self, config: PretrainedConfig) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """One made-up item through a tower when it is loaded: what its config or its weights cannot do is said before any item
 of the data is encoded, and no learning rate is blamed for it later."""
 
+import math
+
 import torch
 
-from peftrec.data.batches import ImageBatch, TextBatch
+from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.configs import COLOURS, sides_of
 from peftrec.models.towers.encoders import explaining_config
@@ -23,11 +25,14 @@ def check_encodes(tower: Tower, *, key: str) -> None:
         )
 
 
-def _made_up_item(tower: Tower) -> TextBatch | ImageBatch:
+def _made_up_item(tower: Tower) -> TextBatch | ImageBatch | PatchBatch:
     if tower.family.modality == "text":
         shape = (1, NUM_TOKENS)
         return TextBatch(token_ids=torch.zeros(shape, dtype=torch.long), mask=torch.ones(shape, dtype=torch.bool))
-    config = tower.encoder.config
+    config, colours = tower.encoder.config, (0.5,) * COLOURS
+    if tower.family.pads_patches:
+        black = torch.zeros(1, 1, COLOURS * math.prod(sides_of(config.patch_size)), dtype=torch.uint8)
+        return PatchBatch(pixels=black, grids=torch.ones(1, 2, dtype=torch.long), mean=colours, std=colours)
     height, width = sides_of(config.patch_size if tower.family.fits_any_size else config.image_size)
     black = torch.zeros(1, COLOURS, height, width, dtype=torch.uint8)
-    return ImageBatch(pixels=black, mean=(0.5,) * COLOURS, std=(0.5,) * COLOURS)
+    return ImageBatch(pixels=black, mean=colours, std=colours)

@@ -93,6 +93,10 @@ _SIGLIP_IMAGE = replace(
     pixels=PixelDefaults(),
 )
 
+_SIGLIP2_IMAGE = replace(
+    _SIGLIP_IMAGE, model="Siglip2VisionModel", pads_patches=True, pixels=PixelDefaults(resampling="bilinear")
+)
+
 IMAGE_FAMILIES = {
     "vit": _VIT,
     "deit": _DEIT,
@@ -101,5 +105,6 @@ IMAGE_FAMILIES = {
     "dinov3_vit": _DINOV3,
     "clip_vision_model": _CLIP_IMAGE,
     "siglip_vision_model": _SIGLIP_IMAGE,  # SigLIP 2 of one size too
+    "siglip2_vision_model": _SIGLIP2_IMAGE,  # NaFlex
 }
 """transformers' `model_type` to family."""

@@ -4,15 +4,16 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from PIL import Image
+from transformers import PretrainedConfig
 
-from peftrec.data.choices import Resampling
 from peftrec.data.content import ImageTransform
+from peftrec.data.patches import PatchTransform
 from peftrec.errors import SettingsError
 from peftrec.models.towers.configs import LARGEST_SIDE
-from peftrec.models.towers.family import PixelDefaults
+from peftrec.models.towers.family import Family, PixelDefaults
 
 _PLAIN_SCALE = 1 / 255
 _ROUNDING = 1e-6  # a file may give few digits
@@ -45,22 +46,11 @@ def read_processor(folder: Path) -> dict[str, Any]:
     return described
 
 
-def write_processor(transform: ImageTransform, folder: Path) -> None:
+def write_processor(transform: ImageTransform | PatchTransform, folder: Path) -> None:
     """Write a transform as an image processor's settings, which `read_processor` and transformers read."""
-    ends = {"height": transform.height, "width": transform.width}
-    match transform.cropped_from:
-        case None:
-            size, crop = ends, {}
-        case int(shorter):
-            size, crop = {"shortest_edge": shorter}, {"do_center_crop": True, "crop_size": ends}
-        case height, width:
-            size, crop = {"height": height, "width": width}, {"do_center_crop": True, "crop_size": ends}
     described = {
-        # The first resizes, scales and normalises, and does nothing else; the second crops as well.
-        "image_processor_type": "CLIPImageProcessor" if crop else "ViTImageProcessor",
+        **(_of_patches(transform) if isinstance(transform, PatchTransform) else _of_a_size(transform)),
         "do_resize": True,
-        "size": size,
-        **crop,
         "resample": int(Image.Resampling[transform.resampling.upper()]),
         "do_rescale": True,
         "rescale_factor": _PLAIN_SCALE,
@@ -69,6 +59,47 @@ def write_processor(transform: ImageTransform, folder: Path) -> None:
         "image_std": list(transform.std),
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+
+
+def _of_patches(transform: PatchTransform) -> dict[str, Any]:
+    sizes = {"patch_size": transform.patch_size, "max_num_patches": transform.most_patches}
+    return {"image_processor_type": "Siglip2ImageProcessor", **sizes}
+
+
+def _of_a_size(transform: ImageTransform) -> dict[str, Any]:
+    ends = {"height": transform.height, "width": transform.width}
+    match transform.cropped_from:
+        case None:
+            size, crop = ends, {}
+        case int(shorter):
+            size, crop = {"shortest_edge": shorter}, {"do_center_crop": True, "crop_size": ends}
+        case height, width:
+            size, crop = {"height": height, "width": width}, {"do_center_crop": True, "crop_size": ends}
+    # The first resizes, scales and normalises, and does nothing else; the second crops as well.
+    kind = "CLIPImageProcessor" if crop else "ViTImageProcessor"
+    return {"image_processor_type": kind, "size": size, **crop}
+
+
+def transform_for(
+    config: PretrainedConfig, family: Family, processor: Mapping[str, Any], *, image_size: int | None, crops: bool
+) -> ImageTransform | PatchTransform:
+    """Build the transform that an encoder's processor describes.
+
+    Raises SettingsError where the encoder takes another size.
+    """
+    if family.pads_patches:
+        return patches_of(processor, family.pixels, image_size=image_size, config=config)
+    square = None if image_size is None else (image_size, image_size)
+    described = transform_of(processor, family.pixels, size=square, config_size=config.image_size, crops=crops)
+    taken, patch = sides(config.image_size), sides(config.patch_size)
+    at = f"towers.image.image_size: images come at {described.height} x {described.width} and"
+    if described.size != taken and not family.fits_any_size:
+        raise SettingsError(f"{at} the encoder takes {taken[0]} x {taken[1]}; set towers.image.image_size={taken[0]}")
+    if described.height < patch[0] or described.width < patch[1]:
+        raise SettingsError(
+            f"{at} one patch of the encoder is {patch[0]} x {patch[1]}; set towers.image.image_size={taken[0]}"
+        )
+    return described
 
 
 def transform_of(
@@ -87,21 +118,40 @@ def transform_of(
     given = processor.get("crop_size" if is_cropped else "size")
     height, width = size or sides(given or config_size)
     before = _before_cropping(processor, (height, width)) if is_cropped and crops and size is None else None
+    return ImageTransform(height=height, width=width, cropped_from=before, **_colours(processor, defaults))
+
+
+def patches_of(
+    processor: Mapping[str, Any], defaults: PixelDefaults, *, image_size: int | None, config: Any
+) -> PatchTransform:
+    """Build the transform of a processor that leaves images their proportions.
+
+    With a size of its own an image may have as many patches as a square of that side has.
+    """
+    side, given = config.patch_size, processor.get("patch_size", config.patch_size)
+    if given != side:
+        raise SettingsError(
+            f"towers.image: the image processor's patch_size is {given!r}, and the encoder's {side}; the two do not "
+            "belong together: copy both again"
+        )
+    most = processor.get("max_num_patches", config.num_patches) if image_size is None else (image_size // side) ** 2
+    if not _is_side(most):
+        raise SettingsError(
+            f"towers.image.image_size: an image of {most!r} patches of {side} x {side} is none; set "
+            f"towers.image.image_size={side * math.isqrt(config.num_patches)}"
+        )
+    return PatchTransform(patch_size=side, most_patches=most, **_colours(processor, defaults))
+
+
+def _colours(processor: Mapping[str, Any], defaults: PixelDefaults) -> dict[str, Any]:
+    """Return normalisation and filter, as a transform calls them."""
     is_normalised = processor.get("do_normalize", True)
     mean = _channels(processor, "image_mean", defaults.mean) if is_normalised else (0.0, 0.0, 0.0)
     std = _channels(processor, "image_std", defaults.std) if is_normalised else (1.0, 1.0, 1.0)
     if not all(value > 0 for value in std):
         raise SettingsError(f"towers.image.std: the image processor's image_std {std} is not above 0; set it")
     resample = processor.get("resample")
-    filtered = defaults.resampling if resample is None else _filter(resample)
-    return ImageTransform(
-        height=height,
-        width=width,
-        mean=mean,
-        std=std,
-        resampling=cast("Resampling", filtered),
-        cropped_from=before,
-    )
+    return {"mean": mean, "std": std, "resampling": defaults.resampling if resample is None else _filter(resample)}
 
 
 def _number(value: Any, key: str) -> float:

@@ -146,6 +146,8 @@ _SIGLIP_TEXT = replace(
     tokenizer="PreTrainedTokenizerFast",  # its own class asks for sentencepiece, its tokenizer.json does not
 )
 
+_SIGLIP2_TEXT = replace(_SIGLIP_TEXT, model="Siglip2TextModel")
+
 TEXT_FAMILIES = {
     "bert": _BERT,  # MiniLM too
     "roberta": _ROBERTA,
@@ -157,7 +159,8 @@ TEXT_FAMILIES = {
     "gemma3_text": _GEMMA3,
     "modernbert": _MODERNBERT,
     "clip_text_model": _CLIP_TEXT,
-    "siglip_text_model": _SIGLIP_TEXT,  # SigLIP 2 too
+    "siglip_text_model": _SIGLIP_TEXT,  # SigLIP 2 of one size too
+    "siglip2_text_model": _SIGLIP2_TEXT,  # NaFlex
 }
 """transformers' `model_type` to family."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from peftrec.data.batches import ImageBatch, TextBatch, TokenBatch
+from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.attention_masks import attention_mask
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
@@ -20,7 +20,7 @@ from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import OUTPUT, Modality, Pooling
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
 
-TowerInputs = TextBatch | ImageBatch | TokenBatch
+TowerInputs = TextBatch | ImageBatch | PatchBatch | TokenBatch
 """What a tower encodes; stored states of tokens where its lower blocks are not there to run."""
 
 
@@ -147,7 +147,7 @@ class Tower(nn.Module):
         return {index: kept[index] for index in indices}
 
     def token_mask(self, inputs: TowerInputs, num_tokens: int) -> Bool[Tensor, "item token"]:
-        """Return which tokens stand for something: of an image all, those before the patches too."""
+        """Return which tokens stand for something: of an image all but padded patches."""
         if isinstance(inputs, ImageBatch):
             return torch.ones(len(inputs.pixels), num_tokens, dtype=torch.bool, device=inputs.pixels.device)
         return inputs.mask
@@ -229,8 +229,10 @@ class Tower(nn.Module):
             return self._encode_stored(inputs)
         if isinstance(inputs, TextBatch):
             outputs = self._run(inputs.token_ids, inputs.mask)
+        elif isinstance(inputs, PatchBatch):
+            outputs = self._run_patches(inputs.normalised(self._dtype()), inputs.mask, inputs.grids)
         else:
-            outputs = self.encoder(pixel_values=inputs.normalised(next(self.encoder.parameters()).dtype))
+            outputs = self.encoder(pixel_values=inputs.normalised(self._dtype()))
         return outputs.last_hidden_state
 
     def _encode_stored(self, inputs: TokenBatch) -> Float[Tensor, "item token hidden"]:
@@ -243,6 +245,8 @@ class Tower(nn.Module):
             if self.modality == "text":
                 token_ids = torch.zeros(inputs.mask.shape, dtype=torch.long, device=inputs.mask.device)
                 outputs = self._run(token_ids, inputs.mask)
+            elif self.family.pads_patches:
+                outputs = self._run_patches(self.prefix.like, inputs.mask, self.prefix.like)
             else:
                 size = (len(inputs.mask), COLOURS, *self.image_size)
                 outputs = self.encoder(pixel_values=self.prefix.like.new_empty(1).expand(size))
@@ -253,6 +257,13 @@ class Tower(nn.Module):
         prepared = attention_mask(mask, family=self.family, config=self.encoder.config)
         return self.encoder(input_ids=token_ids, attention_mask=prepared, **options)
 
+    def _run_patches(self, pixels: Tensor, mask: Bool[Tensor, "item patch"], grids: Tensor) -> Any:
+        prepared = attention_mask(mask, family=self.family, config=self.encoder.config)
+        return self.encoder(pixel_values=pixels, pixel_attention_mask=prepared, spatial_shapes=grids)
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.encoder.parameters()).dtype
+
     def _normed(self, last: Float[Tensor, "item token hidden"]) -> Float[Tensor, "item token hidden"]:
         if self.family.norm is None or self._is_normed_inside:
             return last
@@ -262,7 +273,7 @@ class Tower(nn.Module):
         """Make one vector an item of what stands for its tokens, as the tower's output is made."""
         if self.pooling == "cls":
             return states[:, 0]
-        if self.modality == "image":
+        if self.modality == "image" and not self.family.pads_patches:
             return states[:, self.num_prefix_tokens :].mean(dim=1)
         assert not isinstance(inputs, ImageBatch)
         chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
