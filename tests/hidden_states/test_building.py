@@ -14,8 +14,9 @@ import torch
 from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
+from peftrec.hidden_states.channels import round_by_channel
 from peftrec.hidden_states.manifest import MANIFEST
-from peftrec.hidden_states.paths import building_path
+from peftrec.hidden_states.paths import array_path, building_path
 from peftrec.hidden_states.progress import PLAN, read_finished
 from peftrec.hidden_states.store import open_store
 from peftrec.models.towers.names import Modality
@@ -105,7 +106,34 @@ def test_eight_bits_are_the_rounded_store_in_a_good_quarter_of_the_bytes(built: 
         torch.testing.assert_close(tensor, restore(keep(whole.read(items)[name], "int8")), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+def test_scales_of_channels_are_those_of_all_items(built: Path, tmp_path: Path) -> None:
+    """Of every piece that is rounded for itself, and nothing of what was rounded stays."""
+    whole, bits = open_store(built, key_of()), build(tmp_path, key_of("int8_channels"))
+    folder = tmp_path / key_of("int8_channels").folder_name()
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, *(f"{name}.npy" for name in bits.manifest.arrays)}
+    numbers = sum(NUM_ITEMS * len(states) * WIDTH + 4 * len(states) * WIDTH for states in INDICES.values())
+    assert bits.num_bytes == 4 * 128 + numbers
+    items = torch.arange(NUM_ITEMS)
+    for name, tensor in bits.read(items).items():
+        exact = whole.read(items)[name]
+        scales = exact.abs().amax(dim=0) / 127
+        torch.testing.assert_close(bits.scales[name], scales, rtol=1e-5, atol=0)
+        expected = restore(keep(exact, "int8_channels", scales), scales=scales)
+        torch.testing.assert_close(tensor, expected, rtol=1e-5, atol=float(scales.max()) * 1e-3)
+
+
+def test_damaged_scales_are_found_when_a_store_is_opened(tmp_path: Path) -> None:
+    key = key_of("int8_channels")
+    build(tmp_path, key)
+    path = array_path(tmp_path / key.folder_name(), "text_scales")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"text_scales\.npy: checksum differs"):
+        open_store(tmp_path / key.folder_name(), key)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "int8_channels"])
 def test_the_manifest_says_what_rounding_took(built: Path, tmp_path: Path, dtype: StoredPrecision) -> None:
     exact, store = open_store(built, key_of()), build(tmp_path, key_of(dtype))
     items = torch.arange(NUM_ITEMS)
@@ -114,6 +142,7 @@ def test_the_manifest_says_what_rounding_took(built: Path, tmp_path: Path, dtype
         expected = ((tensor - whole).square().mean(dim=(0, 2)) / whole.square().mean(dim=(0, 2))).sqrt()
         assert store.manifest.rounding[name] == pytest.approx(expected.tolist(), rel=0.01, abs=1e-12)
     bounds = {"float32": (0, 0), "float16": (1e-5, 1e-3), "bfloat16": (1e-3, 4e-3), "int8": (1e-3, 1e-2)}
+    bounds["int8_channels"] = (0, 1e-2)  # [CLS] of a picture's embedding is the same for all
     least, most = bounds[dtype]
     assert all(least <= error <= most for errors in store.manifest.rounding.values() for error in errors)
 
@@ -225,6 +254,27 @@ def test_what_rounding_took_is_of_all_attempts(tmp_path: Path) -> None:
     assert 0 < len(part.chunks) < NUM_CHUNKS
     assert part.rounding["text"].shape == (len(INDICES["text"]), 2)
     assert build(tmp_path / "killed", key_of("int8")).manifest.rounding == whole.manifest.rounding
+
+
+def test_a_build_that_is_killed_while_it_rounds_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, rounded = key_of("int8_channels"), []
+
+    def fail_at_the_second(folder: Path, tower: str) -> npt.NDArray[np.float64]:
+        if rounded:
+            raise MemoryError("for the test")
+        rounded.append(tower)
+        return round_by_channel(folder, tower)
+
+    build(tmp_path / "whole", key)
+    with monkeypatch.context() as patch:
+        patch.setattr("peftrec.hidden_states.building.round_by_channel", fail_at_the_second)
+        with pytest.raises(MemoryError):
+            build(tmp_path / "killed", key)
+    content = counted()
+    build(tmp_path / "killed", key, small_source(content=content))
+    assert not content.asked
+    one, other = (file_bytes(tmp_path / name / key.folder_name()) for name in ("whole", "killed"))
+    assert one == other
 
 
 @pytest.mark.parametrize("change", ["batch_size", "lengths", "plan", "array"])

@@ -121,6 +121,22 @@ def test_states_are_kept_rounded(built: Path, tmp_path: Path, dtype: StoredPreci
         assert all(0 < error < 0.02 for error in store.manifest.rounding[name])
 
 
+def test_a_tower_restores_states_by_the_scales_that_items_share(tmp_path: Path) -> None:
+    towers = small_source().towers.eval()
+    exact = live(list(range(NUM_ITEMS)))
+    store = build(tmp_path, token_key("int8_channels"))
+    towers.start_from_stored({name: (0, LAYERS[name][1]) for name in LAYERS})
+    towers.read_from(store)
+    for name, found in read(store, list(range(NUM_ITEMS))).items():
+        prefix = towers.present()[name].prefix
+        assert prefix is not None
+        assert found.states.dtype == torch.int8
+        with prefix.holding(found):
+            state = prefix.kept_state(LAYERS[name][1])
+        expected, step = exact[name].states[:, :, 1][found.mask], store.scales[name][1]
+        assert bool(((state[found.mask] - expected).abs() <= step / 2 + 1e-5).all())
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_the_batches_it_was_built_by_do_not_show(built: Path, tmp_path: Path, batch_size: int) -> None:
     items = list(range(NUM_ITEMS))

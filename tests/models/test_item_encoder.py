@@ -29,8 +29,9 @@ class Sum(nn.Module):
 class Table:
     """States by item index, kept in memory."""
 
-    def __init__(self, states: dict[Modality, Tensor]) -> None:
+    def __init__(self, states: dict[Modality, Tensor], scales: dict[Modality, Tensor] | None = None) -> None:
         self.states = states
+        self.scales = scales or {}
 
     def read(self, items: Tensor) -> dict[Modality, Tensor]:
         return {name: tensor[items] for name, tensor in self.states.items()}

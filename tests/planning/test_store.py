@@ -39,7 +39,13 @@ def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
 
 @pytest.mark.parametrize(
     ("strategy", "dtype"),
-    [("iisan_cached", "float16"), ("frozen_cached", "float32"), ("lst_cached", "int8"), ("lst_cached", "bfloat16")],
+    [
+        ("iisan_cached", "float16"),
+        ("frozen_cached", "float32"),
+        ("lst_cached", "int8"),
+        ("lst_cached", "bfloat16"),
+        ("lst_cached", "int8_channels"),
+    ],
 )
 def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, strategy, hidden_states={"dtype": dtype})
@@ -47,8 +53,10 @@ def test_the_size_is_that_of_the_built_store(strategy: str, dtype: str, tmp_path
     provide_store(settings, split.items, torch.device("cpu"))
     (folder,) = [file.parent for file in tmp_path.rglob("manifest.json")]
     plan = planned(settings)
-    row_bytes = {"float32": 4 * WIDTH, "float16": 2 * WIDTH, "bfloat16": 2 * WIDTH, "int8": WIDTH + 4}[dtype]
-    arrays = len(split.items) * 2 * plan.states["text"] * row_bytes
+    row_bytes = {"float32": 4 * WIDTH, "float16": 2 * WIDTH, "bfloat16": 2 * WIDTH, "int8": WIDTH + 4}
+    rows = len(split.items) * 2 * plan.states["text"]
+    scales = 2 * plan.states["text"] * 4 * WIDTH if dtype == "int8_channels" else 0
+    arrays = rows * row_bytes.get(dtype, WIDTH) + scales
     assert plan.num_bytes == arrays
     assert plan.num_bytes == sum(np.load(file, mmap_mode="r").nbytes for file in folder.glob("*.npy"))
 

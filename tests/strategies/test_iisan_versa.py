@@ -169,6 +169,7 @@ class StatesOnce:
 
     def __init__(self, states: dict[Modality, Tensor]) -> None:
         self.states = states
+        self.scales: dict[Modality, Tensor] = {}
 
     def read(self, items: Tensor) -> dict[Modality, Tensor]:
         return {name: states[items] for name, states in self.states.items()}

@@ -18,13 +18,14 @@ from peftrec import __version__
 from peftrec.errors import StoreError
 from peftrec.files import sync_directory, write_atomically
 from peftrec.hidden_states.arrays import create_array, is_of_shape, write_array
+from peftrec.hidden_states.channels import EXACT_DTYPE, round_by_channel
 from peftrec.hidden_states.checksums import BLOCK_BYTES
 from peftrec.hidden_states.disk import check_space, explaining_disk, is_there
 from peftrec.hidden_states.encoding import ChunkEncoder, StateSource
-from peftrec.hidden_states.key import LENGTHS_DTYPE, StoreKey, lengths_of
+from peftrec.hidden_states.key import LENGTHS_DTYPE, StoreKey, lengths_of, scales_of
 from peftrec.hidden_states.locking import builder_lock
 from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, StoreCode, TowerOrigin
-from peftrec.hidden_states.paths import array_path, building_path, lock_path
+from peftrec.hidden_states.paths import array_path, building_path, exact_path, lock_path
 from peftrec.hidden_states.progress import (
     BuildPlan,
     Progress,
@@ -40,6 +41,7 @@ from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.token_counts import num_tokens_of
 from peftrec.hidden_states.token_rows import offsets_of
 from peftrec.hidden_states.writing import ChunkWriter
+from peftrec.models.towers.names import Modality
 from peftrec.models.towers.stored_precision import element_type, row_width
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.progress.terminal import counting
@@ -126,7 +128,7 @@ class _Build:
             key=key, origins=origins, batch_size=options.batch_size, order_crc32=order_checksum(self.order)
         )
         present = source.towers.present().items()
-        self.shapes = {
+        self.shapes: dict[Modality, tuple[int, int, int]] = {
             name: (
                 int(self.lengths[name].sum()) if self.lengths else key.num_items,
                 len(key.towers[name].states),
@@ -157,12 +159,12 @@ class _Build:
                 return
             print(f"{self.beside}: cannot be resumed under these settings; starting again", file=sys.stderr)
             shutil.rmtree(self.beside)
-        dtype = element_type(self.plan.key.dtype)
-        check_space(self.folder.parent, self.shapes.values(), dtype)
+        arrays = self._arrays()
+        check_space(self.folder.parent, arrays.values())
         try:
             self.beside.mkdir()
-            for name, shape in self.shapes.items():
-                create_array(array_path(self.beside, name), shape, dtype)
+            for path, (shape, dtype) in arrays.items():
+                create_array(path, shape, dtype)
             self._write_lengths()
             write_plan(self.beside, self.plan)  # last: without a plan nothing is resumed
             sync_directory(self.beside.parent)
@@ -170,18 +172,25 @@ class _Build:
             shutil.rmtree(self.beside, ignore_errors=True)
             raise
 
+    def _arrays(self) -> dict[Path, tuple[tuple[int, int, int], str]]:
+        """Return shape and dtype of the arrays of states: the store's, and those that grow where scales come last."""
+        dtype = element_type(self.plan.key.dtype)
+        kept = {array_path(self.beside, name): (shape, dtype) for name, shape in self.shapes.items()}
+        if not self.plan.key.has_scales:
+            return kept
+        return kept | {exact_path(self.beside, name): (shape, EXACT_DTYPE) for name, shape in self.shapes.items()}
+
     def _write_lengths(self) -> None:
         for name, lengths in self.lengths.items():
             write_array(array_path(self.beside, lengths_of(name)), lengths.reshape(-1, 1, 1), LENGTHS_DTYPE)
 
     def _can_resume(self) -> bool:
         plan = read_plan(self.beside)
-        if plan is None or not all(array_path(self.beside, name).is_file() for name in self.plan.key.arrays()):
+        if plan is None or not all(array_path(self.beside, lengths_of(name)).is_file() for name in self.lengths):
             return False
         if plan.model_copy(update={"origins": self.plan.origins}) != self.plan:  # weights may have moved meanwhile
             return False
-        dtype = element_type(plan.key.dtype)
-        are_whole = (is_of_shape(array_path(self.beside, name), shape, dtype) for name, shape in self.shapes.items())
+        are_whole = (is_of_shape(path, *described) for path, described in self._arrays().items())
         return all(are_whole) and is_progress_of(self.beside, plan)
 
     def _compute(self) -> None:
@@ -194,7 +203,8 @@ class _Build:
         ]
         progress = Progress(self.beside, self.processes.rank)
         num_items = sum(len(items) for _, items in mine)
-        paths = {name: array_path(self.beside, name) for name in self.shapes}
+        grows = exact_path if self.plan.key.has_scales else array_path
+        paths = {name: grows(self.beside, name) for name in self.shapes}
         with (
             ChunkWriter(paths, progress, save_seconds=self.options.save_seconds) as writer,
             closing(self.encoder.encode(mine)) as encoded,
@@ -214,8 +224,12 @@ class _Build:
         started = time.perf_counter()
         if done.chunks != set(range(self.plan.num_chunks)):
             raise StoreError(f"{self.beside}: somebody else changed it meanwhile; give the same command again")
+        rounding = done.rounding
         shapes = {str(name): shape for name, shape in self.shapes.items()}
         shapes |= {lengths_of(name): (len(lengths), 1, 1) for name, lengths in self.lengths.items()}
+        if self.plan.key.has_scales:
+            rounding = {name: round_by_channel(self.beside, name) for name in self.shapes}
+            shapes |= {scales_of(name): (1, *shape[1:]) for name, shape in self.shapes.items()}
         arrays = {
             name: ArrayFile.of(array_path(self.beside, name), shape, block_bytes=self.options.block_bytes)
             for name, shape in shapes.items()
@@ -225,7 +239,7 @@ class _Build:
             origins=self.plan.origins,
             code=self.options.code,
             arrays=arrays,
-            rounding={str(name): relative_error(done.rounding[name]) for name in self.shapes},
+            rounding={str(name): relative_error(rounding[name]) for name in self.shapes},
             build_seconds=done.seconds + time.perf_counter() - started,
             batch_size=self.plan.batch_size,
             device=self.encoder.source.device.type,

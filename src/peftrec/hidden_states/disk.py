@@ -19,9 +19,9 @@ _RESERVE = 2**20
 """Headers, manifest and progress."""
 
 
-def check_space(directory: Path, shapes: Iterable[tuple[int, ...]], dtype: str) -> None:
-    """Raise StoreError where the disk of `directory` has no room for arrays of these shapes."""
-    needed = sum(math.prod(shape) for shape in shapes) * np.dtype(dtype).itemsize + _RESERVE
+def check_space(directory: Path, arrays: Iterable[tuple[tuple[int, ...], str]]) -> None:
+    """Raise StoreError where the disk of `directory` has no room for arrays of these shapes and dtypes."""
+    needed = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in arrays) + _RESERVE
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise StoreError(f"{directory}: the store needs {needed:,} bytes and {free:,} are free; {_REMEDY}")

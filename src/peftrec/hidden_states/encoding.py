@@ -16,10 +16,11 @@ from torch import Tensor
 from peftrec.data.batches import ItemBatch
 from peftrec.data.content import ItemContent
 from peftrec.errors import StoreError
+from peftrec.hidden_states.channels import EXACT_DTYPE
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.rounding import Sums, squared_sums
 from peftrec.models.towers.names import Modality
-from peftrec.models.towers.stored_precision import keep
+from peftrec.models.towers.stored_precision import StoredPrecision, keep
 from peftrec.models.towers.towers import Towers
 
 Items = npt.NDArray[np.int64]
@@ -91,7 +92,7 @@ class ChunkEncoder:
         self.indices: dict[Modality, tuple[int, ...]] = {
             name: key.towers[name].states for name in source.towers.present()
         }
-        self.precision = key.dtype
+        self.precision: StoredPrecision = EXACT_DTYPE if key.has_scales else key.dtype
         self.compute = getattr(torch, key.compute)
         self.num_threads = num_threads
 

@@ -12,6 +12,7 @@ from peftrec.models.towers.stored_precision import StoredPrecision, element_type
 FORMAT_VERSION = 5
 
 LENGTHS_DTYPE = "int32"
+SCALES_DTYPE = "float32"
 
 Compute = Literal["float32", "bfloat16"]
 
@@ -53,9 +54,16 @@ class StoreKey(BaseModel):
     towers: dict[str, TowerKey]
 
     def arrays(self) -> dict[str, str]:
-        """Return the arrays that the store holds, with their dtypes: states, and how many tokens each item has."""
+        """Return the arrays that the store holds, with their dtypes: states, scales that all items share, and how many
+        tokens each item has."""
         lengths = {lengths_of(name): LENGTHS_DTYPE for name in self.towers} if self.form == "tokens" else {}
-        return dict.fromkeys(self.towers, element_type(self.dtype)) | lengths
+        scales = {scales_of(name): SCALES_DTYPE for name in self.towers} if self.has_scales else {}
+        return dict.fromkeys(self.towers, element_type(self.dtype)) | scales | lengths
+
+    @property
+    def has_scales(self) -> bool:
+        """Whether items share scales, which are known when all states are."""
+        return self.dtype == "int8_channels"
 
     def without_code(self) -> "StoreKey":
         """Return the key of the same states, whatever code computes them."""
@@ -70,3 +78,8 @@ class StoreKey(BaseModel):
 def lengths_of(tower: str) -> str:
     """Return the name of the array that holds how many tokens a tower sees of each item."""
     return f"{tower}_lengths"
+
+
+def scales_of(tower: str) -> str:
+    """Return the name of the array that holds a tower's scales, `[1, state, hidden]`."""
+    return f"{tower}_scales"

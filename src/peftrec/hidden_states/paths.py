@@ -1,9 +1,10 @@
 """Names of what lies in a folder of stores."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-_BUILDING, _LOCK = ".building", ".lock"
+_BUILDING, _LOCK, _EXACT = ".building", ".lock", ".exact.npy"
 _STORE = re.compile(r"[0-9a-f]{16}(\.building)?")
 
 
@@ -35,3 +36,13 @@ def finished_path(path: Path) -> Path:
 def array_path(folder: Path, modality: str) -> Path:
     """Return where a tower's array lies."""
     return folder / f"{modality}.npy"
+
+
+def exact_path(folder: Path, modality: str) -> Path:
+    """Return where a tower's states grow that are rounded when all of them are there."""
+    return folder / f"{modality}{_EXACT}"
+
+
+def exact_paths(folder: Path) -> Iterator[Path]:
+    """Yield those that there are."""
+    return folder.glob(f"*{_EXACT}")

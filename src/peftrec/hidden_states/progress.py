@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from peftrec.files import write_atomically
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.manifest import TowerOrigin
+from peftrec.hidden_states.paths import exact_paths
 from peftrec.hidden_states.rounding import Sums, added
 
 PLAN = "plan.json"
@@ -106,8 +107,9 @@ def is_progress_of(folder: Path, plan: BuildPlan) -> bool:
 
 
 def forget(folder: Path) -> None:
-    """Remove plan and progress; the manifest must be there already."""
-    for path in (*folder.glob(_FINISHED.format(rank="*")), *folder.glob(".*.partial"), folder / PLAN):
+    """Remove plan, progress and states that were rounded since; the manifest must be there already."""
+    progress = folder.glob(_FINISHED.format(rank="*"))
+    for path in (*progress, *exact_paths(folder), *folder.glob(".*.partial"), folder / PLAN):
         path.unlink(missing_ok=True)
 
 

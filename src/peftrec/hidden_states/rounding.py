@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from peftrec.models.towers.stored_precision import restore
+from peftrec.models.towers.stored_precision import Scales, restore
 
 Sums = Mapping[str, npt.NDArray[np.float64]]
 """By tower, `[state, 2]`: the sum of squared errors, and of squared values."""
@@ -18,11 +18,11 @@ _DIGITS = 3
 
 
 def squared_sums(
-    states: Float[Tensor, "row state hidden"], kept: Shaped[Tensor, "row state kept"]
+    states: Float[Tensor, "row state hidden"], kept: Shaped[Tensor, "row state kept"], scales: Scales | None = None
 ) -> Float[Tensor, "state 2"]:
     """Return the sums of a chunk."""
     exact = states.float()
-    error = restore(kept) - exact
+    error = restore(kept, scales=scales) - exact
     return torch.stack([each.double().square().sum(dim=(0, 2)) for each in (error, exact)], dim=1)
 
 

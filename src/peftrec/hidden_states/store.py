@@ -2,27 +2,28 @@
 
 A store is a folder named by the hash of all that decides its content: a plain array `[item, state, hidden]` a tower,
 for towers differ in width and in the states kept, and `manifest.json`. Where it holds states of all tokens, the array
-is `[token, state, hidden]`, and a second one says how many tokens each item has. It appears by a rename when it is
+is `[token, state, hidden]`, and a second one says how many tokens each item has; where items share scales, another
+holds them. It appears by a rename when it is
 whole, so a killed build leaves nothing that opens.
 """
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 
 from peftrec.data.batches import StateBatch, TokenBatch
 from peftrec.errors import StoreError
 from peftrec.hidden_states.arrays import ArrayRows
 from peftrec.hidden_states.disk import explaining_disk
-from peftrec.hidden_states.key import StoreKey, lengths_of
+from peftrec.hidden_states.key import StoreKey, lengths_of, scales_of
 from peftrec.hidden_states.manifest import MANIFEST, Manifest, read_manifest, remedy
 from peftrec.hidden_states.paths import array_path
 from peftrec.hidden_states.placement import (
@@ -50,6 +51,8 @@ class HiddenStateStore:
     rows: Mapping[Modality, StateRows]
     """The files, or what was read of them to another place."""
     manifest: Manifest
+    scales: Mapping[Modality, Float32[Tensor, "state hidden"]] = field(default_factory=dict)
+    """Of `int8_channels`, what numbers are multiplied by, on `device`; else empty."""
     device: torch.device = _CPU
     """Where states are read to."""
     placement: Placement = "disk"
@@ -61,7 +64,10 @@ class HiddenStateStore:
         Indices on a device make the host wait for it, unless the states lie there too.
         """
         found = {name: rows.gather(items).to(self.device) for name, rows in self.rows.items()}
-        return {name: restore(each) if isinstance(each, Tensor) else each for name, each in found.items()}
+        return {
+            name: restore(each, scales=self.scales.get(name)) if isinstance(each, Tensor) else each
+            for name, each in found.items()
+        }
 
     def batch(self, items: npt.NDArray[np.integer]) -> StateBatch:
         """Return the items' states as they are stored, on the host, for a loader that sends them with its batch."""
@@ -76,7 +82,8 @@ class HiddenStateStore:
         """
         placement = choose_placement(choice, self.num_bytes, device, sharing=sharing)
         rows = {name: place(each, placement, device) for name, each in self.files.items()}
-        return replace(self, rows=rows, device=device, placement=placement)
+        scales = {name: each.to(device) for name, each in self.scales.items()}
+        return replace(self, rows=rows, scales=scales, device=device, placement=placement)
 
     def __deepcopy__(self, memo: object) -> "HiddenStateStore":
         return self  # a copy of what reads a store reads the same one
@@ -117,7 +124,12 @@ def _open(folder: Path, key: StoreKey) -> HiddenStateStore:
         raise StoreError(problem)
     note_use(folder)
     files = {name: _rows_in(folder, name, manifest) for name in MODALITIES if name in manifest.arrays}
-    return HiddenStateStore(files=files, rows=files, manifest=manifest)
+    scales = {name: _scales(folder, name) for name in files} if manifest.key.has_scales else {}
+    return HiddenStateStore(files=files, rows=files, scales=scales, manifest=manifest)
+
+
+def _scales(folder: Path, name: Modality) -> Float32[Tensor, "state hidden"]:
+    return torch.from_numpy(np.load(array_path(folder, scales_of(name)), allow_pickle=False)[0])
 
 
 def _rows_in(folder: Path, name: Modality, manifest: Manifest) -> RowsInFile:

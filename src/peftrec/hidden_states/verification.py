@@ -8,7 +8,7 @@ import numpy as np
 
 from peftrec.hidden_states.arrays import read_header
 from peftrec.hidden_states.checksums import damaged_blocks, num_blocks
-from peftrec.hidden_states.key import StoreKey
+from peftrec.hidden_states.key import StoreKey, scales_of
 from peftrec.hidden_states.manifest import MANIFEST, ArrayFile, Manifest, read_manifest, remedy
 from peftrec.hidden_states.paths import array_path
 
@@ -54,6 +54,9 @@ def _is_described(name: str, array: ArrayFile, key: StoreKey) -> bool:
     if array.block_bytes < 1 or len(array.crc32) != num_blocks(array.bytes, array.block_bytes):
         return False
     rows, states, width = array.shape
+    scaled = {scales_of(tower): len(of.states) for tower, of in key.towers.items()}
+    if name in scaled:
+        return (rows, states) == (1, scaled[name]) and width > 0
     if name not in key.towers:
         return array.shape == (key.num_items, 1, 1)
     is_row_an_item = key.form == "pooled"

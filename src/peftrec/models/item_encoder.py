@@ -193,7 +193,9 @@ class FrozenStatesEncoder(ItemEncoder):
             assert self._reader is not None
             stored = dict(self._reader.read(batch.items))
         dtype = next(self.network.parameters()).dtype  # bfloat16 where the whole model is
-        return {name: restore(states, dtype) for name, states in stored.items() if states is not None}
+        scales = {} if self._reader is None else self._reader.scales
+        present = {name: states for name, states in stored.items() if states is not None}
+        return {name: restore(states, dtype, scales.get(name)) for name, states in present.items()}
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         """Encode a batch of distinct items.

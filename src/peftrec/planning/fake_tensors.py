@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
@@ -60,11 +60,14 @@ class MeanDraws(TorchFunctionMode):
 class FakeStates:
     """Stands in for a hidden-state store of pooled states."""
 
-    states: Mapping[Modality, Float[Tensor, "candidate state hidden"]]
+    states: Mapping[Modality, Shaped[Tensor, "candidate state kept"]]
+    scales: Mapping[Modality, Float[Tensor, "state hidden"]]
 
     def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Tensor | TokenBatch]:
         """Gather as a store does."""
-        return {name: restore(gather(tensor, items)) for name, tensor in self.states.items()}
+        return {
+            name: restore(gather(tensor, items), scales=self.scales.get(name)) for name, tensor in self.states.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,7 @@ def build_fake_run(
             content=ItemContent(),
             log_popularity=torch.zeros(num_items),
             sequence_length=sequence_length,
-            states=FakeStates(states=states) if states else None,
+            states=None if stored is None else FakeStates(states=states, scales=_scales(settings, stored, mode)),
         )
     if settings.trainer.gradient_checkpointing:
         checkpoint_activations(towers, context_fn=lambda: (nullcontext(), _computing_again(target)))
@@ -173,6 +176,15 @@ def _states(
     rows = {name: round(num_items * stored.rows_an_item(name, num_words)) for name in stored.towers.present()}
     with mode:
         return {name: _kept(settings, stored, name, number) for name, number in rows.items()}
+
+
+def _scales(settings: Settings, stored: StoredStates, mode: FakeTensorMode) -> dict[Modality, Tensor]:
+    """Make the scales that all items share, where they do."""
+    if settings.hidden_states.dtype != "int8_channels":
+        return {}
+    towers = stored.towers.present()
+    with mode:
+        return {name: torch.empty(len(stored.kept.layers[name]), tower.width) for name, tower in towers.items()}
 
 
 def _kept(settings: Settings, stored: StoredStates, name: Modality, *rows: int) -> Tensor:

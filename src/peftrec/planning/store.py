@@ -8,7 +8,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from peftrec.models.towers.stored_precision import element_type, row_width
+from peftrec.models.towers.stored_precision import element_type, row_width, shared_bytes
 from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape, Workload
 from peftrec.planning.fake_tensors import StoredStates, fake_items, give_storage
@@ -42,7 +42,11 @@ def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) ->
         * row_width(tower.width, precision)
         for name, tower in stored.towers.present().items()
     )
-    return round(workload.num_items * numbers) * getattr(torch, element_type(precision)).itemsize
+    shared = sum(
+        shared_bytes(len(stored.kept.layers[name]), tower.width, precision)
+        for name, tower in stored.towers.present().items()
+    )
+    return round(workload.num_items * numbers) * getattr(torch, element_type(precision)).itemsize + shared
 
 
 def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:

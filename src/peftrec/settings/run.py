@@ -123,9 +123,10 @@ class StoreSettings:
 
     directory: Place[str]
     """Folder of all stores; each has a folder of its own in it, named by the hash of what it holds."""
-    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float32"
+    dtype: Literal["float32", "float16", "bfloat16", "int8", "int8_channels"] = "float32"
     """What a store holds; float16 takes half the space and fails where a state is too large for it, bfloat16 takes as
-    much and holds any state less exactly; int8 takes a good quarter, with a scale for each 64 values of a state (see
+    much and holds any state less exactly; int8 takes a good quarter, with a scale for each 64 values of a state, and
+    int8_channels a quarter, with scales that all items share, for which float32 is on the disk while it is built (see
     peftrec.models.towers.stored_precision)."""
     compute: Literal["float32", "bfloat16"] = "float32"
     """What the towers multiply in while a store is built; bfloat16 is faster on a GPU and less exact."""

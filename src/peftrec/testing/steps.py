@@ -30,6 +30,7 @@ class StatesOnce:
     """A store in memory: what frozen towers say of the batch's items, computed once."""
 
     def __init__(self, towers: Towers, stored: Stored, pair: TowerPair) -> None:
+        self.scales: Mapping[Modality, Tensor] = {}
         compute = towers.eval().states if stored.form == "pooled" else towers.token_states
         with torch.no_grad():
             self.states: Mapping[Modality, Any] = compute(item_batch(NUM_ITEMS, pair), stored.layers)

@@ -62,6 +62,7 @@ class StatesOnce:
     """A store in memory: what frozen towers say of the items, computed once."""
 
     def __init__(self, towers: Towers, stored: Stored, batch: ItemBatch) -> None:
+        self.scales: dict[Modality, torch.Tensor] = {}
         compute = towers.states if stored.form == "pooled" else towers.eval().token_states
         with torch.no_grad():
             self.states = compute(batch, stored.layers)

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from peftrec.models.towers.stored_precision import BLOCK, StoredPrecision, keep, restore, row_width
+from peftrec.models.towers.stored_precision import (
+    BLOCK,
+    StoredPrecision,
+    channel_scales,
+    keep,
+    restore,
+    row_width,
+    shared_bytes,
+)
 
 WIDTHS = [1, 63, 64, 65, 128, 200, 768]
 
@@ -27,11 +35,45 @@ def test_a_value_moves_by_half_a_step_of_its_block_at_most(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_a_value_moves_by_half_a_step_of_its_channel_at_most(width: int) -> None:
+    """And a state of a batch lies in one piece, as in what is gathered from a store."""
+    states = states_of(width)
+    scales = channel_scales(states.abs().amax(dim=0))
+    kept = keep(states, "int8_channels", scales)
+    assert kept.dtype == torch.int8
+    assert kept.shape == (5, 3, row_width(width, "int8_channels"))
+    assert shared_bytes(3, width, "int8_channels") == scales.nbytes
+    by_state = kept.transpose(0, 1).contiguous().transpose(0, 1)
+    restored = restore(by_state, scales=scales)
+    step = states.abs().amax(dim=0) / 127
+    assert bool(((states - restored).abs() <= step / 2 * (1 + 1e-5)).all())
+    assert all(restored[:, state].is_contiguous() for state in range(3))
+    assert torch.equal(restore(by_state[:, 1], torch.bfloat16, scales[1]), restored[:, 1].to(torch.bfloat16))
+
+
+def test_a_large_channel_takes_no_digits_of_the_others() -> None:
+    states = torch.randn(400, 1, BLOCK, generator=torch.Generator().manual_seed(0))
+    states[..., 7] *= 300.0
+    scales = channel_scales(states.abs().amax(dim=0))
+    others = torch.arange(BLOCK) != 7
+    by_channel = (restore(keep(states, "int8_channels", scales), scales=scales) - states)[..., others]
+    by_block = (restore(keep(states, "int8")) - states)[..., others]
+    assert float(by_channel.square().mean().sqrt()) < 0.02
+    assert float(by_block.square().mean().sqrt()) > 0.1
+
+
+def test_a_channel_of_zeros_stays_zeros() -> None:
+    kept = keep(torch.zeros(2, 1, 3), "int8_channels", torch.zeros(1, 3))
+    assert torch.equal(restore(kept, scales=torch.zeros(1, 3)), torch.zeros(2, 1, 3))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_row_is_as_wide_as_was_planned(width: int) -> None:
     kept = keep(states_of(width), "int8")
     assert kept.dtype == torch.int8
     assert kept.shape == (5, 3, row_width(width, "int8"))
     assert row_width(width, "float16") == row_width(width, "float32") == width
+    assert shared_bytes(3, width, "int8") == 0
 
 
 def test_what_eight_bits_hold_is_exact_and_keeping_it_again_changes_nothing() -> None:

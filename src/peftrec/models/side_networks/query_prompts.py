@@ -31,7 +31,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from peftrec.data.batches import TokenBatch
 from peftrec.models.towers.block_visits import input_of
 from peftrec.models.towers.tower import Tower
 
@@ -84,7 +83,7 @@ class QueryPrompts(nn.Module):
                 answer = tower.blocks()[place].forward(prompts, None)
             answers.append(answer if isinstance(answer, Tensor) else answer[0])
 
-        encode = _encode_stored if isinstance(inputs, TokenBatch) else _encode_live
+        encode = _encode_live if tower.prefix is None else _encode_stored
         with torch.no_grad():
             vector = encode(tower, inputs, layers, ask)
         parts = [vector.to(answers[0].dtype), *(answer.flatten(1) for answer in answers)]
@@ -101,7 +100,7 @@ def _encode_live(tower: Tower, inputs: Any, layers: Layers, ask: Ask) -> Float[T
         return tower(inputs)
 
 
-def _encode_stored(tower: Tower, inputs: TokenBatch, layers: Layers, ask: Ask) -> Float[Tensor, "item hidden"]:
+def _encode_stored(tower: Tower, inputs: Any, layers: Layers, ask: Ask) -> Float[Tensor, "item hidden"]:
     """Make keys and values of what entered each block; a block runs as far as that which its attention reads."""
     for place, block in enumerate(tower.blocks()):
         tokens = tower.token_states(inputs, (place,))[place]

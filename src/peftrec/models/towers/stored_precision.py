@@ -10,6 +10,9 @@ the same row, a float32 scale for each block of 64 values, its largest magnitude
 
 Blocks keep a few large values, which many encoders have, from taking the digits of all others. A row is read, sent and
 gathered as bytes and becomes numbers where it is used. Of 768 values it takes 816 bytes; float16 takes 1,536.
+
+Those large values stand in the same few places of every item. With `int8_channels` each of a state's values has a scale
+for itself, its largest magnitude among all items (or tokens) divided by 127, and a row is the numbers alone.
 """
 
 import math
@@ -19,7 +22,10 @@ import torch
 from jaxtyping import Float, Int8, Shaped
 from torch import Tensor
 
-StoredPrecision = Literal["float32", "float16", "bfloat16", "int8"]
+StoredPrecision = Literal["float32", "float16", "bfloat16", "int8", "int8_channels"]
+
+Scales = Float[Tensor, "*state hidden"]
+"""Of `int8_channels`, a scale for each value of a state."""
 
 BLOCK = 64
 """Values that share a scale."""
@@ -29,7 +35,7 @@ _SCALE_BYTES = 4
 
 def element_type(precision: StoredPrecision) -> str:
     """Return the name, torch's and NumPy's, of the numbers that files and batches of states hold."""
-    return "int16" if precision == "bfloat16" else precision
+    return {"bfloat16": "int16", "int8_channels": "int8"}.get(precision, precision)
 
 
 def row_width(width: int, precision: StoredPrecision) -> int:
@@ -37,21 +43,41 @@ def row_width(width: int, precision: StoredPrecision) -> int:
     return width + _SCALE_BYTES * math.ceil(width / BLOCK) if precision == "int8" else width
 
 
-def keep(states: Float[Tensor, "*batch hidden"], precision: StoredPrecision) -> Shaped[Tensor, "*batch kept"]:
-    """Return states as they are kept. What is not finite, or no float16 number, makes its row not finite again."""
+def shared_bytes(num_states: int, width: int, precision: StoredPrecision) -> int:
+    """Return how many bytes so many states take beside their rows."""
+    return _SCALE_BYTES * num_states * width if precision == "int8_channels" else 0
+
+
+def channel_scales(largest: Float[Tensor, "state hidden"]) -> Float[Tensor, "state hidden"]:
+    """Return the scales of values whose largest magnitudes are these."""
+    return largest / _LARGEST
+
+
+def keep(
+    states: Float[Tensor, "*batch hidden"], precision: StoredPrecision, scales: Scales | None = None
+) -> Shaped[Tensor, "*batch kept"]:
+    """Return states as they are kept. What is not finite, or no float16 number, makes its row not finite again; values
+    of `int8_channels` are finite, and none larger than those that their scales are of."""
     if precision == "int8":
         return _pack(states)
+    if precision == "int8_channels":
+        assert scales is not None, "a scale of a channel is known when all states are"
+        return (states / scales.masked_fill(scales == 0, 1.0)).round().to(torch.int8)
     kept = states.to(getattr(torch, precision))
     return kept.contiguous().view(torch.int16) if precision == "bfloat16" else kept
 
 
-def restore(kept: Shaped[Tensor, "*batch kept"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*batch hidden"]:
+def restore(
+    kept: Shaped[Tensor, "*batch kept"], dtype: torch.dtype = torch.float32, scales: Scales | None = None
+) -> Float[Tensor, "*batch hidden"]:
     """Return kept states as numbers of a floating-point type; each state of a batch lies in one piece, as it does in
-    what is gathered from a store."""
+    what is gathered from a store. `scales` are those of a store that has them."""
     if kept.dtype == torch.int16:
         return kept.view(torch.bfloat16).to(dtype)
     if kept.dtype != torch.int8:
         return kept.to(dtype)
+    if scales is not None:
+        return (kept * scales).to(dtype)
     return _unpack(kept.transpose(0, -2)).to(dtype).contiguous().transpose(0, -2)
 
 

@@ -33,6 +33,8 @@ class StoredPrefix(nn.Module):
         # A buffer of no elements knows the device and the dtype that Lightning moves modules to.
         self.register_buffer("like", like.new_empty(0), persistent=False)
         self.like: Tensor
+        self.scales: Float[Tensor, "state hidden"] | None = None
+        """Of a store whose items share scales, these; no buffer, which would be rounded where the model is."""
         self._kept: Shaped[Tensor, "item token state kept"] | None = None
 
     @contextmanager
@@ -53,7 +55,9 @@ class StoredPrefix(nn.Module):
     def kept_state(self, layer: int) -> Float[Tensor, "item token hidden"]:
         """Return a state that is stored."""
         assert self._kept is not None, "a tower of stored states takes batches of them"
-        return restore(self._kept[:, :, self.layers.index(layer)], self.like.dtype)
+        place = self.layers.index(layer)
+        scales = None if self.scales is None else self.scales[place]
+        return restore(self._kept[:, :, place], self.like.dtype, scales)
 
 
 def install_prefix(

@@ -22,6 +22,11 @@ class StateReader(Protocol):
         """Return the stored states of the items: pooled ones as `Float[item state hidden]`, or those of all tokens."""
         ...
 
+    @property
+    def scales(self) -> Mapping[Modality, Tensor]:
+        """Of towers whose stored states have scales that all items share, these (see `stored_precision.restore`)."""
+        ...
+
 
 class Towers(nn.Module):
     """A text tower, an image tower, or both."""
@@ -40,6 +45,9 @@ class Towers(nn.Module):
     def read_from(self, reader: StateReader) -> None:
         """Take the states of tokens that batches do not bring from a store."""
         self._reader = reader
+        for name, tower in self.present().items():
+            if tower.prefix is not None:
+                tower.prefix.scales = reader.scales.get(name)
 
     def stored_layers(self) -> dict[Modality, tuple[int, ...]]:
         """Return which states of its tokens each tower takes, where it starts from stored ones."""
