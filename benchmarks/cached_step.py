@@ -59,6 +59,7 @@ class RandomStates:
         shape = (num_items, NUM_STATES, WIDTH)
         names: tuple[Modality, ...] = ("image", "text")
         self.rows = {name: RowsInMemory(torch.randn(shape, generator=generator)) for name in names}
+        self.scales: dict[Modality, torch.Tensor] = {}
 
     def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor]:
         """Gather the items' states."""

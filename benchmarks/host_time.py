@@ -35,6 +35,7 @@ class SmallStates:
     def __init__(self, num_items: int) -> None:
         shape = (num_items, NUM_STATES, _WIDTH)
         self.rows = {name: RowsInMemory(torch.randn(shape)) for name in MODALITIES}
+        self.scales: dict[Modality, torch.Tensor] = {}
 
     def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor]:
         """Gather the items' states."""

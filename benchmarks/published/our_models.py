@@ -83,6 +83,7 @@ class GivenStates:
     def __init__(self, rows: dict[Modality, StateRows], device: torch.device) -> None:
         self.rows = rows
         self.device = device
+        self.scales: dict[Modality, Tensor] = {}
 
     def read(self, items: Tensor) -> dict[Modality, Tensor]:
         """Gather the items' states."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from peftrec.data.batches import StateBatch, TokenBatch
+from peftrec.data.batches import ItemBatch, StateBatch, TokenBatch
 from peftrec.errors import StoreError
 from peftrec.hidden_states.arrays import ArrayRows, read_header, write_array
 from peftrec.hidden_states.listing import find_stores
@@ -135,6 +135,8 @@ def test_a_tower_restores_states_by_the_scales_that_items_share(tmp_path: Path) 
             state = prefix.kept_state(LAYERS[name][1])
         expected, step = exact[name].states[:, :, 1][found.mask], store.scales[name][1]
         assert bool(((state[found.mask] - expected).abs() <= step / 2 + 1e-5).all())
+        batch = towers.filled(ItemBatch(items=torch.arange(NUM_ITEMS)))
+        assert torch.equal(getattr(batch.states, name).states[:, :, 1], state)  # what other towers take as well
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_in
 from peftrec.models.towers.configs import COLOURS
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import OUTPUT, Modality, Pooling
+from peftrec.models.towers.stored_precision import restore
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
 
 TowerInputs = TextBatch | ImageBatch | PatchBatch | TokenBatch
@@ -67,6 +69,11 @@ class Tower(nn.Module):
         """Let go of all below block `layers[-1]`: from now on batches bring those states of all tokens. With
         `keeps_blocks` every state is among them, no block runs on tokens, and all stay for other rows."""
         self.prefix = install_prefix(self.encoder, self.family, layers, keeps_blocks=keeps_blocks)
+
+    def restored(self, inputs: TokenBatch) -> TokenBatch:
+        """Return stored states as numbers."""
+        assert self.prefix is not None, "stored states are for a tower that starts from them"
+        return replace(inputs, states=restore(inputs.states, self.prefix.like.dtype, self.prefix.scales))
 
     def parts_below(self) -> list[nn.Module]:
         """Return the parts that lie below the lowest open block, the embedding layer included."""

@@ -64,10 +64,13 @@ class Towers(nn.Module):
         return dict(self._reader.read(batch.items))
 
     def filled(self, batch: ItemBatch) -> ItemBatch:
-        """Return a batch with what the towers encode of it: of one that brings no stored states, those of the store."""
-        if not self.stored_layers() or batch.states is not None:
+        """Return a batch with what the towers encode of it; where that is stored states, as numbers, so that towers of
+        the same shape encode it too, whatever a store keeps."""
+        if not self.stored_layers():
             return batch
-        return replace(batch, states=StateBatch(**{str(name): each for name, each in self.inputs(batch).items()}))
+        towers = self.present()
+        restored = {str(name): towers[name].restored(tokens) for name, tokens in self.inputs(batch).items()}
+        return replace(batch, states=StateBatch(**restored))
 
     def token_states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, TokenBatch]:
         """Encode a batch of items to what a store of token states holds of them, in the towers' precision."""
