@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from peftrec.jobs import isolation, supervisor
-from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
+from peftrec.jobs.finished import on_node
+from peftrec.jobs.isolation import ClusterNode, Job, JobOutcome, JobRunner
 from peftrec.jobs.launching import JOB_MODULE
 from peftrec.jobs.starting import Program
 from peftrec.jobs.sweep import job_of
+from peftrec.settings.run import TrainerSettings
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
@@ -104,3 +106,27 @@ def test_a_job_of_changed_code_or_faulty_data_gets_a_process_that_says_so(tmp_pa
     assert started == [isolation.FINISHED_MODULE, JOB_MODULE, JOB_MODULE]
     assert "the code is not what the sweep started with any more" in str(outcomes[0].error)
     assert "nowhere" in str(outcomes[1].error)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "expected"),
+    [
+        ({"accelerator": "gpu"}, 1, ("bf16-mixed", "cuda", 1)),
+        ({"accelerator": "gpu", "devices": "auto", "num_nodes": 2}, 4, ("bf16-mixed", "cuda", 8)),
+        ({"accelerator": "gpu", "precision": "32-true", "devices": 2}, None, ("32-true", "cuda", 2)),
+        ({"accelerator": "auto", "devices": "auto"}, 0, ("auto", "cpu", 1)),
+        ({"accelerator": "cpu", "devices": "auto"}, 4, ("auto", "cpu", 1)),
+    ],
+)
+def test_what_a_node_trains_with_is_known_where_there_is_no_such_device(
+    asked: dict[str, Any], gpus: int | None, expected: tuple[str, str, int]
+) -> None:
+    found = on_node(TrainerSettings(**asked), ClusterNode(gpus=gpus))
+    assert found is not None
+    trainer, device, num_processes = found
+    assert (trainer.precision, device.type, num_processes) == expected
+
+
+@pytest.mark.parametrize("asked", [{"accelerator": "auto"}, {"accelerator": "gpu", "devices": "auto"}])
+def test_what_the_cluster_decides_is_not_guessed(asked: dict[str, Any]) -> None:
+    assert on_node(TrainerSettings(**asked), ClusterNode(gpus=None)) is None

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ from omegaconf import OmegaConf
 from hydra_plugins.peftrec_launcher import slurm_launcher
 from hydra_plugins.peftrec_launcher.slurm_launcher import SlurmLauncher, SlurmLauncherConf
 from peftrec.errors import SettingsError
-from peftrec.jobs.sweep import run_sweep
+from peftrec.jobs.isolation import JobOutcome
+from peftrec.jobs.sweep import Sweep, run_sweep
 from peftrec.results.record import read_record
+from peftrec.settings.composition import compose_settings
+from peftrec.training.run.pipeline import train_run
 
 SMALL = ["strategy=id", "data.num_users=64", "data.num_items=100", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
@@ -57,6 +61,48 @@ def test_a_job_that_dies_without_a_word_is_a_result(monkeypatch: pytest.MonkeyPa
     sweep = run_sweep([*SMALL, *LOCAL, "seed=1,2"])
     assert [outcome.status for outcome in sweep.outcomes] == ["failed", "failed"]
     assert all("see " in str(outcome.error) for outcome in sweep.outcomes)
+
+
+class OneArray:
+    """An executor whose jobs succeed at once; `numbers` are those that were submitted."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def map_array(self, _: Any, overrides: list[list[str]], __: Any, numbers: list[int], *___: Any) -> list[Any]:
+        self.numbers += numbers
+        return [self.task(own, number) for own, number in zip(overrides, numbers, strict=True)]
+
+    def task(self, overrides: list[str], number: int) -> Any:
+        outcome = JobOutcome(label="id", overrides=overrides, status="success", seconds=1.0)
+        return SimpleNamespace(job_id=f"7_{number}", results=lambda: [SimpleNamespace(return_value=outcome)])
+
+
+@pytest.mark.usefixtures("job_server")
+def test_only_what_is_not_finished_is_submitted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = [*SMALL, "trainer.max_epochs=1"]
+    train_run(compose_settings([*short, "seed=2"]))
+    executor = OneArray()
+    launcher = "hydra_plugins.peftrec_launcher.slurm_launcher.SlurmLauncher"  # Hydra has read that file once more
+    monkeypatch.setattr(f"{launcher}._executor", lambda _: executor)
+    monkeypatch.setattr(f"{launcher}._on_node", lambda _: None)
+    capsys.readouterr()
+    sweep = run_sweep([*short, *SLURM, "seed=1,2,3"])
+    assert executor.numbers == [0, 2]
+    assert [outcome.was_finished for outcome in sweep.outcomes] == [False, True, False]
+    assert [outcome.overrides[-1].lstrip("+") for outcome in sweep.outcomes] == ["seed=1", "seed=2", "seed=3"]
+    said = capsys.readouterr().out
+    assert "[2/3 id seed=2] finished already: runs/default/id-" in said
+    assert "not submitted, as finished already: 1 of 3 jobs\nsubmitted 7_0 id seed=1, 7_2 id seed=3\n" in said
+
+
+def test_where_all_are_finished_no_cluster_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = JobOutcome(label="id", overrides=["seed=1"], status="success", seconds=0.0, was_finished=True)
+    monkeypatch.setattr(Sweep, "finished", lambda *_: {0: finished})
+    monkeypatch.setenv("PATH", "")
+    assert run_sweep([*SMALL, *SLURM, "seed=1"]).outcomes == [finished]
 
 
 def test_a_mistake_stops_the_sweep_before_anything_is_submitted(tmp_path: Path) -> None:

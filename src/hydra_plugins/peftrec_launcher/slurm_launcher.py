@@ -15,10 +15,10 @@ from hydra.core.singleton import Singleton
 from omegaconf import MISSING, OmegaConf
 
 from hydra_plugins.peftrec_launcher.checked_launcher import CheckedLauncher
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, counted
 
 if TYPE_CHECKING:
-    from peftrec.jobs.isolation import Job, JobOutcome
+    from peftrec.jobs.isolation import ClusterNode, Job, JobOutcome
 
 _OF_ANY_CLUSTER = {"cpus_per_task", "gpus_per_node", "mem_gb", "name", "nodes", "tasks_per_node", "timeout_min"}
 """Parameters that submitit names without the cluster."""
@@ -60,7 +60,7 @@ ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLau
 
 
 class SlurmLauncher(CheckedLauncher):
-    """Submits all jobs and waits for them."""
+    """Submits the jobs that are not finished already, and waits for them."""
 
     def __init__(self, folder: str, cluster: str, max_num_timeout: int, **parameters: Any) -> None:
         self.folder = folder
@@ -69,28 +69,47 @@ class SlurmLauncher(CheckedLauncher):
         self.parameters = parameters
 
     def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
-        self.sweep.submitted |= dict(enumerate(jobs, start=first_number))
+        finished = self.sweep.finished(jobs, self._node())
+        if finished:
+            print(f"not submitted, as finished already: {len(finished)} of {counted(len(jobs), 'job')}")
+        tasks = self._submit({n: job for n, job in enumerate(jobs) if n not in finished}, job_overrides, first_number)
+        directory = Path(self.config.hydra.sweep.dir)
+        outcomes = []
+        try:
+            for number, job in enumerate(jobs):
+                outcomes.append(finished[number] if number in finished else _outcome(tasks[number], job))
+                self.sweep.keep(outcomes[-1:], directory)
+        except KeyboardInterrupt:
+            array = next(iter(tasks.values())).job_id.split("_")[0]
+            print(f"the jobs go on without this process; scancel {array} ends them")
+            raise
+        return outcomes
+
+    def _submit(
+        self, jobs: "dict[int, Job]", job_overrides: Sequence[Sequence[str]], first_number: int
+    ) -> dict[int, Any]:
+        """Submit jobs, by their places, as one array; nothing where there are none."""
+        if not jobs:
+            return {}
+        numbers = [first_number + place for place in jobs]
+        self.sweep.submitted |= dict(zip(numbers, jobs.values(), strict=True))
         executor, on_node = self._executor(), self._on_node()
-        numbers = range(first_number, first_number + len(jobs))
         submitted = executor.map_array(
             on_node,
-            [list(overrides) for overrides in job_overrides],
+            [list(job_overrides[place]) for place in jobs],
             ["hydra.sweep.dir"] * len(jobs),
-            list(numbers),
+            numbers,
             [f"job_id_for_{number}" for number in numbers],
             [Singleton.get_state()] * len(jobs),
         )
-        directory = Path(self.config.hydra.sweep.dir)
-        print(f"submitted {', '.join(f'{task.job_id} {job.label}' for task, job in zip(submitted, jobs, strict=True))}")
-        outcomes = []
-        try:
-            for task, job in zip(submitted, jobs, strict=True):
-                outcomes.append(_outcome(task, job))
-                self.sweep.keep(outcomes[-1:], directory)
-        except KeyboardInterrupt:
-            print(f"the jobs go on without this process; scancel {submitted[0].job_id.split('_')[0]} ends them")
-            raise
-        return outcomes
+        tasks = dict(zip(jobs, submitted, strict=True))
+        print(f"submitted {', '.join(f'{task.job_id} {jobs[place].label}' for place, task in tasks.items())}")
+        return tasks
+
+    def _node(self) -> "ClusterNode | None":
+        from peftrec.jobs.isolation import ClusterNode
+
+        return ClusterNode(gpus=self.parameters["gpus_per_node"]) if self.cluster == "slurm" else None
 
     def _executor(self) -> Any:
         retries = {"slurm_max_num_timeout": self.max_num_timeout} if self.cluster == "slurm" else {}

@@ -12,7 +12,10 @@ from peftrec.jobs.attaching import attach
 from peftrec.outputs.streams import safe_streams
 
 if TYPE_CHECKING:
-    from peftrec.jobs.isolation import FinishedJob, JobFile
+    import torch
+
+    from peftrec.jobs.isolation import ClusterNode, FinishedJob, JobFile
+    from peftrec.settings.run import TrainerSettings
     from peftrec.training.run.finished_runs import FinishedRuns
 
 
@@ -30,7 +33,7 @@ def main(arguments: list[str]) -> int:
     runs, answers = FinishedRuns(), {}
     for number, job in asked.jobs.items():
         try:
-            found = _find(job, runs)
+            found = _find(job, runs, asked.node)
         except UserError:
             continue
         if found is not None:
@@ -39,17 +42,46 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _find(job: "JobFile", runs: "FinishedRuns") -> "FinishedJob | None":
+def _find(job: "JobFile", runs: "FinishedRuns", node: "ClusterNode | None") -> "FinishedJob | None":
+    from dataclasses import replace
+
     from peftrec.jobs.isolation import FinishedJob
     from peftrec.jobs.launching import processes_to_start
     from peftrec.processes import ProcessRank
     from peftrec.settings.run import settings_from_config
 
     settings = settings_from_config(job.config)
-    run = runs.find(settings, ProcessRank(count=processes_to_start(settings.trainer)))
+    if node is None:
+        run = runs.find(settings, ProcessRank(count=processes_to_start(settings.trainer)))
+    elif (there := on_node(settings.trainer, node)) is not None:
+        trainer, device, num_processes = there
+        run = runs.find(replace(settings, trainer=trainer), ProcessRank(count=num_processes), device)
+    else:
+        return None
     if run is None or run.identity.code.digest != job.code_hash:  # whose process refuses code that changed
         return None
     return FinishedJob(run_directory=str(run.folder), status=run.record.status, said=run.describe())
+
+
+def on_node(trainer: "TrainerSettings", node: "ClusterNode") -> "tuple[TrainerSettings, torch.device, int] | None":
+    """Return what a job will train with on its node, on which device, and in how many processes; None where the node
+    alone knows.
+
+    `precision: auto` is taken to be bfloat16 on CUDA, as a plan takes it. On an older device a finished run is then not
+    found here, but by its own job.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    uses_cuda = trainer.accelerator == "gpu" or (trainer.accelerator == "auto" and bool(node.gpus))
+    is_known = trainer.accelerator != "auto" or node.gpus is not None
+    devices = (node.gpus if uses_cuda else 1) if trainer.devices == "auto" else trainer.devices
+    if not is_known or devices is None:
+        return None
+    if uses_cuda and trainer.precision == "auto":
+        trainer = replace(trainer, precision="bf16-mixed")
+    return trainer, torch.device("cuda" if uses_cuda else "cpu"), devices * trainer.num_nodes
 
 
 if __name__ == "__main__":

@@ -85,6 +85,15 @@ class JobReport(BaseModel):
     """Whether the run was there already, and nothing was trained."""
 
 
+class ClusterNode(BaseModel):
+    """The machine that jobs will run on, where it is not the one that looks for their runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gpus: int | None
+    """CUDA devices that a job gets there; None where the cluster decides that."""
+
+
 class AskedJobs(BaseModel):
     """What the process reads that looks for finished jobs: some of a sweep's, by their places."""
 
@@ -92,6 +101,7 @@ class AskedJobs(BaseModel):
 
     code: UserCode
     jobs: dict[int, JobFile]
+    node: ClusterNode | None = None
 
 
 class FinishedJob(BaseModel):
@@ -160,6 +170,11 @@ class JobRunner:
             for future in as_completed(futures):
                 on_outcome(futures[future], future.result())
 
+    def finished(self, jobs: Sequence[Job], node: ClusterNode | None) -> dict[int, FinishedJob]:
+        """Return the jobs that are finished already, by their places, where others run those that are not."""
+        with self._supervised() as (supervisor, _, folder):
+            return self._finished(supervisor, jobs, folder, node)
+
     @contextmanager
     def submitting(self) -> Iterator[Callable[[str, Job], "Future[JobOutcome]"]]:
         """Yield what takes a job, under a name that no other has, and runs it when a slot is free; what leaves the
@@ -181,7 +196,9 @@ class JobRunner:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _finished(self, supervisor: Supervisor, jobs: Sequence[Job], folder: Path) -> dict[int, FinishedJob]:
+    def _finished(
+        self, supervisor: Supervisor, jobs: Sequence[Job], folder: Path, node: ClusterNode | None = None
+    ) -> dict[int, FinishedJob]:
         """Ask one process, in the place of a job, which jobs are finished; none where no run could be one of theirs.
 
         It needs little of what jobs import, so no server is started for it.
@@ -191,7 +208,9 @@ class JobRunner:
             return {}
         asked_file, answers_file = folder / "asked.json", folder / "finished.json"
         content = AskedJobs(
-            code=jobs[0].code, jobs={n: JobFile(config=job.config, code_hash=job.code_hash) for n, job in asked.items()}
+            code=jobs[0].code,
+            jobs={n: JobFile(config=job.config, code_hash=job.code_hash) for n, job in asked.items()},
+            node=node,
         )
         asked_file.write_text(content.model_dump_json(), encoding="utf-8")
         supervisor.server.inherit()

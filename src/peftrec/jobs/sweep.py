@@ -24,8 +24,8 @@ from peftrec.devices import visible_devices
 from peftrec.errors import SettingsError, UserError
 from peftrec.files import no_empty_folders, write_atomically
 from peftrec.jobs.apart import refuse_doubles
-from peftrec.jobs.isolation import Job, JobOutcome, JobRunner
-from peftrec.jobs.launching import may_use_cuda, num_devices
+from peftrec.jobs.isolation import ClusterNode, Job, JobOutcome, JobRunner
+from peftrec.jobs.launching import JOB_MODULE, may_use_cuda, num_devices
 from peftrec.jobs.time_left import progress_line
 from peftrec.settings.composition import settings_from_composed
 from peftrec.settings.run import LoggerSettings, Settings, TrainerSettings, settings_from_config, settings_to_config
@@ -70,6 +70,14 @@ class Sweep:
         self.directory = directory
         self.outcomes += outcomes
         write_sweep(self.outcomes, directory)
+
+    def finished(self, jobs: Sequence[Job], node: ClusterNode | None) -> dict[int, JobOutcome]:
+        """Return how those jobs ended, by their places, whose runs are there already, and say so. `node` is where the
+        others will run, null for this machine."""
+        found = JobRunner(slots=1, devices=[], module=JOB_MODULE).finished(jobs, node)
+        for number, run in found.items():
+            print(f"[{number + 1}/{len(jobs)} {jobs[number].label}] {run.said}")
+        return {number: run.outcome(jobs[number]) for number, run in found.items()}
 
     def run_jobs(self, jobs: Sequence[Job], *, directory: Path, slots: int | None, module: str) -> list[JobOutcome]:
         """Run a batch of jobs, rewriting `sweep.json` after each."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from peftrec.devices import resolve_device
 from peftrec.processes import ProcessRank
 from peftrec.results.record import Provenance, Record
@@ -36,14 +38,17 @@ class FinishedRuns:
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
 
-    def find(self, settings: Settings, processes: ProcessRank) -> FinishedRun | None:
-        """Return the run of these settings, None where it is not there or not over. Raises what beginning it would:
-        SettingsError, DataError, RecordError."""
+    def find(
+        self, settings: Settings, processes: ProcessRank, device: torch.device | None = None
+    ) -> FinishedRun | None:
+        """Return the run of these settings, None where it is not there or not over. It would train on `device`, which
+        need not be here; None is what its settings mean here. Raises what beginning it would: SettingsError, DataError,
+        RecordError."""
         if settings.trainer.strategy != "auto":
             from peftrec.training.trainer import check_strategy  # which knows Lightning's, in seconds
 
             check_strategy(settings.trainer.strategy)
-        trainer = with_precision(settings.trainer, resolve_device(settings.trainer.accelerator))
+        trainer = with_precision(settings.trainer, device or resolve_device(settings.trainer.accelerator))
         settings = replace(settings, trainer=trainer)
         identity = identify(settings, self._provenance(settings), processes, "train")
         folder = run_folder(settings.experiment_directory, identity, settings.reuse)
