@@ -35,7 +35,7 @@ def test_the_first_line_decides(capsys: pytest.CaptureFixture[str]) -> None:
     does = "yes" if checkpointed >= 64 else "no"
     most = frozen["largest_batch"]["batch_size"]
     assert content["answer"] == (
-        f"at batch 64 in 60.0 MiB: full no ({without}), frozen_cached yes ({most}); "
+        f"at batch 64 in 60 MiB: full no ({without}), frozen_cached yes ({most}); "
         f"with trainer.gradient_checkpointing=true: full {does} ({checkpointed})"
     )
     assert cli.main([word for word in arguments if word != "--json"]) == 0

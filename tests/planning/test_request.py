@@ -18,7 +18,7 @@ def split(words: list[str]) -> tuple[PlanRequest, list[str]]:
 def test_own_words_are_taken_and_others_left() -> None:
     words = ["strategy=lora", "memory=24GiB", "rate=0.5", "users=10", "items=20", "interactions=50", "name=a=b"]
     request, others = split(words)
-    assert request.memory == 24 * 2**30
+    assert (request.memory, request.unit) == (24 * 2**30, "GiB")
     assert request.rate == 5e11
     assert request.size == DataSize(users=10, items=20, interactions=50)
     assert others == ["strategy=lora", "name=a=b"]
@@ -32,7 +32,9 @@ def test_no_own_words() -> None:
     ("text", "size"), [("1.5GiB", 3 * 2**29), ("80GB", 80 * 10**9), ("512 MiB", 2**29), ("7B", 7), ("1TiB", 2**40)]
 )
 def test_sizes(text: str, size: int) -> None:
-    assert read_size(text) == size
+    found, unit = read_size(text)
+    assert found == size
+    assert text.endswith(unit)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_sizes(text: str, size: int) -> None:
     [
         (["memroy=24GiB"], "memroy=24GiB: did you mean memory=?"),
         (["memory=24"], "memory=24: expected a number and a unit of B, MB"),
-        (["memory=24gib"], "for example 24GiB"),
+        (["memory=24gib"], "did you mean 24GiB?"),
         (["memory=-1GiB"], "expected a number and a unit"),
         (["memory=8GiB,24GiB"], "expected a number and a unit"),
         (["memory=1GiB", "memory=2GiB"], "memory is given twice"),

@@ -78,6 +78,8 @@ class PlannedSet:
     """By run, with operations an epoch for time."""
     tpme_problem: str | None
     """Why there is no TPME."""
+    unit: str
+    """In which the memory that was asked about is said."""
 
 
 def plan_set(runs: Mapping[str, Settings], request: PlanRequest) -> PlannedSet:
@@ -96,7 +98,7 @@ def plan_set(runs: Mapping[str, Settings], request: PlanRequest) -> PlannedSet:
             workloads[key] = find_workload(settings, request)
         plans.append(plan_run(run, settings, workloads[key], request))
     values, problem = _tpme(plans)
-    return PlannedSet(plans=plans, tpme=values, tpme_problem=problem)
+    return PlannedSet(plans=plans, tpme=values, tpme_problem=problem, unit=request.unit)
 
 
 def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequest) -> Plan:

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from typing import Self
 
 from peftrec.data.choices import LEAST_MINIMUM
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, nearest_name
 
-_UNITS = {
+UNITS = {
     "B": 1,
     "MB": 10**6,
     "GB": 10**9,
@@ -38,6 +38,8 @@ class PlanRequest:
 
     memory: int | None = None
     """Bytes that the largest batch must fit in."""
+    unit: str = "MiB"
+    """In which the amounts beside it are said: that of the question."""
     rate: float | None = None
     """Floating-point operations a second, to turn operations into seconds."""
     size: DataSize | None = None
@@ -49,8 +51,10 @@ class PlanRequest:
         words is likely to be meant for one of these."""
         for word in others:
             _refuse_misspelt(word)
+        memory, unit = read_size(own["memory"]) if "memory" in own else (None, cls.unit)
         return cls(
-            memory=read_size(own["memory"]) if "memory" in own else None,
+            memory=memory,
+            unit=unit,
             rate=_read_rate(own["rate"]) if "rate" in own else None,
             size=_data_size({key: own[key] for key in _SIZE_KEYS if key in own}),
         )
@@ -62,12 +66,19 @@ def _refuse_misspelt(word: str) -> None:
         raise SettingsError(f"{word}: did you mean {nearest[0]}=?")
 
 
-def read_size(text: str) -> int:
-    """Return bytes from `24GiB`. Raises SettingsError."""
+def read_size(text: str) -> tuple[int, str]:
+    """Return bytes and the unit from `24GiB`. Raises SettingsError."""
     found = _SIZE.fullmatch(text.strip())
-    if found is None or found[2] not in _UNITS:
-        raise SettingsError(f"memory={text}: expected a number and a unit of {', '.join(_UNITS)}, for example 24GiB")
-    return int(float(found[1]) * _UNITS[found[2]])
+    if found is None or found[2] not in UNITS:
+        near = None if found is None else nearest_name(found[2], UNITS)
+        instead = "for example 24GiB" if found is None or near is None else f"did you mean {found[1]}{near}?"
+        raise SettingsError(f"memory={text}: expected a number and a unit of {', '.join(UNITS)}; {instead}")
+    return int(float(found[1]) * UNITS[found[2]]), found[2]
+
+
+def size_text(size: float, unit: str) -> str:
+    """Return bytes in a unit, without a fraction where there is none."""
+    return f"{size / UNITS[unit]:,.1f}".removesuffix(".0") + f" {unit}"
 
 
 def _read_rate(text: str) -> float:

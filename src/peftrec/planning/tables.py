@@ -12,6 +12,7 @@ from rich.table import Table
 from peftrec.outputs.safe_text import each_for_line, for_line
 from peftrec.planning.answer import answer
 from peftrec.planning.plan import Plan, PlannedSet
+from peftrec.planning.request import size_text
 from peftrec.results.tables import bytes_text, count_text, number_text, operations_text
 from peftrec.results.tpme import weights_text
 
@@ -32,7 +33,7 @@ Rows = list[dict[str, str]]
 def to_json(planned: PlannedSet) -> str:
     """Return all figures in base units."""
     content: dict[str, Any] = {
-        "answer": answer(planned.plans),
+        "answer": answer(planned.plans, planned.unit),
         "plans": [
             {
                 **TypeAdapter(Plan).dump_python(plan, mode="json"),
@@ -50,10 +51,10 @@ def to_json(planned: PlannedSet) -> str:
 def to_text(planned: PlannedSet) -> str:
     """Return the answer, the tables and the notes under them, without colour."""
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
-    console.print(f"{for_line(answer(planned.plans))}\n", soft_wrap=True)
+    console.print(f"{for_line(answer(planned.plans, planned.unit))}\n", soft_wrap=True)
     grids = {
         "Parameters": [_parameters(plan) for plan in planned.plans],
-        "Memory": [_memory(plan) for plan in planned.plans],
+        "Memory": [_memory(plan, planned.unit) for plan in planned.plans],
         "Work": [_work(plan) for plan in planned.plans],
         "Hidden-state store": [_store(plan) for plan in planned.plans if plan.store is not None],
         "Set": [_tpme(plan, planned.tpme) for plan in planned.plans if plan.run in planned.tpme],
@@ -83,7 +84,7 @@ def _parameters(plan: Plan) -> dict[str, str]:
     return cells
 
 
-def _memory(plan: Plan) -> dict[str, str]:
+def _memory(plan: Plan, unit: str) -> dict[str, str]:
     exact = plan.exact_bytes
     cells = {
         "run": plan.run,
@@ -97,7 +98,7 @@ def _memory(plan: Plan) -> dict[str, str]:
     if (largest := plan.largest_batch) is not None:
         size = "none" if largest.batch_size is None else count_text(largest.batch_size)
         suffix = " (whole epoch)" if largest.is_whole_epoch else ""
-        cells[f"largest batch in {bytes_text(largest.memory_bytes)}"] = size + suffix
+        cells[f"largest batch in {size_text(largest.memory_bytes, unit)}"] = size + suffix
     return cells
 
 
