@@ -29,6 +29,22 @@ WITHOUT_PEFTREC = (
 """Import of a module that stands as None fails as that of one which is not there."""
 
 
+ScriptEnds = Callable[..., str]
+
+
+@pytest.fixture
+def script_ends(monkeypatch: pytest.MonkeyPatch) -> ScriptEnds:
+    """Run a script with words that it refuses, and return what it says."""
+
+    def said(script: Path, *words: str) -> str:
+        monkeypatch.setattr(sys, "argv", [str(script), *words])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(script), run_name="__main__")
+        return str(ended.value.code)
+
+    return said
+
+
 def script_of(card: str) -> str:
     return card.split("```python\n")[1].split("```", maxsplit=1)[0]
 
@@ -41,7 +57,7 @@ def test_the_script_recommends_what_the_verb_does(
     export = export_run(run_directory, to=tmp_path / "export")
     script = script_of((export.folder / "README.md").read_text())
     assert "import peftrec" not in script
-    assert len(script.splitlines()) <= 24
+    assert len(script.splitlines()) <= 26
     (export.folder / "recommend.py").write_text(script)
 
     run = restored("id")
@@ -59,20 +75,15 @@ def test_the_script_recommends_what_the_verb_does(
 
 
 @pytest.mark.usefixtures("answers_from_restored")
-@pytest.mark.parametrize("words", [[], ["m3", "m400"], [""]])
-def test_the_script_says_what_to_give(
-    words: list[str],
-    train: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_script_says_what_to_give(train: Callable[..., Path], tmp_path: Path, script_ends: ScriptEnds) -> None:
     export = export_run(train("id"), to=tmp_path / "export")
     script = export.folder / "recommend.py"
     script.write_text(script_of((export.folder / "README.md").read_text()))
-    monkeypatch.setattr(sys, "argv", [str(script), *words])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(script), run_name="__main__")
-    assert ended.value.code == f"give ids of items.parquet, oldest first, such as 'm0'; got {words}"
+    assert script_ends(script) == (
+        "usage: python recommend.py ITEM ITEM ..., oldest first, by ids of items.parquet, such as 'm0'"
+    )
+    assert script_ends(script, "m3", "m400") == "items.parquet has no item 'm400'; its ids are such as 'm0'"
+    assert script_ends(script, "", "x y") == "items.parquet has no item '', 'x y'; its ids are such as 'm0'"
 
 
 class LastTimes(nn.Module):
@@ -86,7 +97,7 @@ class LastTimes(nn.Module):
 
 @pytest.mark.slow
 def test_the_script_for_times_gives_them_to_the_encoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], script_ends: ScriptEnds
 ) -> None:
     embeddings = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     histories = replace(Interactions.from_lists(["u"], [[3, 1, 4]]), times=np.array([0, 86_400, 3 * 86_400]))
@@ -111,10 +122,12 @@ def test_the_script_for_times_gives_them_to_the_encoder(
     assert [item for _, item, _ in lines] == [f"'i{row}'" for row in np.argsort(-scores)[:10]]
     assert [float(score) for score, _, _ in lines] == pytest.approx(np.sort(scores)[::-1][:10], abs=1e-5)
     words_of_none = ["i3@x", "i3@", "@5", "i3@nan", "i3@inf", "i3@1e999", "i3@0x1", "i3@-", "i3@\N{SUPERSCRIPT TWO}"]
-    for words in ([], ["i3"], ["i3@0", "i400@5"], *(["i1@0", word] for word in words_of_none)):
-        monkeypatch.setattr(sys, "argv", ["recommend.py", *words])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path("recommend.py", run_name="__main__")
-        assert ended.value.code == (
-            f"give ITEM@TIME of items.parquet and times of the data, oldest first, such as 'i0@0'; got {words}"
+    for words in ([], ["i3"], *(["i1@0", word] for word in words_of_none)):
+        assert script_ends(Path("recommend.py"), *words) == (
+            "usage: python recommend.py ITEM@TIME ITEM@TIME ..., oldest first, by ids of items.parquet and times of "
+            f"the data, such as 'i0@0'; got {words}"
         )
+    assert script_ends(Path("recommend.py"), "i3@0", "i400@5").startswith("items.parquet has no item 'i400'; ")
+    assert script_ends(Path("recommend.py"), "i3@5", "i1@4") == (
+        "times fall in ['i3@5', 'i1@4']: give the oldest item first"
+    )

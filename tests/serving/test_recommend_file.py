@@ -91,6 +91,16 @@ def test_unknown_users_are_one_message_or_skipped_and_counted(
     assert "4 unknown users were skipped\n1 line names a user of before" in said
 
 
+def test_a_heading_of_a_text_is_no_user(loaded: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    to = tmp_path / "some.parquet"
+    file = write_users(tmp_path, "txt", ["user", "u3", "u1"])
+    assert ask(loaded, to, f"users={file}", "k=2") == 0
+    assert pd.read_parquet(to)["user"].tolist() == ["u3", "u3", "u1", "u1"]
+    file = write_users(tmp_path, "txt", ["user_id", "u3"])
+    assert ask(loaded, to, f"users={file}", "overwrite=true") == 2
+    assert capsys.readouterr().err.endswith("by unknown=skip; if line 1 is a heading, call it user\n")
+
+
 def test_where_all_users_are_unknown_nothing_is_written(
     loaded: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

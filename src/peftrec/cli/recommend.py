@@ -38,8 +38,8 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
   --json           print JSON alone
 
-  users=FILE       many users at once: text with an id a line, or a .csv, .tsv or .parquet with a column user; all for
-                   everybody whom the run's data holds
+  users=FILE       many users at once: text with an id a line, below a line user or without, or a .csv, .tsv or .parquet
+                   with a column user; all for everybody whom the run's data holds
   to=FILE.parquet  where their lists go: columns user, rank, item, score; whole or not at all
   unknown=skip     leave users out whom the run does not know, and say how many
   overwrite=true   replace a file of before

@@ -30,8 +30,10 @@ table = parquet.read_table(folder / "items.parquet")
 ids, titles = table["id"].to_pylist(), table["title"].to_pylist()
 row_of = {item: row for row, item in enumerate(ids)}
 history = sys.argv[1:]
-if not history or not row_of.keys() >= {*history}:
-    sys.exit(f"give ids of items.parquet, oldest first, such as {ids[0]!r}; got {history}")
+if not history:
+    sys.exit(f"usage: python recommend.py ITEM ITEM ..., oldest first, by ids of items.parquet, such as {ids[0]!r}")
+if unknown := [item for item in history if item not in row_of]:
+    sys.exit(f"items.parquet has no item {', '.join(map(repr, unknown))}; its ids are such as {ids[0]!r}")
 embeddings = torch.from_numpy(np.load(folder / "item_embeddings.npy"))  # [item, dim]
 user_encoder = torch.export.load(folder / "user_encoder.pt2").module()
 
@@ -46,15 +48,20 @@ for row in scores.argsort(descending=True)[:10].tolist():
 _TIMED = {
     "import sys\n": "import re\nimport sys\n",
     "history = sys.argv[1:]\n": """\
-steps = [re.fullmatch(r"(.+)@(-?[0-9]+[.]?[0-9]*)", word) for word in sys.argv[1:]]  # ITEM@TIME
-history = [step and step[1] for step in steps]
+steps = [re.fullmatch(r"(.+)@(-?[0-9]{1,19}[.]?[0-9]*)", word) for word in sys.argv[1:]]  # ITEM@TIME
+if not steps or None in steps:
+    sys.exit(f"usage: python recommend.py ITEM@TIME ITEM@TIME ..., oldest first, by ids of items.parquet and times of "
+             f"the data, such as {ids[0] + '@0'!r}; got {sys.argv[1:]}")
+history, when = [step[1] for step in steps], [float(step[2]) for step in steps]
+if when != sorted(when):
+    sys.exit(f"times fall in {sys.argv[1:]}: give the oldest item first")
 """,
-    "give ids of items.parquet, oldest first, such as {ids[0]!r}; got {history}": (
-        "give ITEM@TIME of items.parquet and times of the data, oldest first, such as {ids[0] + '@0'!r}; "
-        "got {sys.argv[1:]}"
-    ),
+    """\
+if not history:
+    sys.exit(f"usage: python recommend.py ITEM ITEM ..., oldest first, by ids of items.parquet, such as {ids[0]!r}")
+""": "",
     "mask = torch": """\
-times = torch.tensor([[float(step[2]) for step in steps]], dtype=torch.float64).to(torch.TYPE)  # [user, step]
+times = torch.tensor([when], dtype=torch.float64).to(torch.TYPE)  # [user, step]
 mask = torch""",
     "(embeddings[rows], mask)": "(embeddings[rows], mask, times)",
 }

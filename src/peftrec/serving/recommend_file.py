@@ -48,6 +48,9 @@ def recommend_to_file(request: FileRequest) -> Written:
     """
     asked = None if request.users == ALL else read_users(Path(request.users))
     run = LoadedRun(directory=request.run, overrides=request.places)
+    is_text = asked is not None and Path(request.users).suffix.lower() not in TABLES
+    if asked and is_text and asked[0] == USER and run.histories.unknown([USER]):
+        asked = asked[1:]  # the heading that a table has
     users = list(dict.fromkeys(run.users if asked is None else asked))
     unknown = set(run.histories.unknown(users)) if request.skips_unknown else set()
     known = [user for user in users if user not in unknown]
@@ -60,7 +63,11 @@ def recommend_to_file(request: FileRequest) -> Written:
     try:
         rows = run.histories.rows_of(known)
     except DataError as error:
-        raise DataError(f"users={request.users}: {error}; correct them, or leave them out by unknown=skip") from error
+        is_first_alone = is_text and len(known) > 1 and run.histories.unknown(known) == known[:1]
+        heading = f"; if line 1 is a heading, call it {USER}" if is_first_alone else ""
+        raise DataError(
+            f"users={request.users}: {error}; correct them, or leave them out by unknown=skip{heading}"
+        ) from error
     new = run.read_candidates(request.candidates)
     chosen = run.chosen_weight(request.content_neighbours)
     weight = 0.0 if chosen is None else chosen.weight
