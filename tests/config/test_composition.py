@@ -43,6 +43,9 @@ def test_recorded_config_rebuilds_the_settings() -> None:
     assert settings_to_config(settings_from_config(config)) == config
 
 
+BLOCKS = "strategy.blocks: expected all, the uppermost by number, top_2, or a list, [2,3]"
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -70,10 +73,13 @@ def test_recorded_config_rebuilds_the_settings() -> None:
         (["strategy.layers=[1,2"], "write KEY=VALUE"),
         (["seed=range(3)"], "several values make a sweep: add -m, or quote a value with commas: seed='\"...\"'"),
         (["logger=wandb,csv"], "several values make a sweep: add -m, or take them together: 'logger=[wandb,csv]'"),
-        (
-            ["strategy=lora", "strategy.blocks=topp_2"],
-            'strategy.blocks: expected all, the uppermost by number, top_2, or a list, [2,3], got "topp_2"',
-        ),
+        (["strategy=lora", "strategy.blocks=topp_2"], f'{BLOCKS}, got "topp_2"; did you mean top_2?'),
+        (["strategy=lora", "strategy.blocks=2"], f"{BLOCKS}, got 2; did you mean top_2?"),
+        (["strategy=lora", "strategy.blocks=none"], f'{BLOCKS}, got "none"'),
+        (["strategy=lora", "strategy.blocks=[top_2]"], f'{BLOCKS}, got ["top_2"]'),
+        (["trainer.precision=bf16"], "trainer.precision=bf16: write trainer.precision=bf16-mixed"),
+        (["trainer.precision=16"], "trainer.precision=16: write trainer.precision=16-mixed"),
+        (["trainer.accelerator=cuda"], "trainer.accelerator=cuda: write trainer.accelerator=gpu"),
         (["trainer=5"], "trainer=5: trainer is a choice among yaml files"),
         (["strategy=null"], "strategy=null: strategy is a choice among yaml files"),
         (["strategy=[lora,full]"], "strategy is a choice among yaml files"),

@@ -26,6 +26,13 @@ def test_what_is_answered_composes(option: str) -> None:
     assert f" {option}" in refusal("strategy=frozen", "strategy.rank=2").partition("have it:")[2]
 
 
+def test_options_whose_class_has_the_key_have_it_too() -> None:
+    """Most yaml files leave a default out; and what the chosen option calls nearly so is said beside them."""
+    said = refusal("strategy=frozen", "strategy.blocks=top_2")
+    assert {"bitfit", "full", "lora", "lora_cached", "peft"} <= {*said.partition("have it: ")[2].split(", ")}
+    assert refusal("strategy=iisan", "strategy.blocks=top_2") == said.replace("; write ", "; write strategy.block, or ")
+
+
 def test_a_mistyped_key_is_no_key_of_another_option() -> None:
     assert refusal("strategy=lora", "strategy.rnak=2") == "unknown key strategy.rnak; did you mean strategy.rank?"
     assert refusal("strategy=frozen", "strategy.zzz=2").startswith("unknown key strategy.zzz; the keys of strategy are")

@@ -37,7 +37,7 @@ def test_only_strategies_of_whole_parameters_and_given_processes_are_taken(name:
 
 
 def test_a_mistyped_strategy_ends_the_run_before_it_starts(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"trainer\.strategy: dpd is no strategy of Lightning"):
+    with pytest.raises(SettingsError, match=r"trainer\.strategy: dpd is no strategy of Lightning; did you mean ddp\?"):
         train_run(small_settings(tmp_path, "id", trainer={"strategy": "dpd"}))
     assert not list(tmp_path.iterdir())
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from peftrec.cli.arguments import CODE, CONFIG_FOLDER, RUN, Composed, Grammar
-from peftrec.cli.choices import default_choices, node_of, options, root_node
 from peftrec.cli.main import VERBS, grammar_of
+from peftrec.config.choices import default_choices, node_of, options, root_node
 
 RECORD = "record.json"
 MOST_FOLDERS = 2000

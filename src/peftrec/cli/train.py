@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from peftrec.cli.arguments import RUN_SETTINGS, SWEEP, Grammar, read_arguments
-from peftrec.cli.choices import options
+from peftrec.config.choices import options
 from peftrec.errors import SettingsError, UserError
 from peftrec.measuring.request import AUTO
 

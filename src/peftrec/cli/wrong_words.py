@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peftrec.cli.choices import options, root_node
+from peftrec.config.choices import options, root_node
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.settings.synonyms import in_our_words, written
 

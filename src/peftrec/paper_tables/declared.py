@@ -81,7 +81,7 @@ def _with_own(step: Sequence[str], own: Sequence[str]) -> list[str]:
 def read_tables(scale: str, file: Path | None = None) -> dict[str, Table]:
     """Return every table at a scale, by name. Raises SettingsError for an unknown scale or a malformed file."""
     if scale not in SCALES:
-        raise SettingsError(f"scale={scale}: choose one of {', '.join(SCALES)}")
+        raise SettingsError(f"scale={scale}: {did_you_mean(scale, SCALES)}")
     path = file or config_directory() / TABLES_FILE
     try:
         entries = {

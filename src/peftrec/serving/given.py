@@ -8,7 +8,7 @@ from pathlib import Path
 from reprlib import repr as shorten
 from typing import Literal, cast
 
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, did_you_mean
 
 WORDS = '["strategy=lora"]'
 USERS = '["user00061"]'
@@ -92,7 +92,8 @@ def given_weight(name: str, given: object) -> float | Literal["auto", "off"]:
         if 0 <= number <= LARGEST_WEIGHT:
             return float(number)
     raise SettingsError(
-        f"{name}={_short(given)}: expected auto, off, or a number from 0 to {LARGEST_WEIGHT:,}, such as {name}=0.25"
+        f"{name}={_short(given)}: expected auto, off, or a number from 0 to {LARGEST_WEIGHT:,}; "
+        + did_you_mean(str(given), ("auto", "off"), otherwise=f"such as {name}=0.25")
     )
 
 

@@ -14,7 +14,7 @@ from peftrec.config.instantiate import UnknownKeysError, explain_unknown
 from peftrec.errors import SettingsError, nearest_name
 from peftrec.settings.other_options import options_with
 from peftrec.settings.run import Settings, settings_from_config
-from peftrec.settings.synonyms import in_our_words
+from peftrec.settings.synonyms import in_our_words, refuse_values_of_others
 
 FILLED_BY_CHOICE = "strategy_name"
 
@@ -33,6 +33,7 @@ def settings_from_composed(config: DictConfig) -> Settings:
     check_node(config)
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
+    refuse_values_of_others(plain.get("trainer"))
     try:
         return settings_from_config({**plain, FILLED_BY_CHOICE: config.hydra.runtime.choices.strategy})
     except UnknownKeysError as error:
@@ -41,14 +42,15 @@ def settings_from_composed(config: DictConfig) -> Settings:
 
 
 def _answer(known: Collection[str], word: str, value: Any) -> str | None:
-    """Return what to write for a word of other programs, or for a key that another option of its group has; None where
-    neither helps, or a key that is there is called nearly so."""
+    """Return what to write for a word of other programs, or for a key that other options of its group have; None where
+    neither helps."""
     instead = in_our_words(word, value)
     first = (instead or "").partition("=")[0]
     if first in known or " " in first:
         return instead
     group, _, name = word.partition(".")
-    beside = [key.removeprefix(f"{group}.") for key in known if key.startswith(f"{group}.")]
-    if not name or nearest_name(name, beside) is not None or not (others := options_with(word)):
+    if not name or not (others := options_with(word)):
         return None
-    return f"{group}=NAME beside it, of those that have it: {', '.join(others)}"
+    near = nearest_name(name, [key.removeprefix(f"{group}.") for key in known if key.startswith(f"{group}.")])
+    other = f"{group}=NAME beside it, of those that have it: {', '.join(others)}"
+    return other if near is None else f"{group}.{near}, or {other}"

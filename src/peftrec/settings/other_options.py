@@ -1,15 +1,21 @@
 """Keys that the chosen option of a group lacks and others have: `data.root` beside the built-in data."""
 
-import yaml
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import Any
 
-from peftrec.config.folder import config_directory
+from peftrec.config.choices import node_of, options
+from peftrec.config.instantiate import TARGET, fields_of
 
 
 def options_with(key: str) -> list[str]:
-    """Return the options of a key's group whose yaml file has it; those of this package alone."""
+    """Return the options of a key's group that have it, in their yaml or with a default of their class; those of this
+    package alone. A default of null says nothing: such a field may belong to another choice (`rank` of an IISAN whose
+    blocks are no low-rank ones)."""
     group, _, name = key.partition(".")
-    nodes = {
-        file.stem: yaml.safe_load(file.read_text(encoding="utf-8"))
-        for file in sorted((config_directory() / group).glob("*.yaml"))
-    }
-    return [option for option, node in nodes.items() if name in (node or {})]
+    return [option for option in options().get(group, []) if name in _keys(node_of(group, option))]
+
+
+def _keys(node: Mapping[str, Any]) -> set[str]:
+    fields = fields_of(resolve_name(node[TARGET])) if TARGET in node else {}
+    return {*node, *(name for name, field in fields.items() if field.is_required() or field.default is not None)}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from peftrec.config.folder import config_directory
+from peftrec.errors import SettingsError
 
 _RATES = ("text", "image", "introduced", "recommender")
 _KEYS: Mapping[str, str] = {
@@ -71,6 +72,16 @@ def in_our_words(word: str, value: Any) -> str | None:
         return f"{key}={written(value)}"
     special = _SPECIAL.get(word)
     return None if special is None else special(written(value))
+
+
+def refuse_values_of_others(trainer: object) -> None:
+    """Raise SettingsError, with what to write, for a value by which Lightning or torch call a device or a precision."""
+    given = trainer if isinstance(trainer, Mapping) else {}
+    precision, accelerator = (str(given.get(key)).lower() for key in ("precision", "accelerator"))
+    if precision in _PRECISION_OF:
+        raise SettingsError(f"trainer.precision={precision}: write {_precision(precision)}")
+    if accelerator.partition(":")[0] == "cuda":
+        raise SettingsError(f"trainer.accelerator={accelerator}: write {_accelerator(accelerator)}")
 
 
 def _rates(value: str) -> str:

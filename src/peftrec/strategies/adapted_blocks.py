@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
+from peftrec.config.validation_messages import describe
 from peftrec.errors import SettingsError
 from peftrec.models.towers.names import Modality, StateForm
 from peftrec.strategies.base import Stored, Strategy
@@ -19,13 +20,21 @@ ALL = "all"
 _TOP = "top_"
 
 
-def _named_blocks(text: str) -> str:
-    if not re.fullmatch(rf"{ALL}|{_TOP}[1-9][0-9]{{0,17}}", text):
-        raise ValueError(f'expected {ALL}, the uppermost by number, {_TOP}2, or a list, [2,3], got "{text}"')
-    return text
+def _said_blocks(value: object) -> object:
+    """Let pass a name or a list, and answer a number, alone or behind a word, with the name that it is meant for."""
+    is_name = isinstance(value, str) and re.fullmatch(rf"{ALL}|{_TOP}[1-9][0-9]{{0,17}}", value) is not None
+    if is_name:
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(each, int) for each in value):
+        return tuple(value)
+    number = re.fullmatch("[^0-9]*([1-9][0-9]{0,17})", str(value)) if isinstance(value, str | int) else None
+    meant = f"; did you mean {_TOP}{number[1]}?" if number else ""
+    raise ValueError(
+        f"expected {ALL}, the uppermost by number, {_TOP}2, or a list, [2,3], got {describe(value)}{meant}"
+    )
 
 
-Blocks = Annotated[str, AfterValidator(_named_blocks)] | tuple[int, ...]
+Blocks = str | tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -33,7 +42,7 @@ class AdaptedBlocks(Strategy):
     """Adapts all blocks, the uppermost, or a list. What lies below the lowest of them depends on no training step, so
     that `states=store` runs the blocks from there on alone, on stored states of all tokens."""
 
-    blocks: Blocks = Field(default=ALL)
+    blocks: Annotated[Blocks, BeforeValidator(_said_blocks)] = Field(default=ALL)
     """Blocks that are adapted: `all`, the uppermost by number, `top_4`, or a list, from 0 and strictly increasing. What
     lies below the lowest of them stays as it is and in evaluation mode, and no gradient enters it."""
 

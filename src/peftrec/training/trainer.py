@@ -14,7 +14,7 @@ from lightning.pytorch.plugins.precision import HalfPrecision
 from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
 
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, did_you_mean
 from peftrec.models.towers.towers import Towers
 from peftrec.processes import ProcessRank
 from peftrec.progress.epochs import EpochBar, EpochLines
@@ -117,13 +117,16 @@ def check_strategy(name: str) -> None:
         for each in StrategyRegistry.available_strategies()
         if each.startswith("ddp") and not any(word in each for word in _OWN_PROCESSES)
     ]
-    if name != "auto" and name not in fitting:
-        reason = (
-            "divides parameters or starts processes itself, which evaluation and launching here do not allow"
-            if name in StrategyRegistry.available_strategies()
-            else "is no strategy of Lightning"
+    if name == "auto" or name in fitting:
+        return
+    if name not in StrategyRegistry.available_strategies():
+        raise SettingsError(
+            f"trainer.strategy: {name} is no strategy of Lightning; {did_you_mean(name, ('auto', *fitting))}"
         )
-        raise SettingsError(f"trainer.strategy: {name} {reason}; choose one of auto, {', '.join(fitting)}")
+    raise SettingsError(
+        f"trainer.strategy: {name} divides parameters or starts processes itself, which evaluation and launching here "
+        f"do not allow; choose one of auto, {', '.join(fitting)}"
+    )
 
 
 def checkpoint_activations(towers: Towers, **options: Any) -> None:
