@@ -39,7 +39,7 @@ def test_each_run_has_its_rows_standing(folder: Path) -> None:
             standing = found[run.name]
             assert (standing.row, standing.tpme) == (row.strategy, comparison.tpme[row.strategy])
             assert (standing.tpme_low, standing.tpme_high) == comparison.band[row.strategy]
-            assert standing.is_on_front == (row.strategy in comparison.front)
+            assert standing.is_on_front is comparison.front[row.strategy]
 
 
 def test_settings_that_tell_rows_of_one_strategy_apart_group_its_runs(tmp_path: Path) -> None:

@@ -298,6 +298,9 @@ def test_one_strategy_or_one_epoch_is_a_table_without_tpme(experiment: Path, cha
         change(run.folder, efficiency=run.record.efficiency.model_copy(update={"seconds_per_epoch": None}))
     text = notes(experiment)
     assert "No TPME: lora (runs lora-example1, lora-example2): seconds_per_epoch is missing" in text
+    on_front = table(compare(find_runs(experiment))).set_index("strategy")["is_on_front"]
+    assert on_front.isna()["lora"], "whether it is on the front is not known either"
+    assert on_front["id"]
 
 
 def test_protocol_stands_beside_the_figures(runs: list[Run]) -> None:

@@ -15,7 +15,7 @@ def standings(comparison: Comparison) -> dict[str, Standing]:
             tpme_low=low,
             tpme_high=high,
             pscp=comparison.pscp.get(row.strategy),
-            is_on_front=row.strategy in comparison.front,
+            is_on_front=comparison.front.get(row.strategy),
         )
         found |= {run.name: standing for run in row.runs}
     return found

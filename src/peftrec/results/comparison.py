@@ -49,8 +49,8 @@ class Comparison:
     """Where seconds are from, and which rows other work disturbed."""
     certain: Certainty
     """How sure seconds and TPME are."""
-    front: frozenset[str]
-    """Strategies that none beats in hr@10 and all three costs together."""
+    front: Mapping[str, bool]
+    """Whether no strategy beats this one in hr@10 and all three costs together; of those whose costs are all known."""
     protocol: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -154,7 +154,7 @@ def _compared(
     return costs, PAPER_WEIGHTS, None if choices.reference is None else choices.reference.as_costs()
 
 
-def _front(rows: Sequence[Row]) -> frozenset[str]:
+def _front(rows: Sequence[Row]) -> dict[str, bool]:
     points: dict[str, tuple[float, ...]] = {}
     for row in rows:
         cost = row.cost
@@ -164,7 +164,8 @@ def _front(rows: Sequence[Row]) -> frozenset[str]:
         known = [value for value in costs if value is not None]
         if len(known) == len(costs):
             points[row.strategy] = (row.quality["hr@10"].mean, *known)
-    return frozenset(pareto_front(points))
+    unbeaten = pareto_front(points)
+    return {name: name in unbeaten for name in points}
 
 
 def table(comparison: Comparison) -> pd.DataFrame:
@@ -204,7 +205,7 @@ def _cells(row: Row, comparison: Comparison) -> dict[str, object]:
         "tpme_low": low,
         "tpme_high": high,
         **_certainty_cells(row, comparison),
-        "is_on_front": row.strategy in comparison.front if is_strategy else None,
+        "is_on_front": comparison.front.get(row.strategy),
         "is_chosen": row.is_chosen,
         **{f"validation_{name}": row.validation[name].mean if name in row.validation else None for name in QUALITY},
         **{name: row.details.get(name) for name in DETAILS},

@@ -135,12 +135,15 @@ def _may_be_best(frame: pd.DataFrame) -> "npt.NDArray[np.bool_]":
     return ((frame["status"] == "success") & frame["is_chosen"].fillna(True)).to_numpy(dtype=bool)
 
 
+_ON_FRONT = {True: "yes", False: "no", None: ""}
+
+
 def details(comparison: Comparison) -> pd.DataFrame:
     """Return the second table, what an epoch's time and TPME leave out, as text; columns without values left out."""
     shown: list[dict[str, str]] = []
     for row in comparison.strategies:
         low, high = comparison.band.get(row.strategy, (None, None))
-        cells = {"strategy": row.strategy, "on_pareto_front": "yes" if row.strategy in comparison.front else "no"}
+        cells = {"strategy": row.strategy, "on_pareto_front": _ON_FRONT[comparison.front.get(row.strategy)]}
         cells["tpme_low_to_high"] = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         low, high = comparison.certain.tpme.get(row.strategy, (None, None))
         cells["tpme_ci"] = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

@@ -32,7 +32,8 @@ class Standing:
     """Lowest over the weights of the sensitivity band."""
     tpme_high: float | None
     pscp: float | None
-    is_on_front: bool
+    is_on_front: bool | None
+    """None where a cost is missing."""
 
 
 def alias(name: str) -> str:

@@ -172,11 +172,12 @@ def _number(key: str, row: Row, comparison: Comparison | None) -> float | None:
 
 def _compared(name: str, comparison: Comparison) -> dict[str, float | None]:
     low, high = comparison.band.get(name, (None, None))
+    is_on_front = comparison.front.get(name)
     return {
         "tpme": comparison.tpme.get(name),
         "tpme_band": None if low is None or high is None else high - low,
         "pscp": comparison.pscp.get(name),
-        "is_on_front": float(name in comparison.front),
+        "is_on_front": None if is_on_front is None else float(is_on_front),
     }
 
 
