@@ -20,7 +20,7 @@ from peftrec.tuning.learnt import budget_curves, curves_table, importances, note
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.spaces import Space
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import to_markdown, trials_table, tuned_table
+from peftrec.tuning.tables import seeds_text, to_markdown, trials_table, tuned_table
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -73,9 +73,10 @@ class Learnt:
         studies = list(self.studies.values())
         told = notes(studies, curves)
         frame = tuned_table(comparison, self.studies, run_ids, self.baselines)
+        seeds = seeds_text(comparison.rows, run_ids.values(), self.settings.final_seeds)
         self._write("importance.json", json.dumps({each.name: importances(each) for each in studies}, indent=2))
         self._write("table.csv", to_csv(frame))
-        self._write("table.md", to_markdown(frame, self.settings, told))
+        self._write("table.md", to_markdown(frame, self.settings, seeds, told))
         return told
 
     def _write(self, name: str, text: str) -> None:

@@ -1,6 +1,6 @@
 """What a tuning leaves to read: every trial, and the table of the final runs with budget and chosen values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -114,12 +114,25 @@ def _cells(study: StrategyStudy) -> dict[str, str]:
     }
 
 
-def to_markdown(frame: pd.DataFrame, settings: TuneSettings, notes: Sequence[str]) -> str:
-    """Return `table.md`."""
+def seeds_text(rows: Sequence[Row], run_ids: Iterable[frozenset[str]], final_seeds: Sequence[int]) -> str:
+    """Say with which seeds the tuned rows were trained: those of this command, and in which rows others, because an
+    earlier command had the same settings trained with them."""
+    final_ids = frozenset[str]().union(*run_ids)
+    tuned = [row for row in rows if any(run.name in final_ids for run in row.runs)]
+    others = {row.strategy: {run.record.seed for run in row.runs} - {*final_seeds} for row in tuned}
+    also = "".join(f"; {name} also with {_listed(sorted(seeds))}, before" for name, seeds in others.items() if seeds)
+    return f"{_listed(final_seeds)}{also}"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+
+
+def to_markdown(frame: pd.DataFrame, settings: TuneSettings, seeds: str, notes: Sequence[str]) -> str:
+    """Return `table.md`; `seeds` are those of the rows, in words."""
     lines = [
         f"Each strategy had {settings.budget.describe()}; settings were chosen by validation with seed "
-        f"{settings.trial_seed}, trained anew with seeds {', '.join(map(str, settings.final_seeds))}, and the test set "
-        "was scored in those runs alone.",
+        f"{settings.trial_seed}, trained anew ({seeds}), and the test set was scored in those runs alone.",
         *notes,
     ]
     return f"# Tuned\n\n{markdown_grid(frame)}\n" + "".join(f"- {line}\n" for line in lines)

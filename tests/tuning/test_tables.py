@@ -1,0 +1,25 @@
+"""What is said under the table of tuned settings."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from peftrec.tuning.tables import seeds_text
+
+
+def row(strategy: str, **seeds: int) -> Any:
+    runs = [SimpleNamespace(name=name, record=SimpleNamespace(seed=seed)) for name, seed in seeds.items()]
+    return SimpleNamespace(strategy=strategy, runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([row("id", a=1, b=2), row("full", x=7)], "seeds 1, 2"),
+        ([row("id", a=1, b=2, c=3), row("lora", d=2)], "seeds 1, 2; id also with seed 3, before"),
+        ([row("id", a=1, c=4, e=3)], "seeds 1, 2; id also with seeds 3, 4, before"),
+    ],
+)
+def test_seeds_of_earlier_commands_are_told_apart(rows: list[Any], said: str) -> None:
+    assert seeds_text(rows, [frozenset("ab"), frozenset("d")], (1, 2)) == said
