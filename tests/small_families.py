@@ -4,6 +4,7 @@ import copy
 import functools
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from peftrec.data.batches import ImageBatch, ItemBatch, PatchBatch
@@ -68,6 +71,8 @@ class SmallCheckpoint:
     settings: dict[str, Any]
     pair: str | None = None
     """Model type of the two encoders that are saved together; null saves this one alone."""
+    dense: tuple[int, ...] = ()
+    """Widths between its dense layers behind the pooling, where it is a checkpoint of sentence-transformers."""
 
     @property
     def family(self) -> Family:
@@ -89,7 +94,7 @@ CHECKPOINTS = {
     "qwen3": SmallCheckpoint(modality="text", model_type="qwen3", settings=SIZES | TOKENS | GROUPED | WINDOWED),
     "gemma3": SmallCheckpoint(modality="text", model_type="gemma3_text", settings=GEMMA),
     "embedding_gemma": SmallCheckpoint(
-        modality="text", model_type="gemma3_text", settings=GEMMA | {"use_bidirectional_attention": True}
+        modality="text", model_type="gemma3_text", settings=GEMMA | {"use_bidirectional_attention": True}, dense=(48,)
     ),
     "modernbert": SmallCheckpoint(
         modality="text",
@@ -157,6 +162,14 @@ class Saved:
     folder: Path
     checkpoint: SmallCheckpoint
     reference: PreTrainedModel
+    dense: tuple[Tensor, ...] = ()
+    """Weights of its dense layers."""
+
+    def vector(self, pooled: Tensor) -> Tensor:
+        """What the checkpoint makes of pooled states."""
+        for weight in self.dense:
+            pooled = pooled @ weight.T
+        return pooled
 
     @property
     def modality(self) -> Modality:
@@ -238,7 +251,33 @@ def save_checkpoint(folder: Path, name: str) -> Saved:
     if checkpoint.modality == "image" or checkpoint.pair:
         (folder / "preprocessor_config.json").write_text(json.dumps(small_processor(checkpoint)))
     encoder = model if checkpoint.pair is None else model.get_submodule(_HALVES[checkpoint.modality][1])
-    return Saved(name=name, folder=folder, checkpoint=checkpoint, reference=encoder.eval())
+    dense = save_modules(folder, (WIDTH, *checkpoint.dense, WIDTH)) if checkpoint.dense else ()
+    return Saved(name=name, folder=folder, checkpoint=checkpoint, reference=encoder.eval(), dense=dense)
+
+
+def save_modules(folder: Path, widths: tuple[int, ...], pooling: dict[str, Any] | None = None) -> tuple[Tensor, ...]:
+    """Save what follows the encoder in a checkpoint of sentence-transformers, as EmbeddingGemma's are saved."""
+    kinds = ["Transformer", "Pooling", *["Dense"] * (len(widths) - 1), "Normalize"]
+    paths = [f"{place}_{kind}" if place else "" for place, kind in enumerate(kinds)]
+    modules = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (path, kind) in enumerate(zip(paths, kinds, strict=True))
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    settings = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "include_prompt": True}
+    save_settings(folder / "1_Pooling", {"word_embedding_dimension": WIDTH, **(pooling or settings)})
+    generator = torch.Generator().manual_seed(7)
+    weights = tuple(torch.randn(end, start, generator=generator) / start**0.5 for start, end in pairwise(widths))
+    for path, weight in zip(paths[2:-1], weights, strict=True):
+        sizes = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
+        save_settings(folder / path, sizes | {"activation_function": "torch.nn.modules.linear.Identity"})
+        save_file({"linear.weight": weight}, folder / path / "model.safetensors")
+    return weights
+
+
+def save_settings(folder: Path, settings: dict[str, Any]) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(settings))
 
 
 def _build(checkpoint: SmallCheckpoint) -> PreTrainedModel:

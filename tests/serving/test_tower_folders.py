@@ -89,7 +89,7 @@ def test_a_merged_tower_of_every_family_is_a_plain_checkpoint(name: str, places:
     plain, loading = plain_class.from_pretrained(tmp_path / "tower", output_loading_info=True)
     assert type(plain) is getattr(transformers, saved.checkpoint.family.model)
     assert not loading["missing_keys"]  # heads of the base came along: none is random
-    again = Tower(plain, family=tower.family, pooling=tower.pooling).eval()
+    again = Tower(plain, family=tower.family, pooling=tower.pooling, dense=tower.dense).eval()
     assert torch.allclose(again(inputs), tower(inputs), atol=1e-5)
 
 

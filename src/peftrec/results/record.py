@@ -36,6 +36,8 @@ class Provenance(RecordPart):
     """Modality to the hash of the titles or images."""
     tower_revisions: dict[str, str]
     """Modality to the hash of the tower's weights (or of its config and seed where they are random)."""
+    vectors: dict[str, str] = Field(default_factory=dict)
+    """Modality to how the tower's states become a vector, as it was configured, or the checkpoint or family says."""
 
 
 class Stretch(RecordPart):

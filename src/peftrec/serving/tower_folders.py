@@ -25,6 +25,7 @@ from peftrec.models.towers.families import family_of
 from peftrec.models.towers.image_processing import write_processor
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.quantised_weights import QuantisedLinear, restore_weights
+from peftrec.models.towers.sentence_modules import save_sentence_modules
 from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, write_adapter
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
@@ -102,7 +103,7 @@ class TrainedTower:
             num_parameters, reread = self._write_adapter(exact, folder)
         else:
             encoder = self._merged(exact) if form == "peft_folder" else self._restored(exact)
-            num_parameters, reread = self._write_checkpoint(encoder, folder)
+            num_parameters, reread = self._write_checkpoint(encoder, exact, folder)
             form = "checkpoint"
         difference = _difference(exact, reread, inputs)
         if not difference <= TOLERANCE:
@@ -155,7 +156,7 @@ class TrainedTower:
     def _base(self) -> Tower:
         return self.source.load(self.modality, seed=self.seed)
 
-    def _write_checkpoint(self, encoder: PreTrainedModel, folder: Path) -> tuple[int, Tower]:
+    def _write_checkpoint(self, encoder: PreTrainedModel, exact: Tower, folder: Path) -> tuple[int, Tower]:
         source = self.source
         base = None if source.random_init else source.files(self.modality).folder(WEIGHTS)
         transform = source.transform() if isinstance(source, PretrainedImage) else None
@@ -167,6 +168,8 @@ class TrainedTower:
             base=base,
             image_size=self.tower.image_size[0] if is_fitted else None,
         )
+        if source.said(self.modality).words():  # then the folder that is written has to say it too
+            save_sentence_modules(folder, pooling=exact.pooling, width=exact.width, dense=exact.dense)
         changes: dict[str, Any] = {}
         if transform is not None:
             write_processor(transform, folder)
@@ -214,7 +217,7 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
         is_local=not source.random_init and source.files(modality).is_local,
         is_random=source.random_init,
         is_rounded=source.weights == "int8",
-        reads=f"{_preparation(source)}, pooled by {source.pooling_of(modality)}",
+        reads=f"{_preparation(source)}, pooled by {source.said(modality).words() or source.pooling_of(modality)}",
     )
 
 

@@ -79,6 +79,11 @@ class TowerPair:
         """Spell out each tower's preprocessing."""
         return {name: part.preprocessing() for name, part in self.parts.items()}
 
+    def vectors(self) -> dict[str, str]:
+        """Say how each tower's states become a vector."""
+        said = {name: part.said(name).words() for name, part in self._encoders.items()}
+        return {name: said.get(name) or part.pooling_of(name) for name, part in self.parts.items()}
+
     def weights_hashes(self, *, seed: int) -> dict[str, str]:
         """Return each tower's weights hash."""
         return {name: part.weights_hash(name, seed=seed) for name, part in self.parts.items()}

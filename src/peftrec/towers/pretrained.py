@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from peftrec.data.patches import PatchTransform
     from peftrec.models.towers.checkpoint_files import Checkpoint
     from peftrec.models.towers.family import Family
+    from peftrec.models.towers.sentence_modules import SaidVector
     from peftrec.models.towers.tower import Tower
 
 
@@ -45,7 +46,8 @@ class PretrainedEncoder:
     """Random weights from the config: for measurements of cost and for tests, never for quality."""
     pooling: Pooling | None = None
     """`cls` takes the first token's state, `last` the last token's, `mean` averages (text: over the mask; image: over
-    the patches). Null takes the family's own."""
+    the patches). Null takes what a checkpoint of sentence-transformers says of itself, its dense layers included; of
+    others the family's own."""
     weights: Weights = "float32"
     """`int8` rounds the weights of the blocks' linear layers to whole numbers with a scale for each output, in a
     quarter of the bytes. It takes a strategy that neither trains these weights nor reads their values."""
@@ -121,7 +123,8 @@ class PretrainedEncoder:
             encoder = offloaded_encoder(self.files(modality).weight_files(), config, family, key=key)
         else:
             encoder = pretrained_encoder(self.files(modality).weight_files(), config, family, key=key)
-        tower = Tower(encoder, family=family, pooling=pooling).eval()
+        dense = self.said(modality).build(config.hidden_size, seed, is_drawn=self.random_init, has_values=with_weights)
+        tower = Tower(encoder, family=family, pooling=pooling, dense=dense).requires_grad_(not self.offload).eval()
         if self.weights == "int8":
             quantise(tower.blocks())
         if with_weights:
@@ -137,10 +140,12 @@ class PretrainedEncoder:
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         if self.weights != "float32":
             digest.update(self.weights.encode())
+        said = self.said(modality)
+        digest.update(said.words().encode())  # of most checkpoints nothing
         if self.random_init:
             digest.update(str(seed).encode())
             return digest.hexdigest()
-        for file in self.files(modality).weight_files():
+        for file in (*self.files(modality).weight_files(), *said.weight_files()):
             digest.update(content_hash(file))
         return digest.hexdigest()
 
@@ -149,20 +154,27 @@ class PretrainedEncoder:
         return int(self.config(modality).num_hidden_layers)
 
     def pooling_of(self, modality: Modality) -> Pooling:
-        """Return how states become one vector: as configured, or the family's own way."""
+        """Return how states become one vector: as configured, as the checkpoint says, or the family's own way."""
         from peftrec.models.towers.families import family_of
 
         return self._pooling(family_of(self.config(modality)))
 
     def _pooling(self, family: "Family") -> Pooling:
-        if self.pooling is None:
-            return family.poolings[0]
-        if self.pooling not in family.poolings:
+        pooling = self.pooling or self.said(family.modality).pooling or family.poolings[0]
+        if pooling not in family.poolings:
             raise SettingsError(
-                f"towers.{family.modality}.pooling: a {family.model} has no {self.pooling}; it has "
+                f"towers.{family.modality}.pooling: a {family.model} has no {pooling}; it has "
                 f"{', '.join(family.poolings)}"
             )
-        return self.pooling
+        return pooling
+
+    def said(self, modality: Modality) -> "SaidVector":
+        """Return what a text encoder's checkpoint says of how states become a vector, where `pooling` does not."""
+        from peftrec.models.towers.checkpoint_files import CONFIG
+        from peftrec.models.towers.sentence_modules import SaidVector, said_in
+
+        is_asked = modality == "text" and self.checkpoint is not None and self.pooling is None
+        return said_in(self.files(modality).folder(CONFIG), key=self._key(modality)) if is_asked else SaidVector()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -43,6 +43,7 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
             tuner = tuner_class(tower.encoder, config, ADAPTER)
     except _PEFTS_REFUSALS as error:
         raise SettingsError(_explain(error, tower, config)) from error
+    tower.dense.requires_grad_(False)  # as peft freezes what it is given
     adapted = {name for name, module in tower.encoder.named_modules() if isinstance(module, BaseTunerLayer)}
     if adapted != targets:
         missed, besides = sorted(targets - adapted), sorted(adapted - targets)

@@ -42,7 +42,7 @@ class TokenReader(nn.Module):
         """Encode items by the tower, without a gradient, and read what all its blocks say of all tokens."""
         with torch.no_grad():
             tokens = tower.token_states(inputs, (*range(len(self.down)), OUTPUT))
-            output = tower.pool(tokens.pop(OUTPUT), inputs).to(self.up.weight.dtype)
+            output = tower.vector(tokens.pop(OUTPUT), inputs).to(self.up.weight.dtype)
             mask = tower.token_mask(inputs, next(iter(tokens.values())).shape[1])
         anchor = self.anchor(output.relu())
         read, confidences = [], []

@@ -12,6 +12,7 @@ from peftrec.data.stand_ins import stand_in
 from peftrec.errors import SettingsError
 from peftrec.files import at_home
 from peftrec.models.towers.hub import HubRepository, snapshot
+from peftrec.models.towers.sentence_modules import SETTINGS_FILES, WEIGHTS_FILES
 from peftrec.models.towers.weight_files import INDEX, WHOLE, check_weight_file, weight_files
 
 _PACKAGE = "package:"
@@ -41,13 +42,13 @@ class Part:
 
 CONFIG = Part(
     purpose="config",
-    files=("config.json",),
+    files=("config.json", *SETTINGS_FILES),
     enough=(("config.json",),),
     remedy="give a folder in Hugging Face format",
 )
 WEIGHTS = Part(
     purpose="safetensors weights",
-    files=("config.json", WHOLE, INDEX, "model-*.safetensors"),
+    files=("config.json", WHOLE, INDEX, "model-*.safetensors", *SETTINGS_FILES, *WEIGHTS_FILES),
     enough=((WHOLE,), (INDEX,)),
     remedy="other formats (pytorch_model.bin) are never read, because unpickling can run code; where you trust them, "
     "convert them once: python -c \"from transformers import AutoModel; AutoModel.from_pretrained('{name}')"

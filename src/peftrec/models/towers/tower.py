@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
-from peftrec.models.towers.attention_masks import attention_mask
+from peftrec.models.towers.attention_masks import attention_mask, last_of
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
 from peftrec.models.towers.configs import COLOURS
 from peftrec.models.towers.family import Family
@@ -34,9 +34,13 @@ class Tower(nn.Module):
     first_open: int | None = None
     """Lowest block that may change, where what lies below it is in evaluation mode; null where all is as it comes."""
 
-    def __init__(self, encoder: PreTrainedModel, *, family: Family, pooling: Pooling) -> None:
+    def __init__(
+        self, encoder: PreTrainedModel, *, family: Family, pooling: Pooling, dense: nn.Sequential | None = None
+    ) -> None:
+        """`dense` are layers from the pooled last state to the tower's vector, which few checkpoints have."""
         super().__init__()
         self.encoder = encoder
+        self.dense = nn.Sequential() if dense is None else dense
         self.family = family
         self.modality: Modality = family.modality
         self.pooling = pooling
@@ -121,15 +125,15 @@ class Tower(nn.Module):
         return [path for site in sites for path in self.site_paths(site, blocks)]
 
     def open_parameters(self, blocks: Iterable[int]) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the parameters of blocks, and of the norm after the last one, with their names."""
-        places = [f"encoder.{self.family.blocks}.{block}." for block in blocks]
+        """Yield the parameters of blocks, and of the norm and the dense layers after the last one, with their names."""
+        places = ["dense.", *(f"encoder.{self.family.blocks}.{block}." for block in blocks)]
         if self.family.norm is not None:
             places.append(f"encoder.{self.family.norm}.")
         yield from ((name, part) for name, part in self.named_parameters() if name.startswith(tuple(places)))
 
     def forward(self, inputs: TowerInputs) -> Float[Tensor, "item hidden"]:
         """Encode items to the tower's output vector."""
-        return self.pool(self._normed(self._encode(inputs)), inputs)
+        return self.vector(self._normed(self._encode(inputs)), inputs)
 
     def states(self, inputs: TowerInputs, indices: tuple[int, ...]) -> Float[Tensor, "item state hidden"]:
         """Encode items to pooled hidden states: 0 is the embedding layer's, k the k-th block's, OUTPUT the output.
@@ -139,7 +143,7 @@ class Tower(nn.Module):
         pooled: dict[int, Tensor] = {}
 
         def keep(index: int, tokens: Tensor) -> None:
-            pooled[index] = self.pool(tokens, inputs)
+            pooled[index] = self.vector(tokens, inputs) if index == OUTPUT else self.pool(tokens, inputs)
 
         self._read(inputs, set(indices), keep)
         return torch.stack([pooled[index] for index in indices], dim=1)
@@ -276,6 +280,11 @@ class Tower(nn.Module):
             return last
         return self.encoder.get_submodule(self.family.norm)(last)
 
+    def vector(self, last: Float[Tensor, "item token hidden"], inputs: TowerInputs) -> Float[Tensor, "item hidden"]:
+        """Make the tower's vector of the last state of all tokens."""
+        vector: Tensor = self.dense(self.pool(last, inputs))
+        return vector
+
     def pool(self, states: Float[Tensor, "item token side"], inputs: TowerInputs) -> Float[Tensor, "item side"]:
         """Make one vector an item of what stands for its tokens, as the tower's output is made."""
         if self.pooling == "cls":
@@ -283,12 +292,6 @@ class Tower(nn.Module):
         if self.modality == "image" and not self.family.pads_patches:
             return states[:, self.num_prefix_tokens :].mean(dim=1)
         assert not isinstance(inputs, ImageBatch)
-        chosen = inputs.mask if self.pooling == "mean" else _last_of(inputs.mask)
+        chosen = inputs.mask if self.pooling == "mean" else last_of(inputs.mask)
         weights = chosen.unsqueeze(-1).to(states.dtype)
         return (states * weights).sum(dim=1) / weights.sum(dim=1)
-
-
-def _last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
-    """Keep the last true place of each row. A product with it, unlike indexing, has a deterministic backward pass."""
-    places = torch.arange(mask.shape[1], device=mask.device)
-    return mask & (places == (mask * places).amax(dim=1, keepdim=True))

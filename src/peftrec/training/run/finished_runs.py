@@ -15,7 +15,7 @@ from peftrec.settings.run_identity import cost_differences, digest
 from peftrec.training.building.reading import prepare_data
 from peftrec.training.precision import with_precision
 from peftrec.training.run.earlier_runs import earlier_record, run_folder, taken
-from peftrec.training.run.identity import Identity, hashes_of_data, hashes_of_towers, identify
+from peftrec.training.run.identity import Identity, hashes_of_data, hashes_of_towers, identify, vectors_of_towers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ class FinishedRuns:
         of_towers = [config["towers"], settings.seed, reads_content]
         data_hash, content = self._once(of_data, lambda: hashes_of_data(settings, prepare_data(settings)))
         towers = self._once(of_towers, lambda: hashes_of_towers(settings))
-        return Provenance(data_hash=data_hash, content_hashes=content, tower_revisions=towers)
+        vectors = self._once([*of_towers, "vectors"], lambda: vectors_of_towers(settings))
+        return Provenance(data_hash=data_hash, content_hashes=content, tower_revisions=towers, vectors=vectors)
 
     def _once(self, decided_by: Sequence[Any], compute: Callable[[], Any]) -> Any:
         key = digest(decided_by)

@@ -62,7 +62,12 @@ def identify(settings: Settings, provenance: Provenance, processes: ProcessRank,
 def provenance_of(settings: Settings, split: Split) -> Provenance:
     """Hash the data and the towers' weights."""
     of_data, of_content = hashes_of_data(settings, split)
-    return Provenance(data_hash=of_data, content_hashes=of_content, tower_revisions=hashes_of_towers(settings))
+    return Provenance(
+        data_hash=of_data,
+        content_hashes=of_content,
+        tower_revisions=hashes_of_towers(settings),
+        vectors=vectors_of_towers(settings),
+    )
 
 
 def hashes_of_data(settings: Settings, split: Split) -> tuple[str, dict[str, str]]:
@@ -74,6 +79,11 @@ def hashes_of_data(settings: Settings, split: Split) -> tuple[str, dict[str, str
 def hashes_of_towers(settings: Settings) -> dict[str, str]:
     """Hash the weights that the strategy starts from, by modality."""
     return settings.towers.weights_hashes(seed=settings.seed) if settings.strategy.reads_content else {}
+
+
+def vectors_of_towers(settings: Settings) -> dict[str, str]:
+    """Say how each tower's states become a vector."""
+    return settings.towers.vectors() if settings.strategy.reads_content else {}
 
 
 def run_id(strategy: str, question: str, code: Fingerprint) -> str:
