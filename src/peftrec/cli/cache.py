@@ -80,6 +80,7 @@ def build(given: Arguments) -> int:
     from peftrec.devices import resolve_device
     from peftrec.hidden_states.disk import is_there
     from peftrec.processes import ProcessRank, rank_of_environment
+    from peftrec.results.tables import number_text
     from peftrec.training.building.reading import prepare_data
     from peftrec.training.building.stored_states import provide_store, store_key
     from peftrec.training.collectives import joined
@@ -97,7 +98,8 @@ def build(given: Arguments) -> int:
         seconds = manifest.build_seconds
         print(
             f"{'exists' if existed else 'built'}: {folder}: {len(items):,} items, {kept_as(manifest)}, "
-            f"{megabytes(manifest.num_bytes)}; building took {seconds:.1f} s, {len(items) / seconds:,.0f} items/s"
+            f"{megabytes(manifest.num_bytes)}; building took {seconds:.1f} s, "
+            f"{number_text(len(items) / seconds)} items/s"
         )
     return 0
 
