@@ -22,6 +22,7 @@ from peftrec.models.objectives.inputs import ObjectiveInputs
 from peftrec.models.recommender import Recommender
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.settings.run import Decay
+from peftrec.training.adam import Adam
 from peftrec.training.collectives import gather_rows
 from peftrec.training.divergence import check_losses
 from peftrec.training.encoding import encode_items
@@ -174,7 +175,7 @@ class RecommenderModule(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         groups = optimizer_groups(self.parameter_roles, self.loop.learning_rates)
         is_fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(groups, fused=is_fused)
+        return Adam(groups, fused=is_fused)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # A function of the step alone, and not of what a scheduler has counted: a resumed run takes the same rates.

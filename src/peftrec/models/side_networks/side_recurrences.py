@@ -58,16 +58,18 @@ class IntraRecurrence(torch.autograd.Function):
         gates, *saved = ctx.saved_tensors
         states, blocks = _split(saved, num_steps=len(gates))
         needs_first, _, *needs = ctx.needs_input_grad
-        to_first, to_logits, to_states = gradient.clone(), [], []
+        to_first, with_states, with_mixed, to_states = gradient.clone(), [], [], []
         to_weights: list[tuple[Tensor, ...]] = []
+        passes = (1 - gates).unbind()
         for step in reversed(range(len(gates))):
-            state, gate, block = states[step], gates[step], blocks[step]
+            state, block = states[step], blocks[step]
             to_weights.append(_backward(to_first, block))
-            to_logits.append(_dot(to_first, state) - _dot(to_first, block.mixed))
-            to_states.append(to_first * gate if needs[step] else None)
+            with_states.append(_dot(to_first, state))
+            with_mixed.append(_dot(to_first, block.mixed))
+            to_states.append(to_first * gates[step] if needs[step] else None)
             if step or needs_first:
-                to_first.mul_(1 - gate)
-        of_logits = torch.stack(to_logits[::-1]) * gates
+                to_first.mul_(passes[step])
+        of_logits = _differences(with_states, with_mixed) * gates
         return to_first if needs_first else None, of_logits, *to_states[::-1], *_in_order(to_weights)
 
 
@@ -103,14 +105,15 @@ class InterRecurrence(torch.autograd.Function):
         images, saved = saved[:num_steps], saved[num_steps:]
         texts, blocks = _split(saved, num_steps=num_steps)
         _, *needs = ctx.needs_input_grad
-        to_mixed, to_logits, to_images, to_texts = gradient.clone(), [], [], []
+        to_mixed, with_images, with_texts, to_images, to_texts = gradient.clone(), [], [], [], []
         to_weights: list[tuple[Tensor, ...]] = []
         for step in reversed(range(num_steps)):
             to_weights.append(_backward(to_mixed, blocks[step]))
-            to_logits.append(_dot(to_mixed, images[step]) - _dot(to_mixed, texts[step]))
+            with_images.append(_dot(to_mixed, images[step]))
+            with_texts.append(_dot(to_mixed, texts[step]))
             to_images.append(to_mixed * gates[step] if needs[step] else None)
             to_texts.append(to_mixed * (1 - gates[step]) if needs[num_steps + step] else None)
-        of_logits = torch.stack(to_logits[::-1]) * gates * (1 - gates)
+        of_logits = _differences(with_images, with_texts) * gates * (1 - gates)
         return of_logits, *to_images[::-1], *to_texts[::-1], *_in_order(to_weights)
 
 
@@ -158,6 +161,11 @@ def _backward(gradient: Tensor, block: _Block) -> tuple[Tensor, Tensor, Tensor, 
     else:
         gradient.add_(inner @ down)
     return to_weights
+
+
+def _differences(found: list[Tensor], others: list[Tensor]) -> Tensor:
+    """Subtract numbers that were found from the last step to the first, and return them in the order of the steps."""
+    return torch.stack(found[::-1]) - torch.stack(others[::-1])
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
