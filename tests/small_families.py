@@ -83,6 +83,10 @@ class SmallCheckpoint:
 
 
 TEXT_HALF, IMAGE_HALF = SIZES | TOKENS | ENDS, SIZES | PIXELS
+VISION = {"depth": NUM_BLOCKS, "hidden_size": WIDTH, "num_heads": 2, "intermediate_size": FFN, "patch_size": 4}
+WINDOWED = VISION | {"window_size": 8, "fullatt_block_indexes": [1], "out_hidden_size": 24}
+"""Two patches are joined on each side, and a window is one such block."""
+STACKED = VISION | {"num_position_embeddings": 25, "deepstack_visual_indexes": [1], "out_hidden_size": 24}
 NAFLEX = SIZES | {"patch_size": 8, "num_patches": 16}
 CHECKPOINTS = {
     "bert": SmallCheckpoint(modality="text", model_type="bert", settings=SIZES | TOKENS),
@@ -133,6 +137,8 @@ CHECKPOINTS = {
     "naflex_pair_image": SmallCheckpoint(
         modality="image", model_type="siglip2_vision_model", settings=NAFLEX, pair="siglip2"
     ),
+    "qwen2_5_vision": SmallCheckpoint(modality="image", model_type="qwen2_5_vl_vision", settings=WINDOWED),
+    "qwen3_vision": SmallCheckpoint(modality="image", model_type="qwen3_vl_vision", settings=STACKED),
     "dinov2": SmallCheckpoint(
         modality="image", model_type="dinov2", settings=SIZES | {"image_size": 48, "patch_size": 8, "mlp_ratio": 2}
     ),
@@ -176,8 +182,10 @@ class Saved:
         return self.checkpoint.modality
 
     def settings(self, **changes: Any) -> PretrainedText | PretrainedImage:
-        kind = PretrainedText if self.modality == "text" else PretrainedImage
-        return kind(checkpoint=str(self.folder), **changes)
+        if self.modality == "text":
+            return PretrainedText(checkpoint=str(self.folder), **changes)
+        sizes = {"image_size": SIDE} if self.checkpoint.family.is_packed else {}  # a processor says none
+        return PretrainedImage(checkpoint=str(self.folder), **sizes | changes)
 
     def load(self, **changes: Any) -> Tower:
         return copy.deepcopy(_load(self.settings(**changes), self.modality))

@@ -32,6 +32,8 @@ PAIRS = [
     ("modernbert", None),
     ("embedding_gemma", None),
     ("distilbert", "naflex"),
+    ("distilbert", "qwen2_5_vision"),
+    ("distilbert", "qwen3_vision"),
 ]
 QUICK_STATES = [("clip_text", "clip_image"), ("deberta_v3", None)]
 """Pairs whose hidden states are planned in the quick tests as well: all families give theirs through the same hooks."""
@@ -78,7 +80,7 @@ def real_module(settings: Settings) -> RecommenderModule:
 def config_of(name: str, tmp_path: Path) -> dict[str, Any]:
     """Save the config of a family's small checkpoint, which is all that a plan reads of it."""
     architecture = CHECKPOINTS[name].architecture()
-    blocks = "n_layers" if "n_layers" in architecture else "num_hidden_layers"
+    blocks = next(key for key in ("n_layers", "depth", "num_hidden_layers") if key in architecture)
     kinds = {key: value[:2] for key, value in architecture.items() if key == "layer_types"}
     AutoConfig.for_model(**architecture | {blocks: 2} | kinds).save_pretrained(tmp_path / name)
     return {"checkpoint": str(tmp_path / name), "random_init": True}

@@ -160,7 +160,8 @@ class TrainedTower:
         source = self.source
         base = None if source.random_init else source.files(self.modality).folder(WEIGHTS)
         transform = source.transform() if isinstance(source, PretrainedImage) else None
-        is_fitted = self.tower.family.fits_any_size and len(set(self.tower.image_size)) == 1
+        family = self.tower.family
+        is_fitted = family.fits_any_size and family.has_position_table and len(set(self.tower.image_size)) == 1
         save_encoder(
             encoder,
             self.tower.family,

@@ -23,25 +23,28 @@ from peftrec.errors import SettingsError
 from peftrec.hidden_states.encoding import StateSource
 from peftrec.hidden_states.token_counts import num_tokens_of
 from peftrec.models.item_encoder import FrozenStatesEncoder, ItemEncoder
+from peftrec.models.towers.encoders import save_encoder
 from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.names import Modality
 from peftrec.models.towers.patch_places import resampled_places
 from peftrec.models.towers.towers import Towers
 from peftrec.strategies.base import Stored, Strategy
 from peftrec.towers.pair import TowerPair
-from peftrec.towers.pretrained import PretrainedText
+from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_families import (
     CHECKPOINTS,
     NUM_BLOCKS,
     POSITIONS,
     SIDE,
     TITLES,
+    VOCABULARY,
     WIDTH,
     WORDS,
     Saved,
     load_batch,
     load_content,
     load_towers,
+    made_up_images,
     save_checkpoint,
 )
 from small_models import build_strategy, strategy_files
@@ -155,7 +158,7 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
     strategy, encoder = adapt(name, pair, batch)
     stored = sum(parameter.numel() for parameter in load_towers(pair).parameters())
     bottleneck = BOTTLENECK * WIDTH + BOTTLENECK + WIDTH * BOTTLENECK + WIDTH
-    has_bias = saved.checkpoint.model_type not in ("llama", "qwen3", "gemma3_text", "modernbert")
+    has_bias = saved.checkpoint.model_type not in ("llama", "qwen3", "gemma3_text", "modernbert", "qwen2_5_vl_vision")
     num_norms = 2 * NUM_BLOCKS - (saved.checkpoint.model_type == "modernbert")
     sites = sites_of("lora", load_towers(pair)).get("sites", ("query", "value"))
     expected = {
@@ -247,7 +250,7 @@ def test_titles_of_siglip_2_end_as_gemmas_do_and_are_padded_behind(tmp_path: Pat
 
 def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) -> None:
     image = saved.pair().image
-    if image is None or saved.checkpoint.family.pads_patches:
+    if image is None or saved.checkpoint.family.pads_patches or saved.checkpoint.family.is_packed:
         return
     transform = image.transform()
     assert isinstance(transform, ImageTransform)
@@ -271,6 +274,40 @@ def test_each_picture_has_as_many_tokens_as_patches(saved_of: Callable[[str], Sa
     assert len(set(lengths)) > 1
     with pytest.raises(SettingsError, match=r"strategy\.fusion: .* keep their proportions .*; set strategy\.fusion=0"):
         build_strategy(FILES["dtl_plus"]).adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)
+
+
+WHOLE = {"qwen2_5_vision": "Qwen2_5_VLForConditionalGeneration", "qwen3_vision": "Qwen3VLForConditionalGeneration"}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_vision_half_is_taken_from_the_whole_model(
+    name: str, saved_of: Callable[[str], Saved], tmp_path: Path
+) -> None:
+    saved = saved_of(name)
+    model_class = getattr(transformers, WHOLE[name])
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+    text = heads | {"hidden_size": 24, "head_dim": 12, "vocab_size": VOCABULARY, "rope_parameters": rope}
+    whole = model_class(model_class.config_class(text_config=text, vision_config=saved.checkpoint.settings))
+    whole.get_submodule("model.visual").load_state_dict(saved.reference.state_dict())
+    whole.save_pretrained(tmp_path)
+    tower = PretrainedImage(checkpoint=str(tmp_path), image_size=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3).load(
+        "image", seed=0
+    )
+    images = made_up_images(saved.checkpoint, 2)
+    assert torch.equal(tower(images), saved.load()(images))
+    save_encoder(tower.encoder, tower.family, tmp_path / "half", base=tmp_path)
+    half = type(saved.reference).from_pretrained(tmp_path / "half")
+    assert all(torch.equal(each, saved.reference.state_dict()[key]) for key, each in half.state_dict().items())
+
+
+def test_a_vision_half_reads_squares_of_whole_blocks(saved_of: Callable[[str], Saved]) -> None:
+    saved = saved_of("qwen3_vision")
+    transform = saved.settings(image_size=None).transform()  # type: ignore[union-attr]
+    assert isinstance(transform, ImageTransform)
+    assert transform.size == (224, 224)
+    with pytest.raises(SettingsError, match=r"at 20 x 20, .* multiples of 8; set towers\.image\.image_size=16"):
+        saved.settings(image_size=20).transform()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("size", [(21, 30), (9, 300), (64, 8), (500, 700), (8, 8)])

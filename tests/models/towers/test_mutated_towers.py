@@ -23,7 +23,7 @@ def target_of(folder: Path, name: str) -> Target:
         if isinstance(settings, PretrainedText):
             assert settings.tokenise(["red lamp", ""]).token_ids is not None
         else:
-            assert settings.transform().pixels(Image.new("RGB", (9, 7))).shape[0] == 3
+            assert settings.transform().pixels(Image.new("RGB", (9, 7))).size
 
     return Target(
         saved.folder,
@@ -34,7 +34,16 @@ def target_of(folder: Path, name: str) -> Target:
 
 
 @pytest.mark.parametrize("rounds", [QUICK, pytest.param(LONG, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
-@pytest.mark.parametrize("name", ["bert", "clip_pair_text", "vit", "siglip_pair_image"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bert", "clip_pair_text", "vit", "siglip_pair_image"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("naflex", "qwen2_5_vision", "qwen3_vision", "dinov3")
+        ),
+    ],
+)
 def test_damaged_checkpoints_are_towers_or_one_error(name: str, rounds: int, tmp_path: Path) -> None:
     refused = refusals(target_of(tmp_path, name), name, rounds)
     assert 0 < len(refused) < rounds

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from packed_vision import packed_outputs
 from peftrec.data.batches import ImageBatch, ItemBatch, PatchBatch, TextBatch
 from peftrec.errors import SettingsError
 from peftrec.models.towers.families import FAMILIES, PAIRS
@@ -68,6 +69,8 @@ def reference_outputs(saved: Saved, inputs: TextBatch | ImageBatch | PatchBatch)
             pixels, mask = inputs.normalised(torch.float32), inputs.mask.long()
             shapes = {"pixel_attention_mask": mask, "spatial_shapes": inputs.grids}
             return saved.reference(pixel_values=pixels, **shapes, output_hidden_states=True)
+        if saved.checkpoint.family.is_packed:
+            return packed_outputs(saved.reference, inputs)
         return saved.reference(pixel_values=inputs.normalised(torch.float32), output_hidden_states=True)
 
 
@@ -87,7 +90,11 @@ def with_last_state(saved: Saved, outputs: Any, token_ids: Tensor, mask: Tensor)
 
 def reference_norm(saved: Saved, outputs: Any) -> Tensor:
     """The last state after the last norm, for every token."""
-    norms = {"clip_vision_model": "post_layernorm"}  # transformers norms its [CLS] alone
+    norms = {
+        "clip_vision_model": "post_layernorm",  # transformers norms its [CLS] alone
+        "qwen2_5_vl_vision": "merger.ln_q",  # and these where the merger joins patches
+        "qwen3_vl_vision": "merger.norm",
+    }
     name = norms.get(saved.checkpoint.model_type)
     with torch.no_grad():
         last: Tensor = outputs.last_hidden_state
@@ -98,7 +105,7 @@ def pooled(states: Tensor, inputs: TextBatch | ImageBatch | PatchBatch, pooling:
     if pooling == "cls":
         return states[:, 0]
     if isinstance(inputs, ImageBatch):
-        return states[:, -PATCHES:].mean(1)
+        return states[:, -(PATCHES if states.shape[1] < SIDE else SIDE) :].mean(1)  # patches of 8 pixels or of 4
     rows = [row[mask] for row, mask in zip(states, inputs.mask, strict=True)]
     return torch.stack([row[-1] if pooling == "last" else row.mean(0) for row in rows])
 
@@ -482,7 +489,7 @@ def test_every_parameter_is_one_of_the_checkpoints_and_gets_a_gradient(saved: Sa
     tower = saved.load()
     stored = {name: parameter.shape for name, parameter in saved.reference.named_parameters()}
     left = {name for name, _ in tower.encoder.named_parameters()}
-    unused = ("pooler.", "head.", "embeddings.mask_token")
+    unused = ("pooler.", "head.", "embeddings.mask_token", "merger.mlp.", "merger.linear", "deepstack_merger_list.")
     assert left == {name for name in stored if not name.startswith(unused)}
     for pooling in (None, *saved.checkpoint.family.poolings):
         tower = saved.load(pooling=pooling)

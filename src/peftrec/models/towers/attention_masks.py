@@ -30,9 +30,3 @@ def attention_mask(
     reach = config.sliding_window + family.windows_include_their_end
     # Padding far from any word would see nothing, and nothing has no mean: it sees itself.
     return {"full_attention": seen, SLIDING: (seen & (distance < reach)) | (distance == 0)}
-
-
-def last_of(mask: Bool[Tensor, "item word"]) -> Bool[Tensor, "item word"]:
-    """Keep the last true place of each row. A product with it, unlike indexing, has a deterministic backward pass."""
-    places = torch.arange(mask.shape[1], device=mask.device)
-    return mask & (places == (mask * places).amax(dim=1, keepdim=True))

@@ -25,10 +25,12 @@ SIZES = {
     "num_hidden_layers": MOST_BLOCKS,
     **dict.fromkeys(("hidden_size", "num_attention_heads", "intermediate_size", "hidden_dim", "mlp_ratio"), LARGEST),
     **dict.fromkeys(("vocab_size", "max_position_embeddings", "num_patches"), LARGEST),
-    **dict.fromkeys(("image_size", "patch_size"), LARGEST_SIDE),
+    **dict.fromkeys(("image_size", "patch_size", "spatial_merge_size", "temporal_patch_size"), LARGEST_SIDE),
+    **dict.fromkeys(("window_size", "num_position_embeddings"), LARGEST),
 }
 """Fields, by transformers' names for all families, that are whole numbers from 1 on, and the most that each may be."""
 COLOURS = 3
+_CHANNELS = ("num_channels", "in_channels")
 
 _REFUSALS = (
     *(OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
@@ -98,11 +100,12 @@ def check_sizes(config: PretrainedConfig, *, place: str) -> None:
             raise refuse(field, f"from 1 to {most:,}")
     if config.hidden_size % config.num_attention_heads:
         raise refuse("num_attention_heads", f"a divisor of the width, {config.hidden_size}")
-    if hasattr(config, "patch_size"):
-        if hasattr(config, "image_size") and max(_numbers(config.patch_size)) > min(_numbers(config.image_size)):
+    if hasattr(config, "patch_size") and hasattr(config, "image_size"):
+        largest, smallest = max(_numbers(config.patch_size)), min(_numbers(config.image_size))
+        if largest > smallest:
             raise refuse("patch_size", f"no larger than the image, {config.image_size}")
-        if config.num_channels != COLOURS:
-            raise refuse("num_channels", f"{COLOURS}: images are read in colour")
+    if wrong := [name for name in _CHANNELS if getattr(config, name, COLOURS) != COLOURS]:
+        raise refuse(wrong[0], f"{COLOURS}: images are read in colour")
 
 
 def _refusal(place: str, name: str, value: object, needed: str) -> SettingsError:

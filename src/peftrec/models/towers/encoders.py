@@ -18,6 +18,7 @@ from peftrec.errors import SettingsError, shortlist
 from peftrec.models.towers.adjustments import ADJUSTMENTS
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.hub import one_line
+from peftrec.models.towers.weight_files import tensors_behind
 
 _GIBIBYTE = 2**30
 
@@ -79,13 +80,11 @@ def pretrained_encoder(files: Sequence[Path], config: PretrainedConfig, family: 
             f"{key.rpartition('.')[0]}.offload=true hidden_states.batch_size=1024 leaves its blocks in their files"
         )
     try:
-        encoder, loading = _model_class(family).from_pretrained(
+        encoder, loading = _read(
             folder,
+            family,
             config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
             ignore_mismatched_sizes=True,  # what does not fit is named below
-            output_loading_info=True,
             **_arguments(family),
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -121,13 +120,7 @@ def save_encoder(
     """
     whole, state = encoder, encoder.state_dict()
     if base is not None:
-        whole, loading = _model_class(family).from_pretrained(
-            base,
-            config=copy.deepcopy(encoder.config),
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        whole, loading = _read(base, family, config=copy.deepcopy(encoder.config))
         held = {name: tensor for name, tensor in whole.state_dict().items() if name not in loading["missing_keys"]}
         state = held | state
     if image_size is not None:
@@ -149,6 +142,17 @@ def fit_positions(encoder: PreTrainedModel, height: int, width: int) -> None:
     tokens = table.new_empty(1, 1 + (height // rows) * (width // columns), table.shape[-1])
     with torch.no_grad():
         embeddings.position_embeddings = nn.Parameter(embeddings.interpolate_pos_encoding(tokens, height, width))
+
+
+def _read(folder: Path, family: Family, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Load a folder's encoder, and say what it lacks; of a vision-language model the tensors of its half alone are
+    read."""
+    half = tensors_behind(family.whole_prefixes, folder) if family.whole_prefixes else {}
+    source: dict[str, Any] = {"state_dict": half} if half else {"use_safetensors": True}
+    where = None if half else folder
+    read = _model_class(family).from_pretrained
+    encoder, loading = read(where, dtype=torch.float32, output_loading_info=True, **source, **options)
+    return encoder, loading
 
 
 def _model_class(family: Family) -> Any:

@@ -13,6 +13,9 @@ FAMILIES = TEXT_FAMILIES | IMAGE_FAMILIES
 PAIRS = {"clip", "siglip", "siglip2"}
 """Model types of checkpoints that hold a text and an image encoder; either half can be taken from one."""
 
+WHOLES = {"qwen2_5_vl", "qwen3_vl"}
+"""Model types of vision-language models, of which the vision half can be taken."""
+
 _HALVES = {"text": "text_config", "image": "vision_config"}
 
 
@@ -26,17 +29,18 @@ def family_of(config: PretrainedConfig) -> Family:
 def check_model_type(model_type: str, modality: str) -> None:
     """Raise SettingsError, which lists the known families of the modality, for one that is not known."""
     known = [name for name, family in FAMILIES.items() if family.modality == modality]
-    if model_type not in known and model_type not in PAIRS:
+    known += [*PAIRS, *(WHOLES if modality == "image" else ())]
+    if model_type not in known:
         raise SettingsError(
             f"towers.{modality}: model type {model_type!r} is not a supported {modality} encoder; "
-            f"supported are {', '.join(sorted([*known, *PAIRS]))}"
+            f"supported are {', '.join(sorted(known))}"
         )
 
 
 def encoder_config(config: PretrainedConfig, modality: str) -> PretrainedConfig:
     """Return the config of the encoder itself: a half's where the checkpoint holds two."""
     check_model_type(config.model_type, modality)
-    if config.model_type not in PAIRS:
+    if config.model_type not in PAIRS | WHOLES:
         return config
     half: PretrainedConfig = getattr(config, _HALVES[modality])
     own = str(half.model_type)

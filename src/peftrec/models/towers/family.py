@@ -74,9 +74,16 @@ class Family:
     fits_any_size: bool = False
     """Whether it takes images of any size."""
     has_position_table: bool = True
-    """Whether it learned a vector for each place, which is resampled to the image's size."""
+    """Whether it learned a vector for each place, which is resampled once to the image's size."""
     pads_patches: bool = False
     """Whether images come at their own proportions, as patches that are padded behind and masked."""
+    is_packed: bool = False
+    """Whether transformers' class takes patches of all images behind each other; its blocks are then run from here, on
+    images of one size (see `qwen_vision`)."""
+    default_side: int = 224
+    """Side of images where neither a setting nor a processor says one size."""
+    whole_prefixes: tuple[str, ...] = ()
+    """What stands before its tensors' names in a whole vision-language model."""
     pixels: PixelDefaults = PixelDefaults()
 
     def sites_of(self, config: PretrainedConfig) -> dict[str, str]:

@@ -33,6 +33,7 @@ def _made_up_item(tower: Tower) -> TextBatch | ImageBatch | PatchBatch:
     if tower.family.pads_patches:
         black = torch.zeros(1, 1, COLOURS * math.prod(sides_of(config.patch_size)), dtype=torch.uint8)
         return PatchBatch(pixels=black, grids=torch.ones(1, 2, dtype=torch.long), mean=colours, std=colours)
-    height, width = sides_of(config.patch_size if tower.family.fits_any_size else config.image_size)
+    size = sides_of(config.patch_size if tower.family.fits_any_size else config.image_size)
+    height, width = (side * getattr(config, "spatial_merge_size", 1) for side in size)
     black = torch.zeros(1, COLOURS, height, width, dtype=torch.uint8)
     return ImageBatch(pixels=black, mean=colours, std=colours)

@@ -97,6 +97,50 @@ _SIGLIP2_IMAGE = replace(
     _SIGLIP_IMAGE, model="Siglip2VisionModel", pads_patches=True, pixels=PixelDefaults(resampling="bilinear")
 )
 
+_QWEN2_5_VISION = Family(
+    modality="image",
+    model="Qwen2_5_VisionTransformerPretrainedModel",
+    blocks="blocks",
+    sites={
+        "query_key_value": "attn.qkv",
+        "attention_output": "attn.proj",
+        "ffn_gate": "mlp.gate_proj",
+        "ffn_input": "mlp.up_proj",
+        "ffn_output": "mlp.down_proj",
+        "attention_norm": "norm1",
+        "ffn_norm": "norm2",
+    },
+    fused=dict.fromkeys(("query", "key", "value"), "query_key_value"),
+    poolings=("mean",),  # no [CLS]; the decoder reads all patches, joined by four
+    norm="merger.ln_q",
+    norms_every_token=False,
+    unused=("merger.mlp",),
+    embeddings="patch_embed",
+    attends_by_position=True,
+    num_prefix_tokens=0,
+    fits_any_size=True,
+    has_position_table=False,
+    is_packed=True,
+    whole_prefixes=("model.visual.", "visual."),
+    pixels=PixelDefaults(mean=tuple(OPENAI_CLIP_MEAN), std=tuple(OPENAI_CLIP_STD)),
+)
+
+_QWEN3_VISION = replace(
+    _QWEN2_5_VISION,
+    model="Qwen3VLVisionModel",
+    sites={
+        "query_key_value": "attn.qkv",
+        "attention_output": "attn.proj",
+        "ffn_input": "mlp.linear_fc1",
+        "ffn_output": "mlp.linear_fc2",
+        "attention_norm": "norm1",
+        "ffn_norm": "norm2",
+    },
+    norm="merger.norm",
+    unused=("merger.linear_fc1", "merger.linear_fc2", "deepstack_merger_list"),
+    before_blocks=("pos_embed",),
+)
+
 IMAGE_FAMILIES = {
     "vit": _VIT,
     "deit": _DEIT,
@@ -106,5 +150,7 @@ IMAGE_FAMILIES = {
     "clip_vision_model": _CLIP_IMAGE,
     "siglip_vision_model": _SIGLIP_IMAGE,  # SigLIP 2 of one size too
     "siglip2_vision_model": _SIGLIP2_IMAGE,  # NaFlex
+    "qwen2_5_vl_vision": _QWEN2_5_VISION,
+    "qwen3_vl_vision": _QWEN3_VISION,
 }
 """transformers' `model_type` to family."""

@@ -89,6 +89,8 @@ def transform_for(
     """
     if family.pads_patches:
         return patches_of(processor, family.pixels, image_size=image_size, config=config)
+    if family.is_packed:
+        return _of_blocks(config, family, processor, image_size=image_size)
     square = None if image_size is None else (image_size, image_size)
     described = transform_of(processor, family.pixels, size=square, config_size=config.image_size, crops=crops)
     taken, patch = sides(config.image_size), sides(config.patch_size)
@@ -100,6 +102,21 @@ def transform_for(
             f"{at} one patch of the encoder is {patch[0]} x {patch[1]}; set towers.image.image_size={taken[0]}"
         )
     return described
+
+
+def _of_blocks(config: Any, family: Family, processor: Mapping[str, Any], *, image_size: int | None) -> ImageTransform:
+    """Build the transform of an encoder that joins patches to blocks. Its processor leaves images their size, and says
+    none; here all have one."""
+    given = processor.get("size")
+    said = sides(given) if isinstance(given, Mapping) and "height" in given else (family.default_side,) * 2
+    height, width = (image_size, image_size) if image_size is not None else said
+    block = sides(config.patch_size)[0] * config.spatial_merge_size
+    if height % block or width % block:
+        raise SettingsError(
+            f"towers.image.image_size: images come at {height} x {width}, and the encoder takes multiples of {block}; "
+            f"set towers.image.image_size={max(1, round(height / block)) * block}"
+        )
+    return ImageTransform(height=height, width=width, **_colours(processor, family.pixels))
 
 
 def transform_of(
@@ -129,7 +146,7 @@ def patches_of(
     With a size of its own an image may have as many patches as a square of that side has.
     """
     side, given = config.patch_size, processor.get("patch_size", config.patch_size)
-    if given != side:
+    if given != side or not _is_side(side):
         raise SettingsError(
             f"towers.image: the image processor's patch_size is {given!r}, and the encoder's {side}; the two do not "
             "belong together: copy both again"

@@ -34,7 +34,7 @@ class WeightsInFiles:
         held = {name: (file, shape) for file in files for name, shape in _shapes_in(file)}
         needed = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
         # A whole model's file, or a pair's, names its encoder before each tensor.
-        prefixes = ("", f"{encoder.base_model_prefix}.", "text_model.", "vision_model.")
+        prefixes = ("", f"{encoder.base_model_prefix}.", "text_model.", "vision_model.", "visual.", "model.visual.")
         lacking = {prefix: sorted(name for name in needed if prefix + name not in held) for prefix in prefixes}
         prefix = min(prefixes, key=lambda prefix: len(lacking[prefix]))
         if missing := lacking[prefix]:

@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from peftrec.data.batches import ImageBatch, PatchBatch, TextBatch, TokenBatch
 from peftrec.errors import SettingsError
-from peftrec.models.towers.attention_masks import attention_mask, last_of
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
-from peftrec.models.towers.configs import COLOURS
+from peftrec.models.towers.encoder_calls import last_state, last_state_above
 from peftrec.models.towers.family import Family
 from peftrec.models.towers.names import OUTPUT, Modality, Pooling
+from peftrec.models.towers.pooling import last_of, mean_of
 from peftrec.models.towers.stored_precision import restore
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
 
@@ -238,42 +238,17 @@ class Tower(nn.Module):
         """Return the last state of every token, as the encoder gives it."""
         if isinstance(inputs, TokenBatch):
             return self._encode_stored(inputs)
-        if isinstance(inputs, TextBatch):
-            outputs = self._run(inputs.token_ids, inputs.mask)
-        elif isinstance(inputs, PatchBatch):
-            outputs = self._run_patches(inputs.normalised(self._dtype()), inputs.mask, inputs.grids)
-        else:
-            outputs = self.encoder(pixel_values=inputs.normalised(self._dtype()))
-        return outputs.last_hidden_state
+        return last_state(self.encoder, self.family, inputs)
 
     def _encode_stored(self, inputs: TokenBatch) -> Float[Tensor, "item token hidden"]:
-        """Run the blocks that there are; of tokens and pixels the encoder sees the number alone."""
+        """Run the blocks that there are."""
         assert self.prefix is not None, "stored states are for a tower that starts from them"
         with self.prefix.holding(inputs):
             if self.prefix.keeps_blocks:
                 last = self.prefix.kept_state(self.num_blocks)
                 return self.encoder.get_submodule(str(self.family.norm))(last) if self._is_normed_inside else last
-            if self.modality == "text":
-                token_ids = torch.zeros(inputs.mask.shape, dtype=torch.long, device=inputs.mask.device)
-                outputs = self._run(token_ids, inputs.mask)
-            elif self.family.pads_patches:
-                outputs = self._run_patches(self.prefix.like, inputs.mask, self.prefix.like)
-            else:
-                size = (len(inputs.mask), COLOURS, *self.image_size)
-                outputs = self.encoder(pixel_values=self.prefix.like.new_empty(1).expand(size))
-        return outputs.last_hidden_state
-
-    def _run(self, token_ids: Int[Tensor, "item word"], mask: Bool[Tensor, "item word"]) -> Any:
-        options = {"use_cache": False} if self.family.keeps_cache else {}
-        prepared = attention_mask(mask, family=self.family, config=self.encoder.config)
-        return self.encoder(input_ids=token_ids, attention_mask=prepared, **options)
-
-    def _run_patches(self, pixels: Tensor, mask: Bool[Tensor, "item patch"], grids: Tensor) -> Any:
-        prepared = attention_mask(mask, family=self.family, config=self.encoder.config)
-        return self.encoder(pixel_values=pixels, pixel_attention_mask=prepared, spatial_shapes=grids)
-
-    def _dtype(self) -> torch.dtype:
-        return next(self.encoder.parameters()).dtype
+            size, like = self.image_size, self.prefix.like
+            return last_state_above(self.encoder, self.family, inputs.mask, like=like, image_size=size)
 
     def _normed(self, last: Float[Tensor, "item token hidden"]) -> Float[Tensor, "item token hidden"]:
         if self.family.norm is None or self._is_normed_inside:
@@ -292,6 +267,4 @@ class Tower(nn.Module):
         if self.modality == "image" and not self.family.pads_patches:
             return states[:, self.num_prefix_tokens :].mean(dim=1)
         assert not isinstance(inputs, ImageBatch)
-        chosen = inputs.mask if self.pooling == "mean" else last_of(inputs.mask)
-        weights = chosen.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+        return mean_of(states, inputs.mask if self.pooling == "mean" else last_of(inputs.mask))

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SUFFIX = ".safetensors"
@@ -25,6 +26,21 @@ def weight_files(folder: Path) -> list[Path]:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(_SUFFIX):
             raise ValueError(f"{index}: lists {name!r}, which is no {_SUFFIX} file of its folder")
     return [folder / name for name in sorted(names)]
+
+
+def tensors_behind(prefixes: tuple[str, ...], folder: Path) -> dict[str, Tensor]:
+    """Return a folder's tensors whose names begin with one of the prefixes, by what follows it; others are not read.
+
+    Raises ValueError, OSError or SafetensorError where they cannot be read.
+    """
+    found: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                prefix = next((each for each in prefixes if name.startswith(each)), None)
+                if prefix is not None:
+                    found[name.removeprefix(prefix)] = tensors.get_tensor(name)
+    return found
 
 
 def check_weight_file(file: Path) -> None:
