@@ -69,7 +69,8 @@ def write_checkpoint(folder: Path, shape: str) -> int:
         for shard, sizes in by_shard.items():
             save_file({name: _drawn(size, generator) for name, size in sizes.items()}, folder / shard, {"format": "pt"})
         places = {name: shard for shard, sizes in by_shard.items() for name in sizes}
-        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+        index = {"metadata": {}, "weight_map": places}  # which transformers asks for
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         config.save_pretrained(folder)  # last: without it nothing is taken for written
     return sum(parameter.numel() for parameter in encoder.parameters())
 

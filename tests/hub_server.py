@@ -1,5 +1,6 @@
 """A hub on loopback that gives out one checkpoint, and fails in the ways that hubs do."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, has_body: bool) -> None:
         path = urlsplit(self.path).path
-        file = self.server.folder / path.rpartition("/")[2]
+        file = self.server.folder / path.partition("/resolve/")[2].partition("/")[2]
         content = file.read_bytes() if "/resolve/" in path else self._api(path)
         fault = self.server.fault_of(path)
         if fault == "html":
@@ -73,13 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(OK, content, has_body=has_body)
 
     def _api(self, path: str) -> bytes:
-        files = sorted(self.server.folder.iterdir())
+        folder = self.server.folder
+        files = {str(file.relative_to(folder)): file for file in sorted(folder.rglob("*")) if file.is_file()}
         if "/tree/" in path:
             entries = [
-                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "a" * 40} for file in files
+                {"type": "file", "path": name, "size": file.stat().st_size, "oid": "a" * 40}
+                for name, file in files.items()
             ]
             return json.dumps(entries).encode()
-        siblings = [{"rfilename": file.name} for file in files]
+        siblings = [{"rfilename": name} for name in files]
         return json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings, "private": False}).encode()
 
     def _send(
@@ -97,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content) if is_honest else len(body)))
-        self.send_header("ETag", f'"{len(content):040x}"')
+        self.send_header("ETag", f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
         if status != OK and self.server.retry_after is not None:
             self.send_header("Retry-After", self.server.retry_after)

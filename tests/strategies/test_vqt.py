@@ -39,5 +39,5 @@ def test_attention_by_position_is_refused(name: str, tmp_path: Path) -> None:
 def test_ready_features_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.zeros((4, 6), dtype=np.float32))
     towers = TowerPair(text=ReadyFeatures(file=str(tmp_path / "text.npy")), image=None).load(seed=0)
-    with pytest.raises(SettingsError, match="ready features have no layers; choose a strategy"):
+    with pytest.raises(SettingsError, match="ready features have no tokens and no blocks; choose a strategy"):
         VQT().adapt(towers, embedding_dim=8, num_items=4)

@@ -62,12 +62,13 @@ class VQT(Strategy):
     def _beside(self, tower: "Tower") -> "QueryPrompts":
         from peftrec.models.side_networks.query_prompts import SITES, QueryPrompts
 
-        tower.paths_of(SITES)  # it has them all, or says which it lacks
+        tower.require_blocks()
         if tower.family.attends_by_position:
             raise SettingsError(
                 f"towers.{tower.modality}: a {tower.family.model} weighs tokens by where they stand from each other, "
                 "and a prompt of VQT stands nowhere; take another tower, or strategy=unipt, which reads all tokens too"
             )
+        tower.paths_of(SITES)  # it has them all, or says which it lacks
         return QueryPrompts(
             tower.width,
             num_blocks=tower.num_blocks,

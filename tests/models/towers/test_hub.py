@@ -43,6 +43,18 @@ def test_without_a_fault_the_weights_are_the_hubs(server: HubServer, bert: Saved
     assert all(tensor.equal(bert.reference.state_dict()[name]) for name, tensor in tower.encoder.state_dict().items())
 
 
+def test_what_a_checkpoint_says_of_its_vectors_comes_along(tmp_path: Path) -> None:
+    saved = save_checkpoint(tmp_path / "gemma", "embedding_gemma")
+    snapshot.cache_clear()
+    with hub(saved.folder, tmp_path / "cache"):
+        text = PretrainedText(checkpoint=NAME)
+        local = PretrainedText(checkpoint=str(saved.folder))
+        assert text.weights_hash("text", seed=0) == local.weights_hash("text", seed=0)
+        dense = text.load("text", seed=0).dense
+    snapshot.cache_clear()
+    assert [each.linear.weight.equal(weight) for each, weight in zip(dense, saved.dense, strict=True)] == [True, True]
+
+
 @pytest.mark.parametrize("place", [REVISION, TREE, CONFIG, WEIGHTS])
 @pytest.mark.parametrize("fault", ["429", "503"])
 def test_a_busy_hub_is_asked_again_for_half_a_minute_at_most(server: HubServer, place: str, fault: Fault) -> None:

@@ -39,6 +39,15 @@ def test_a_broken_index_is_named(sharded: Saved, content: bytes) -> None:
     assert f"BERT/{INDEX}: lists no weights" in read(sharded)
 
 
+def test_an_index_that_transformers_cannot_read_is_one_line(sharded: Saved) -> None:
+    file = sharded.folder / INDEX
+    file.write_text(json.dumps({"weight_map": json.loads(file.read_text())["weight_map"]}))
+    with pytest.raises(
+        SettingsError, match=r"^towers\.text\.checkpoint: cannot read the weights in .*: KeyError 'metadata'"
+    ):
+        sharded.settings().load("text", seed=0)
+
+
 @pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "..", "", 3, None, ["a"], "a/b.safetensors"])
 def test_no_shard_lies_outside_of_the_folder(sharded: Saved, name: object) -> None:
     file = sharded.folder / INDEX

@@ -87,7 +87,7 @@ def pretrained_encoder(files: Sequence[Path], config: PretrainedConfig, family: 
             ignore_mismatched_sizes=True,  # what does not fit is named below
             **_arguments(family),
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
         raise SettingsError(f"{key}: cannot read the weights in {folder}: {one_line(error)}") from error
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith(family.unused))
     if missing:
