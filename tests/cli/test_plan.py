@@ -83,7 +83,7 @@ def test_the_papers_parameters(strategy: str, parameters: int, capsys: pytest.Ca
     [
         (["memory=24"], "error: memory=24: expected a number and a unit"),
         (["users=3"], "error: users: a data set in numbers needs all three"),
-        (["memroy=24GiB"], "error: memroy=24GiB: did you mean memory=?"),
+        (["memroy=24GiB"], "error: memroy=24GiB: did you mean memory=24GiB?"),
         (["batchsize=8"], "error: unknown key batchsize"),
         (["strategy=lroa"], "did you mean lora?"),
         (["strategy=lora,full"], "several values make a sweep: add -m"),

@@ -53,7 +53,7 @@ def test_ids_are_text(text: str, ids: tuple[str, ...]) -> None:
         (["run=r", "user=1", "k=ten"], "k=ten: expected a whole number"),
         (["run=r", "user=1", "seen=yes"], "seen=yes: expected true or false"),
         (["run=r", "user=1", "seen=ture"], "seen=ture: expected true or false; did you mean true?"),
-        (["run=r", "usr=1"], "usr=1: did you mean user?"),
+        (["run=r", "usr=1"], "usr=1: did you mean user=1?"),
         (["run=r", "user=1", "profile.alpha=2"], "describes a profile: choose one, for example profile=pinnersage"),
         (["run=r", "user=1", "zzz"], "zzz: write KEY=VALUE"),
     ],

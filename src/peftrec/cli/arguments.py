@@ -153,6 +153,7 @@ def read_arguments(grammar: Grammar, words: Sequence[str]) -> Arguments | None:
     _refuse_bare_run(others, keys)
     if grammar.composes is not None and not grammar.takes_names:
         _vocabulary(grammar).refuse_bare(others)
+        _vocabulary(grammar).refuse_misspelt(others)
     own = _first_values(given, grammar.repeatable)
     if others and not grammar.leaves_others:
         raise SettingsError(_unknown_word(grammar, others[0], keys))

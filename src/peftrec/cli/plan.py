@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    request = PlanRequest.of(given.own, given.others)
+    request = PlanRequest.of(given.own)
     from peftrec.jobs.sweep import expand_sweep
     from peftrec.settings.composition import compose_settings
 

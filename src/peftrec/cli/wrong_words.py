@@ -1,11 +1,16 @@
 """Words that a verb does not take, each answered with what to write."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from peftrec.config.choices import options, root_node
 from peftrec.errors import SettingsError, did_you_mean
 from peftrec.settings.synonyms import in_our_words, written
+
+_NEARLY = 0.8
+"""Of `difflib`'s ratio: one letter in five is another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +30,21 @@ class Vocabulary:
         if (instead := self._instead(name.lstrip("-").replace("-", "_"), said)) is not None:
             return f"unknown flag {word}; write {instead}"
         return f"unknown flag {word}; {did_you_mean(word, known, otherwise=f'see peftrec {self.verb} --help')}"
+
+    def refuse_misspelt(self, words: Sequence[str]) -> None:
+        """Raise SettingsError for a word whose key is nearly one of the verb's own: what composes the other words would
+        answer with keys of the configuration alone."""
+        for word in words:
+            key, _, value = word.lstrip("+").partition("=")
+            nearly = get_close_matches(key, self.keys, n=1, cutoff=_NEARLY)
+            if nearly and key not in self.keys and not self._is_elsewhere(key):
+                raise SettingsError(f"{word}: did you mean {nearly[0]}={written(value)}?")
+
+    def _is_elsewhere(self, key: str) -> bool:
+        """Say whether a key is of the configuration, or one that other programs have."""
+        first = re.split("[.@/]", key, maxsplit=1)[0]
+        folder = self.folder or ""
+        return first in options(folder) or first in root_node(folder) or in_our_words(key, None) is not None
 
     def refuse_bare(self, words: Sequence[str]) -> None:
         """Raise SettingsError for a word without `=`: `strategy lora`, or `lora` alone."""

@@ -1,9 +1,8 @@
 """What a plan is asked besides the run's own configuration."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Self
 
 from peftrec.data.choices import LEAST_MINIMUM
@@ -46,11 +45,8 @@ class PlanRequest:
     """Null reads the data."""
 
     @classmethod
-    def of(cls, own: Mapping[str, str], others: Sequence[str]) -> Self:
-        """Read the plan's own words. Raises SettingsError for a value that it cannot read, and where one of the other
-        words is likely to be meant for one of these."""
-        for word in others:
-            _refuse_misspelt(word)
+    def of(cls, own: Mapping[str, str]) -> Self:
+        """Read the plan's own words. Raises SettingsError for a value that it cannot read."""
         memory, unit = read_size(own["memory"]) if "memory" in own else (None, cls.unit)
         return cls(
             memory=memory,
@@ -58,12 +54,6 @@ class PlanRequest:
             rate=_read_rate(own["rate"]) if "rate" in own else None,
             size=_data_size({key: own[key] for key in _SIZE_KEYS if key in own}),
         )
-
-
-def _refuse_misspelt(word: str) -> None:
-    nearest = get_close_matches(word.partition("=")[0], KEYS, n=1, cutoff=0.8)
-    if nearest:
-        raise SettingsError(f"{word}: did you mean {nearest[0]}=?")
 
 
 def read_size(text: str) -> tuple[int, str]:

@@ -166,5 +166,5 @@ def forecast_tuning(words: Sequence[str]) -> str:
     jobs = [job_of(each.settings, [], []) for each in candidates]
     file = candidates[0].settings.experiment_directory / FOLDER / TRIALS_FILE
     begun = trials_begun(file, [each.strategy for each in candidates])
-    found = forecasts(candidates, settings, begun, PlanRequest.of(own, []))
+    found = forecasts(candidates, settings, begun, PlanRequest.of(own))
     return to_text(found, settings, settings.slots or max(1, len(device_groups(jobs))))
