@@ -40,8 +40,16 @@ def test_a_run_is_named_by_its_folder_or_without_the_hash(runs: Path) -> None:
 
 def test_no_run_is_taken_for_one_that_is_called_otherwise(runs: Path) -> None:
     (runs / f"full-{FIRST}").mkdir()  # without a record
-    for name in ("lor", "full", "l*", f"lora-{SECOND}"):
-        assert named_run(runs / name) == runs / name
+    for name, hint in (
+        ("lor", f"did you mean run={runs}/lora?"),
+        (f"lora-{SECOND}", f"did you mean run={runs}/lora?"),
+        ("full", "those there are lora, lora_published"),
+        ("l*", "those there are lora, lora_published"),
+    ):
+        with pytest.raises(RecordError) as caught:
+            named_run(runs / name)
+        assert str(caught.value) == f"{runs / name}: no such run; {hint}"
+    assert named_run(runs.parent / "nowhere" / "lora") == runs.parent / "nowhere" / "lora"
 
 
 def test_of_several_runs_of_a_name_one_must_be_chosen(runs: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peftrec.errors import RecordError
+from peftrec.errors import RecordError, nearest_name
 from peftrec.files import folders_below
 from peftrec.results.configs import flatten, telling_values, value_at
 from peftrec.results.record import RECORD_FILE, Evaluation, Record, read_record
@@ -54,7 +54,7 @@ def find_runs(runs: Path, *, with_trials: bool = False, unreadable: list[str] | 
     if not every and unreadable:
         raise RecordError("\n".join(unreadable))
     if not every:
-        raise RecordError(f"{runs}: no {RECORD_FILE} below this folder; train first, or name another folder")
+        raise RecordError(f"{runs}: no {RECORD_FILE} below this folder; {_instead_of(runs)}")
     found = [run for run in every if with_trials or run.record.kind != "trial"]
     if not found:
         raise RecordError(
@@ -63,6 +63,14 @@ def find_runs(runs: Path, *, with_trials: bool = False, unreadable: list[str] | 
             "the folder of the experiment"
         )
     return sorted(found, key=lambda run: (run.record.strategy, run.record.seed, run.name))
+
+
+def _instead_of(missing: Path) -> str:
+    """Return what to do about a folder that has no runs: the one beside it that is called nearly so, if it is not there
+    itself."""
+    beside = [each.name for each in missing.parent.iterdir() if each.is_dir()] if missing.parent.is_dir() else []
+    near = None if missing.exists() else nearest_name(missing.name, beside)
+    return "train first, or name another folder" if near is None else f"did you mean {missing.parent / near}?"
 
 
 def record_files(runs: Path) -> list[Path]:
