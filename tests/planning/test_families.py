@@ -17,7 +17,7 @@ from peftrec.training.building.assembly import build_module
 from peftrec.training.building.item_side import load_towers
 from peftrec.training.measurement.first_step import probe_step
 from peftrec.training.module import RecommenderModule
-from small_families import CHECKPOINTS
+from small_families import CHECKPOINTS, WIDTH, save_modules
 from small_plans import settings_of
 
 PAIRS = [
@@ -78,11 +78,13 @@ def real_module(settings: Settings) -> RecommenderModule:
 
 
 def config_of(name: str, tmp_path: Path) -> dict[str, Any]:
-    """Save the config of a family's small checkpoint, which is all that a plan reads of it."""
+    """Save the config of a family's small checkpoint, and what it says of its vectors: all that a plan reads of it."""
     architecture = CHECKPOINTS[name].architecture()
     blocks = next(key for key in ("n_layers", "depth", "num_hidden_layers") if key in architecture)
     kinds = {key: value[:2] for key, value in architecture.items() if key == "layer_types"}
     AutoConfig.for_model(**architecture | {blocks: 2} | kinds).save_pretrained(tmp_path / name)
+    if dense := CHECKPOINTS[name].dense:
+        save_modules(tmp_path / name, (WIDTH, *dense, WIDTH))
     return {"checkpoint": str(tmp_path / name), "random_init": True}
 
 
