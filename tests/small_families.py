@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import transformers
 from PIL import Image
@@ -154,6 +155,9 @@ CHECKPOINTS = {
     ),
 }
 """DINOv2's was made for larger images, as the published ones were. MiniLM is a small BERT."""
+
+SAVED = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("naflex_pair") else name for name in CHECKPOINTS]
+"""For tests of each: what a checkpoint of two NaFlex encoders holds, the quick tests look at in others."""
 
 _PAIR_MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
 _IMAGE_HALVES = {"clip": IMAGE_HALF, "siglip": IMAGE_HALF, "siglip2": NAFLEX}

@@ -35,7 +35,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 NOT_AUTOMATIC = {"siglip_text_model", "siglip2_text_model", "qwen3_vl_vision"}
 """What transformers knows, but not by AutoModel."""
 
-TWINS = {"clip_pair_image": "clip_pair_text", "siglip_pair_text": "siglip_pair_image", "deberta_v3": "deberta_v2"}
+TWINS = {
+    "clip_pair_image": "clip_pair_text",
+    "siglip_pair_text": "siglip_pair_image",
+    "deberta_v3": "deberta_v2",
+    "naflex_pair_text": "siglip_pair_text",
+    "naflex_pair_image": "naflex",
+}
 """Checkpoints of the same layout or class as another, which the quick tests look at."""
 
 METHODS: dict[str, Callable[[Tower], PeftConfig]] = {

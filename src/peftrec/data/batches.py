@@ -67,9 +67,9 @@ class ImageBatch(TensorBatch):
 class PatchBatch(TensorBatch):
     """Patches of images of any proportions, row by row, padded behind to the most that an image may have."""
 
-    pixels: UInt8[Tensor, "item patch value"]
+    pixels: UInt8[Tensor, "item patch colour"]
     """Of a patch the colours of each of its pixels."""
-    grids: Int[Tensor, "item side"]
+    grids: Int[Tensor, "item axis"]
     """Rows and columns of patches of each image."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -80,7 +80,7 @@ class PatchBatch(TensorBatch):
         places = torch.arange(self.pixels.shape[1], device=self.grids.device)
         return places < self.grids.prod(dim=1, keepdim=True)
 
-    def normalised(self, dtype: torch.dtype) -> Float[Tensor, "item patch value"]:
+    def normalised(self, dtype: torch.dtype) -> Float[Tensor, "item patch colour"]:
         """Return (pixels / 255 - mean) / std, as an `ImageBatch` does."""
         pixels = self.pixels.unflatten(2, (-1, len(self.mean)))
         return _normalised(pixels, self.mean, self.std, axis=3, dtype=dtype).flatten(2)

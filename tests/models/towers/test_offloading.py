@@ -12,7 +12,7 @@ from peftrec.models.towers.offloading import WeightsInFiles
 from peftrec.towers.pretrained import PretrainedText
 from small_families import NUM_BLOCKS, Saved, load_batch, save_checkpoint
 
-TRANSLATED = {"vit", "deit", "dinov2"}
+TRANSLATED = {"vit", "deit", "dinov2", "dinov2_with_registers", "dinov3"}
 """What transformers reads under older names than its modules have."""
 STATES = (0, 2, NUM_BLOCKS, OUTPUT)
 

@@ -21,6 +21,7 @@ from small_families import (
     FFN,
     NUM_BLOCKS,
     PATCHES,
+    SAVED,
     SIDE,
     VOCABULARY,
     WIDTH,
@@ -34,7 +35,7 @@ DROPS = {"bert", "roberta", "xlm-roberta", "distilbert", "deberta-v2"}
 """Families whose config has dropout unless it is told otherwise."""
 
 
-@pytest.fixture(scope="module", params=CHECKPOINTS)
+@pytest.fixture(scope="module", params=SAVED)
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
     return save_checkpoint(tmp_path_factory.mktemp(request.param), request.param)
 

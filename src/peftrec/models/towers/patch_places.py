@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def resampled_places(
-    table: Float[Tensor, "row column hidden"], grids: Int[Tensor, "item side"], max_length: int
+    table: Float[Tensor, "point point hidden"], grids: Int[Tensor, "item axis"], max_length: int
 ) -> Float[Tensor, "item patch hidden"]:
     """Resample the table to each grid, row by row, as `interpolate` does (bilinear, antialiased); padded patches stand
     at the first place, as in transformers' code.
@@ -25,7 +25,7 @@ def resampled_places(
 
 def _weights(
     places: Int[Tensor, "item patch"], sizes: Int[Tensor, "item 1"], length: int
-) -> Float[Tensor, "item patch length"]:
+) -> Float[Tensor, "item patch point"]:
     """Return how much each of `length` points counts at places on a side of each size."""
     scales = length / sizes
     centres = (places + 0.5) * scales

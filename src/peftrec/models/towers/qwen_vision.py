@@ -40,8 +40,8 @@ class AttentionWithinImages(nn.Module):
 
 
 def _rotated(
-    heads: Float[Tensor, "item head token channel"], cosines: Tensor, sines: Tensor
-) -> Float[Tensor, "item head token channel"]:
+    heads: Float[Tensor, "item head token head_dim"], cosines: Tensor, sines: Tensor
+) -> Float[Tensor, "item head token head_dim"]:
     first, second = heads.float().chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)
     return (heads.float() * cosines.float() + turned * sines.float()).to(heads.dtype)
@@ -66,7 +66,7 @@ def encode_images(
     return states
 
 
-def _patches(pixels: Float[Tensor, "item channel height width"], config: Any) -> Float[Tensor, "patch value"]:
+def _patches(pixels: Float[Tensor, "item channel height width"], config: Any) -> Float[Tensor, "patch colour"]:
     """Cut images into patches, and put two frames of each behind each other."""
     side, merge = config.patch_size, config.spatial_merge_size
     cut = pixels.unflatten(3, (-1, merge, side)).unflatten(2, (-1, merge, side))
@@ -93,7 +93,9 @@ def _window_of(places: Int[Tensor, "token axis"], config: Any) -> Bool[Tensor, "
     return (windows[:, None] == windows[None, :]).all(dim=2)
 
 
-def _learned(table: Float[Tensor, "place hidden"], places: Int[Tensor, "token axis"]) -> Float[Tensor, "token hidden"]:
+def _learned(
+    table: Float[Tensor, "position hidden"], places: Int[Tensor, "token axis"]
+) -> Float[Tensor, "token hidden"]:
     """Resample a square table of places linearly to the grid, whose corners are the table's."""
     side = round(len(table) ** 0.5)
     points = torch.arange(side, device=places.device)
