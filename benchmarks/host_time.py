@@ -24,7 +24,7 @@ from peftrec.data.content import ItemContent
 from peftrec.data.loading import TrainingBatches
 from peftrec.data.split import Split
 from peftrec.hidden_states.rows import RowsInMemory
-from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.names import FIRST, TowerName
 
 _WIDTH, _NUM_USERS = 64, 4
 
@@ -34,10 +34,10 @@ class SmallStates:
 
     def __init__(self, num_items: int) -> None:
         shape = (num_items, NUM_STATES, _WIDTH)
-        self.rows = {name: RowsInMemory(torch.randn(shape)) for name in MODALITIES}
-        self.scales: dict[Modality, torch.Tensor] = {}
+        self.rows = {name: RowsInMemory(torch.randn(shape)) for name in FIRST}
+        self.scales: dict[TowerName, torch.Tensor] = {}
 
-    def read(self, items: torch.Tensor) -> dict[Modality, torch.Tensor]:
+    def read(self, items: torch.Tensor) -> dict[TowerName, torch.Tensor]:
         """Gather the items' states."""
         return {name: rows.gather(items) for name, rows in self.rows.items()}
 

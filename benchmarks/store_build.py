@@ -182,7 +182,9 @@ def main() -> None:
     pair = TowerPair(text=text_tower(), image=vit)
     assert pair.text is not None
     pixels = None if vit is None else Pixels(render(len(titles)), vit.transform(), keep_bytes=0)
-    content = ItemContent(titles=pair.text.tokenise(titles), pixels=pixels)
+    content = ItemContent(
+        by_tower={"text": pair.text.tokenise(titles), **({} if pixels is None else {"image": pixels})},
+    )
     source = StateSource(towers=pair.load(seed=0).to(device), content=content, item_ids=titles, device=device)
     key = describe(source, dtype=arguments.dtype, compute=arguments.compute)
     order = content.encoding_order(len(titles))

@@ -70,7 +70,7 @@ def main() -> None:
     text = text_tower()
     source = StateSource(
         towers=TowerPair(text=text, image=None).load(seed=0),
-        content=ItemContent(titles=text.tokenise(titles)),
+        content=ItemContent(by_tower={"text": text.tokenise(titles)}),
         item_ids=titles,
     )
     with tempfile.TemporaryDirectory() as folder:

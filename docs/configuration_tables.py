@@ -16,7 +16,8 @@ from markdown_pages import REPOSITORY
 
 from peftrec.cold_start.cold_items import ColdItemsSettings
 from peftrec.cold_start.experiment import ColdStartSettings
-from peftrec.config.instantiate import MISSING, TARGET, fields_of, part_classes
+from peftrec.config.fields import TARGET, Entries, entries_of, fields_of, part_classes
+from peftrec.config.instantiate import MISSING
 from peftrec.config.roles import Role
 from peftrec.profiles.settings import ProfileSettings
 from peftrec.series.settings import ClassifySettings
@@ -139,8 +140,17 @@ def _parts(
             yield Section(title="", about=about, keys=keys)
         for name in _declared(part_class):
             field = fields_of(part_class)[name]
-            if inner := part_classes(field.annotation):
+            if (entries := entries_of(field)) is not None:
+                yield from _named(part_class, entries, f"{prefix}NAME.", _role(field.metadata, role))
+            elif inner := part_classes(field.annotation):
                 yield from _parts(inner, f"{prefix}{name}.", {}, _role(field.metadata, role), choices)
+
+
+def _named(part_class: type, entries: Entries, prefix: str, role: Role) -> Iterator[Section]:
+    """Yield what parts under names of the user's own have beside what the fields of their class say already."""
+    beside = {one for field in fields_of(part_class).values() for one in part_classes(field.annotation)}
+    for each in (one for one in entries.classes if one not in beside):
+        yield Section(title="", about=f"What `{each.__name__}` has:", keys=list(_leaves(each, prefix, {}, role)))
 
 
 def _whose(users: Sequence[type], possible: Sequence[type], choices: Choices) -> str:
@@ -154,6 +164,11 @@ def _leaves(part_class: type, prefix: str, values: Mapping[str, Any], role: Role
     for name in _declared(part_class):
         field = fields_of(part_class)[name]
         if part_classes(field.annotation) or name == FILLED_BY_CHOICE:
+            continue
+        if (entries := entries_of(field)) is not None:
+            takes = "a group of keys" if entries.classes else type_words(entries.value)
+            text = _text(part_class, name)
+            yield Key(name=f"{prefix}NAME", takes=takes, default="", role=_role(field.metadata, role), text=text)
             continue
         has_value = name in values and values[name] != MISSING
         value = values[name] if has_value else (None if field.is_required() else _default(field))

@@ -118,7 +118,7 @@ def check_gradients(processes: ProcessRank) -> None:
 def titles() -> ItemContent:
     random = np.random.default_rng(0)
     tokens = [random.integers(1, VOCABULARY, random.integers(2, 8)).tolist() for _ in range(NUM_ITEMS)]
-    return ItemContent(titles=TokenisedTitles.from_lists(tokens, padding_id=0))
+    return ItemContent(by_tower={"text": TokenisedTitles.from_lists(tokens, padding_id=0)})
 
 
 def small_module() -> RecommenderModule:

@@ -51,7 +51,7 @@ def adapted(tower: Tower, config: PeftConfig, *, seed: int = 0) -> Tower:
 
 
 def trained(saved: Saved, tower: Tower) -> TrainedTower:
-    return TrainedTower(modality=saved.modality, tower=tower, source=saved.settings(), seed=0)  # type: ignore[arg-type]
+    return TrainedTower(name=saved.modality, tower=tower, source=saved.settings(), seed=0)  # type: ignore[arg-type]
 
 
 def inputs_for(saved: Saved, num_items: int = 6) -> TextBatch | ImageBatch | PatchBatch:

@@ -243,8 +243,12 @@ def load_content(pair: TowerPair) -> ItemContent:
     random = np.random.default_rng(0)
     pictures = Pictures(random.integers(0, 256, (len(TITLES), 21, 30, 3), dtype=np.uint8))
     return ItemContent(
-        titles=pair.text.tokenise(TITLES) if pair.text else None,
-        pixels=Pixels(pictures, pair.image.transform(), keep_bytes=0) if pair.image else None,
+        by_tower={
+            name: part.tokenise(TITLES)
+            if isinstance(part, PretrainedText)
+            else Pixels(pictures, part.transform(), keep_bytes=0)
+            for name, part in pair.encoders.items()
+        }
     )
 
 

@@ -30,7 +30,10 @@ def small_content(kind: type[ItemContent] = ItemContent, *, num_items: int = NUM
     pictures = RenderedPictures(random.integers(0, 256, (num_items, SIDE, SIDE, 3), dtype=np.uint8))
     transform = ImageTransform(height=SIDE, width=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
     return kind(
-        titles=TokenisedTitles.from_lists(titles, padding_id=0), pixels=Pixels(pictures, transform, keep_bytes=2**30)
+        by_tower={
+            "text": TokenisedTitles.from_lists(titles, padding_id=0),
+            "image": Pixels(pictures, transform, keep_bytes=2**30),
+        }
     )
 
 
@@ -55,7 +58,7 @@ def key_of(
     """Return the key of a store of that catalogue."""
     towers = {
         name: TowerKey(weights="w", content="c", preprocessing="p", pooling="cls", states=INDICES[name])
-        for name in SMALL_PAIRS[pair].modalities
+        for name in SMALL_PAIRS[pair].names
     }
     return StoreKey(items="i", num_items=num_items, form=form, dtype=dtype, compute=compute, towers=towers)
 

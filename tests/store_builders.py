@@ -63,7 +63,7 @@ def count_batches_of(directory: Path, name: str, processes: ProcessRank = ALONE,
     """Build slowly, and end the process."""
     plain = small_content(num_items=NUM_ITEMS)
     counter = directory.with_name(f"{name}.count")
-    content = SlowContent(titles=plain.titles, pixels=plain.pixels, counter=counter, gate=gate)
+    content = SlowContent(by_tower=plain.by_tower, counter=counter, gate=gate)
     build(directory, KEY, small_source(content=content, num_items=NUM_ITEMS), options=SLOW, processes=processes)
     os._exit(0)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from peftrec.config.fields import TARGET
 from peftrec.config.folder import config_directory, group_folders
-from peftrec.config.instantiate import TARGET
 from peftrec.config.roles import Role, roles_of
 from peftrec.errors import SettingsError
 from peftrec.settings.composition import compose_settings

@@ -133,7 +133,10 @@ def measure_store(setting: Setting) -> Figures:
     titles = titles_of(setting.data_root, setting.store_items)
     text = replace(pair.text, tokenizer="package:tiny_towers/bert")
     content = ItemContent(
-        titles=text.tokenise(titles), pixels=Pixels(render(len(titles)), pair.image.transform(), keep_bytes=0)
+        by_tower={
+            "text": text.tokenise(titles),
+            "image": Pixels(render(len(titles)), pair.image.transform(), keep_bytes=0),
+        }
     )
     source = StateSource(towers=pair.load(seed=0).to(device), content=content, item_ids=titles, device=device)
     compute = "bfloat16" if device.type == "cuda" else "float32"

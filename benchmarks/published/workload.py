@@ -85,7 +85,7 @@ class Workload:
 
     def content(self) -> ItemContent:
         """Return titles; pictures are added by `batch`."""
-        return ItemContent(titles=self.titles)
+        return ItemContent(by_tower={"text": self.titles})
 
     def picture_of(self, items: Tensor) -> Tensor:
         """Return the bytes of each item's picture."""
@@ -98,7 +98,7 @@ class Workload:
         if not content:
             return batch
         image = ImageBatch(pixels=self.picture_of(batch.items.items), mean=HALF, std=HALF)
-        items = ItemBatch(items=batch.items.items, text=batch.items.text, image=image)
+        items = ItemBatch(items=batch.items.items, contents={**batch.items.contents, "image": image})
         return SequenceBatch(items=items, sequences=batch.sequences, mask=batch.mask)
 
     def occurrences(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -150,18 +150,17 @@ def test_both_sides_get_the_same_work(data_root: Path, tmp_path: Path) -> None:
     assert len(batch.items.items) == len(ids[ids > 0].unique())
 
     rows_of_items = batch.sequences[batch.mask]
-    assert batch.items.text is not None
-    titles, words = work.published_titles(ids), batch.items.text.mask.shape[1]
+    text, image = batch.items.content("text"), batch.items.content("image")
+    titles, words = work.published_titles(ids), text.mask.shape[1]
     assert titles.shape == (44, 60)
     assert not titles[~batch.mask.view(-1)].any()
-    assert torch.equal(titles[batch.mask.view(-1), :words], batch.items.text.token_ids[rows_of_items])
-    assert torch.equal(titles[batch.mask.view(-1), 30 : 30 + words].bool(), batch.items.text.mask[rows_of_items])
+    assert torch.equal(titles[batch.mask.view(-1), :words], text.token_ids[rows_of_items])
+    assert torch.equal(titles[batch.mask.view(-1), 30 : 30 + words].bool(), text.mask[rows_of_items])
 
-    assert batch.items.image is not None
     pixels = work.published_pixels(ids)
     assert not pixels[~batch.mask.view(-1)].any()
     torch.testing.assert_close(
-        pixels[batch.mask.view(-1)], batch.items.image.normalised(torch.float32)[rows_of_items], atol=1e-6, rtol=0
+        pixels[batch.mask.view(-1)], image.normalised(torch.float32)[rows_of_items], atol=1e-6, rtol=0
     )
 
 

@@ -13,7 +13,7 @@ from peftrec.cli import images_fetch
 from peftrec.cli import main as cli
 from peftrec.cli.arguments import SWEEP, Arguments, Grammar, read_arguments
 from peftrec.cli.retrieval import PROTOCOL
-from peftrec.config.instantiate import fields_of
+from peftrec.config.fields import fields_of
 from peftrec.profiles.evaluation import Protocol
 from peftrec.tuning.settings import Budget, TuneSettings
 

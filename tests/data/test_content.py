@@ -98,16 +98,16 @@ def test_normalised_images_equal_the_hugging_face_processors(height: int, width:
 def test_content_of_a_batch_follows_its_items() -> None:
     source = pictures()
     content = ItemContent(
-        titles=TokenisedTitles.from_lists([[item + 1] for item in range(6)], padding_id=0),
-        pixels=Pixels(source, transform_to(13, 10), keep_bytes=0),
+        by_tower={
+            "text": TokenisedTitles.from_lists([[item + 1] for item in range(6)], padding_id=0),
+            "image": Pixels(source, transform_to(13, 10), keep_bytes=0),
+        }
     )
     batch = content.batch(np.array([5, 1], dtype=np.int32))
     assert batch.items.tolist() == [5, 1]
     assert batch.items.dtype == torch.int64
-    assert batch.text is not None
-    assert batch.image is not None
-    assert batch.text.token_ids.tolist() == [[6], [2]]
-    np.testing.assert_array_equal(batch.image.pixels[0].numpy(), source.pixels[5].transpose(2, 0, 1))
+    assert batch.content("text").token_ids.tolist() == [[6], [2]]
+    np.testing.assert_array_equal(batch.content("image").pixels[0].numpy(), source.pixels[5].transpose(2, 0, 1))
 
 
 def test_what_is_not_collated_is_missed_by_name() -> None:

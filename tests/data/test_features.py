@@ -42,7 +42,7 @@ def catalogue() -> Catalogue:
 
 
 def attached(folder: Path, array: np.ndarray, missing: str = "error", **fields: Any) -> Catalogue:
-    file = FeatureFile(path=save(folder, array), modality="text", missing=missing)
+    file = FeatureFile(path=save(folder, array), tower="text", missing=missing)
     return attach_features(catalogue(), TableFiles(root="unread", **fields), [file])
 
 
@@ -55,9 +55,9 @@ def rows_of(found: Catalogue) -> FeatureRows:
 def test_a_batch_holds_the_rows_of_its_items(tmp_path: Path, shape: tuple[int, ...], dtype: Any) -> None:
     array = values(*shape, dtype=dtype)
     items = attached(tmp_path, array).items.select(np.array([5, 0, 2, 1]))
-    batch = ItemContent(features=items.features).batch(np.array([3, 1, 0]))
+    batch = ItemContent(by_tower=items.features).batch(np.array([3, 1, 0]))
     assert batch.items.tolist() == [3, 1, 0]
-    assert batch.image is None
+    assert list(batch.contents) == ["text"]
     found = batch.content("text").states
     assert found.dtype == torch.from_numpy(array).dtype
     np.testing.assert_array_equal(found.numpy(), array.reshape(NUM_ITEMS, -1, 3)[[1, 0, 5]])
@@ -197,7 +197,7 @@ def test_other_files_are_refused(tmp_path: Path, content: Any, expected: str) ->
         save(tmp_path, content)
     elif content is not None:
         path.write_bytes(content)
-    file = FeatureFile(path=path, modality="text")
+    file = FeatureFile(path=path, tower="text")
     with pytest.raises(DataError, match=expected):
         attach_features(catalogue(), TableFiles(root="unread"), [file])
 

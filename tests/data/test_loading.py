@@ -30,7 +30,10 @@ def some_content() -> ItemContent:
     pictures = RenderedPictures(random.integers(0, 256, (NUM_ITEMS, 9, 7, 3), dtype=np.uint8))
     transform = ImageTransform(height=4, width=5, mean=(0.5,) * 3, std=(0.5,) * 3)
     return ItemContent(
-        titles=TokenisedTitles.from_lists(titles, padding_id=0), pixels=Pixels(pictures, transform, keep_bytes=0)
+        by_tower={
+            "text": TokenisedTitles.from_lists(titles, padding_id=0),
+            "image": Pixels(pictures, transform, keep_bytes=0),
+        }
     )
 
 
@@ -43,10 +46,8 @@ def order_of(epoch: int, *, num_windows: int = 50, seed: int = 7, max_batches: i
 
 
 def tensors(batch: SequenceBatch) -> Iterator[Tensor]:
-    assert batch.items.text is not None
-    assert batch.items.image is not None
     yield from (batch.sequences, batch.mask, batch.items.items)
-    yield from (batch.items.text.token_ids, batch.items.text.mask, batch.items.image.pixels)
+    yield from batch.items.tensors()
 
 
 @pytest.mark.parametrize("num_windows", [1, 8, 50])
@@ -99,9 +100,7 @@ def test_a_batch_holds_its_distinct_items_once_and_sequences_point_at_them() -> 
     for row, places, mask in zip(rows, batch.sequences, batch.mask, strict=True):
         assert items[places[mask]].tolist() == windows[row].tolist()
         assert (places[~mask] == 0).all()
-    assert batch.items.text is not None
-    assert batch.items.image is not None
-    assert len(batch.items.text.token_ids) == len(batch.items.image.pixels) == len(items)
+    assert len(batch.items.content("text").token_ids) == len(batch.items.content("image").pixels) == len(items)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

@@ -110,7 +110,7 @@ def features(root: Path) -> Target:
 
     def read(chance: random.Random) -> None:
         missing = chance.choice(["error", "zeros", "mean", "drop"])
-        file = FeatureFile(path=root / "text.npy", modality="text", missing=missing)
+        file = FeatureFile(path=root / "text.npy", tower="text", missing=missing)
         source = TableFiles(root=str(root), text_columns=())
         assert len(attach_features(catalogue, source, [file]).interactions) > 0
 

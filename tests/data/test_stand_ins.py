@@ -47,7 +47,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "items.parquet": lambda file: read_parquet(file, []),
     "images.zip": lambda file: open_images(file, None, "data.images"),
     "images.lmdb": lambda file: open_images(file, None, "data.images"),
-    "features.npy": lambda file: FeatureFile(path=file, modality="text").states,
+    "features.npy": lambda file: FeatureFile(path=file, tower="text").states,
     "pairs.csv": read_pairs,
     "content.npz": read_matrix,
     "series.ts": read_series,

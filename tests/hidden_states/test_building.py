@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from peftrec.data.batches import ItemBatch
-from peftrec.data.content import ItemContent
+from peftrec.data.content import ItemContent, TokenisedTitles
 from peftrec.errors import StoreError
 from peftrec.hidden_states.channels import round_by_channel
 from peftrec.hidden_states.manifest import MANIFEST
@@ -45,7 +45,7 @@ class CountedContent(ItemContent):
 
 def counted(fails_at: int = 1000) -> CountedContent:
     content = small_content()
-    return CountedContent(titles=content.titles, pixels=content.pixels, asked=[], fails_at=fails_at)
+    return CountedContent(by_tower=content.by_tower, asked=[], fails_at=fails_at)
 
 
 def stop_after(directory: Path, num_batches: int) -> CountedContent:
@@ -159,7 +159,7 @@ def test_computing_in_bfloat16_is_close_and_another_store(folder: Path, tmp_path
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_one_tower_makes_one_array(built: Path, tmp_path: Path, modality: Modality) -> None:
     content, both = small_content(), open_store(built, key_of())
-    alone = ItemContent(titles=content.titles if modality == "text" else None, pixels=content.pixels)
+    alone = ItemContent(by_tower={modality: content.by_tower[modality]})
     store = build(tmp_path, key_of(pair=f"{modality}_only"), small_source(f"{modality}_only", alone))
     assert list(store.rows) == [modality]
     items = torch.arange(NUM_ITEMS)
@@ -178,8 +178,9 @@ def test_titles_are_encoded_longest_first_each_once(tmp_path: Path) -> None:
     build(tmp_path, source=small_source(content=content), options=replace(OPTIONS, num_threads=1))
     items = [item for batch in content.asked for item in batch]
     assert sorted(items) == list(range(NUM_ITEMS))
-    assert content.titles is not None
-    lengths = content.titles.lengths()[items]
+    titles = content.by_tower["text"]
+    assert isinstance(titles, TokenisedTitles)
+    lengths = titles.lengths()[items]
     assert (np.diff(lengths) <= 0).all()
 
 
@@ -287,9 +288,10 @@ def test_a_build_under_other_settings_starts_again(
     if change == "batch_size":
         options = replace(options, batch_size=7)
     elif change == "lengths":  # another version of the tokenizer
-        assert content.titles is not None
-        titles = replace(content.titles, offsets=content.titles.offsets // 2)
-        content = replace(content, titles=titles)
+        titles = content.by_tower["text"]
+        assert isinstance(titles, TokenisedTitles)
+        shorter = replace(titles, offsets=titles.offsets // 2)
+        content = replace(content, by_tower={**content.by_tower, "text": shorter})
     elif change == "plan":
         (beside / PLAN).write_text("{")
     else:

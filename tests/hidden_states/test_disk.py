@@ -95,9 +95,7 @@ class VanishingContent(ItemContent):
 
 def test_a_store_that_goes_away_while_it_is_built(tmp_path: Path, built: Path) -> None:
     whole = small_content()
-    content = VanishingContent(
-        titles=whole.titles, pixels=whole.pixels, folder=building_path(tmp_path / NAME), asked=[]
-    )
+    content = VanishingContent(by_tower=whole.by_tower, folder=building_path(tmp_path / NAME), asked=[])
     with pytest.raises(StoreError, match=rf"{NAME}\.building.*; give the same command again"):
         build(tmp_path, source=small_source(content=content))
     assert not (tmp_path / NAME).exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from peftrec.data.batches import ItemBatch
 from peftrec.errors import StoreError
 from peftrec.hidden_states import placement
 from peftrec.hidden_states.placement import choose_placement
@@ -78,7 +79,7 @@ def test_what_lies_on_the_host_is_read_by_the_loader_of_a_device(tmp_path: Path,
     batch = store.batch(items.numpy())
     read = store.placed("disk", CPU).read(items)
     for name in ("image", "text"):
-        carried = getattr(batch, name)
+        carried = batch[name]
         assert carried.dtype == getattr(torch, dtype)
         assert torch.equal(restore(carried), read[name])
 
@@ -96,7 +97,12 @@ def test_every_place_gives_the_same_numbers_on_a_device(tmp_path: Path, choice: 
             assert states.device == CUDA
             assert torch.equal(states.cpu(), store.read(items)[name])
             assert all(states[:, state].is_contiguous() for state in range(states.shape[1]))
-    batch = placed.batch(items.numpy()).pin_memory().to(CUDA) if placed.is_read_by_loader else None
+    batch = (
+        ItemBatch(items=items, states=placed.batch(items.numpy())).pin_memory().to(CUDA)
+        if placed.is_read_by_loader
+        else None
+    )
     assert (batch is None) == (placed.placement == "device")
     if batch is not None:
-        assert torch.equal(batch.text.cpu(), store.read(items)["text"])  # type: ignore[union-attr]
+        assert batch.states is not None
+        assert torch.equal(batch.states["text"].cpu(), store.read(items)["text"])  # type: ignore[union-attr]

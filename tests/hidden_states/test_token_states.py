@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from peftrec.data.batches import ItemBatch, StateBatch, TokenBatch
+from peftrec.data.batches import ItemBatch, TokenBatch
+from peftrec.data.content import TokenisedTitles
 from peftrec.errors import StoreError
 from peftrec.hidden_states.arrays import ArrayRows, read_header, write_array
 from peftrec.hidden_states.listing import find_stores
@@ -48,8 +49,8 @@ def folder(built: Path, tmp_path: Path) -> Path:
 
 
 def title_lengths() -> np.ndarray:
-    titles = small_content().titles
-    assert titles is not None
+    titles = small_content().by_tower["text"]
+    assert isinstance(titles, TokenisedTitles)
     return titles.lengths()
 
 
@@ -90,17 +91,18 @@ def test_every_place_gives_the_same(built: Path) -> None:
         for name, found in read(store, items).items():
             assert torch.equal(found.states, on_disk[name].states)
             assert torch.equal(found.mask, on_disk[name].mask)
-            carried = getattr(batch, name)
+            carried = batch[name]
             assert torch.equal(carried.states, found.states)
 
 
 def test_a_batch_of_it_travels(built: Path) -> None:
-    batch = open_store(built, token_key()).batch(np.array([1, 2]))
-    assert len(list(batch.tensors())) == 4
-    there = batch.to(torch.device("meta"))
-    assert isinstance(there, StateBatch)
-    assert isinstance(there.text, TokenBatch)
-    assert there.text.states.device.type == "meta"
+    states = open_store(built, token_key()).batch(np.array([1, 2]))
+    batch = ItemBatch(items=torch.tensor([1, 2]), states=states)
+    assert len(list(batch.tensors())) == 5
+    there = batch.to(torch.device("meta")).states
+    assert there is not None
+    assert isinstance(there["text"], TokenBatch)
+    assert there["text"].states.device.type == "meta"
 
 
 def test_each_state_of_a_batch_lies_in_one_piece(built: Path) -> None:
@@ -136,7 +138,7 @@ def test_a_tower_restores_states_by_the_scales_that_items_share(tmp_path: Path) 
         expected, step = exact[name].states[:, :, 1][found.mask], store.scales[name][1]
         assert bool(((state[found.mask] - expected).abs() <= step / 2 + 1e-5).all())
         batch = towers.filled(ItemBatch(items=torch.arange(NUM_ITEMS)))
-        assert torch.equal(getattr(batch.states, name).states[:, :, 1], state)  # what other towers take as well
+        assert torch.equal(batch.states[name].states[:, :, 1], state)  # what other towers take as well
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

@@ -20,7 +20,7 @@ from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntrop
 from peftrec.models.objectives.inputs import ObjectiveInputs
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_network import BlockBuilder, SideBlock, SideNetwork, SideTower
-from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.names import FIRST
 from peftrec.user_encoders.sasrec import SASRec
 
 TOLERANCE = 1e-5
@@ -134,7 +134,7 @@ def renamed(weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 def check_side_network_of_unequal_towers(case: Case) -> None:
     """Widths, depths and bottlenecks are read off the weights; the files state which states are read."""
-    present: list[Modality] = [name for name in MODALITIES if f"input.{name}_hidden_states" in case.tensors]
+    present = [name for name in FIRST if f"input.{name}_hidden_states" in case.tensors]
     states = {
         name: case[f"input.{name}_hidden_states"][:, ast.literal_eval(case.settings[f"{name}_hidden_state_indices"])]
         for name in present

@@ -24,7 +24,7 @@ def test_sizes_are_those_of_the_batches_that_training_draws(tmp_path: Path) -> N
     )
     drawn = [batches[rows] for rows in order]
     items = [len(batch.items.items) for batch in drawn]
-    words = [batch.items.text.token_ids.shape[1] for batch in drawn]  # type: ignore[union-attr]
+    words = [batch.items.content("text").token_ids.shape[1] for batch in drawn]
     sizes = read_workload(settings).batches(settings)
     assert sizes.num_steps == len(drawn) == 7
     assert sizes.first == BatchShape(num_users=10, num_items=items[0], num_words=words[0])

@@ -52,12 +52,11 @@ def real_batch(image: ImageBatch | PatchBatch | None) -> SequenceBatch:
     random = np.random.default_rng(0)
     mask = torch.arange(SHAPE.num_words) < torch.arange(SHAPE.num_items)[:, None] % 6 + 3
     tokens = torch.from_numpy(random.integers(4, 40, (SHAPE.num_items, SHAPE.num_words))) * mask
+    contents: dict[str, Any] = {"text": TextBatch(token_ids=tokens, mask=mask)}
+    if image is not None:
+        contents["image"] = image
     return SequenceBatch(
-        items=ItemBatch(
-            items=torch.arange(SHAPE.num_items),
-            text=TextBatch(token_ids=tokens, mask=mask),
-            image=image,
-        ),
+        items=ItemBatch(items=torch.arange(SHAPE.num_items), contents=contents),
         sequences=torch.from_numpy(random.integers(0, SHAPE.num_items, (SHAPE.num_users, 11))),
         mask=torch.ones(SHAPE.num_users, 11, dtype=torch.bool),
     )
@@ -95,7 +94,7 @@ def test_a_planned_step_is_the_measured_one(strategy: str, text: str, image: str
     settings = settings_of(tmp_path, strategy, towers={"text": config_of(text, tmp_path), "image": pixels})
     planned = StepPlanner(settings, num_items=20, sequence_length=10).plan(SHAPE)
     module = real_module(settings)
-    images = settings.towers.image_encoder
+    images = settings.towers.image_encoders.get("image")
     measured = probe_step(module, real_batch(None if images is None else images.transform().blank(SHAPE.num_items)))
     assert planned.exact_bytes.parameters == measured.parameter_bytes
     assert planned.exact_bytes.gradients == measured.gradient_bytes
@@ -111,7 +110,7 @@ def test_ready_features_are_planned_from_their_file(tmp_path: Path) -> None:
     module = real_module(settings)
     batch = real_batch(None)
     states = torch.zeros(SHAPE.num_items, 5, 16, dtype=torch.float16)
-    items = ItemBatch(items=batch.items.items, text=FeatureBatch(states=states))
+    items = ItemBatch(items=batch.items.items, contents={"text": FeatureBatch(states=states)})
     measured = probe_step(module, SequenceBatch(items=items, sequences=batch.sequences, mask=batch.mask))
     assert planned.exact_bytes.saved_for_backward == measured.saved_bytes
     assert planned.operations == measured.operations

@@ -66,8 +66,7 @@ def test_a_norm_of_the_item_embeddings_is_planned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("strategy", ["lora", "sherl"])
 def test_a_step_of_quantised_towers_is_planned(strategy: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, strategy)
-    text = settings.towers.text_encoder
-    assert text is not None
+    text = settings.towers.text_encoders["text"]
     assert_planned_as_measured(replace(settings, towers=replace(settings.towers, text=replace(text, weights="int8"))))
 
 

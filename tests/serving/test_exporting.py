@@ -98,13 +98,13 @@ def rebuilt(run: RestoredRun, export: Export) -> RecommenderModule:
     module = assemble(run.settings, run.split, run.device).module.eval()
     towers = module.recommender.item_encoder.towers
     for written in export.towers:
-        folder, tower = export.folder / written.modality, towers.present().get(written.modality)
+        folder, tower = export.folder / written.name, towers.present().get(written.name)
         if written.form == "peft_folder":
-            base = run.settings.towers.load(seed=run.settings.seed).present()[written.modality]
-            setattr(towers, written.modality, read_adapter(base, folder))
+            base = run.settings.towers.load(seed=run.settings.seed).present()[written.name]
+            setattr(towers, written.name, read_adapter(base, folder))
         elif written.form == "checkpoint":
-            kind = PretrainedText if written.modality == "text" else PretrainedImage
-            setattr(towers, written.modality, kind(checkpoint=str(folder)).load(written.modality, seed=9))
+            kind = PretrainedText if written.name == "text" else PretrainedImage
+            setattr(towers, written.name, kind(checkpoint=str(folder)).load(written.name, seed=9))
         else:
             assert not folder.exists()
             assert tower is None or written.form in ("untouched", "introduced")
@@ -150,7 +150,7 @@ def test_what_trained_is_written_once_and_nothing_else_is(exported: Exported) ->
     written = sum(export.num_weights.values()) + sum(tower.num_parameters for tower in export.towers)
     has_checkpoints = any(tower.form == "checkpoint" for tower in export.towers)
     assert written == parameters.total if has_checkpoints else parameters.trainable
-    folders = {tower.modality for tower in export.towers if tower.form in ("peft_folder", "checkpoint")}
+    folders = {tower.name for tower in export.towers if tower.form in ("peft_folder", "checkpoint")}
     users = {USER_ENCODER} if exported.run.record.strategy == "lora" else set()
     assert {file.name for file in export.folder.iterdir()} == FILES | users | folders | set(export.num_weights)
     assert not list(export.folder.rglob("*.ckpt"))
@@ -204,7 +204,7 @@ def test_one_tower_is_enough(left_out: str, tmp_path: Path) -> None:
     run_directory = finished_run(tmp_path, strategy_file("lora"), num_blocks=1, towers={left_out: None})
     for merges, form in ((False, "peft_folder"), (True, "checkpoint")):
         (tower,) = export_run(run_directory, to=tmp_path / form, merges=merges, has_user_encoder=False).towers
-        assert tower.modality != left_out
+        assert tower.name != left_out
         assert tower.form == form
 
 

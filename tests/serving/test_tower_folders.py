@@ -134,7 +134,7 @@ def test_an_adapter_on_rounded_weights_is_one_for_them(name: str, places: Path, 
     saved = base(places, name)
     source = saved.settings(weights="int8")
     tower = adapted(saved.load(weights="int8"), lora(saved.load()))
-    rounded = TrainedTower(modality=saved.modality, tower=tower, source=source, seed=0)
+    rounded = TrainedTower(name=saved.modality, tower=tower, source=source, seed=0)
     inputs = inputs_for(saved)
     folder = rounded.write(tmp_path / "adapter", inputs, merges=False)
     assert (folder.form, folder.is_rounded) == ("peft_folder", True)
@@ -157,7 +157,7 @@ def test_rounded_weights_whose_biases_trained_are_a_checkpoint(places: Path, tmp
         for name, parameter in tower.requires_grad_(False).named_parameters():
             if name.endswith(".bias"):
                 parameter.requires_grad_(True).add_(0.1)
-    rounded = TrainedTower(modality="text", tower=tower, source=saved.settings(weights="int8"), seed=0)
+    rounded = TrainedTower(name="text", tower=tower, source=saved.settings(weights="int8"), seed=0)
     written = rounded.write(tmp_path / "tower", inputs_for(saved), merges=False)
     assert (written.form, written.is_rounded) == ("checkpoint", True)
 
@@ -215,7 +215,7 @@ def test_a_base_from_the_hub_is_named_with_its_revision(tmp_path: Path, monkeypa
     put_into(tmp_path / "hub", "someone/small", saved.folder)
     source = PretrainedText(checkpoint="someone/small", revision=COMMIT)
     tower = adapted(source.load("text", seed=0), lora(source.load("text", seed=0)))
-    in_run = TrainedTower(modality="text", tower=tower, source=source, seed=0)
+    in_run = TrainedTower(name="text", tower=tower, source=source, seed=0)
     for merges in (False, True):
         written = in_run.write(tmp_path / str(merges), inputs, merges=merges)
         assert (written.base_name, written.base_revision) == ("someone/small", COMMIT)

@@ -33,7 +33,7 @@ def test_content_strategies_need_a_tower(settings: Settings) -> None:
 
 def test_ids_need_no_tower() -> None:
     settings = compose_settings([*DATA, "strategy=id", "towers.text=null", "towers.image=null"])
-    assert not settings.towers.modalities
+    assert not settings.towers.parts
 
 
 def test_a_record_with_a_key_that_this_version_lacks_is_refused(settings: Settings) -> None:

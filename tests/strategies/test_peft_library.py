@@ -146,5 +146,5 @@ def test_ia3_scales_outputs_of_keys_and_values_and_inputs_of_the_feed_forward_ou
                 if not is_input:
                     plain.bias.mul_(factor.view(-1))  # type: ignore[union-attr, operator]
         batch = item_batch(5, SMALL_PAIRS["text_only"])
-        expected = tower.eval()(batch.text)
+        expected = tower.eval()(batch.content("text"))
         torch.testing.assert_close(towers.eval()(batch)["text"], expected, rtol=0, atol=1e-5)

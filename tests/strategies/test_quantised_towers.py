@@ -27,7 +27,7 @@ TAKING = sorted({*names_of_package()["strategy"]} - {*REFUSED, "id"})
 
 
 def quantised(pair: TowerPair) -> TowerPair:
-    text, image = pair.text_encoder, pair.image_encoder
+    text, image = pair.text, pair.image
     assert isinstance(text, PretrainedText)
     assert isinstance(image, PretrainedImage)
     return TowerPair(text=replace(text, weights="int8"), image=replace(image, weights="int8"))

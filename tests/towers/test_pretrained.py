@@ -344,7 +344,7 @@ def test_a_pair_holds_the_towers_it_names() -> None:
         (TowerPair(text=None, image=image), ("image",)),
         (TowerPair(text=None, image=None), ()),
     ]:
-        assert pair.modalities == modalities
+        assert pair.names == modalities
         assert tuple(pair.load(seed=0).present()) == modalities
         assert set(pair.preprocessing()) == set(pair.weights_hashes(seed=0)) == set(modalities)
     pair = TowerPair(text=text, image=image)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
-from peftrec.data.batches import StateBatch
 from peftrec.errors import SettingsError
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.processes import ProcessRank
@@ -154,7 +153,7 @@ def test_checkpointing_lets_no_gradient_below_the_lowest_open_block(is_stored: b
         with torch.no_grad():
             stored = towers.eval().token_states(batch, {"text": (2,)})
         towers.start_from_stored({"text": (2,)})
-        batch = replace(batch, states=StateBatch(text=stored["text"]))
+        batch = replace(batch, states=stored)
     checkpoint_activations(towers.train())
     entering: dict[int, bool] = {}
     with tower.visiting(on_input=lambda place, tokens: entering.update({place: tokens.requires_grad})):

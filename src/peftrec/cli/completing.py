@@ -112,9 +112,14 @@ def _class_keys(part: type, node: Mapping[str, Any], prefix: str = "") -> Iterat
     """Yield the keys of a part: of the class that its node names, or of the one that its field declares."""
     import inspect
 
-    from peftrec.config.instantiate import fields_of, part_classes
+    from peftrec.config.fields import entries_of, fields_of, part_classes, told_class
 
     for name, field in fields_of(part).items():
+        if (entries := entries_of(field)) is not None:
+            for each in [each for each in node if each not in fields_of(part) and isinstance(node[each], Mapping)]:
+                told = told_class(entries.classes, node[each])
+                yield from () if told is None else _class_keys(told, node[each], f"{prefix}{each}.")
+            continue
         below = node.get(name)
         below = below if isinstance(below, Mapping) else {}
         target = below.get("_target_")

@@ -76,11 +76,11 @@ def summary(export: "Export") -> str:
     for tower in export.towers:
         if tower.difference is None:
             what = "as it is" if tower.form == "untouched" else "with modules of the strategy's own"
-            lines.append(f"  no {tower.modality}/: {tower.base_name}, {what}")
+            lines.append(f"  no {tower.name}/: {tower.base_name}, {what}")
         else:
             kind = "peft adapter" if tower.form == "peft_folder" else "whole checkpoint"
             lines.append(
-                f"  {tower.modality}/: {kind}, {tower.num_parameters:,} parameters, from {tower.base_name}; read back, "
+                f"  {tower.name}/: {kind}, {tower.num_parameters:,} parameters, from {tower.base_name}; read back, "
                 f"vectors differ by {tower.difference:.1g}"
             )
     lines += [f"  {name}: {count:,} parameters" for name, count in export.num_weights.items()]

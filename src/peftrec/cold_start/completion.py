@@ -38,7 +38,7 @@ class ColdItemsResult(RecordPart):
     packages: dict[str, str]
     """Package to version, without the local part."""
     tower_revisions: dict[str, str]
-    """Modality to the hash of what the content came from."""
+    """Tower to the hash of what the content came from."""
     num_warm_items: int
     num_cold_items: int
     chosen_epoch: int

@@ -17,7 +17,7 @@ from peftrec.data.batches import ItemBatch
 from peftrec.data.items import Items
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import FrozenStatesEncoder
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import Towers
 from peftrec.training.building.item_side import load_content
 from peftrec.training.encoding import encode_items
@@ -34,7 +34,7 @@ class FrozenContent:
     run: RestoredRun
 
     def __post_init__(self) -> None:
-        if not self.run.settings.towers.modalities:
+        if not self.run.settings.towers.parts:
             raise SettingsError(
                 f"{KEY}: towers.text and towers.image of {self.run.directory} are null, so nothing is "
                 f"known of what its items are: say {KEY}=off, or take a run that has towers"
@@ -75,6 +75,6 @@ class FrozenContent:
         return torch.cat(list(self.pretrained(batch).values()), dim=1).float()
 
 
-def highest(states: dict[Modality, Tensor]) -> Float[Tensor, "item feature"]:
+def highest(states: dict[TowerName, Tensor]) -> Float[Tensor, "item feature"]:
     """Return the highest state of each tower, side by side."""
     return torch.cat([each[:, -1] for each in states.values()], dim=1).float()

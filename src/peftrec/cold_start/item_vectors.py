@@ -19,7 +19,7 @@ def item_vectors(settings: Settings, items: Items, device: torch.device) -> Floa
 
     Raises SettingsError where the settings name no tower: nothing is then known of a cold item.
     """
-    if not settings.towers.modalities:
+    if not settings.towers.parts:
         raise SettingsError("towers.text and towers.image of the run are null, so that a cold item has no content")
     towers = settings.towers.load(seed=settings.seed).to(device).eval()
     content = load_content(settings.towers, items, keep_bytes=0)

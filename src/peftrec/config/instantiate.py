@@ -1,52 +1,50 @@
 """Strict parts from plain configuration nodes, and back to nodes.
 
 A node with `_target_` names its class by import path; a node without is of the class that its field declares, the
-first one of a union. Every mistake is one SettingsError with the whole dotted key, what stands there, what is expected
-and the nearest valid key.
+first one of a union, and of parts that the user names, of the first whose required keys it gives. Every mistake is one
+SettingsError with the whole dotted key, what stands there, what is expected and the nearest valid key.
 """
 
 import inspect
 import math
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from peftrec.code.user_code import require
+from peftrec.config.fields import (
+    TARGET,
+    Entries,
+    entries_of,
+    fields_of,
+    named_field,
+    part_classes,
+    told_class,
+    ways_to_tell,
+)
+from peftrec.config.unknown_keys import UnknownKeysError
 from peftrec.config.validation_messages import describe, explain, placeholder
 from peftrec.errors import SettingsError, nearest_name
 
-TARGET = "_target_"
 MISSING = "???"
 """How yaml says that a value must be given."""
 
-_SHOWN = 5  # unknown keys
 _LARGEST = 2**63  # records and tables hold whole numbers below it
 
 Node = Mapping[str, Any]
-Answer = Callable[[str, Any], str | None]
-"""From an unknown key and its value to what to write instead."""
 PartType = TypeVar("PartType")
-
-
-class UnknownKeysError(SettingsError):
-    """Keys that the configuration does not have, with their values."""
-
-    def __init__(self, unknown: Node, known: Sequence[str]) -> None:
-        super().__init__(explain_unknown(unknown, known))
-        self.unknown = unknown
-        self.known = known
 
 
 def build_part(declared: type[PartType], node: Node, key: str = "") -> PartType:
     """Build `declared`, or the class derived from it that `node` names; `key` is where the node stands."""
     known: list[str] = []
     unknown: dict[str, Any] = {}
-    draft = _draft((declared,), node, key, known, unknown)
+    draft = _draft((declared,), node, key, _Reading(root=node, known=known, unknown=unknown))
     if unknown:
         raise UnknownKeysError(unknown, known)
     missing = list(_missing_keys(draft))
@@ -63,11 +61,21 @@ def describe_part(part: Any, declared: type | None = None) -> dict[str, JsonValu
         node[TARGET] = f"{type(part).__module__}.{type(part).__qualname__}"
     for name, field in fields_of(type(part)).items():
         value = getattr(part, name)
-        if is_dataclass(value) and (declared_classes := part_classes(field.annotation)):
+        if (entries := entries_of(field)) is not None:
+            node |= {key: _describe_entry(entries, each) for key, each in value.items()}
+        elif is_dataclass(value) and (declared_classes := part_classes(field.annotation)):
             node[name] = describe_part(value, declared_classes[0])
         else:
             node[name] = _leaf_adapter(field).dump_python(value, mode="json")
     return node
+
+
+def _describe_entry(entries: Entries, value: Any) -> Any:
+    """Return the node, or the value, that stands under a name."""
+    if not entries.classes:
+        return _leaf_adapter(entries.value).dump_python(value, mode="json")
+    node = describe_part(value, type(value))
+    return node if told_class(entries.classes, node) is type(value) else describe_part(value)
 
 
 def with_defaults(classes: tuple[type, ...], node: Node, key: str = "") -> dict[str, Any]:
@@ -78,7 +86,10 @@ def with_defaults(classes: tuple[type, ...], node: Node, key: str = "") -> dict[
     for name, field in fields_of(part_class).items():
         nested = part_classes(field.annotation)
         value = node.get(name)
-        if nested and isinstance(value, Mapping):
+        if (entries := entries_of(field)) is not None:
+            others = {each: inner for each, inner in node.items() if each not in fields_of(part_class)}
+            found |= _entries_with_defaults(entries, others, key)
+        elif nested and isinstance(value, Mapping):
             found[name] = with_defaults(nested, value, f"{key}.{name}" if key else name)
         elif name in node:
             found[name] = value
@@ -91,16 +102,18 @@ def with_defaults(classes: tuple[type, ...], node: Node, key: str = "") -> dict[
     return found
 
 
-def fields_of(part_class: type) -> dict[str, FieldInfo]:
-    """Return the fields of a pydantic dataclass, by name."""
-    fields: dict[str, FieldInfo] = vars(part_class).get("__pydantic_fields__", {})
-    return fields
+def _entries_with_defaults(entries: Entries, node: Node, key: str) -> dict[str, Any]:
+    return {
+        name: with_defaults(_told_first(entries, value), value, f"{key}.{name}") if entries.classes else value
+        for name, value in node.items()
+        if entries.take(name, value, {})
+    }
 
 
-def part_classes(annotation: Any) -> tuple[type, ...]:
-    """Return the pydantic dataclasses that `annotation` allows: itself, or members of a union."""
-    members = get_args(annotation) or (annotation,)
-    return tuple(each for each in members if inspect.isclass(each) and "__pydantic_fields__" in vars(each))
+def _told_first(entries: Entries, node: Node) -> tuple[type, ...]:
+    """Return the classes of an entry, that first which its keys tell."""
+    told = told_class(entries.classes, node)
+    return entries.classes if told is None else (told, *entries.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,20 +129,44 @@ class _Draft:
         return f"{self.key}.{name}" if self.key else name
 
 
-def _draft(classes: tuple[type, ...], node: Node, key: str, known: list[str], unknown: dict[str, Any]) -> _Draft:
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """The whole configuration, and what was found of its keys so far."""
+
+    root: Node
+    known: list[str]
+    unknown: dict[str, Any]
+
+
+def _draft(classes: tuple[type, ...], node: Node, key: str, reading: _Reading) -> _Draft:
     draft = _Draft(part_class=_choose_class(classes, node, key), key=key, values={})
     fields = fields_of(draft.part_class)
-    known.extend(draft.path(name) for name in fields)
+    field, entries = named_field(draft.part_class) or (None, None)
+    reading.known.extend(draft.path(name) for name in fields if name != field)
     for name, value in node.items():
         if name == TARGET:
             continue
-        if name not in fields:
-            unknown |= _leaves(draft.path(name), value)
-            continue
-        nested = part_classes(fields[name].annotation)
-        is_nested = nested and isinstance(value, Mapping)
-        draft.values[name] = _draft(nested, value, draft.path(name), known, unknown) if is_nested else value
+        if name in fields and name != field:
+            nested = part_classes(fields[name].annotation)
+            is_nested = nested and isinstance(value, Mapping)
+            draft.values[name] = _draft(nested, value, draft.path(name), reading) if is_nested else value
+        elif entries is not None and entries.take(name, value, reading.root):
+            reading.known.append(draft.path(name))
+            near = nearest_name(name, set(fields) - {field})
+            drafted = _draft_entry(entries, value, draft.path(name), reading, near) if entries.classes else value
+            draft.values.setdefault(str(field), {})[name] = drafted
+        elif not (entries is not None and entries.is_left_out(name, value, beside=fields)):
+            reading.unknown.update(_leaves(draft.path(name), value))
     return draft
+
+
+def _draft_entry(entries: Entries, node: Node, key: str, reading: _Reading, near: str | None) -> _Draft:
+    """Read a part that the user named; `near` is a field that is called nearly so. Raises SettingsError where its keys
+    do not tell what it is."""
+    if TARGET not in node and told_class(entries.classes, node) is None:
+        meant = "" if near is None else f"; or did you mean {key.rpartition('.')[0]}.{near}?"
+        raise SettingsError(f"{key}: say what it is by {ways_to_tell(entries.classes, key)}{meant}")
+    return _draft(_told_first(entries, node), node, key, reading)
 
 
 def _choose_class(classes: tuple[type, ...], node: Node, key: str) -> type:
@@ -167,49 +204,15 @@ def _leaves(key: str, value: object) -> dict[str, Any]:
     return {leaf: end for name, inner in value.items() for leaf, end in _leaves(f"{key}.{name}", inner).items()}
 
 
-def explain_unknown(unknown: Node, known: Sequence[str], answer: Answer | None = None) -> str:
-    """Return a line for each key: what `answer` says to write in its place, else the nearest known key."""
-    lines = []
-    for key, value in unknown.items():
-        instead = answer(key, value) if answer is not None else None
-        lines.append(_unknown_key_message(key, known) if instead is None else f"unknown key {key}; write {instead}")
-    return "\n".join(lines[:_SHOWN] + ([f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []))
-
-
-def _unknown_key_message(key: str, known: Sequence[str]) -> str:
-    corrected = _correct(key, known)
-    if corrected and corrected.count(".") == key.count("."):
-        return f"unknown key {key}; did you mean {corrected}?"
-    if same_name := [each for each in known if each.rpartition(".")[2] == key]:
-        return f"unknown key {key}; did you mean {same_name[0]}?"
-    there = _children(corrected, known)
-    place = corrected or "the root"
-    return f"unknown key {key}; the keys of {place} are {', '.join(there)}" if there else f"unknown key {key}"
-
-
-def _correct(key: str, known: Sequence[str]) -> str:
-    """Follow `key` as far as its parts resemble known ones, and return the known key reached: all of it, or a group."""
-    reached = ""
-    for part in key.split("."):
-        names = _children(reached, known)
-        near = part if part in names else nearest_name(part, names)
-        if near is None:
-            return reached
-        reached = f"{reached}.{near}" if reached else near
-    return reached
-
-
-def _children(group: str, known: Sequence[str]) -> list[str]:
-    split = [each.rpartition(".") for each in known]
-    return [name for parent, _, name in split if parent == group]
-
-
 def _missing_keys(draft: _Draft) -> list[str]:
     missing = []
     for name, field in fields_of(draft.part_class).items():
         value = draft.values.get(name, MISSING if field.is_required() else None)
         if isinstance(value, _Draft):
             missing.extend(_missing_keys(value))
+        elif entries_of(field) is not None:
+            for each in (value or {}).values():
+                missing.extend(_missing_keys(each) if isinstance(each, _Draft) else ())
         elif value == MISSING:
             missing.append(draft.path(name))
     return missing
@@ -217,14 +220,20 @@ def _missing_keys(draft: _Draft) -> list[str]:
 
 def _finish(draft: _Draft) -> Any:
     fields = fields_of(draft.part_class)
-    values = {
-        name: _finish(value) if isinstance(value, _Draft) else _read_leaf(fields[name], value, draft.path(name))
-        for name, value in draft.values.items()
-    }
+    values: dict[str, Any] = {}
+    for name, value in draft.values.items():
+        if (entries := entries_of(fields[name])) is not None:
+            values[name] = {each: _finished(entries.value, inner, draft.path(each)) for each, inner in value.items()}
+        else:
+            values[name] = _finished(fields[name], value, draft.path(name))
     try:
         return draft.part_class(**values)
     except ValidationError as error:
         raise SettingsError(explain(error, draft.key)) from error
+
+
+def _finished(field: FieldInfo, value: Any, key: str) -> Any:
+    return _finish(value) if isinstance(value, _Draft) else _read_leaf(field, value, key)
 
 
 def _read_leaf(field: FieldInfo, value: object, key: str) -> Any:

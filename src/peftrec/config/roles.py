@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import JsonValue
 
-from peftrec.config.instantiate import fields_of
+from peftrec.config.fields import entries_of, fields_of
 
 
 class Role(StrEnum):
@@ -46,6 +46,9 @@ def _collect(part: Any, prefix: str, found: dict[str, Role]) -> None:
         value = getattr(part, name)
         if role != Role.RESULT:
             found[prefix + name] = role
+        elif entries_of(field) is not None:
+            for key, entry in value.items():
+                _collect(entry, f"{prefix}{key}.", found)
         elif fields_of(type(value)):
             _collect(value, f"{prefix}{name}.", found)
 

@@ -14,7 +14,7 @@ from peftrec.results.recomputed import without_contradictions
 from peftrec.results.report.commands import command_of
 from peftrec.results.report.curves import monitor_of
 from peftrec.results.runs import Run, find_runs
-from peftrec.results.tower_names import TOWERS
+from peftrec.results.tower_names import FIRST, TOWERS, towers_of
 from peftrec.trackers.figures import alias, group_of
 
 BY_STRATEGY = "strategy_name"
@@ -114,7 +114,8 @@ def _told_keys(runs: Sequence[Run]) -> list[str]:
     keys: list[str] = []
     for key in labelled_keys(runs):
         if key == TOWERS:
-            keys += [f"{TOWERS}.text.checkpoint", f"{TOWERS}.image.checkpoint"]
+            names = dict.fromkeys(name for run in runs for name in towers_of(run.record))
+            keys += [f"{TOWERS}.{name}.checkpoint" for name in {**dict.fromkeys(FIRST), **names}]
         else:
             is_class = any(f"{key}{CLASS}" in flatten(run.record.config) for run in runs)
             keys.append(f"{key}{CLASS}" if is_class else key)

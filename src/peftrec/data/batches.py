@@ -1,8 +1,8 @@
 """Named batches: what a step sees. A batch encodes its distinct items once; sequences point into them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
@@ -10,12 +10,18 @@ from torch import Tensor
 
 
 class TensorBatch:
-    """Base of batches: frozen dataclasses of tensors, of other batches, and of plain values that stay on the host."""
+    """Base of batches: frozen dataclasses of tensors, of other batches, of mappings of names to either, and of plain
+    values that stay on the host."""
 
     def apply(self, change: Callable[[Any], Any]) -> Self:
         """Return the batch with `change` applied to its tensors and to the batches in it."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        changed = {name: change(value) for name, value in found.items() if isinstance(value, Tensor | TensorBatch)}
+        changed: dict[str, Any] = {}
+        for each in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            if isinstance(value, Mapping):
+                changed[each.name] = {name: change(part) for name, part in value.items()}
+            elif isinstance(value, Tensor | TensorBatch):
+                changed[each.name] = change(value)
         return replace(self, **changed)  # type: ignore[type-var]
 
     def to(self, device: torch.device) -> Self:
@@ -27,12 +33,13 @@ class TensorBatch:
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield its tensors and those of the batches in it."""
-        for field in fields(self):  # type: ignore[arg-type]
-            value: Any = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                yield value
-            elif isinstance(value, TensorBatch):
-                yield from value.tensors()
+        for each in fields(self):  # type: ignore[arg-type]
+            value: Any = getattr(self, each.name)
+            for part in value.values() if isinstance(value, Mapping) else [value]:
+                if isinstance(part, Tensor):
+                    yield part
+                elif isinstance(part, TensorBatch):
+                    yield from part.tensors()
 
     def pin_memory(self) -> Self:
         """Copy to page-locked memory; a DataLoader with `pin_memory` calls it."""
@@ -104,12 +111,8 @@ class TokenBatch(TensorBatch):
     mask: Bool[Tensor, "item token"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StateBatch(TensorBatch):
-    """Hidden states of items as they are stored, pooled or of all tokens; null for a tower that is not there."""
-
-    text: Shaped[Tensor, "item state kept"] | TokenBatch | None = None
-    image: Shaped[Tensor, "item state kept"] | TokenBatch | None = None
+StateBatch = Mapping[str, Shaped[Tensor, "item state kept"] | TokenBatch]
+"""By tower, hidden states of items as they are stored, pooled or of all tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +128,8 @@ class ItemBatch(TensorBatch):
 
     items: Int[Tensor, " item"]
     """Indices into the candidates."""
-    text: TextBatch | FeatureBatch | None = None
-    image: ImageBatch | PatchBatch | FeatureBatch | None = None
+    contents: Mapping[str, TextBatch | ImageBatch | PatchBatch | FeatureBatch] = field(default_factory=dict)
+    """By tower, what it encodes."""
     states: StateBatch | None = None
     """What the loader read from a hidden-state store that the device does not hold."""
 
@@ -138,12 +141,11 @@ class ItemBatch(TensorBatch):
 
         return self.apply(cut)
 
-    def content(self, modality: Literal["text", "image"]) -> Any:
-        """Return the content that the tower of a modality encodes, a batch of the kind that it reads."""
-        content = self.text if modality == "text" else self.image
-        if content is None:
-            raise ValueError(f"the batch carries no {modality}: it was collated for an encoder without that tower")
-        return content
+    def content(self, tower: str) -> Any:
+        """Return what a tower encodes, a batch of the kind that it reads."""
+        if tower not in self.contents:
+            raise ValueError(f"the batch carries no {tower}: it was collated for an encoder without that tower")
+        return self.contents[tower]
 
 
 @dataclass(frozen=True, kw_only=True)

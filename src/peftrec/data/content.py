@@ -11,9 +11,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from peftrec.data.batches import ImageBatch, ItemBatch, PatchBatch, StateBatch, TextBatch
+from peftrec.data.batches import FeatureBatch, ImageBatch, ItemBatch, PatchBatch, StateBatch, TextBatch
 from peftrec.data.choices import Resampling
-from peftrec.data.features import FeatureRows
 from peftrec.data.items import ImageSource
 from peftrec.data.patches import PatchTransform
 
@@ -186,6 +185,14 @@ class Pixels:
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
 
 
+class TowerContent(Protocol):
+    """What one tower reads of all items: tokens of titles, pixels of images, or ready features."""
+
+    def batch(self, items: npt.NDArray[np.integer]) -> TextBatch | ImageBatch | PatchBatch | FeatureBatch:
+        """Collate what it reads of `items`."""
+        ...
+
+
 class StoredStates(Protocol):
     """Hidden states on the host or the disk, for batches to carry; a hidden-state store is one."""
 
@@ -198,10 +205,8 @@ class StoredStates(Protocol):
 class ItemContent:
     """What batches carry besides item indices; nothing where the device holds all states or ids are read."""
 
-    titles: TokenisedTitles | None = None
-    pixels: Pixels | None = None
-    features: Mapping[str, FeatureRows] = field(default_factory=dict)
-    """Ready features by modality, in place of titles or pixels."""
+    by_tower: Mapping[str, TowerContent] = field(default_factory=dict)
+    """What each tower reads."""
     states: StoredStates | None = None
     """A hidden-state store that the device does not hold, in place of everything else."""
     token_counts: npt.NDArray[np.int64] | None = None
@@ -209,15 +214,14 @@ class ItemContent:
 
     def encoding_order(self, num_items: int) -> npt.NDArray[np.int64]:
         """Return all items, longest title first: neighbours need little padding, and scarce memory shows at once."""
-        lengths = self.token_counts if self.titles is None else self.titles.lengths()
+        titles = [content.lengths() for content in self.by_tower.values() if isinstance(content, TokenisedTitles)]
+        lengths = np.sum(titles, axis=0) if titles else self.token_counts
         return np.arange(num_items) if lengths is None else np.argsort(-lengths, kind="stable")
 
     def batch(self, items: npt.NDArray[np.integer]) -> ItemBatch:
         """Collate the content of distinct items."""
-        text, image = self.features.get("text", self.titles), self.features.get("image", self.pixels)
         return ItemBatch(
             items=torch.from_numpy(items.astype(np.int64)),
-            text=None if text is None else text.batch(items),
-            image=None if image is None else image.batch(items),
+            contents={name: content.batch(items) for name, content in self.by_tower.items()},
             states=None if self.states is None else self.states.batch(items),
         )

@@ -32,12 +32,12 @@ def attach_features(catalogue: Catalogue, source: DataSource, files: Iterable[Fe
         missing = occurring[is_missing]
         catalogue = _settle(catalogue, source, file, missing)
         if is_zero.any():
-            counts = {**catalogue.counts, f"{file.modality}_{OF_ZEROS}": int(is_zero.sum())}
+            counts = {**catalogue.counts, f"{file.tower}_{OF_ZEROS}": int(is_zero.sum())}
             catalogue = replace(catalogue, counts=counts)
         rows = np.arange(len(catalogue.items))
         rows[missing] = -1
         features = FeatureRows(file=file, rows=rows, replacement=_replacement(file, occurring[~is_missing]))
-        items = replace(catalogue.items, features={**catalogue.items.features, file.modality: features})
+        items = replace(catalogue.items, features={**catalogue.items.features, file.tower: features})
         catalogue = replace(catalogue, items=items)
     return catalogue
 
@@ -81,9 +81,9 @@ def _settle(catalogue: Catalogue, source: DataSource, file: FeatureFile, missing
             raise DataError(_refusal(catalogue, file, missing))
         return catalogue
     if file.missing != "drop":
-        name = f"{file.modality}_features_set_to_{file.missing}"
+        name = f"{file.tower}_features_set_to_{file.missing}"
         return replace(catalogue, counts={**catalogue.counts, name: len(missing)})
-    name, short = f"items_dropped_missing_{file.modality}_features", "users_dropped_short_history"
+    name, short = f"items_dropped_missing_{file.tower}_features", "users_dropped_short_history"
     counts = {**catalogue.counts, name: len(missing)}
     if not len(missing):
         return replace(catalogue, counts=counts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +28,15 @@ class FeatureFile:
     """A `.npy` of [items, dim], or [items, states, dim] lowest state first; memory-mapped in the process that reads."""
 
     path: Path
-    modality: Literal["text", "image"]
+    tower: str
+    """Whose place they take."""
     missing: MissingFeatures = "error"
     """What happens to items whose row is not finite (see peftrec.data.feature_screening)."""
 
     @property
     def key(self) -> str:
         """Where the configuration names the file."""
-        return f"towers.{self.modality}"
+        return f"towers.{self.tower}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapping behind: a loader worker maps the file itself instead of getting a copy."""

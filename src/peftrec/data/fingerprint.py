@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +33,13 @@ def data_hash(split: Split, *, with_times: bool = False) -> str:
     return digest.hexdigest()
 
 
-def content_hashes(items: Items) -> dict[str, str]:
-    """Hash titles and images of the candidates, or the features that stand in for them, in their order."""
+def content_hashes(items: Items, readers: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Hash titles (`text`) and images (`image`) of the candidates, or the features that stand in for them, in their
+    order. `readers` names towers that read either; each has an entry of its own."""
     hashes: dict[str, str] = {}
     if items.titles is not None:
         hashes["text"] = hash_lines(items.titles)
     if items.images is not None:
         hashes["image"] = items.images.fingerprint()
-    return hashes | {modality: features.fingerprint() for modality, features in items.features.items()}
+    read = {tower: hashes[modality] for tower, modality in (readers or {}).items() if modality in hashes}
+    return hashes | read | {tower: features.fingerprint() for tower, features in items.features.items()}

@@ -40,7 +40,7 @@ class Items:
     titles: tuple[str, ...] | None
     images: ImageSource | None
     features: "Mapping[str, FeatureRows]" = field(default_factory=dict)
-    """Ready features by modality, in place of its titles or images."""
+    """Ready features by tower, in place of titles or images."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -41,7 +41,7 @@ from peftrec.hidden_states.store import HiddenStateStore, open_store
 from peftrec.hidden_states.token_counts import num_tokens_of
 from peftrec.hidden_states.token_rows import offsets_of
 from peftrec.hidden_states.writing import ChunkWriter
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.stored_precision import element_type, row_width
 from peftrec.processes import ALONE, ProcessRank
 from peftrec.progress.terminal import counting
@@ -128,7 +128,7 @@ class _Build:
             key=key, origins=origins, batch_size=options.batch_size, order_crc32=order_checksum(self.order)
         )
         present = source.towers.present().items()
-        self.shapes: dict[Modality, tuple[int, int, int]] = {
+        self.shapes: dict[TowerName, tuple[int, int, int]] = {
             name: (
                 int(self.lengths[name].sum()) if self.lengths else key.num_items,
                 len(key.towers[name].states),

@@ -19,7 +19,7 @@ from peftrec.errors import StoreError
 from peftrec.hidden_states.channels import EXACT_DTYPE
 from peftrec.hidden_states.key import StoreKey
 from peftrec.hidden_states.rounding import Sums, squared_sums
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.stored_precision import StoredPrecision, keep
 from peftrec.models.towers.towers import Towers
 
@@ -54,9 +54,9 @@ class EncodedChunk:
 
     number: int
     items: Items
-    rows: dict[Modality, Items]
+    rows: dict[TowerName, Items]
     """By tower, where its rows belong in its array."""
-    towers: dict[Modality, EncodedTower]
+    towers: dict[TowerName, EncodedTower]
     is_here: torch.cuda.Event | None
 
     def wait(self) -> None:
@@ -84,12 +84,12 @@ class ChunkEncoder:
         key: StoreKey,
         *,
         num_threads: int,
-        offsets: Mapping[Modality, npt.NDArray[np.int64]] | None = None,
+        offsets: Mapping[TowerName, npt.NDArray[np.int64]] | None = None,
     ) -> None:
         """Encode the items of `source`; `offsets` say where each item's tokens begin, where those are kept."""
         self.source = source
         self.offsets = offsets
-        self.indices: dict[Modality, tuple[int, ...]] = {
+        self.indices: dict[TowerName, tuple[int, ...]] = {
             name: key.towers[name].states for name in source.towers.present()
         }
         self.precision: StoredPrecision = EXACT_DTYPE if key.has_scales else key.dtype
@@ -139,13 +139,13 @@ class ChunkEncoder:
 
     def _states(
         self, items: Items, batch: ItemBatch
-    ) -> tuple[dict[Modality, Items], dict[Modality, Float[Tensor, "row state hidden"]]]:
+    ) -> tuple[dict[TowerName, Items], dict[TowerName, Float[Tensor, "row state hidden"]]]:
         """Return the rows that the items take in each tower's array, and what is to stand there; no padding."""
         if self.offsets is None:
             states = self.source.towers.states(batch, self.indices)
             return dict.fromkeys(states, items), states
-        rows: dict[Modality, Items] = {}
-        flat: dict[Modality, Tensor] = {}
+        rows: dict[TowerName, Items] = {}
+        flat: dict[TowerName, Tensor] = {}
         for name, tokens in self.source.towers.token_states(batch, self.indices).items():
             starts = self.offsets[name][items]
             lengths = self.offsets[name][items + 1] - starts
@@ -168,7 +168,7 @@ class ChunkEncoder:
                 raise StoreError(f"the {name} tower gives item {item!r} a state that {self._complaint()}")
         return chunk
 
-    def _item_at(self, name: Modality, row: int) -> int:
+    def _item_at(self, name: TowerName, row: int) -> int:
         return row if self.offsets is None else int(np.searchsorted(self.offsets[name], row, side="right")) - 1
 
     def _complaint(self) -> str:

@@ -33,14 +33,14 @@ def finished_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(_BUILDING))
 
 
-def array_path(folder: Path, modality: str) -> Path:
+def array_path(folder: Path, tower: str) -> Path:
     """Return where a tower's array lies."""
-    return folder / f"{modality}.npy"
+    return folder / f"{tower}.npy"
 
 
-def exact_path(folder: Path, modality: str) -> Path:
+def exact_path(folder: Path, tower: str) -> Path:
     """Return where a tower's states grow that are rounded when all of them are there."""
-    return folder / f"{modality}{_EXACT}"
+    return folder / f"{tower}{_EXACT}"
 
 
 def exact_paths(folder: Path) -> Iterator[Path]:

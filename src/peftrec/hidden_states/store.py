@@ -37,7 +37,7 @@ from peftrec.hidden_states.placement import (
 from peftrec.hidden_states.rows import RowsOnDisk
 from peftrec.hidden_states.token_rows import TokensOnDisk, offsets_of
 from peftrec.hidden_states.verification import find_problems
-from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.names import TowerName, in_order
 from peftrec.models.towers.stored_precision import restore
 
 _CPU = torch.device("cpu")
@@ -47,17 +47,17 @@ _CPU = torch.device("cpu")
 class HiddenStateStore:
     """States by item index, wherever they lie; gathered in one operation a tower."""
 
-    files: Mapping[Modality, RowsInFile]
-    rows: Mapping[Modality, StateRows]
+    files: Mapping[TowerName, RowsInFile]
+    rows: Mapping[TowerName, StateRows]
     """The files, or what was read of them to another place."""
     manifest: Manifest
-    scales: Mapping[Modality, Float32[Tensor, "state hidden"]] = field(default_factory=dict)
+    scales: Mapping[TowerName, Float32[Tensor, "state hidden"]] = field(default_factory=dict)
     """Of `int8_channels`, what numbers are multiplied by, on `device`; else empty."""
     device: torch.device = _CPU
     """Where states are read to."""
     placement: Placement = "disk"
 
-    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Tensor | TokenBatch]:
+    def read(self, items: Int[Tensor, " item"]) -> dict[TowerName, Tensor | TokenBatch]:
         """Return the items' states on `device`: pooled ones as `Float32[item state hidden]`, those of tokens as they
         are stored.
 
@@ -72,8 +72,7 @@ class HiddenStateStore:
     def batch(self, items: npt.NDArray[np.integer]) -> StateBatch:
         """Return the items' states as they are stored, on the host, for a loader that sends them with its batch."""
         chosen = torch.from_numpy(items.astype(np.int64))
-        found = {name: rows.gather(chosen) for name, rows in self.rows.items()}
-        return StateBatch(text=found.get("text"), image=found.get("image"))
+        return {name: rows.gather(chosen) for name, rows in self.rows.items()}
 
     def placed(self, choice: PlacementChoice, device: torch.device, *, sharing: int = 1) -> "HiddenStateStore":
         """Return the store with its states where `choice` wants them, for a run on `device`.
@@ -123,16 +122,16 @@ def _open(folder: Path, key: StoreKey) -> HiddenStateStore:
     for problem in find_problems(folder, extent="sample"):
         raise StoreError(problem)
     note_use(folder)
-    files = {name: _rows_in(folder, name, manifest) for name in MODALITIES if name in manifest.arrays}
+    files = {name: _rows_in(folder, name, manifest) for name in in_order(key.towers)}
     scales = {name: _scales(folder, name) for name in files} if manifest.key.has_scales else {}
     return HiddenStateStore(files=files, rows=files, scales=scales, manifest=manifest)
 
 
-def _scales(folder: Path, name: Modality) -> Float32[Tensor, "state hidden"]:
+def _scales(folder: Path, name: TowerName) -> Float32[Tensor, "state hidden"]:
     return torch.from_numpy(np.load(array_path(folder, scales_of(name)), allow_pickle=False)[0])
 
 
-def _rows_in(folder: Path, name: Modality, manifest: Manifest) -> RowsInFile:
+def _rows_in(folder: Path, name: TowerName, manifest: Manifest) -> RowsInFile:
     array = ArrayRows.for_reading(array_path(folder, name))
     if manifest.key.form == "pooled":
         return RowsOnDisk(array)

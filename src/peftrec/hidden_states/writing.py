@@ -12,7 +12,7 @@ from peftrec.hidden_states.disk import explaining_disk
 from peftrec.hidden_states.encoding import EncodedChunk
 from peftrec.hidden_states.progress import Progress
 from peftrec.hidden_states.rounding import Sums, added
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 
 _CHUNKS_IN_MEMORY = 4
 
@@ -20,7 +20,7 @@ _CHUNKS_IN_MEMORY = 4
 class ChunkWriter:
     """Writes chunks in a thread of its own; every few seconds they are flushed, and only then noted as finished."""
 
-    def __init__(self, paths: Mapping[Modality, Path], progress: Progress, *, save_seconds: float) -> None:
+    def __init__(self, paths: Mapping[TowerName, Path], progress: Progress, *, save_seconds: float) -> None:
         self._rows = {name: ArrayRows.for_writing(path) for name, path in paths.items()}
         self._folder = next(iter(paths.values())).parent
         self._progress = progress

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from peftrec.data.batches import ItemBatch
 from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.precision import product_dtype
-from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.stored_precision import restore
 from peftrec.models.towers.tower import Tower
 from peftrec.models.towers.towers import StateReader, Towers
@@ -51,15 +51,15 @@ class FusionHead(nn.Module):
     """The head of the embedded methods: GELU(W h + b) per tower, concatenated image first, then one linear layer
     (published code; facts and counts in the strategies' tests)."""
 
-    def __init__(self, widths: dict[Modality, int], *, embedding_dim: int) -> None:
+    def __init__(self, widths: dict[TowerName, int], *, embedding_dim: int) -> None:
         super().__init__()
-        self.modalities = tuple(widths)
+        self.names = tuple(widths)
         self.project = nn.ModuleDict({str(name): nn.Linear(width, embedding_dim) for name, width in widths.items()})
         self.fusion = nn.Linear(len(widths) * embedding_dim, embedding_dim)
 
-    def forward(self, vectors: dict[Modality, Float[Tensor, "item hidden"]]) -> Float[Tensor, "item dim"]:
+    def forward(self, vectors: dict[TowerName, Float[Tensor, "item hidden"]]) -> Float[Tensor, "item dim"]:
         """Fuse the towers' output vectors."""
-        projected = [nn.functional.gelu(self.project[name](vectors[name])) for name in self.modalities]
+        projected = [nn.functional.gelu(self.project[name](vectors[name])) for name in self.names]
         return self.fusion(torch.cat(projected, dim=-1))
 
     def image_projection(self) -> nn.Linear | None:
@@ -70,11 +70,11 @@ class FusionHead(nn.Module):
 class OutputStateHead(nn.Module):
     """The fusion head on the one state that is read."""
 
-    def __init__(self, widths: dict[Modality, int], *, embedding_dim: int) -> None:
+    def __init__(self, widths: dict[TowerName, int], *, embedding_dim: int) -> None:
         super().__init__()
         self.head = FusionHead(widths, embedding_dim=embedding_dim)
 
-    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
+    def forward(self, states: dict[TowerName, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
         return self.head({name: tensor[:, 0] for name, tensor in states.items()})
 
     def image_projection(self) -> nn.Linear | None:
@@ -113,10 +113,10 @@ class BesideTowersEncoder(ItemEncoder):
     def __init__(
         self,
         towers: Towers,
-        beside: Mapping[Modality, nn.Module],
+        beside: Mapping[TowerName, nn.Module],
         *,
         embedding_dim: int,
-        widths: dict[Modality, int] | None = None,
+        widths: dict[TowerName, int] | None = None,
     ) -> None:
         """`widths` are those of what the networks make, where it is not their towers'."""
         super().__init__()
@@ -131,7 +131,7 @@ class BesideTowersEncoder(ItemEncoder):
         return self.head.image_projection()
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
-        vectors: dict[Modality, Tensor] = {}
+        vectors: dict[TowerName, Tensor] = {}
         towers = self.towers.present()
         for name, inputs in self.towers.inputs(batch).items():
             network = cast("BesideTower", self.beside[name])
@@ -156,7 +156,7 @@ class FrozenStatesEncoder(ItemEncoder):
         towers: Towers,
         network: nn.Module,
         *,
-        indices: Mapping[Modality, tuple[int, ...]],
+        indices: Mapping[TowerName, tuple[int, ...]],
         introduced: Iterable[nn.Parameter] = (),
         finer_groups: Mapping[str, Iterable[nn.Parameter]] | None = None,
     ) -> None:
@@ -182,20 +182,19 @@ class FrozenStatesEncoder(ItemEncoder):
     def image_projection(self) -> nn.Linear | None:
         return self.network.image_projection() if isinstance(self.network, ProjectsImages) else None
 
-    def states(self, batch: ItemBatch) -> dict[Modality, Float[Tensor, "item state hidden"]]:
+    def states(self, batch: ItemBatch) -> dict[TowerName, Float[Tensor, "item state hidden"]]:
         """Return the states of a batch: its own, those of the store, or the towers' without a gradient."""
         if batch.states is None and self._reader is None:
             with torch.no_grad():
                 return self.towers.states(batch, self.indices)
         if batch.states is not None:
-            stored: dict[Modality, Any] = {name: getattr(batch.states, name) for name in MODALITIES}
+            stored: dict[TowerName, Any] = dict(batch.states)
         else:
             assert self._reader is not None
             stored = dict(self._reader.read(batch.items))
         dtype = next(self.network.parameters()).dtype  # bfloat16 where the whole model is
         scales = {} if self._reader is None else self._reader.scales
-        present = {name: states for name, states in stored.items() if states is not None}
-        return {name: restore(states, dtype, scales.get(name)) for name, states in present.items()}
+        return {name: restore(states, dtype, scales.get(name)) for name, states in stored.items()}
 
     def forward(self, batch: ItemBatch) -> Float[Tensor, "item dim"]:
         """Encode a batch of distinct items.

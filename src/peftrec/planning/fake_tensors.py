@@ -29,14 +29,14 @@ from peftrec.data.batches import (
 from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.stored_precision import element_type, restore, row_width
 from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.target import Target
 from peftrec.settings.run import Settings
 from peftrec.strategies.base import Stored
-from peftrec.towers.pretrained import PretrainedEncoder, PretrainedImage
+from peftrec.towers.pretrained import PretrainedImage
 from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import build_module
 from peftrec.training.building.item_side import load_towers, load_trained_towers
@@ -60,10 +60,10 @@ class MeanDraws(TorchFunctionMode):
 class FakeStates:
     """Stands in for a hidden-state store of pooled states."""
 
-    states: Mapping[Modality, Shaped[Tensor, "candidate state kept"]]
-    scales: Mapping[Modality, Float[Tensor, "state hidden"]]
+    states: Mapping[TowerName, Shaped[Tensor, "candidate state kept"]]
+    scales: Mapping[TowerName, Float[Tensor, "state hidden"]]
 
-    def read(self, items: Int[Tensor, " item"]) -> dict[Modality, Tensor | TokenBatch]:
+    def read(self, items: Int[Tensor, " item"]) -> dict[TowerName, Tensor | TokenBatch]:
         """Gather as a store does."""
         return {
             name: restore(gather(tensor, items), scales=self.scales.get(name)) for name, tensor in self.states.items()
@@ -76,14 +76,12 @@ class StoredStates:
 
     towers: Towers
     kept: Stored
-    image_tokens: int
-    """Tokens that the image tower makes of a picture, where states of all are kept; else 0."""
+    image_tokens: Mapping[TowerName, int]
+    """Tokens that each image tower makes of a picture, where states of all are kept."""
 
-    def rows_an_item(self, modality: Modality, num_words: float) -> float:
+    def rows_an_item(self, tower: TowerName, num_words: float) -> float:
         """Return how many vectors a state of an item is, where its title has so many tokens."""
-        if self.kept.form == "pooled":
-            return 1
-        return num_words if modality == "text" else self.image_tokens
+        return 1 if self.kept.form == "pooled" else self.image_tokens.get(tower, num_words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +95,7 @@ class FakeRun:
     module: RecommenderModule
     stored: StoredStates | None
     """Null where the module reads no store."""
-    states: Mapping[Modality, Tensor]
+    states: Mapping[TowerName, Tensor]
     """The store itself; empty where there is none."""
 
 
@@ -148,37 +146,38 @@ def _computing_again(target: Target) -> Iterator[None]:
 
 def require_configs(settings: Settings) -> None:
     """Raise SettingsError unless the configs of all towers that the run reads are at hand."""
-    for modality, part in settings.towers.parts.items():
-        if not isinstance(part, PretrainedEncoder) or part.checkpoint is None or not settings.strategy.reads_content:
+    for name, part in settings.towers.encoders.items():
+        if part.checkpoint is None or not settings.strategy.reads_content:
             continue
         try:
-            part.config(modality)
+            part.config(name)
         except SettingsError as error:
             raise SettingsError(
                 f"{error}; or plan a shape: towers=bert_vit_base_random is that of BERT-base and ViT-B/16, "
-                f"towers.{modality}.architecture takes any other"
+                f"towers.{name}.architecture takes any other"
             ) from error
 
 
 def _stored_states(settings: Settings) -> StoredStates:
     towers = load_towers(settings, with_weights=False)
     kept = settings.strategy.stored(towers.depths())
-    image_tokens = 0
-    if kept.form == "tokens" and towers.image is not None:
+    image_tokens: dict[TowerName, int] = {}
+    if kept.form == "tokens" and settings.towers.image_encoders:
         item = fake_items(settings, BatchShape(num_users=0, num_items=1, num_words=1), device="meta")
-        image_tokens = towers.image.token_states(item.content("image"), (0,))[0].shape[1]
+        for name in settings.towers.image_encoders:
+            image_tokens[name] = towers.present()[name].token_states(item.content(name), (0,))[0].shape[1]
     return StoredStates(towers=towers, kept=kept, image_tokens=image_tokens)
 
 
 def _states(
     settings: Settings, stored: StoredStates, num_items: int, num_words: float, mode: FakeTensorMode
-) -> dict[Modality, Tensor]:
+) -> dict[TowerName, Tensor]:
     rows = {name: round(num_items * stored.rows_an_item(name, num_words)) for name in stored.towers.present()}
     with mode:
         return {name: _kept(settings, stored, name, number) for name, number in rows.items()}
 
 
-def _scales(settings: Settings, stored: StoredStates, mode: FakeTensorMode) -> dict[Modality, Tensor]:
+def _scales(settings: Settings, stored: StoredStates, mode: FakeTensorMode) -> dict[TowerName, Tensor]:
     """Make the scales that all items share, where they do."""
     if settings.hidden_states.dtype != "int8_channels":
         return {}
@@ -187,7 +186,7 @@ def _scales(settings: Settings, stored: StoredStates, mode: FakeTensorMode) -> d
         return {name: torch.empty(len(stored.kept.layers[name]), tower.width) for name, tower in towers.items()}
 
 
-def _kept(settings: Settings, stored: StoredStates, name: Modality, *rows: int) -> Tensor:
+def _kept(settings: Settings, stored: StoredStates, name: TowerName, *rows: int) -> Tensor:
     """Make so many rows of a tower's states, as they are kept."""
     precision, tower = settings.hidden_states.dtype, stored.towers.present()[name]
     size = (*rows, len(stored.kept.layers[name]), row_width(tower.width, precision))
@@ -228,7 +227,7 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
         items = replace(items, states=_fake_tokens(run.settings, run.stored, shape))
     elif run.stored is not None and run.target.is_store_read_by_loader:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
-        items = replace(items, states=StateBatch(text=gathered.get("text"), image=gathered.get("image")))
+        items = replace(items, states=gathered)
     size = (shape.num_users, run.sequence_length + 1)
     draws = run.settings.objective.competitors().kind == "sampled"
     return SequenceBatch(
@@ -249,7 +248,7 @@ def _fake_tokens(settings: Settings, stored: StoredStates, shape: BatchShape) ->
             states=_kept(settings, stored, name, shape.num_items, tokens),
             mask=torch.empty(shape.num_items, tokens, dtype=torch.bool),
         )
-    return StateBatch(**batches)
+    return batches
 
 
 def fake_items(settings: Settings, shape: BatchShape, device: str | None = None) -> ItemBatch:
@@ -259,17 +258,17 @@ def fake_items(settings: Settings, shape: BatchShape, device: str | None = None)
 
 
 def _fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
-    content: dict[Modality, TextBatch | ImageBatch | PatchBatch | FeatureBatch] = {}
-    for modality, part in settings.towers.parts.items():
+    content: dict[TowerName, TextBatch | ImageBatch | PatchBatch | FeatureBatch] = {}
+    for name, part in settings.towers.parts.items():
         if isinstance(part, ReadyFeatures):
-            rows = part.features(modality).states
+            rows = part.features(name).states
             states = torch.empty(shape.num_items, *rows.shape[1:], dtype=getattr(torch, rows.dtype.name))
-            content[modality] = FeatureBatch(states=states)
+            content[name] = FeatureBatch(states=states)
         elif isinstance(part, PretrainedImage):
-            content[modality] = part.transform().blank(shape.num_items)
+            content[name] = part.transform(name).blank(shape.num_items)
         else:
             size = (shape.num_items, shape.num_words)
             token_ids, mask = torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.bool)
-            content[modality] = TextBatch(token_ids=token_ids, mask=mask)
+            content[name] = TextBatch(token_ids=token_ids, mask=mask)
     items = torch.empty(shape.num_items, dtype=torch.int64)
-    return ItemBatch(items=items, **content)  # type: ignore[arg-type]
+    return ItemBatch(items=items, contents=content)

@@ -5,6 +5,7 @@ import numpy as np
 from peftrec.data.split import split_catalogue
 from peftrec.errors import DataError, SettingsError
 from peftrec.models.towers.families import family_of
+from peftrec.models.towers.names import TowerName
 from peftrec.planning.batches import ExpectedWorkload, MeasuredWorkload, Workload
 from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.settings.run import Settings
@@ -22,23 +23,26 @@ def find_workload(settings: Settings, request: PlanRequest) -> Workload:
 
 
 def read_workload(settings: Settings) -> MeasuredWorkload:
-    """Read histories, and titles where a text tower reads them; no image is opened."""
-    text = settings.towers.text_encoder
+    """Read histories, and titles where text towers read them; no image is opened. Of several text towers, the one that
+    makes most tokens of a title counts."""
+    texts = settings.towers.text_encoders
     try:
-        catalogue = settings.data.read(text=text is not None, images=False)
+        catalogue = settings.data.read(text=bool(texts), images=False)
         split = split_catalogue(catalogue, settings.data)
     except DataError as error:
         raise DataError(f"{error}; or plan from numbers: users=N items=N interactions=N") from error
-    caveats = [_NOT_READ] if set(settings.towers.modalities) - {"text"} or text is None else []
+    caveats = [_NOT_READ] if len(texts) < len(settings.towers.parts) or not texts else []
     lengths = np.zeros(len(split.items), dtype=np.int64)
-    if text is not None and split.items.titles is not None and settings.strategy.reads_content:
+    titles = split.items.titles or () if settings.strategy.reads_content else ()
+    for name, text in texts.items() if titles else ():
         try:
-            text.preprocessing()  # asks for the tokenizer's files
+            text.preprocessing(name)  # asks for the tokenizer's files
         except SettingsError as error:
-            lengths += longest_title(text)
-            caveats.append(f"titles are counted at their longest, {longest_title(text)} tokens: {error}")
+            found = np.full(len(split.items), longest_title(text, name))
+            caveats.append(f"titles are counted at their longest, {longest_title(text, name)} tokens: {error}")
         else:
-            lengths = text.tokenise(split.items.titles).lengths()
+            found = text.tokenise(titles, name).lengths()
+        lengths = np.maximum(lengths, found)
     return MeasuredWorkload(
         num_items=len(split.items),
         sequence_length=split.sequence_length,
@@ -53,11 +57,11 @@ def read_workload(settings: Settings) -> MeasuredWorkload:
 
 def expect_workload(settings: Settings, size: DataSize) -> ExpectedWorkload:
     """Expect batches from three numbers."""
-    text = settings.towers.text_encoder if settings.strategy.reads_content else None
+    texts = settings.towers.text_encoders if settings.strategy.reads_content else {}
     return ExpectedWorkload(
         num_items=size.items,
         sequence_length=settings.data.sequence_length,
-        title_words=0 if text is None else longest_title(text),
+        title_words=max((longest_title(text, name) for name, text in texts.items()), default=0),
         origin=f"numbers: {size.users:,} users, {size.items:,} items, {size.interactions:,} interactions",
         caveats=(_EXPECTED,),
         size=size,
@@ -65,9 +69,9 @@ def expect_workload(settings: Settings, size: DataSize) -> ExpectedWorkload:
     )
 
 
-def longest_title(text: PretrainedText) -> int:
+def longest_title(text: PretrainedText, name: TowerName = "text") -> int:
     """Return the tokens of the longest title that the encoder is given."""
-    config = text.config("text")
+    config = text.config(name)
     family = family_of(config)
     if family.attends_to_padding:  # then all titles are padded to this
         return int(config.max_position_embeddings) - family.num_reserved_positions

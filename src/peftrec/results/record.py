@@ -33,11 +33,11 @@ class Provenance(RecordPart):
     data_hash: str
     """Of candidates, training windows and targets, with the names of users and items, whatever reads them."""
     content_hashes: dict[str, str] = Field(default_factory=dict)
-    """Modality to the hash of the titles or images."""
+    """Tower to the hash of the titles or images."""
     tower_revisions: dict[str, str]
-    """Modality to the hash of the tower's weights (or of its config and seed where they are random)."""
+    """Tower to the hash of its weights (or of its config and seed where they are random)."""
     vectors: dict[str, str] = Field(default_factory=dict)
-    """Modality to how the tower's states become a vector, as it was configured, or the checkpoint or family says."""
+    """Tower to how its states become a vector, as it was configured, or the checkpoint or family says."""
 
 
 class Stretch(RecordPart):

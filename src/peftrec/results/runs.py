@@ -9,6 +9,7 @@ from peftrec.errors import RecordError, nearest_name
 from peftrec.files import folders_below
 from peftrec.results.configs import flatten, telling_values, value_at
 from peftrec.results.record import RECORD_FILE, Evaluation, Record, read_record
+from peftrec.results.tower_names import FIRST, TOWERS, towers_of
 
 _DIGITS = 8  # of a hash that tells groups of runs apart
 _SHOWN = 16  # runs of a group
@@ -130,9 +131,10 @@ def _identity(record: Record) -> dict[str, str]:
     """Return what may have decided the comparison hash: the data, which modalities are read of it, the evaluation."""
     flat = flatten(record.config, record.roles)
     numbers = {} if record.data is None else record.data.model_dump(include={"num_users", "num_candidates"})
+    towers = [f"{TOWERS}.{name}" for name in dict.fromkeys((*FIRST, *towers_of(record)))]
     return {
         **{key: value for key, value in flat.items() if key.startswith("data.") or key == "evaluation.mask_history"},
-        **{tower: str(value_at(flat, tower)) for tower in ("towers.text", "towers.image")},
+        **{tower: str(value_at(flat, tower)) for tower in towers},
         **{name: f"{number:,}" for name, number in numbers.items()},
     }
 

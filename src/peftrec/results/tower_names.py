@@ -1,6 +1,6 @@
 """The towers of runs in words: `text`, `MiniLM-L6`, `tiny BERT + tiny ViT, text + image`.
 
-A row says what tells its towers from those of the others and no more: the modalities where these differ, the encoders
+A row says what tells its towers from those of the others and no more: the towers where these differ, the encoders
 where those differ. What a table says of towers comes from records alone.
 """
 
@@ -16,7 +16,7 @@ from peftrec.results.configs import flatten
 from peftrec.results.record import Record
 
 TOWERS = "towers"
-MODALITIES = ("text", "image")
+FIRST = ("text", "image")
 SHORT_NAMES = {
     "all-MiniLM-L12-v2": "MiniLM-L12",
     "all-MiniLM-L6-v2": "MiniLM-L6",
@@ -42,17 +42,17 @@ def tower_texts(records: Sequence[Record]) -> list[str]:
     """Return for each record what tells its towers from those of the others, and where nothing does, the same text for
     all; "" for a configuration that names none."""
     named = _named_apart([_towers(record) for record in records])
-    modalities = [" + ".join(each) for each in named]
-    by_modality: dict[str, set[str]] = defaultdict(set)
+    towers = [" + ".join(each) for each in named]
+    by_tower: dict[str, set[str]] = defaultdict(set)
     for each in named:
-        for modality, name in each.items():
-            by_modality[modality].add(name)
-    if all(len(names) <= 1 for names in by_modality.values()):
-        return modalities
+        for tower, name in each.items():
+            by_tower[tower].add(name)
+    if all(len(names) <= 1 for names in by_tower.values()):
+        return towers
     encoders = [" + ".join(each.values()) for each in named]
-    if len(set(modalities)) == 1:
+    if len(set(towers)) == 1:
         return encoders
-    return [f"{encoder}, {modality}" if encoder else "" for encoder, modality in zip(encoders, modalities, strict=True)]
+    return [f"{encoder}, {tower}" if encoder else "" for encoder, tower in zip(encoders, towers, strict=True)]
 
 
 def encoder_name(tower: Mapping[str, JsonValue]) -> str:
@@ -76,16 +76,25 @@ def _checkpoint_name(checkpoint: str) -> str:
     return short or PurePosixPath(path).name or path
 
 
+def towers_of(record: Record) -> dict[str, Mapping[str, JsonValue]]:
+    """Return the towers of a run as its record has them, by name: text, image, then the others."""
+    towers = record.config.get(TOWERS)
+    towers = towers if isinstance(towers, dict) else {}
+    found = {name: tower for name, tower in towers.items() if isinstance(tower, dict)}
+    return {name: found[name] for name in (*FIRST, *sorted(set(found) - set(FIRST))) if name in found}
+
+
 def _towers(record: Record) -> dict[str, tuple[str, dict[str, str], str | None]]:
-    """Return by modality an encoder's name, what of its configuration decides the result, and its weights' hash."""
-    pair = record.config.get(TOWERS)
-    towers = {name: pair.get(name) for name in MODALITIES} if isinstance(pair, dict) else {}
-    roles = {key.split(".", 2)[2]: role for key, role in record.roles.items() if key.startswith(f"{TOWERS}.text.")}
-    roles |= {key.split(".", 2)[2]: role for key, role in record.roles.items() if key.startswith(f"{TOWERS}.image.")}
+    """Return by tower an encoder's name, what of its configuration decides the result, and its weights' hash."""
+    towers = towers_of(record)
+    roles = {
+        key.split(".", 2)[2]: role
+        for key, role in record.roles.items()
+        if key.startswith(tuple(f"{TOWERS}.{name}." for name in towers))
+    }
     return {
         name: (encoder_name(tower), flatten(tower, roles), record.provenance.tower_revisions.get(name))
         for name, tower in towers.items()
-        if isinstance(tower, dict)
     }
 
 
@@ -93,12 +102,12 @@ def _named_apart(runs: Sequence[Mapping[str, tuple[str, dict[str, str], str | No
     """Give encoders of one name and other settings the settings that differ, and those of other weights their hash."""
     found: dict[tuple[str, str], list[tuple[dict[str, str], str | None]]] = defaultdict(list)
     for run in runs:
-        for modality, (name, config, weights) in run.items():
-            found[modality, name].append((config, weights))
+        for tower, (name, config, weights) in run.items():
+            found[tower, name].append((config, weights))
     return [
         {
-            modality: f"{name}{_apart(config, weights, found[modality, name])}"
-            for modality, (name, config, weights) in run.items()
+            tower: f"{name}{_apart(config, weights, found[tower, name])}"
+            for tower, (name, config, weights) in run.items()
         }
         for run in runs
     ]

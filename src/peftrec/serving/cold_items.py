@@ -44,12 +44,12 @@ def read_cold_items(given: Path | pd.DataFrame, settings: Settings, *, known: Se
     """
     check_can_know_items(settings)
     towers = settings.towers
-    needed = [ITEM, *([TITLE] if towers.text_encoder else []), *([IMAGE] if towers.image_encoder else [])]
+    needed = [ITEM, *([TITLE] if towers.text_encoders else []), *([IMAGE] if towers.image_encoders else [])]
     table = _of_frame(given, needed) if isinstance(given, pd.DataFrame) else _read_table(given, needed)
     return Items(
         ids=_ids(table, known),
-        titles=_titles(table) if towers.text_encoder else None,
-        images=_images(table, settings) if towers.image_encoder else None,
+        titles=_titles(table) if towers.text_encoders else None,
+        images=_images(table, settings) if towers.image_encoders else None,
     )
 
 

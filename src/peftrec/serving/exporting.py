@@ -18,7 +18,7 @@ from torch import Tensor
 from peftrec.data.split import kept_histories
 from peftrec.errors import CheckpointError, UserError, shortlist
 from peftrec.files import folder_written_beside
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.results.record import read_finished
 from peftrec.serving.catalogue import require_finite
 from peftrec.serving.model_card import CARD, model_card
@@ -87,36 +87,36 @@ class Exporter:
     has_user_encoder: bool = True
 
     @cached_property
-    def trained(self) -> dict[Modality, TrainedTower]:
+    def trained(self) -> dict[TowerName, TrainedTower]:
         """The towers that run in the module; none where it reads a store, or ids."""
         settings = self.run.settings
-        sources = {"text": settings.towers.text_encoder, "image": settings.towers.image_encoder}
+        sources = settings.towers.encoders
         return {
-            modality: TrainedTower(modality=modality, tower=tower, source=source, seed=settings.seed)
-            for modality, tower in self.run.module.recommender.item_encoder.towers.present().items()
-            if (source := sources[modality]) is not None
+            name: TrainedTower(name=name, tower=tower, source=source, seed=settings.seed)
+            for name, tower in self.run.module.recommender.item_encoder.towers.present().items()
+            if (source := sources.get(name)) is not None
         }
 
     @cached_property
-    def forms(self) -> dict[Modality, Form]:
+    def forms(self) -> dict[TowerName, Form]:
         """What can be written of each."""
-        return {modality: tower.form() for modality, tower in self.trained.items()}
+        return {name: tower.form() for name, tower in self.trained.items()}
 
     def check(self) -> None:
         """Raise CheckpointError where towers are to be merged that cannot be."""
         if not self.merges:
             return
-        name = self.run.record.strategy
-        for modality, tower in self.trained.items():
-            if self.forms[modality] == "introduced":
+        strategy = self.run.record.strategy
+        for name, tower in self.trained.items():
+            if self.forms[name] == "introduced":
+                own = shortlist(tower.own_modules(tower.tower.encoder))
                 raise CheckpointError(
-                    f"merge=true: {name} put modules of its own ({shortlist(tower.own_modules(tower.tower.encoder))}) "
-                    f"into the {modality} tower, which no checkpoint can express; leave out merge=true, and their "
-                    f"weights go to {INTRODUCED}"
+                    f"merge=true: {strategy} put modules of its own ({own}) into the {name} tower, which no "
+                    f"checkpoint can express; leave out merge=true, and their weights go to {INTRODUCED}"
                 )
         if not set(self.forms.values()) & {"peft_folder", "checkpoint"}:
             raise CheckpointError(
-                f"merge=true: {name} leaves the towers as they are, so there is nothing to merge; leave it out to "
+                f"merge=true: {strategy} leaves the towers as they are, so there is nothing to merge; leave it out to "
                 "export what was trained beside them"
             )
 
@@ -160,18 +160,18 @@ class Exporter:
         if not settings.strategy.reads_content:
             return ()
         written = []
-        for modality, source in settings.towers.parts.items():
-            form = self.forms.get(modality, "untouched")
+        for name, source in settings.towers.parts.items():
+            form = self.forms.get(name, "untouched")
             if form in ("peft_folder", "checkpoint"):
                 compared = self.run.module.content.batch(np.arange(min(NUM_COMPARED, len(self.run.split.items))))
-                tower = self.trained[modality]
-                written.append(tower.write(folder / modality, compared.content(modality), merges=self.merges))
+                tower = self.trained[name]
+                written.append(tower.write(folder / name, compared.content(name), merges=self.merges))
             else:
-                written.append(described(modality, source, form))
+                written.append(described(name, source, form))
         return tuple(written)
 
 
-def weights_beside_towers(module: RecommenderModule, forms: Mapping[Modality, Form]) -> dict[str, dict[str, Tensor]]:
+def weights_beside_towers(module: RecommenderModule, forms: Mapping[TowerName, Form]) -> dict[str, dict[str, Tensor]]:
     """Return, by file, what no tower's folder holds: the recommender's own weights, and what the strategy trained
     beside the towers or, where neither checkpoint nor adapter can express it, inside them. Names are those of the run's
     checkpoint."""
@@ -180,7 +180,7 @@ def weights_beside_towers(module: RecommenderModule, forms: Mapping[Modality, Fo
     groups: dict[str, dict[str, Tensor]] = {RECOMMENDER: {}, INTRODUCED: {}}
     shared = {name for name, _ in module.recommender.named_parameters(remove_duplicate=False)} - set(roles)
     for name in sorted(set(state) - shared):
-        inside = next((modality for modality in forms if name.startswith(f"item_encoder.towers.{modality}.")), None)
+        inside = next((name for name in forms if name.startswith(f"item_encoder.towers.{name}.")), None)
         role = roles.get(name)  # a buffer has none
         if inside is not None and (forms[inside] != "introduced" or role is None or role.group is None):
             continue

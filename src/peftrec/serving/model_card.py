@@ -106,7 +106,7 @@ def _front_matter(towers: Sequence[ExportedTower]) -> str:
 
 
 def _contents(towers: Sequence[ExportedTower]) -> str:
-    return " and ".join("titles" if tower.modality == "text" else "images" for tower in towers) or "their ids"
+    return " and ".join(dict.fromkeys(tower.content for tower in towers)) or "their ids"
 
 
 def _files(
@@ -128,7 +128,7 @@ def _files(
 def _tower(tower: ExportedTower) -> str:
     at = f" at revision {for_markdown_code(tower.base_revision)}" if tower.base_revision else ""
     base = for_markdown_code(tower.base_name) + at
-    folder, nowhere = f"`{tower.modality}/`", f"no {tower.modality} folder"
+    folder, nowhere = f"`{tower.name}/`", f"no {tower.name} folder"
     match tower.form:
         case "peft_folder":
             says = f"{folder}: a peft adapter of {tower.num_parameters:,} parameters for {base}{_command(tower)}"
@@ -160,7 +160,7 @@ def _command(tower: ExportedTower) -> str:
     name = "PATH" if tower.is_local else tower.base_name
     revision = f", revision={json.dumps(tower.base_revision)}" if tower.base_revision else ""
     base = f"{tower.model_class}.from_pretrained({json.dumps(name)}{revision})"
-    command = for_markdown_code(f'PeftModel.from_pretrained({base}, "{tower.modality}")')
+    command = for_markdown_code(f'PeftModel.from_pretrained({base}, "{tower.name}")')
     where = " with the folder in which that checkpoint lies on your machine as PATH" if tower.is_local else ""
     return f": {command}{where}"
 
@@ -217,8 +217,7 @@ def _protocol(run: RestoredRun) -> str:
 def _configuration(run: RestoredRun) -> str:
     """Return the keys that make the model, with local folders and files under their last names."""
     shown = json.loads(json.dumps({key: run.record.config[key] for key in _SHOWN_KEYS if key in run.record.config}))
-    for modality in run.settings.towers.modalities:
-        tower = shown["towers"][modality]
+    for tower in (shown["towers"][name] for name in run.settings.towers.parts):
         for key in ("checkpoint", "tokenizer"):
             if (name := tower.get(key)) is not None:
                 tower[key] = Checkpoint(key=key, name=name).name_without_place()

@@ -73,9 +73,9 @@ def sent_items(sent: Sequence[SentItem], settings: Settings, *, known: Collectio
     _check_texts(sent)
     _check_ids([item.id for item in sent], known)
     titles = tuple(clean_title(item.title or "") for item in sent)
-    if towers.text_encoder is not None and "" in titles:
+    if towers.text_encoders and "" in titles:
         raise DataError(f"items.{titles.index('')}.title: the run reads titles, and this one is missing or empty")
-    if towers.image_encoder is None:
+    if not towers.image_encoders:
         if unread := [number for number, item in enumerate(sent) if item.image is not None]:
             raise DataError(f"items.{unread[0]}.image: the run reads no images; leave it out")
         return Items(ids=tuple(item.id for item in sent), titles=titles, images=None)

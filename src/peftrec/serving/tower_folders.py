@@ -23,17 +23,19 @@ from peftrec.models.towers.checkpoint_files import TOKENIZER, WEIGHTS
 from peftrec.models.towers.encoders import save_encoder
 from peftrec.models.towers.families import family_of
 from peftrec.models.towers.image_processing import write_processor
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.quantised_weights import QuantisedLinear, restore_weights
 from peftrec.models.towers.sentence_modules import save_sentence_modules
 from peftrec.models.towers.tower import Tower
 from peftrec.serving.peft_folders import ADAPTER, as_peft_model, fingerprint, read_adapter, write_adapter
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
-from peftrec.towers.ready_features import ReadyFeatures
+from peftrec.towers.ready_features import DESCRIPTION, ReadyFeatures
 
 Form = Literal["peft_folder", "checkpoint", "introduced", "untouched"]
 Source = PretrainedText | PretrainedImage
 """What a tower was built from."""
+
+CONTENT_OF = {"text": "titles", "image": "images"}
 
 TOLERANCE = 1e-5
 """Largest difference that a written tower may make to a vector, in parts of the largest number in the vectors."""
@@ -43,7 +45,7 @@ TOLERANCE = 1e-5
 class ExportedTower:
     """One tower, as it was written."""
 
-    modality: Modality
+    name: TowerName
     form: Form
     model_class: str | None
     """In transformers; null for ready features."""
@@ -57,6 +59,8 @@ class ExportedTower:
     is_rounded: bool
     """Whether the base's weights were rounded to int8 (`towers.text.weights`): the run's vectors are those of rounded
     weights, in an adapter folder's base too."""
+    content: str
+    """Titles, images, or ready features."""
     reads: str
     """What is made of a title or an image before the tower reads it, and of its states after."""
     num_parameters: int = 0
@@ -69,7 +73,7 @@ class ExportedTower:
 class TrainedTower:
     """One tower of a run, and what it was built from."""
 
-    modality: Modality
+    name: TowerName
     tower: Tower
     source: Source
     seed: int
@@ -85,7 +89,7 @@ class TrainedTower:
 
     def own_modules(self, encoder: nn.Module) -> list[str]:
         """Return the classes of the outermost modules that the tower's config does not build."""
-        plain = self.source.load(self.modality, seed=self.seed, with_weights=False).encoder
+        plain = self.source.load(self.name, seed=self.seed, with_weights=False).encoder
         if not any(isinstance(module, QuantisedLinear) for module in encoder.modules()):
             restore_weights(plain)
         known = {name: type(module) for name, module in plain.named_modules()}
@@ -109,10 +113,10 @@ class TrainedTower:
         if not difference <= TOLERANCE:
             remedy = "try merge=true" if form == "peft_folder" else "leave out merge=true"
             raise CheckpointError(
-                f"the {self.modality} tower that was written gives other vectors than the run's (by {difference:.1e} "
+                f"the {self.name} tower that was written gives other vectors than the run's (by {difference:.1e} "
                 f"of the largest number; {TOLERANCE:.0e} is allowed), so nothing is exported; {remedy}"
             )
-        described_tower = described(self.modality, self.source, form)
+        described_tower = described(self.name, self.source, form)
         return replace(described_tower, num_parameters=num_parameters, difference=difference)
 
     def _write_adapter(self, exact: Tower, folder: Path) -> tuple[int, Tower]:
@@ -124,12 +128,12 @@ class TrainedTower:
                 as_peft_model(exact.encoder, copy.deepcopy(base.encoder)),
                 folder,
                 base_fingerprint=identity,
-                base_name=_portable_name(self.modality, self.source),
+                base_name=_portable_name(self.name, self.source),
                 revision=self.source.revision,
             )
             return num_parameters, read_adapter(base, folder)
         except CheckpointError as error:
-            raise CheckpointError(f"the {self.modality} tower has no adapter folder: {error}") from error
+            raise CheckpointError(f"the {self.name} tower has no adapter folder: {error}") from error
 
     def _restored(self, exact: Tower) -> PreTrainedModel:
         encoder = copy.deepcopy(exact.encoder)
@@ -143,23 +147,23 @@ class TrainedTower:
             merge(encoder)
         except MergeError as error:
             raise CheckpointError(
-                f"merge=true: peft cannot merge {config.peft_type.value} into the {self.modality} tower ({error}); "
+                f"merge=true: peft cannot merge {config.peft_type.value} into the {self.name} tower ({error}); "
                 "leave it out to write an adapter folder"
             ) from error
         if strange := self.own_modules(encoder):
             raise CheckpointError(
-                f"merge=true: after merging the {self.modality} tower still holds {shortlist(strange)}, which no "
+                f"merge=true: after merging the {self.name} tower still holds {shortlist(strange)}, which no "
                 "checkpoint can express; leave it out"
             )
         return encoder
 
     def _base(self) -> Tower:
-        return self.source.load(self.modality, seed=self.seed)
+        return self.source.load(self.name, seed=self.seed)
 
     def _write_checkpoint(self, encoder: PreTrainedModel, exact: Tower, folder: Path) -> tuple[int, Tower]:
         source = self.source
-        base = None if source.random_init else source.files(self.modality).folder(WEIGHTS)
-        transform = source.transform() if isinstance(source, PretrainedImage) else None
+        base = None if source.random_init else source.files(self.name).folder(WEIGHTS)
+        transform = source.transform(self.name) if isinstance(source, PretrainedImage) else None
         family = self.tower.family
         is_fitted = family.fits_any_size and family.has_position_table and len(set(self.tower.image_size)) == 1
         save_encoder(
@@ -169,12 +173,12 @@ class TrainedTower:
             base=base,
             image_size=self.tower.image_size[0] if is_fitted else None,
         )
-        if source.said(self.modality).words():  # then the folder that is written has to say it too
+        if source.said(self.name).words():  # then the folder that is written has to say it too
             save_sentence_modules(folder, pooling=exact.pooling, width=exact.width, dense=exact.dense)
         changes: dict[str, Any] = {}
         if transform is not None:
             write_processor(transform, folder)
-        elif isinstance(source, PretrainedText) and (files := source.tokenizer_files()) is not None:
+        elif isinstance(source, PretrainedText) and (files := source.tokenizer_files(self.name)) is not None:
             tokenizer = files.folder(TOKENIZER)
             for name in TOKENIZER.files[1:]:  # all but the config
                 if (tokenizer / name).exists():
@@ -189,15 +193,15 @@ class TrainedTower:
             weights="float32",
             **changes,
         )
-        tower = written.load(self.modality, seed=self.seed)
+        tower = written.load(self.name, seed=self.seed)
         return sum(parameter.numel() for parameter in tower.parameters()), tower
 
 
-def described(modality: Modality, source: Source | ReadyFeatures, form: Form) -> ExportedTower:
+def described(name: TowerName, source: Source | ReadyFeatures, form: Form) -> ExportedTower:
     """Describe a tower by what it was built from; it need not be loaded."""
     if isinstance(source, ReadyFeatures):
         return ExportedTower(
-            modality=modality,
+            name=name,
             form=form,
             model_class=None,
             base_name=Path(source.file).name,
@@ -205,32 +209,34 @@ def described(modality: Modality, source: Source | ReadyFeatures, form: Form) ->
             is_local=True,
             is_random=False,
             is_rounded=False,
-            reads="ready features",
+            content=DESCRIPTION,
+            reads=DESCRIPTION,
         )
-    config = source.config(modality)
+    config = source.config(name)
     family = family_of(config)
     return ExportedTower(
-        modality=modality,
+        name=name,
         form=form,
         model_class=family.model,
-        base_name=_portable_name(modality, source) or f"random {config.model_type}",
+        base_name=_portable_name(name, source) or f"random {config.model_type}",
         base_revision=source.revision,
-        is_local=not source.random_init and source.files(modality).is_local,
+        is_local=not source.random_init and source.files(name).is_local,
         is_random=source.random_init,
         is_rounded=source.weights == "int8",
-        reads=f"{_preparation(source)}, pooled by {source.said(modality).words() or source.pooling_of(modality)}",
+        content=CONTENT_OF[source.reads],
+        reads=f"{_preparation(name, source)}, pooled by {source.said(name).words() or source.pooling_of(name)}",
     )
 
 
-def _preparation(source: Source) -> str:
+def _preparation(name: TowerName, source: Source) -> str:
     if isinstance(source, PretrainedText):
         return f"titles{' in lower case' if source.lower_case else ''} of at most {source.max_tokens} tokens"
-    return source.transform().describe()
+    return source.transform(name).describe()
 
 
-def _portable_name(modality: Modality, source: Source) -> str | None:
+def _portable_name(name: TowerName, source: Source) -> str | None:
     """Return what the base is called on other machines; null where its weights are random."""
-    return None if source.random_init else source.files(modality).portable_name()
+    return None if source.random_init else source.files(name).portable_name()
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.hydra_node import check_node
-from peftrec.config.instantiate import UnknownKeysError, explain_unknown
+from peftrec.config.unknown_keys import UnknownKeysError, explain_unknown
 from peftrec.errors import SettingsError, nearest_name
 from peftrec.settings.other_options import options_with
 from peftrec.settings.run import Settings, settings_from_config

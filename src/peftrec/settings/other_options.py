@@ -5,7 +5,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from peftrec.config.choices import node_of, options
-from peftrec.config.instantiate import TARGET, fields_of
+from peftrec.config.fields import TARGET, entries_of, fields_of
 
 
 def options_with(key: str) -> list[str]:
@@ -18,4 +18,5 @@ def options_with(key: str) -> list[str]:
 
 def _keys(node: Mapping[str, Any]) -> set[str]:
     fields = fields_of(resolve_name(node[TARGET])) if TARGET in node else {}
-    return {*node, *(name for name, field in fields.items() if field.is_required() or field.default is not None)}
+    said = {name: field for name, field in fields.items() if entries_of(field) is None}
+    return {*node, *(name for name, field in said.items() if field.is_required() or field.default is not None)}

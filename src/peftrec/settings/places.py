@@ -16,10 +16,8 @@ from peftrec.errors import SettingsError, did_you_mean
 
 GROUPS = ("data.", "towers.", "hidden_states.")
 """How the keys of places begin that a verb takes beside a run."""
-PATHS = (
-    *("data.root", "hidden_states.directory"),
-    *(f"towers.{tower}.{key}" for tower in ("text", "image") for key in ("checkpoint", "tokenizer", "file")),
-)
+PATHS = ("data.root", "hidden_states.directory")
+PATHS_OF_TOWERS = ("checkpoint", "tokenizer", "file")
 """Keys whose values may be relative paths; names on a hub look like them."""
 STORES = "hidden_states.directory"
 
@@ -39,7 +37,9 @@ def placed(
     Raises SettingsError for a key that is no place of this run.
     """
     moved: dict[str, Any] = _copy(config)
-    for key in PATHS:
+    towers = config.get("towers")
+    names = towers if isinstance(towers, Mapping) else ()
+    for key in (*PATHS, *(f"towers.{name}.{path}" for name in names for path in PATHS_OF_TOWERS)):
         value = value_of(config, key)
         if not isinstance(value, str) or Path(value).is_absolute() or value.startswith("~"):
             continue

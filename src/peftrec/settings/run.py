@@ -4,6 +4,7 @@ Entry points compose it (`peftrec.settings.composition`); nothing below them rea
 """
 
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.fields import Named
 from peftrec.config.instantiate import build_part, describe_part
 from peftrec.config.roles import Cost, Place
 from peftrec.config.strict import STRICT, FolderName
@@ -35,6 +37,9 @@ class LearningRates:
     """Pretrained parameters of the text tower that the strategy trains."""
     image: float = Field(gt=0)
     """Pretrained parameters of the image tower that the strategy trains."""
+    others: Annotated[dict[str, Annotated[float, Field(gt=0)]], Named(of="towers")] = field(default_factory=dict)
+    """Those of a tower beside these two, under its name (`learning_rates.NAME`). One that has no rate of its own takes
+    that of the titles or images that it reads."""
     introduced: float = Field(gt=0)
     """What the strategy puts into or beside a tower."""
     recommender: float = Field(gt=0)
@@ -48,10 +53,13 @@ class LearningRates:
     """Rates of the strategy's own finer groups, by name (`Strategy.finer_groups`), in place of the one above that would
     hold them. A group that the configured variant does not build has no parameters, and its rate no effect."""
 
-    def by_group(self) -> dict[str, float]:
-        """Return the rate of every optimizer group."""
-        rates = {"text": self.text, "image": self.image, "introduced": self.introduced}
-        return {**rates, "recommender": self.recommender, **self.finer}
+    def by_group(self, readers: Mapping[str, str] | None = None) -> dict[str, float]:
+        """Return the rate of every optimizer group; `readers` are the towers that read titles or images, and which."""
+        rates = {"text": self.text, "image": self.image}
+        others = {
+            name: self.others.get(name, rates[kind]) for name, kind in (readers or {}).items() if name not in rates
+        }
+        return {**rates, **others, "introduced": self.introduced, "recommender": self.recommender, **self.finer}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -209,7 +217,7 @@ class Settings:
     libraries began: no, or because you know better (`despite_code`). The record says which code did what."""
 
     def __post_init__(self) -> None:
-        if self.strategy.reads_content and not self.towers.modalities:
+        if self.strategy.reads_content and not self.towers.parts:
             raise SettingsError(
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
@@ -253,7 +261,7 @@ class Settings:
             )
 
     def _check_finer_groups(self) -> None:
-        known = self.strategy.finer_groups
+        known = self.strategy.finer_groups_over(self.towers.parts)
         for name in self.learning_rates.finer:
             if name not in known:
                 has = f"has {', '.join(known)}" if known else "has none; leave learning_rates.finer out"

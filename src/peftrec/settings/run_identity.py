@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from peftrec.code.fingerprint import Fingerprint, take_fingerprint
 from peftrec.code.user_code import sources
-from peftrec.config.instantiate import TARGET, fields_of
+from peftrec.config.fields import TARGET, entries_of, fields_of
 from peftrec.config.roles import Role, without
 from peftrec.settings.run import Settings
 
@@ -61,10 +61,11 @@ def store_code(settings: Settings) -> Fingerprint:
 def part_modules(part: Any) -> Iterator[str]:
     """Yield the modules of the classes that a part is made of."""
     yield type(part).__module__
-    for name in fields_of(type(part)):
+    for name, field in fields_of(type(part)).items():
         value = getattr(part, name)
-        if is_dataclass(value):
-            yield from part_modules(value)
+        for each in value.values() if entries_of(field) is not None else [value]:
+            if is_dataclass(each):
+                yield from part_modules(each)
 
 
 def processes_decide(settings: Settings) -> bool:

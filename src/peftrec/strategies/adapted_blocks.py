@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.config.validation_messages import describe
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import Modality, StateForm
+from peftrec.models.towers.names import StateForm, TowerName
 from peftrec.strategies.base import Stored, Strategy
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class AdaptedBlocks(Strategy):
             f"{_TOP}2, or take states=live"
         )
 
-    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+    def stored(self, depths: Mapping[TowerName, int]) -> Stored:
         reads = super().stored(depths)
         return Stored(form=reads.form, layers={name: self._chosen(depth, name)[:1] for name, depth in depths.items()})
 
@@ -71,19 +71,19 @@ class AdaptedBlocks(Strategy):
 
         Raises SettingsError for blocks that the tower does not have.
         """
-        chosen = self._chosen(tower.num_blocks, tower.modality)
+        chosen = self._chosen(tower.num_blocks, tower.name)
         if self.blocks != ALL:
             tower.freeze_below(chosen[0])
         return chosen
 
-    def _chosen(self, num_blocks: int, modality: str) -> tuple[int, ...]:
+    def _chosen(self, num_blocks: int, tower: str) -> tuple[int, ...]:
         if self.blocks == ALL:
             return tuple(range(num_blocks))
         if isinstance(self.blocks, str):
             number = int(self.blocks.removeprefix(_TOP))
             if number > num_blocks:
                 raise SettingsError(
-                    f"strategy.blocks: {self.blocks}, and the {modality} tower has {num_blocks} blocks; take a smaller "
+                    f"strategy.blocks: {self.blocks}, and the {tower} tower has {num_blocks} blocks; take a smaller "
                     f"number, or {ALL}"
                 )
             return tuple(range(num_blocks - number, num_blocks))
@@ -95,6 +95,6 @@ class AdaptedBlocks(Strategy):
         if list(chosen) != sorted(set(chosen)) or chosen[0] < 0 or chosen[-1] >= num_blocks:
             raise SettingsError(
                 f"strategy.blocks: {list(chosen)} must be strictly increasing between 0 and {num_blocks - 1}, the "
-                f"blocks of the {modality} tower"
+                f"blocks of the {tower} tower"
             )
         return chosen

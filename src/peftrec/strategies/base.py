@@ -1,7 +1,7 @@
 """The contract of a strategy, the axis under comparison."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import OUTPUT, Modality, StateForm
+from peftrec.models.towers.names import OUTPUT, StateForm, TowerName
 
 if TYPE_CHECKING:
     from peftrec.models.item_encoder import ItemEncoder
@@ -28,7 +28,7 @@ class Reads:
     """What a strategy takes from the towers."""
 
     kind: ReadKind
-    layers: Mapping[Modality, tuple[int, ...]]
+    layers: Mapping[TowerName, tuple[int, ...]]
     """By tower: 0 is the embedding layer's state, k the k-th block's, OUTPUT the tower's output."""
 
 
@@ -37,7 +37,7 @@ class Stored:
     """What a hidden-state store holds for a strategy: what no training step changes."""
 
     form: StateForm
-    layers: Mapping[Modality, tuple[int, ...]]
+    layers: Mapping[TowerName, tuple[int, ...]]
     """By tower, as of `Reads`. The last of token states is what enters the lowest block that runs in training; a tower
     of so many blocks runs none."""
     keeps_blocks: bool = False
@@ -78,6 +78,10 @@ class Strategy(ABC):
         if self.states == "store" and self.stored_form is None:
             raise ValueError(f"states=store: {self._why_nothing_is_stored()}")
 
+    def finer_groups_over(self, towers: Iterable[TowerName]) -> tuple[str, ...]:
+        """Return the names of such groups over towers of these names; those above, where names change nothing."""
+        return self.finer_groups
+
     @property
     def stored_form(self) -> StateForm | None:
         """What a store can hold in place of the towers, or of their lower blocks; None where nothing of them is the
@@ -104,14 +108,14 @@ class Strategy(ABC):
         is_certain = self.keeps_towers_frozen or not self.reads_content
         return None if is_certain else "may train the towers' weights, and whole numbers have no gradient"
 
-    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+    def reads(self, depths: Mapping[TowerName, int]) -> Reads:
         """Return what is taken from towers of so many blocks; by default the output vector of each.
 
         Raises SettingsError for layers that a tower does not have.
         """
         return Reads(kind=self.read_kind, layers=dict.fromkeys(depths, (OUTPUT,)))
 
-    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+    def stored(self, depths: Mapping[TowerName, int]) -> Stored:
         """Return what `states=store` reads of towers of so many blocks; by default what the strategy reads.
 
         Raises SettingsError as `reads`, and where `stored_form` is None.

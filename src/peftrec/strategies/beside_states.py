@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.models.side_networks.options import Layers
 from peftrec.models.side_networks.side_layers import checked_layers
-from peftrec.models.towers.names import OUTPUT, Modality
+from peftrec.models.towers.names import OUTPUT, TowerName
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ class BesideStates(Strategy):
     def draws_in_training(self) -> bool:
         return False
 
-    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+    def reads(self, depths: Mapping[TowerName, int]) -> Reads:
         behind = (OUTPUT,) if self.reads_vector else ()
         return Reads(
             kind=self.read_kind, layers={name: self._layers(name, depth) + behind for name, depth in depths.items()}
         )
 
-    def _layers(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
+    def _layers(self, tower: TowerName, num_blocks: int) -> tuple[int, ...]:
         return checked_layers(
-            "strategy.layers", self.layers, modality=modality, num_blocks=num_blocks, starts_from_embedding=True
+            "strategy.layers", self.layers, tower=tower, num_blocks=num_blocks, starts_from_embedding=True
         )
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
@@ -55,7 +55,7 @@ class BesideStates(Strategy):
         from peftrec.models.side_networks.states_network import StatesNetwork
 
         beside = {
-            name: self.beside(tower.width, num_layers=len(self._layers(name, tower.num_blocks)) - 1, modality=name)
+            name: self.beside(tower.width, num_layers=len(self._layers(name, tower.num_blocks)) - 1, tower=name)
             for name, tower in towers.present().items()
         }
         network = StatesNetwork(beside, towers.widths(), embedding_dim=embedding_dim)
@@ -63,7 +63,7 @@ class BesideStates(Strategy):
         return FrozenStatesEncoder(towers, network, indices=indices, introduced=network.introduced())
 
     @abstractmethod
-    def beside(self, width: int, *, num_layers: int, modality: Modality) -> "nn.Module":
+    def beside(self, width: int, *, num_layers: int, tower: TowerName) -> "nn.Module":
         """Build what stands beside one tower: from its states, `Float[item state hidden]`, the embedding layer's, those
         of `num_layers` blocks, and the tower's vector where it is read, it makes what takes the place of that vector,
         `Float[item hidden]`.

@@ -30,12 +30,12 @@ class BitFit(AdaptedBlocks):
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import TowerItemEncoder
 
-        for modality, tower in towers.present().items():
+        for name, tower in towers.present().items():
             chosen = self.blocks_of(tower)
             among = tower.named_parameters() if self.blocks == ALL else tower.open_parameters(chosen)
             biases = [parameter for name, parameter in among if name.endswith(".bias")]
             if not biases:
-                raise SettingsError(f"strategy: the {modality} tower has no bias to train; choose another strategy")
+                raise SettingsError(f"strategy: the {name} tower has no bias to train; choose another strategy")
             tower.requires_grad_(False)
             for bias in biases:
                 bias.requires_grad_(True)

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import Modality, StateForm
+from peftrec.models.towers.names import StateForm, TowerName
 from peftrec.strategies.base import ReadKind, Stored, Strategy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class DTL(Strategy):
     def stored_form(self) -> StateForm:
         return "tokens"
 
-    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+    def stored(self, depths: Mapping[TowerName, int]) -> Stored:
         """Return what enters every block up to the first that reads what was written."""
         firsts = {name: self._first_written(name, depth) for name, depth in depths.items()}
         return Stored(form=self.stored_form, layers={name: tuple(range(first + 2)) for name, first in firsts.items()})
@@ -56,7 +56,7 @@ class DTL(Strategy):
 
         for tower in towers.present().values():
             tower.require_blocks()
-        if self.fusion and towers.image is None:
+        if self.fusion and not any(tower.modality == "image" for tower in towers.present().values()):
             raise SettingsError(
                 "strategy.fusion: there is no image tower, and titles have no grid; set strategy.fusion=0"
             )
@@ -70,7 +70,7 @@ class DTL(Strategy):
             tower.width,
             num_blocks=tower.num_blocks,
             rank=self.rank,
-            first_written=self._first_written(tower.modality, tower.num_blocks),
+            first_written=self._first_written(tower.name, tower.num_blocks),
             sharpness=self.sharpness,
             num_prefix_tokens=tower.num_prefix_tokens,
         )
@@ -79,15 +79,15 @@ class DTL(Strategy):
                 f"strategy.fusion: images of a {tower.family.model} keep their proportions and have no square "
                 "grid; set strategy.fusion=0"
             )
-        if self.fusion and tower.family.modality == "image":
+        if self.fusion and tower.modality == "image":
             network.fuse_patches(tower.width, kernel=self.fusion)
         return network
 
-    def _first_written(self, modality: Modality, num_blocks: int) -> int:
+    def _first_written(self, tower: TowerName, num_blocks: int) -> int:
         first = num_blocks // 2 if self.first_written is None else self.first_written
         if first >= num_blocks:
             raise SettingsError(
-                f"strategy.first_written: {first}, and the {modality} tower has blocks 0 to {num_blocks - 1}; take "
+                f"strategy.first_written: {first}, and the {tower} tower has blocks 0 to {num_blocks - 1}; take "
                 "one of them, or null for the upper half"
             )
         return first

@@ -3,7 +3,7 @@
 With `states=store` this is the paper's cached variant: the same network over states computed once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,9 +12,18 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.side_networks.options import SIDE_GROUPS, Activation, BlockOptions, Branches, Layers, Mixing
+from peftrec.models.side_networks.options import (
+    INTER,
+    SIDE_GROUPS,
+    Activation,
+    BlockOptions,
+    Branches,
+    Layers,
+    Mixing,
+    side_groups,
+)
 from peftrec.models.side_networks.side_layers import branches_over, checked_layers
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
 if TYPE_CHECKING:
@@ -50,6 +59,9 @@ class IISAN(Strategy, BlockOptions):
     def draws_in_training(self) -> bool:
         return False
 
+    def finer_groups_over(self, towers: Iterable[TowerName]) -> tuple[str, ...]:
+        return side_groups(towers)
+
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import FrozenStatesEncoder
 
@@ -63,20 +75,20 @@ class IISAN(Strategy, BlockOptions):
             finer_groups=network.finer_groups(),
         )
 
-    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+    def reads(self, depths: Mapping[TowerName, int]) -> Reads:
         return Reads(kind=self.read_kind, layers={name: self._layers(name, depth) for name, depth in depths.items()})
 
-    def _layers(self, modality: Modality, num_blocks: int) -> tuple[int, ...]:
+    def _layers(self, tower: TowerName, num_blocks: int) -> tuple[int, ...]:
         return checked_layers(
             "strategy.layers",
             "every_second" if self.layers is None else self.layers,
-            modality=modality,
+            tower=tower,
             num_blocks=num_blocks,
             starts_from_embedding=self.starts_from_embedding,
         )
 
     def _network(
-        self, widths: dict[Modality, int], indices: Mapping[Modality, tuple[int, ...]], embedding_dim: int
+        self, widths: dict[TowerName, int], indices: Mapping[TowerName, tuple[int, ...]], embedding_dim: int
     ) -> "SideNetwork":
         from peftrec.models.side_networks.side_blocks import layer_builder
         from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
@@ -97,6 +109,7 @@ class IISAN(Strategy, BlockOptions):
                 block=block,
                 embedding_dim=embedding_dim,
                 mixing=self.mixing,
+                num_fused=len(widths) if branch == INTER else 1,
             )
             for branch in branches_over(list(widths), self.branches)
         }

@@ -1,29 +1,34 @@
-"""IISAN-Versa (arXiv:2411.02992): IISAN's side network on two towers of different widths and depths.
+"""IISAN-Versa (arXiv:2411.02992): IISAN's side network on towers of different widths and depths.
 
 Group layer-dropping brings towers of any depth to one block a group; the inter branch pairs blocks from the top, at
-the narrower tower's width. With `states=store` the states are computed once, as in all of the paper's runs.
+the narrowest tower's width. With `states=store` the states are computed once, as in all of the paper's runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import field
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.fields import Named
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.models.side_networks.options import (
+    INTER,
     SIDE_GROUPS,
     Activation,
     BlockOptions,
     Branch,
     Branches,
+    BranchOptions,
     Layers,
     Mixing,
+    side_groups,
 )
 from peftrec.models.side_networks.side_layers import branches_over, checked_layers, last_layers_of_groups
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import FIRST, TowerName
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
 if TYPE_CHECKING:
@@ -54,7 +59,9 @@ class IISANVersa(Strategy, BlockOptions):
     image_bottleneck: int = Field(default=64, ge=1)
     """The same for the image branch."""
     inter_bottleneck: int | None = Field(default=None, ge=1)
-    """Null takes that of the narrower tower, and of the text tower where both are as wide (published code)."""
+    """Null takes that of the narrowest tower, and of the text tower where it is one of those (published code)."""
+    others: Annotated[dict[str, BranchOptions], Named(of="towers")] = field(default_factory=dict)
+    """The same of towers beside these two, by their names."""
     branches: Branches = "intra_inter"
     """Which branches there are. With one tower only, `inter` has nothing to fuse and `intra_inter` means `intra`."""
     mixing: Mixing = "gated"
@@ -64,9 +71,18 @@ class IISANVersa(Strategy, BlockOptions):
     activation: Activation = "relu"
     """What stands between a side block's two matrices."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in FIRST:
+            if name in self.others:
+                raise ValueError(f"{name}: its keys are {name}_layers and {name}_bottleneck")
+
     @property
     def draws_in_training(self) -> bool:
         return False
+
+    def finer_groups_over(self, towers: Iterable[TowerName]) -> tuple[str, ...]:
+        return side_groups(towers)
 
     def adapt(self, towers: "Towers", *, embedding_dim: int, num_items: int) -> "ItemEncoder":
         from peftrec.models.item_encoder import FrozenStatesEncoder
@@ -81,25 +97,29 @@ class IISANVersa(Strategy, BlockOptions):
             finer_groups=network.finer_groups(),
         )
 
-    def reads(self, depths: Mapping[Modality, int]) -> Reads:
-        chosen: dict[Modality, Layers | None] = {"image": self.image_layers, "text": self.text_layers}
+    def reads(self, depths: Mapping[TowerName, int]) -> Reads:
+        chosen: dict[TowerName, Layers | None] = {"image": self.image_layers, "text": self.text_layers}
         for name, layers in chosen.items():
             if layers is not None and name not in depths:
                 raise SettingsError(f"strategy.{name}_layers: there is no {name} tower; set it to null")
-        indices: dict[Modality, tuple[int, ...]] = {}
+        for name in self.others:
+            if name not in depths:
+                raise SettingsError(f"strategy.{name}: there is no {name} tower; leave it out")
+        chosen |= {name: self._options_of(name).layers for name in depths if name not in FIRST}
+        indices: dict[TowerName, tuple[int, ...]] = {}
         for name, num_blocks in depths.items():
             layers = chosen[name]
             indices[name] = checked_layers(
-                f"strategy.{name}_layers",
+                f"strategy.{name}_layers" if name in FIRST else f"strategy.{name}.layers",
                 last_layers_of_groups(num_blocks, self.num_groups) if layers is None else layers,
-                modality=name,
+                tower=name,
                 num_blocks=num_blocks,
                 starts_from_embedding=self.starts_from_embedding,
             )
         return Reads(kind=self.read_kind, layers=indices)
 
     def _network(
-        self, widths: dict[Modality, int], indices: Mapping[Modality, tuple[int, ...]], embedding_dim: int
+        self, widths: dict[TowerName, int], indices: Mapping[TowerName, tuple[int, ...]], embedding_dim: int
     ) -> "SideNetwork":
         from peftrec.models.side_networks.side_alignment import StateAlignment
         from peftrec.models.side_networks.side_network import SideNetwork
@@ -112,30 +132,30 @@ class IISANVersa(Strategy, BlockOptions):
             embedding_dim=embedding_dim,
             starts_from_embedding=self.starts_from_embedding,
             alignment=(
-                StateAlignment(widths, num_steps=min(num_blocks.values()))
-                if is_unequal and "inter" in branches
-                else None
+                StateAlignment(widths, num_steps=min(num_blocks.values())) if is_unequal and INTER in branches else None
             ),
         )
 
     def _branches(
-        self, widths: dict[Modality, int], num_blocks: dict[Modality, int], embedding_dim: int
+        self, widths: dict[TowerName, int], num_blocks: dict[TowerName, int], embedding_dim: int
     ) -> "dict[Branch, SideTower]":
         """Build the branches; intra ones narrow in their first output layer, inter in its second (published code)."""
         from peftrec.models.side_networks.side_blocks import layer_builder
         from peftrec.models.side_networks.side_network import SideBlock, SideTower
 
-        bottlenecks: dict[Modality, int] = {"image": self.image_bottleneck, "text": self.text_bottleneck}
+        bottlenecks: dict[TowerName, int] = {"image": self.image_bottleneck, "text": self.text_bottleneck}
+        bottlenecks |= {name: self._options_of(name).bottleneck for name in widths if name not in FIRST}
         build = partial(SideTower, embedding_dim=embedding_dim, mixing=self.mixing)
         block = partial(SideBlock, activation=self.activation, layer=layer_builder(self))
         towers: dict[Branch, SideTower] = {}
         for branch in branches_over(list(widths), self.branches):
-            if branch == "inter":
-                narrower: Modality = "image" if widths["image"] < widths["text"] else "text"
+            if branch == INTER:
+                narrowest = min(widths, key=lambda name: (widths[name], name != "text"))
                 towers[branch] = build(
-                    widths[narrower],
+                    widths[narrowest],
                     num_blocks=min(num_blocks.values()),
-                    block=partial(block, bottleneck=self.inter_bottleneck or bottlenecks[narrower]),
+                    block=partial(block, bottleneck=self.inter_bottleneck or bottlenecks[narrowest]),
+                    num_fused=len(widths),
                 )
             else:
                 towers[branch] = build(
@@ -145,3 +165,6 @@ class IISANVersa(Strategy, BlockOptions):
                     out_dim=embedding_dim,
                 )
         return towers
+
+    def _options_of(self, name: TowerName) -> BranchOptions:
+        return self.others.get(name, BranchOptions())

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.models.side_networks.side_layers import reduced_width
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.strategies.beside_states import BesideStates
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class LST(BesideStates):
     reduction: int = Field(default=8, ge=1)
     """r: the ladder is as wide as a tower divided by it."""
 
-    def beside(self, width: int, *, num_layers: int, modality: Modality) -> "nn.Module":
+    def beside(self, width: int, *, num_layers: int, tower: TowerName) -> "nn.Module":
         from peftrec.models.side_networks.ladder import Ladder
 
-        side = reduced_width(width, self.reduction, modality=modality)
+        side = reduced_width(width, self.reduction, tower=tower)
         return Ladder(width, side=side, num_layers=num_layers)

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.models.side_networks.side_layers import reduced_width
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.strategies.beside_states import BesideStates
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class QST(BesideStates):
     rank: int = Field(default=16, ge=1)
     """m: what a rung brings the width of its tower down to, before it reaches the ladder's."""
 
-    def beside(self, width: int, *, num_layers: int, modality: Modality) -> "nn.Module":
+    def beside(self, width: int, *, num_layers: int, tower: TowerName) -> "nn.Module":
         from peftrec.models.side_networks.low_rank_ladder import LowRankLadder
 
-        side = reduced_width(width, self.reduction, modality=modality)
+        side = reduced_width(width, self.reduction, tower=tower)
         return LowRankLadder(width, side=side, rank=self.rank, num_layers=num_layers)

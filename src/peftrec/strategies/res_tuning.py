@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.strategies.beside_states import BesideStates
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class ResTuning(BesideStates):
     bottleneck: int = Field(default=10, ge=1)
     """m: what a tuner brings the width of its tower down to; 10 in the authors' code."""
 
-    def beside(self, width: int, *, num_layers: int, modality: Modality) -> "nn.Module":
+    def beside(self, width: int, *, num_layers: int, tower: TowerName) -> "nn.Module":
         from peftrec.models.side_networks.bypass import Bypass
 
         return Bypass(width, num_layers=num_layers, bottleneck=self.bottleneck)

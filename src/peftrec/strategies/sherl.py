@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from peftrec.models.side_networks.side_layers import reduced_width
-from peftrec.models.towers.names import Modality, StateForm
+from peftrec.models.towers.names import StateForm, TowerName
 from peftrec.strategies.base import ReadKind, Stored, Strategy
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SHERL(Strategy):
     def stored_form(self) -> StateForm:
         return "tokens"
 
-    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+    def stored(self, depths: Mapping[TowerName, int]) -> Stored:
         """Return what enters every block; the last one runs on it."""
         return Stored(form=self.stored_form, layers={name: tuple(range(depth)) for name, depth in depths.items()})
 
@@ -62,9 +62,9 @@ class SHERL(Strategy):
     def _beside(self, tower: "Tower") -> "LateRoute":
         from peftrec.models.side_networks.late_route import LateRoute
 
-        inner = reduced_width(tower.width, self.reduction, modality=tower.modality)
+        inner = reduced_width(tower.width, self.reduction, tower=tower.name)
         if tower.num_blocks < self.fewest_blocks:
             raise SettingsError(
-                f"towers.{tower.family.modality}: one block, and SHERL reads those below the last; take a deeper tower"
+                f"towers.{tower.name}: one block, and SHERL reads those below the last; take a deeper tower"
             )
         return LateRoute(tower.width, num_blocks=tower.num_blocks, inner=inner, dropout=self.dropout)

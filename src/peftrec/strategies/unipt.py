@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.models.side_networks.side_layers import reduced_width
-from peftrec.models.towers.names import Modality, StateForm
+from peftrec.models.towers.names import StateForm, TowerName
 from peftrec.strategies.base import ReadKind, Reads, Strategy
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class UniPT(Strategy):
     reduction: int = Field(default=4, ge=1)
     """The reader is as wide as a tower divided by it."""
 
-    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+    def reads(self, depths: Mapping[TowerName, int]) -> Reads:
         return Reads(kind=self.read_kind, layers={name: tuple(range(depth + 1)) for name, depth in depths.items()})
 
     @property
@@ -51,7 +51,7 @@ class UniPT(Strategy):
             name: TokenReader(
                 tower.width,
                 num_states=tower.num_blocks + 1,
-                inner=reduced_width(tower.width, self.reduction, modality=name),
+                inner=reduced_width(tower.width, self.reduction, tower=name),
             )
             for name, tower in towers.present().items()
         }

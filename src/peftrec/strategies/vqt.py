@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import OUTPUT, Modality, StateForm
+from peftrec.models.towers.names import OUTPUT, StateForm, TowerName
 from peftrec.strategies.base import ReadKind, Reads, Stored, Strategy
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class VQT(Strategy):
     def stored_form(self) -> StateForm:
         return "tokens"
 
-    def reads(self, depths: Mapping[Modality, int]) -> Reads:
+    def reads(self, depths: Mapping[TowerName, int]) -> Reads:
         layers = {name: (*range(depth), OUTPUT) for name, depth in depths.items()}
         return Reads(kind=self.read_kind, layers=layers)
 
-    def stored(self, depths: Mapping[Modality, int]) -> Stored:
+    def stored(self, depths: Mapping[TowerName, int]) -> Stored:
         """Return all states, of which keys, values and the tower's vector are made; prompts still pass its blocks."""
         layers = {name: tuple(range(depth + 1)) for name, depth in depths.items()}
         return Stored(form=self.stored_form, layers=layers, keeps_blocks=True)
@@ -65,7 +65,7 @@ class VQT(Strategy):
         tower.require_blocks()
         if tower.family.attends_by_position:
             raise SettingsError(
-                f"towers.{tower.modality}: a {tower.family.model} weighs tokens by where they stand from each other, "
+                f"towers.{tower.name}: a {tower.family.model} weighs tokens by where they stand from each other, "
                 "and a prompt of VQT stands nowhere; take another tower, or strategy=unipt, which reads all tokens too"
             )
         tower.paths_of(SITES)  # it has them all, or says which it lacks

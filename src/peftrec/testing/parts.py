@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from peftrec.code.user_code import open_door
+from peftrec.config.fields import TARGET
 from peftrec.config.folder import config_directory
-from peftrec.config.instantiate import MISSING, TARGET
+from peftrec.config.instantiate import MISSING
 from peftrec.errors import SettingsError
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings

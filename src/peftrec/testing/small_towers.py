@@ -49,8 +49,12 @@ def item_batch(num_items: int, pair: TowerPair, *, seed: int = 0) -> ItemBatch:
     half = (0.5, 0.5, 0.5)
     return ItemBatch(
         items=torch.arange(num_items),
-        text=TextBatch(token_ids=tokens * mask, mask=mask) if pair.text else None,
-        image=ImageBatch(pixels=pixels, mean=half, std=half) if pair.image else None,
+        contents={
+            name: TextBatch(token_ids=tokens * mask, mask=mask)
+            if modality == "text"
+            else ImageBatch(pixels=pixels, mean=half, std=half)
+            for name, modality in pair.readers.items()
+        },
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from peftrec.data.batches import SequenceBatch, TokenBatch
 from peftrec.data.content import ItemContent
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import StateReader, Towers
 from peftrec.settings.run import LearningRates, Settings
 from peftrec.strategies.base import Stored
@@ -30,12 +30,12 @@ class StatesOnce:
     """A store in memory: what frozen towers say of the batch's items, computed once."""
 
     def __init__(self, towers: Towers, stored: Stored, pair: TowerPair) -> None:
-        self.scales: Mapping[Modality, Tensor] = {}
+        self.scales: Mapping[TowerName, Tensor] = {}
         compute = towers.eval().states if stored.form == "pooled" else towers.token_states
         with torch.no_grad():
-            self.states: Mapping[Modality, Any] = compute(item_batch(NUM_ITEMS, pair), stored.layers)
+            self.states: Mapping[TowerName, Any] = compute(item_batch(NUM_ITEMS, pair), stored.layers)
 
-    def read(self, items: Tensor) -> dict[Modality, Any]:
+    def read(self, items: Tensor) -> dict[TowerName, Any]:
         def chosen(states: Any) -> Any:
             return states.apply(chosen) if isinstance(states, TokenBatch) else states[items]
 

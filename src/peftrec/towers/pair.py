@@ -1,17 +1,42 @@
-"""The towers of a run: one for text, one for images, or both."""
+"""The towers of a run: one for text, one for images, and any number beside them under names of their own."""
 
-from typing import TYPE_CHECKING
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.fields import Named
 from peftrec.config.strict import STRICT
-from peftrec.models.towers.names import Modality
+from peftrec.errors import SettingsError
+from peftrec.models.towers.names import Modality, TowerName, in_order
 from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from peftrec.towers.ready_features import ReadyFeatures
 
 if TYPE_CHECKING:
     from peftrec.data.features import FeatureFile
     from peftrec.models.towers.towers import Towers
+
+TowerPart = PretrainedText | PretrainedImage | ReadyFeatures
+"""What a tower is made of."""
+
+RESERVED = frozenset({"introduced", "recommender", "inter", "alignment", "warmup_steps", "decay", "finer"})
+"""Names that learning rates and side networks have for something else."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NamedText(PretrainedText):
+    """A text tower beside `text`."""
+
+    modality: Literal["text"]
+    """What it reads: titles."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NamedImage(PretrainedImage):
+    """An image tower beside `image`."""
+
+    modality: Literal["image"]
+    """What it reads: images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -20,45 +45,55 @@ class TowerPair:
 
     text: PretrainedText | ReadyFeatures | None
     image: PretrainedImage | ReadyFeatures | None
+    others: Annotated[dict[TowerName, NamedText | NamedImage | ReadyFeatures], Named()] = field(default_factory=dict)
+    """Towers beside these two, each under a name of its own, with the keys of `towers.text` or `towers.image`:
+    `modality` says which, and what has a `file` is ready features, of whatever kind."""
+
+    def __post_init__(self) -> None:
+        for name in self.others:
+            if name in RESERVED or name.endswith(("_lengths", "_scales")):
+                raise SettingsError(f"towers.{name}: this name stands for something else; choose another")
 
     @property
-    def parts(self) -> dict[Modality, PretrainedText | PretrainedImage | ReadyFeatures]:
-        """Return what stands for each modality there is, image first."""
-        found: dict[Modality, PretrainedText | PretrainedImage | ReadyFeatures] = {}
-        if self.image is not None:
-            found["image"] = self.image
-        if self.text is not None:
-            found["text"] = self.text
-        return found
+    def parts(self) -> dict[TowerName, TowerPart]:
+        """Return the towers there are by their names, image first (see `in_order`)."""
+        found: dict[TowerName, TowerPart | None] = {**self.others, "text": self.text, "image": self.image}
+        return {name: part for name in in_order(found) if (part := found[name]) is not None}
 
     @property
-    def modalities(self) -> tuple[Modality, ...]:
-        """Which towers there are, image first."""
+    def names(self) -> tuple[TowerName, ...]:
+        """What the towers are called, image first."""
         return tuple(self.parts)
 
     @property
-    def quantised(self) -> tuple[Modality, ...]:
+    def quantised(self) -> tuple[TowerName, ...]:
         """Which towers' weights are int8, image first."""
-        return tuple(name for name, part in self._encoders.items() if part.weights == "int8")
+        return tuple(name for name, part in self.encoders.items() if part.weights == "int8")
 
     @property
-    def offloaded(self) -> tuple[Modality, ...]:
+    def offloaded(self) -> tuple[TowerName, ...]:
         """Which towers leave their blocks' weights in files, image first."""
-        return tuple(name for name, part in self._encoders.items() if part.offload)
+        return tuple(name for name, part in self.encoders.items() if part.offload)
 
     @property
-    def _encoders(self) -> dict[Modality, PretrainedText | PretrainedImage]:
+    def encoders(self) -> "dict[TowerName, PretrainedText | PretrainedImage]":
+        """Return the towers that read titles or images."""
         return {name: part for name, part in self.parts.items() if not isinstance(part, ReadyFeatures)}
 
     @property
-    def text_encoder(self) -> PretrainedText | None:
-        """What reads titles."""
-        return self.text if isinstance(self.text, PretrainedText) else None
+    def text_encoders(self) -> dict[TowerName, PretrainedText]:
+        """Return what reads titles."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, PretrainedText)}
 
     @property
-    def image_encoder(self) -> PretrainedImage | None:
-        """What reads images."""
-        return self.image if isinstance(self.image, PretrainedImage) else None
+    def image_encoders(self) -> dict[TowerName, PretrainedImage]:
+        """Return what reads images."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, PretrainedImage)}
+
+    @property
+    def readers(self) -> dict[TowerName, Modality]:
+        """Return the towers that read titles or images, and which; ready features read neither."""
+        return {name: part.reads for name, part in self.encoders.items()}
 
     def feature_files(self) -> "list[FeatureFile]":
         """Return what is read in place of titles or images. Raises DataError where a file holds no features."""
@@ -73,15 +108,15 @@ class TowerPair:
         from peftrec.models.towers.towers import Towers
 
         loaded = {name: part.load(name, seed=seed, with_weights=with_weights) for name, part in self.parts.items()}
-        return Towers(text=loaded.get("text"), image=loaded.get("image"))
+        return Towers(**loaded)
 
     def preprocessing(self) -> dict[str, str]:
         """Spell out each tower's preprocessing."""
-        return {name: part.preprocessing() for name, part in self.parts.items()}
+        return {name: part.preprocessing(name) for name, part in self.parts.items()}
 
     def vectors(self) -> dict[str, str]:
         """Say how each tower's states become a vector."""
-        said = {name: part.said(name).words() for name, part in self._encoders.items()}
+        said = {name: part.said(name).words() for name, part in self.encoders.items()}
         return {name: said.get(name) or part.pooling_of(name) for name, part in self.parts.items()}
 
     def weights_hashes(self, *, seed: int) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """Pretrained encoders as towers: by hub name at a revision, by local path, or from a config with random weights.
 
-Only what a configuration says is here, and which code does it; transformers is imported when a tower is asked for
-something.
+Only what a configuration says is here, and which code does it; transformers is imported when it is needed.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
@@ -18,7 +17,7 @@ from peftrec.config.strict import STRICT
 from peftrec.data.choices import Resampling
 from peftrec.errors import SettingsError
 from peftrec.files import content_hash
-from peftrec.models.towers.names import Modality, Pooling, Weights
+from peftrec.models.towers.names import Modality, Pooling, TowerName, Weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -33,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PretrainedEncoder:
-    """What both modalities share."""
+    """What both modalities share. `name` is what the configuration calls the tower, which messages say."""
+
+    reads: ClassVar[Modality]
+    """Titles or images."""
 
     checkpoint: Place[str | None] = None
     """Hub name, local folder in Hugging Face format, or `package:` and a folder inside this package."""
@@ -69,37 +71,37 @@ class PretrainedEncoder:
         source = self.checkpoint or f"random {(self.architecture or {}).get('model_type')}"
         return source if self.weights == "float32" else f"{source} in {self.weights}"
 
-    def commit(self, modality: Modality) -> str | None:
+    def commit(self, name: TowerName) -> str | None:
         """Return the commit on the hub that the weights are of; null for local folders and random weights."""
-        return None if self.checkpoint is None else self.files(modality).commit()
+        return None if self.checkpoint is None else self.files(name).commit()
 
-    def files(self, modality: Modality) -> "Checkpoint":
+    def files(self, name: TowerName) -> "Checkpoint":
         """Return where the checkpoint's files are."""
         from peftrec.models.towers.checkpoint_files import Checkpoint
 
         assert self.checkpoint is not None
-        return Checkpoint(key=self._key(modality), name=self.checkpoint, revision=self.revision)
+        return Checkpoint(key=self._key(name), name=self.checkpoint, revision=self.revision)
 
-    def config(self, modality: Modality) -> "PretrainedConfig":
+    def config(self, name: TowerName) -> "PretrainedConfig":
         """Load or build the encoder's config; SettingsError where it is of no supported family, or what no encoder can
         have."""
         from peftrec.models.towers.checkpoint_files import CONFIG
         from peftrec.models.towers.configs import config_in, config_of
 
-        key = self._key(modality)
+        key = self._key(name)
         if self.architecture is not None:
-            return config_of(self.architecture, modality, key=key)
-        return config_in(self.files(modality).folder(CONFIG), modality, key=key)
+            return config_of(self.architecture, self.reads, key=key)
+        return config_in(self.files(name).folder(CONFIG), self.reads, key=key)
 
-    def _key(self, modality: Modality) -> str:
-        return f"towers.{modality}.{'architecture' if self.checkpoint is None else 'checkpoint'}"
+    def _key(self, name: TowerName) -> str:
+        return f"towers.{name}.{'architecture' if self.checkpoint is None else 'checkpoint'}"
 
-    def draws_in_training(self, modality: Modality) -> bool:
+    def draws_in_training(self, name: TowerName) -> bool:
         """Say whether the encoder's config has any dropout; SettingsError where it cannot be read."""
-        config = self.config(modality).to_dict()
+        config = self.config(name).to_dict()
         return any("drop" in key and isinstance(value, float) and value > 0 for key, value in config.items())
 
-    def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
+    def load(self, name: TowerName, *, seed: int, with_weights: bool = True) -> "Tower":
         """Build the tower in eval mode, in float32 and what `weights` says; without weights it has shapes only (meta
         device).
 
@@ -112,74 +114,76 @@ class PretrainedEncoder:
         from peftrec.models.towers.quantised_weights import quantise
         from peftrec.models.towers.tower import Tower
 
-        config, key = self.config(modality), self._key(modality)
+        config, key = self.config(name), self._key(name)
         family = family_of(config)
-        pooling = self._pooling(family)
+        pooling = self._pooling(family, name)
         if not with_weights:
             encoder = shaped_encoder(config, family, key=key)
         elif self.random_init:
             encoder = random_encoder(config, family, seed=seed, key=key)
         elif self.offload:
-            encoder = offloaded_encoder(self.files(modality).weight_files(), config, family, key=key)
+            encoder = offloaded_encoder(self.files(name).weight_files(), config, family, key=key)
         else:
-            encoder = pretrained_encoder(self.files(modality).weight_files(), config, family, key=key)
-        dense = self.said(modality).build(config.hidden_size, seed, is_drawn=self.random_init, has_values=with_weights)
-        tower = Tower(encoder, family=family, pooling=pooling, dense=dense).requires_grad_(not self.offload).eval()
+            encoder = pretrained_encoder(self.files(name).weight_files(), config, family, key=key)
+        dense = self.said(name).build(config.hidden_size, seed, is_drawn=self.random_init, has_values=with_weights)
+        tower = Tower(encoder, family=family, pooling=pooling, dense=dense, name=name).eval()
+        tower.requires_grad_(not self.offload)
         if self.weights == "int8":
             quantise(tower.blocks())
         if with_weights:
             check_encodes(tower, key=key)
         return tower
 
-    def weights_hash(self, modality: Modality, *, seed: int) -> str:
+    def weights_hash(self, name: TowerName, *, seed: int) -> str:
         """Hash config and weights without loading them: the files' bytes, or the seed where they are random; and how
         they are kept."""
-        config = self.config(modality).to_diff_dict()
+        config = self.config(name).to_diff_dict()
         for key in ("_name_or_path", "transformers_version"):  # where it lies and who wrote it change nothing
             config.pop(key, None)
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         if self.weights != "float32":
             digest.update(self.weights.encode())
-        said = self.said(modality)
+        said = self.said(name)
         digest.update(said.words().encode())  # of most checkpoints nothing
         if self.random_init:
             digest.update(str(seed).encode())
             return digest.hexdigest()
-        for file in (*self.files(modality).weight_files(), *said.weight_files()):
+        for file in (*self.files(name).weight_files(), *said.weight_files()):
             digest.update(content_hash(file))
         return digest.hexdigest()
 
-    def num_blocks(self, modality: Modality) -> int:
+    def num_blocks(self, name: TowerName) -> int:
         """Return how many blocks the encoder has, from its config alone."""
-        return int(self.config(modality).num_hidden_layers)
+        return int(self.config(name).num_hidden_layers)
 
-    def pooling_of(self, modality: Modality) -> Pooling:
+    def pooling_of(self, name: TowerName) -> Pooling:
         """Return how states become one vector: as configured, as the checkpoint says, or the family's own way."""
         from peftrec.models.towers.families import family_of
 
-        return self._pooling(family_of(self.config(modality)))
+        return self._pooling(family_of(self.config(name)), name)
 
-    def _pooling(self, family: "Family") -> Pooling:
-        pooling = self.pooling or self.said(family.modality).pooling or family.poolings[0]
+    def _pooling(self, family: "Family", name: TowerName) -> Pooling:
+        pooling = self.pooling or self.said(name).pooling or family.poolings[0]
         if pooling not in family.poolings:
             raise SettingsError(
-                f"towers.{family.modality}.pooling: a {family.model} has no {pooling}; it has "
-                f"{', '.join(family.poolings)}"
+                f"towers.{name}.pooling: a {family.model} has no {pooling}; it has {', '.join(family.poolings)}"
             )
         return pooling
 
-    def said(self, modality: Modality) -> "SaidVector":
+    def said(self, name: TowerName) -> "SaidVector":
         """Return what a text encoder's checkpoint says of how states become a vector, where `pooling` does not."""
         from peftrec.models.towers.checkpoint_files import CONFIG
         from peftrec.models.towers.sentence_modules import SaidVector, said_in
 
-        is_asked = modality == "text" and self.checkpoint is not None and self.pooling is None
-        return said_in(self.files(modality).folder(CONFIG), key=self._key(modality)) if is_asked else SaidVector()
+        is_asked = self.reads == "text" and self.checkpoint is not None and self.pooling is None
+        return said_in(self.files(name).folder(CONFIG), key=self._key(name)) if is_asked else SaidVector()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PretrainedText(PretrainedEncoder):
     """A text encoder and how titles become tokens."""
+
+    reads: ClassVar[Modality] = "text"
 
     tokenizer: Place[str | None] = None
     """Where the tokenizer is, if not at the checkpoint (same forms)."""
@@ -193,14 +197,14 @@ class PretrainedText(PretrainedEncoder):
     """Stands before every title, as it is, where the encoder was trained so (`passage: ` for E5); it counts among
     `max_tokens`."""
 
-    def preprocessing(self) -> str:
+    def preprocessing(self, name: TowerName = "text") -> str:
         """Spell out what happens to a title, for the key of a hidden-state store."""
-        source = self.tokenizer_files()
+        source = self.tokenizer_files(name)
         tokenizer = "none" if source is None else source.tokenizer_hash()
         spelled = f"tokenizer={tokenizer} max_tokens={self.max_tokens} lower_case={self.lower_case}"
         return f"{spelled} prompt={self.prompt!r}" if self.prompt else spelled
 
-    def tokenise(self, titles: Sequence[str]) -> "TokenisedTitles":
+    def tokenise(self, titles: Sequence[str], name: TowerName = "text") -> "TokenisedTitles":
         """Tokenise all titles.
 
         For an encoder that was trained so (SigLIP) they are padded to its full length, and padding counts as text.
@@ -210,25 +214,28 @@ class PretrainedText(PretrainedEncoder):
 
         return tokenise(
             titles,
-            config=self.config("text"),
-            files=self.tokenizer_files(),
+            tower=name,
+            config=self.config(name),
+            files=self.tokenizer_files(name),
             max_tokens=self.max_tokens,
             lower_case=self.lower_case,
             prompt=self.prompt,
         )
 
-    def tokenizer_files(self) -> "Checkpoint | None":
+    def tokenizer_files(self, name: TowerName = "text") -> "Checkpoint | None":
         """Return where the tokenizer's files are; null where nothing names one."""
         from peftrec.models.towers.checkpoint_files import Checkpoint
 
         if self.tokenizer is not None:
-            return Checkpoint(key="towers.text.tokenizer", name=self.tokenizer, revision=self.tokenizer_revision)
-        return None if self.checkpoint is None else self.files("text")
+            return Checkpoint(key=f"towers.{name}.tokenizer", name=self.tokenizer, revision=self.tokenizer_revision)
+        return None if self.checkpoint is None else self.files(name)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PretrainedImage(PretrainedEncoder):
     """An image encoder; size, filter and normalisation come from the checkpoint's processor unless given here."""
+
+    reads: ClassVar[Modality] = "image"
 
     image_size: int | None = Field(default=None, ge=1)
     """Sides of the square that images are resized to straight; null does what the processor says. An encoder that
@@ -243,20 +250,20 @@ class PretrainedImage(PretrainedEncoder):
     resampling: Resampling | None = None
     """Filter for resizing; null takes the processor's."""
 
-    def load(self, modality: Modality, *, seed: int, with_weights: bool = True) -> "Tower":
+    def load(self, name: TowerName, *, seed: int, with_weights: bool = True) -> "Tower":
         from peftrec.data.content import ImageTransform
         from peftrec.models.towers.encoders import fit_positions
 
-        tower = super().load(modality, seed=seed, with_weights=with_weights)
+        tower = super().load(name, seed=seed, with_weights=with_weights)
         if tower.family.fits_any_size:
-            transform = self.transform()
+            transform = self.transform(name)
             assert isinstance(transform, ImageTransform), "images that keep their proportions have no one size"
             tower.image_size = transform.size
             if tower.family.has_position_table:
                 fit_positions(tower.encoder, *tower.image_size)
         return tower
 
-    def transform(self) -> "ImageTransform | PatchTransform":
+    def transform(self, name: TowerName = "image") -> "ImageTransform | PatchTransform":
         """Return how images become pixels.
 
         Raises SettingsError where the encoder takes another size.
@@ -264,11 +271,12 @@ class PretrainedImage(PretrainedEncoder):
         from peftrec.models.towers.families import family_of
         from peftrec.models.towers.image_processing import transform_for
 
-        config = self.config("image")
+        config = self.config(name)
         described = transform_for(
             config,
             family_of(config),
-            self._processor(),
+            self._processor(name),
+            tower=name,
             image_size=self.image_size,
             crops=self.fit == "processor",
         )
@@ -279,13 +287,14 @@ class PretrainedImage(PretrainedEncoder):
             resampling=self.resampling or described.resampling,
         )
 
-    def preprocessing(self) -> str:
+    def preprocessing(self, name: TowerName = "image") -> str:
         """Spell out what happens to an image, for the key of a hidden-state store."""
-        return repr(self.transform())
+        return repr(self.transform(name))
 
-    def _processor(self) -> dict[str, Any]:
+    def _processor(self, name: TowerName) -> dict[str, Any]:
         from peftrec.models.towers.checkpoint_files import PROCESSOR
         from peftrec.models.towers.image_processing import read_processor
 
-        is_given = self.image_size is not None and self.mean is not None and self.std is not None
-        return {} if self.checkpoint is None or is_given else read_processor(self.files("image").folder(PROCESSOR))
+        if self.checkpoint is None or None not in (self.image_size, self.mean, self.std):
+            return {}
+        return read_processor(self.files(name).folder(PROCESSOR), tower=name)

@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from peftrec.data.batches import ItemBatch, StateBatch, TokenBatch
+from peftrec.data.batches import ItemBatch, TokenBatch
 from peftrec.models.item_encoder import FrozenStatesEncoder
 from peftrec.models.recommender import Recommender
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import Towers
 
 
 def embed_new(recommender: Recommender, batch: ItemBatch, towers: Towers | None) -> Float[Tensor, "item dim"]:
     """Embed items by their content. `towers` are those that a store stands in for, where the recommender reads one."""
     if towers is not None:
-        states = {str(name): states for name, states in stored_part(recommender, batch, towers).items()}
-        batch = ItemBatch(items=batch.items, states=StateBatch(**states))
+        batch = ItemBatch(items=batch.items, states=stored_part(recommender, batch, towers))
     return recommender.embed(batch)
 
 
-def stored_part(recommender: Recommender, batch: ItemBatch, towers: Towers) -> Mapping[Modality, Tensor | TokenBatch]:
+def stored_part(recommender: Recommender, batch: ItemBatch, towers: Towers) -> Mapping[TowerName, Tensor | TokenBatch]:
     """Compute what a store would hold of items, in the towers' precision."""
     encoder = recommender.item_encoder
     if isinstance(encoder, FrozenStatesEncoder):

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from peftrec.models.item_encoder import ItemEncoder
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import Towers
 
 Origin = Literal["pretrained", "introduced", "recommender"]
@@ -24,7 +24,7 @@ Origin = Literal["pretrained", "introduced", "recommender"]
 class PretrainedSnapshot:
     """Identities of the towers' parameters before a strategy adapts them."""
 
-    modality_of: dict[int, Modality]
+    tower_of: dict[int, TowerName]
     parameters: tuple[nn.Parameter, ...]
     """Kept alive, so that no identity is given to another tensor."""
 
@@ -66,9 +66,9 @@ def parameter_roles(
     roles = []
     of_objective = [] if objective is None else objective.named_parameters(prefix="objective")
     for name, parameter in (*model.named_parameters(), *of_objective):  # unique tensors: shared ones are listed once
-        modality = snapshot.modality_of.get(id(parameter))
-        origin: Origin = "pretrained" if modality else "introduced" if id(parameter) in introduced else "recommender"
-        group = finer_of.get(id(parameter)) or modality or origin
+        tower = snapshot.tower_of.get(id(parameter))
+        origin: Origin = "pretrained" if tower else "introduced" if id(parameter) in introduced else "recommender"
+        group = finer_of.get(id(parameter)) or tower or origin
         roles.append(
             ParameterRole(
                 name=name, parameter=parameter, origin=origin, group=group if parameter.requires_grad else None

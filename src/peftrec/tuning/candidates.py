@@ -14,7 +14,6 @@ from pydantic import JsonValue
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.roles import value_of
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import MODALITIES
 from peftrec.settings.composition import FILLED_BY_CHOICE, settings_from_composed
 from peftrec.settings.run import Settings, settings_from_config, settings_to_config
 from peftrec.tuning.default_space import default_space
@@ -100,7 +99,7 @@ def _compose(loader: ConfigLoader, strategy: str, shared: Sequence[str], tuning:
     composed = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     OmegaConf.update(composed, FILLED_BY_CHOICE, strategy, force_add=True)
     fixed = {word.lstrip("+").partition("=")[0] for word in shared}
-    without_tower = {f"learning_rates.{name}" for name in MODALITIES if name not in settings.towers.modalities}
+    without_tower = {f"learning_rates.{kind}" for kind in _without_tower(settings)}
     space, origin = _space_of(loader, strategy, settings)
     candidate = Candidate(
         strategy=strategy, composed=composed, settings=settings, space=space.without(fixed | without_tower), starts=()
@@ -110,6 +109,13 @@ def _compose(loader: ConfigLoader, strategy: str, shared: Sequence[str], tuning:
     return Candidate(
         strategy=strategy, composed=composed, settings=settings, space=candidate.space, starts=tuple(starts)
     )
+
+
+def _without_tower(settings: Settings) -> set[str]:
+    """Return which of titles and images no tower takes the rate of."""
+    read = {kind for name, kind in settings.towers.readers.items() if name not in settings.learning_rates.others}
+    features = {name for name in settings.towers.parts if name not in settings.towers.readers}
+    return {"text", "image"} - read - features
 
 
 def _space_of(loader: ConfigLoader, strategy: str, settings: Settings) -> tuple[Space, str]:

@@ -4,7 +4,7 @@ declares."""
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from peftrec.config.instantiate import fields_of
+from peftrec.config.fields import fields_of
 from peftrec.config.roles import Role
 from peftrec.settings.run import Settings
 from peftrec.tuning.spaces import Dimension, FloatRange, IntRange, Space
@@ -24,7 +24,8 @@ def default_space(settings: Settings) -> Space:
 
     The model is built without values, to see which groups train. Raises SettingsError where it cannot be built.
     """
-    groups = trained_groups(settings)
+    trained = trained_groups(settings)
+    groups = trained | {kind for name, kind in settings.towers.readers.items() if name in trained}
     rates: dict[str, Dimension] = {
         f"learning_rates.{group}": FloatRange(type="float", low=low, high=high, log=True)
         for group, (low, high) in _RATES.items()

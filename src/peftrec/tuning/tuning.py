@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from peftrec.config.composition import compose_part
-from peftrec.config.instantiate import fields_of
+from peftrec.config.fields import fields_of
 from peftrec.config.roles import roles_of
 from peftrec.dashboards.after_report import log_comparison
 from peftrec.errors import UserError

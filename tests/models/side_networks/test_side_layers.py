@@ -52,7 +52,7 @@ def test_both_rules_agree_on_a_base_tower() -> None:
 
 
 def checked(layers: Layers, *, starts: bool = False, num_blocks: int = 4) -> tuple[int, ...]:
-    return checked_layers("strategy.some", layers, modality="text", num_blocks=num_blocks, starts_from_embedding=starts)
+    return checked_layers("strategy.some", layers, tower="text", num_blocks=num_blocks, starts_from_embedding=starts)
 
 
 @pytest.mark.parametrize(

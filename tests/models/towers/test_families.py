@@ -203,7 +203,7 @@ def test_a_title_gives_one_vector_whatever_it_is_batched_with(saved: Saved) -> N
     text = saved.pair().text
     if text is None:
         return
-    content = ItemContent(titles=text.tokenise(TITLES))
+    content = ItemContent(by_tower={"text": text.tokenise(TITLES)})
     tower = Towers(text=saved.load())
     with torch.no_grad():
         together = tower(content.batch(np.arange(NUM_ITEMS)))["text"]
@@ -268,7 +268,7 @@ def test_each_picture_has_as_many_tokens_as_patches(saved_of: Callable[[str], Sa
     pair = saved_of("naflex").pair()
     towers, content = load_towers(pair), load_content(pair)
     lengths = num_tokens_of(StateSource(towers=towers, content=content, item_ids=TITLES), NUM_ITEMS)["image"]
-    image = load_batch(pair).image
+    image = load_batch(pair).content("image")
     assert isinstance(image, PatchBatch)
     assert lengths.tolist() == image.mask.sum(dim=1).tolist()
     assert len(set(lengths)) > 1
@@ -372,7 +372,7 @@ def test_minilms_real_vectors_are_those_of_its_authors_library() -> None:
     folder = Path(package.__file__).parent / "model"
     library = pytest.importorskip("sentence_transformers").SentenceTransformer(str(folder), device="cpu")
     text = PretrainedText(checkpoint=str(folder), pooling="mean", max_tokens=64)
-    content = ItemContent(titles=text.tokenise(TITLES))
+    content = ItemContent(by_tower={"text": text.tokenise(TITLES)})
     with torch.no_grad():
         vectors = Towers(text=text.load("text", seed=0))(content.batch(np.arange(NUM_ITEMS)))["text"]
     expected = library.encode(TITLES, convert_to_tensor=True, normalize_embeddings=True)

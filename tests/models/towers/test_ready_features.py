@@ -31,9 +31,9 @@ def pair(tmp_path: Path) -> TowerPair:
 
 def batch_of(pair: TowerPair) -> ItemBatch:
     batches = {
-        file.modality: FeatureBatch(states=torch.from_numpy(np.array(file.states))) for file in pair.feature_files()
+        file.tower: FeatureBatch(states=torch.from_numpy(np.array(file.states))) for file in pair.feature_files()
     }
-    return ItemBatch(items=torch.arange(NUM_ITEMS), text=batches["text"], image=batches["image"])
+    return ItemBatch(items=torch.arange(NUM_ITEMS), contents=batches)
 
 
 def test_states_and_output_are_the_features(pair: TowerPair) -> None:
@@ -90,19 +90,18 @@ def test_what_trains_biases_is_refused(pair: TowerPair) -> None:
 def test_one_vector_an_item_is_one_state(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.ones((NUM_ITEMS, WIDTH), dtype=np.float32))
     pair = TowerPair(text=ReadyFeatures(file=str(tmp_path / "text.npy")), image=None)
-    assert pair.modalities == ("text",)
+    assert pair.names == ("text",)
     towers = pair.load(seed=1)
     assert {name: tower.num_blocks for name, tower in towers.present().items()} == {"text": 0}
-    batch = ItemBatch(items=torch.arange(2), text=FeatureBatch(states=torch.ones(2, 1, WIDTH)))
+    batch = ItemBatch(items=torch.arange(2), contents={"text": FeatureBatch(states=torch.ones(2, 1, WIDTH))})
     assert adapted(towers, "iisan")(batch).shape == (2, 8)
 
 
 def test_features_and_towers_mix(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.ones((NUM_ITEMS, WIDTH), dtype=np.float32))
     pair = TowerPair(text=ReadyFeatures(file=str(tmp_path / "text.npy")), image=IMAGE)
-    assert pair.text_encoder is None
-    assert pair.image_encoder is IMAGE
-    assert [file.modality for file in pair.feature_files()] == ["text"]
+    assert pair.encoders == {"image": IMAGE}
+    assert [file.tower for file in pair.feature_files()] == ["text"]
     assert set(pair.preprocessing()) == set(pair.weights_hashes(seed=1)) == {"image", "text"}
     assert {name for name, tower in pair.load(seed=1).present().items() if list(tower.parameters())} == {"image"}
 

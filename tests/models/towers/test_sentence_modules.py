@@ -92,7 +92,7 @@ def library_vectors(folder: Path) -> Tensor:
 
 @torch.no_grad()
 def own_vectors(text: PretrainedText) -> Tensor:
-    content = ItemContent(titles=text.tokenise(TITLES))
+    content = ItemContent(by_tower={"text": text.tokenise(TITLES)})
     tower = text.load("text", seed=0)
     return nn.functional.normalize(Towers(text=tower)(content.batch(np.arange(len(TITLES))))["text"])
 
@@ -104,7 +104,7 @@ def test_vectors_are_those_of_the_library_before_and_after_training(gemma: Saved
     with torch.no_grad():
         for parameter in tower.parameters():
             parameter.mul_(1.1)
-    trained = TrainedTower(modality="text", tower=tower, source=settings_of(gemma), seed=0)
+    trained = TrainedTower(name="text", tower=tower, source=settings_of(gemma), seed=0)
     folder = tmp_path / "exported"
     written = trained.write(folder, inputs_for(gemma), merges=False)
     assert (written.form, written.reads.partition("pooled by ")[2]) == ("checkpoint", tower_words(gemma))

@@ -530,9 +530,9 @@ def batches() -> Iterator[ItemBatch]:
     pixels = torch.randint(0, 256, (3, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     text = TextBatch(token_ids=token_ids, mask=torch.ones(3, 5, dtype=torch.bool))
     image = ImageBatch(pixels=pixels, mean=(0.5,) * 3, std=(0.5,) * 3)
-    yield ItemBatch(items=torch.arange(3), text=text, image=image)
-    yield ItemBatch(items=torch.arange(3), text=text)
-    yield ItemBatch(items=torch.arange(3), image=image)
+    yield ItemBatch(items=torch.arange(3), contents={"text": text, "image": image})
+    yield ItemBatch(items=torch.arange(3), contents={"text": text})
+    yield ItemBatch(items=torch.arange(3), contents={"image": image})
 
 
 def test_towers_stand_image_first_and_read_their_own_content() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from peftrec.errors import SettingsError
 from peftrec.models.adaptation_schedule import AdaptationSchedule
 from peftrec.models.peft.injection import ADAPTER
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 
 _SMOOTHED = ("exp_avg_ipt", "exp_avg_unc")  # the allocator's memory, by parameter; `ipt` is computed anew in each step
 _PATTERN = "rank_pattern"
@@ -27,7 +27,7 @@ _PATTERN = "rank_pattern"
 class RankAllocation(AdaptationSchedule):
     """Allocates each tower's own budget among its matrices."""
 
-    def __init__(self, tuners: Mapping[Modality, AdaLoraModel]) -> None:
+    def __init__(self, tuners: Mapping[TowerName, AdaLoraModel]) -> None:
         self._tuners = dict(tuners)
         for tuner in self._tuners.values():
             for name, parameter in tuner.model.named_parameters():
@@ -51,8 +51,8 @@ class RankAllocation(AdaptationSchedule):
     def penalty(self) -> Float[Tensor, ""]:
         """Return, summed over towers, the mean distance of P'P and QQ' from the identity, weighted as configured."""
         terms = []
-        for modality, config in self._configs().items():
-            distances = [_distance_from_orthogonal(factor) for factor in _factors(self._tuners[modality])]
+        for tower, config in self._configs().items():
+            distances = [_distance_from_orthogonal(factor) for factor in _factors(self._tuners[tower])]
             terms.append(config.orth_reg_weight * torch.stack(distances).mean())
         return torch.stack(terms).sum()
 
@@ -86,25 +86,25 @@ class RankAllocation(AdaptationSchedule):
 
     def state_dict(self) -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
-        for modality, tuner in self._tuners.items():
+        for tower, tuner in self._tuners.items():
             for kind in _SMOOTHED:
                 remembered: dict[str, Tensor] = getattr(tuner.rankallocator, kind)
-                state |= {f"{modality}/{kind}/{name}": tensor.clone() for name, tensor in remembered.items()}
-            kept: dict[str, list[bool]] = self._configs()[modality].rank_pattern or {}
-            state |= {f"{modality}/{_PATTERN}/{name}": torch.tensor(pattern) for name, pattern in kept.items()}
+                state |= {f"{tower}/{kind}/{name}": tensor.clone() for name, tensor in remembered.items()}
+            kept: dict[str, list[bool]] = self._configs()[tower].rank_pattern or {}
+            state |= {f"{tower}/{_PATTERN}/{name}": torch.tensor(pattern) for name, pattern in kept.items()}
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for modality, tuner in self._tuners.items():
+        for tower, tuner in self._tuners.items():
             tuner.rankallocator.reset_ipt()  # type: ignore[no-untyped-call]
             for kind in _SMOOTHED:
-                getattr(tuner.rankallocator, kind).update(_below(f"{modality}/{kind}/", state))
+                getattr(tuner.rankallocator, kind).update(_below(f"{tower}/{kind}/", state))
             # Only its presence matters: peft starts the memory of a parameter anew that it does not find here.
             tuner.rankallocator.ipt.update(tuner.rankallocator.exp_avg_ipt)
-            pattern = {name: tensor.tolist() for name, tensor in _below(f"{modality}/{_PATTERN}/", state).items()}
-            self._configs()[modality].rank_pattern = pattern or None
+            pattern = {name: tensor.tolist() for name, tensor in _below(f"{tower}/{_PATTERN}/", state).items()}
+            self._configs()[tower].rank_pattern = pattern or None
 
-    def _configs(self) -> dict[Modality, AdaLoraConfig]:
+    def _configs(self) -> dict[TowerName, AdaLoraConfig]:
         return {name: cast("AdaLoraConfig", tuner.peft_config[ADAPTER]) for name, tuner in self._tuners.items()}
 
 

@@ -48,7 +48,7 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
     if adapted != targets:
         missed, besides = sorted(targets - adapted), sorted(adapted - targets)
         raise SettingsError(
-            f"strategy.sites: peft adapted {len(adapted)} layers of the {tower.family.modality} tower, missed "
+            f"strategy.sites: peft adapted {len(adapted)} layers of the {tower.name} tower, missed "
             f"{', '.join(missed) or 'none'} and took {', '.join(besides) or 'none'} besides"
         )
     return tuner
@@ -61,7 +61,7 @@ def _explain(error: Exception, tower: Tower, config: PeftConfig) -> str:
             f"strategy: {method} reads the values of the weights that it adapts, and a plan has none; run it, or plan "
             "another method"
         )
-    return f"strategy: peft cannot put {method} into the {tower.family.modality} tower: {error}"
+    return f"strategy: peft cannot put {method} into the {tower.name} tower: {error}"
 
 
 @contextmanager

@@ -7,8 +7,8 @@ the k-th block's, whose id in the published lists, counted from 0, is k - 1.
 from collections.abc import Callable
 
 from peftrec.errors import SettingsError
-from peftrec.models.side_networks.options import Branch, Branches, LayerRule, Layers
-from peftrec.models.towers.names import Modality
+from peftrec.models.side_networks.options import INTER, Branch, Branches, LayerRule, Layers
+from peftrec.models.towers.names import TowerName
 
 
 def every_second_layer(num_blocks: int) -> tuple[int, ...]:
@@ -48,7 +48,7 @@ def last_layers_of_groups(num_blocks: int, num_groups: int) -> tuple[int, ...]:
 
 
 def checked_layers(
-    key: str, layers: Layers, *, modality: Modality, num_blocks: int, starts_from_embedding: bool
+    key: str, layers: Layers, *, tower: TowerName, num_blocks: int, starts_from_embedding: bool
 ) -> tuple[int, ...]:
     """Return the states to read: those of `layers`, and where the network starts from the embedding layer's, 0 first.
 
@@ -59,7 +59,7 @@ def checked_layers(
     if not layers or list(layers) != sorted(set(layers)) or layers[0] < 0 or layers[-1] > num_blocks:
         raise SettingsError(
             f"{key}: {list(layers)} must be strictly increasing between 0 and {num_blocks}, "
-            f"the number of blocks of the {modality} tower"
+            f"the number of blocks of the {tower} tower"
         )
     if not starts_from_embedding:
         return layers
@@ -67,31 +67,29 @@ def checked_layers(
     if not above:
         raise SettingsError(
             f"{key}: the side network starts from layer 0 and needs a layer above 0 for a block to read, between 1 and "
-            f"{num_blocks}, the number of blocks of the {modality} tower"
+            f"{num_blocks}, the number of blocks of the {tower} tower"
         )
     return (0, *above)
 
 
-def reduced_width(width: int, reduction: int, *, modality: Modality) -> int:
+def reduced_width(width: int, reduction: int, *, tower: TowerName) -> int:
     """Return the width of a network that is narrower than its tower; SettingsError where that is no whole number."""
     if width % reduction:
         raise SettingsError(
-            f"strategy.reduction: {reduction} does not divide {width}, the width of the {modality} tower; "
+            f"strategy.reduction: {reduction} does not divide {width}, the width of the {tower} tower; "
             "take a divisor of it"
         )
     return width // reduction
 
 
-def branches_over(modalities: list[Modality], branches: Branches) -> list[Branch]:
+def branches_over(towers: list[TowerName], branches: Branches) -> list[Branch]:
     """Return the branches in the order in which they are fused; with one tower, `intra_inter` means `intra`.
 
     Raises SettingsError for `inter` alone over one tower.
     """
-    if len(modalities) == 1:
+    if len(towers) == 1:
         if branches == "inter":
-            raise SettingsError(
-                f"strategy.branches: inter fuses two towers and only {modalities[0]} is there; use intra"
-            )
-        return [modalities[0]]
-    intra: list[Branch] = [] if branches == "inter" else [*modalities]
-    return intra if branches == "intra" else [*intra, "inter"]
+            raise SettingsError(f"strategy.branches: inter fuses two towers and only {towers[0]} is there; use intra")
+        return [towers[0]]
+    intra: list[Branch] = [] if branches == "inter" else [*towers]
+    return intra if branches == "intra" else [*intra, INTER]

@@ -2,31 +2,40 @@
 towers of small blocks on frozen states.
 
     block(x) = x + W_up relu(W_down x + b_down) + b_up
-    intra:   s_k = block(g_k h_k + (1 - g_k) s_{k-1})                          one tower per modality
-    inter:   m_k = block(m_{k-1} + g_k h_k^image + (1 - g_k) h_k^text)         one tower over both
+    intra:   s_k = block(g_k h_k + (1 - g_k) s_{k-1})                          one branch per tower
+    inter:   m_k = block(m_{k-1} + g_k h_k^image + (1 - g_k) h_k^text)         one branch over both
 
 with g = sigmoid(theta / 0.1), theta starting at 0 and s, m starting at zeros; the gate is Ladder Side-Tuning's (Sung
-et al., NeurIPS 2022). The additive variant replaces each mixture by a plain sum. Every tower ends in two linear
+et al., NeurIPS 2022). The additive variant replaces each mixture by a plain sum. Every branch ends in two linear
 layers, and a third fuses [image, text, inter]. What W_down and W_up may be is in `side_blocks`.
 
-Two towers may differ (IISAN-Versa). The deeper one's surplus first states are read by its intra branch alone: the
-inter branch pairs the states from the top. Where widths differ, the wider modality's states are aligned first.
+Towers may differ (IISAN-Versa). A deeper one's surplus first states are read by its intra branch alone: the inter
+branch pairs the states from the top. Where widths differ, the wider towers' states are aligned first.
+
+Both papers have two towers. Over n towers, the inter branch here weighs by a softmax what it adds:
+
+    inter:   m_k = block(m_{k-1} + sum_t w_k^t h_k^t)      w_k = softmax([theta_k^1, .., theta_k^{n-1}, 0] / 0.1)
+
+the last of the towers, in the order in which they are fused, having the logit 0. All weigh the same at the start, and
+of two towers w^1 is the published gate: sigmoid(x) = softmax([x, 0])_1.
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peftrec.models.side_networks.options import Activation, Branch, Mixing
+from peftrec.models.side_networks.options import INTER, Activation, Branch, Mixing
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_blocks import BlockLayer, Dense, LayerBuilder
 from peftrec.models.side_networks.side_recurrences import InterRecurrence, IntraRecurrence
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName, in_order
 
 GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 _BLOCK_STD = 0.01  # published initialisation
+_PUBLISHED_TOWERS = 2  # with one gate a step
 
 
 class SideBlock(nn.Module):
@@ -67,17 +76,21 @@ class SideTower(nn.Module):
         embedding_dim: int,
         mixing: Mixing = "gated",
         out_dim: int | None = None,
+        num_fused: int = 1,
     ) -> None:
-        """Build a branch; `out_dim` is the width between its output layers, `hidden` where None."""
+        """Build a branch; `out_dim` is the width between its output layers, `hidden` where None. An inter branch says
+        how many towers it fuses."""
         super().__init__()
         out_dim = hidden if out_dim is None else out_dim
         self.blocks = nn.ModuleList(block(hidden) for _ in range(num_blocks))
-        self.gates = nn.Parameter(torch.zeros(num_blocks)) if mixing == "gated" else None
+        self.num_fused = num_fused
+        size = (num_blocks,) if num_fused <= _PUBLISHED_TOWERS else (num_blocks, num_fused - 1)
+        self.gates = nn.Parameter(torch.zeros(size)) if mixing == "gated" else None
         self.out = nn.Linear(hidden, out_dim)
         self.project = nn.Linear(out_dim, embedding_dim)
 
     def intra(self, states: list[Tensor], first: Tensor | None) -> Float[Tensor, "item hidden"]:
-        """Run over one modality's states, lowest first; `first` is the state before them (zeros where None)."""
+        """Run over one tower's states, lowest first; `first` is the state before them (zeros where None)."""
         if self.is_by_hand():
             return IntraRecurrence.apply(first, self._logits(), *states, *self._weights())  # type: ignore[no-untyped-call]
         previous = torch.zeros_like(states[0]) if first is None else first
@@ -85,26 +98,41 @@ class SideTower(nn.Module):
             previous = block(previous + state if gate is None else torch.lerp(previous, state, gate))
         return previous
 
-    def inter(self, image: list[Tensor], text: list[Tensor]) -> Float[Tensor, "item hidden"]:
-        """Run over both modalities' states; the state before them is zeros."""
+    def inter(self, towers: Sequence[list[Tensor]]) -> Float[Tensor, "item hidden"]:
+        """Run over the states of several towers, in the order in which they are fused; the state before them is
+        zeros."""
         if self.is_by_hand():
-            return InterRecurrence.apply(self._logits(), *image, *text, *self._weights())  # type: ignore[no-untyped-call]
-        previous = torch.zeros_like(image[0])
-        for block, image_state, text_state, gate in zip(self.blocks, image, text, self._gates(), strict=True):
-            fused = image_state + text_state if gate is None else torch.lerp(text_state, image_state, gate)
-            previous = block(previous + fused)
+            every = [state for of_tower in towers for state in of_tower]
+            return InterRecurrence.apply(self._logits(), *every, *self._weights())  # type: ignore[no-untyped-call]
+        previous = torch.zeros_like(towers[0][0])
+        for block, states, gate in zip(self.blocks, zip(*towers, strict=True), self._gates(), strict=True):
+            previous = block(previous + self._fused(states, gate))
         return previous
 
-    def is_by_hand(self) -> bool:
-        """Return whether the recurrence is the hand-written one: gated, and of blocks that it computes."""
-        return self.gates is not None and all(block.fits_recurrences for block in self.blocks)
+    def _fused(self, states: Sequence[Tensor], gate: Tensor | None) -> Float[Tensor, "item hidden"]:
+        """Mix what the towers have at one step."""
+        if gate is not None and len(states) == _PUBLISHED_TOWERS:
+            return torch.lerp(states[1], states[0], gate)
+        if gate is not None:
+            states = [state * weight for state, weight in zip(states, gate.unbind(), strict=True)]
+        return reduce(torch.add, states)
 
-    def _logits(self) -> Float[Tensor, " step"]:
+    def is_by_hand(self) -> bool:
+        """Return whether the recurrence is the hand-written one: gated as published, and of blocks that it computes."""
+        is_published = self.gates is not None and self.num_fused <= _PUBLISHED_TOWERS
+        return is_published and all(block.fits_recurrences for block in self.blocks)
+
+    def _logits(self) -> Float[Tensor, "step *fused"]:
         assert self.gates is not None
         return self.gates / GATE_TEMPERATURE
 
     def _gates(self) -> Sequence[Tensor | None]:
-        return [None] * len(self.blocks) if self.gates is None else torch.sigmoid(self._logits()).unbind()
+        """Return one gate a step, or, over more than two towers, the weights of all."""
+        if self.gates is None:
+            return [None] * len(self.blocks)
+        if self.num_fused <= _PUBLISHED_TOWERS:
+            return torch.sigmoid(self._logits()).unbind()
+        return torch.softmax(nn.functional.pad(self._logits(), (0, 1)), dim=-1).unbind()
 
     def _weights(self) -> list[Tensor]:
         return [weight for block in self.blocks for weight in block.weights()]  # type: ignore[operator]
@@ -163,7 +191,7 @@ class SideNetwork(nn.Module):
         return self.branches["image"].project if "image" in self.branches else None  # type: ignore[return-value]
 
     def embed_branches(
-        self, states: dict[Modality, Float[Tensor, "item state hidden"]]
+        self, states: dict[TowerName, Float[Tensor, "item state hidden"]]
     ) -> dict[Branch, Float[Tensor, "item dim"]]:
         """Return each branch's embedding. With `starts_from_embedding`, state 0 starts the intra branches and no
         block reads it."""
@@ -171,19 +199,19 @@ class SideNetwork(nn.Module):
         steps = {name: list(tensor.unbind(dim=1)) for name, tensor in states.items()}
         embeddings: dict[Branch, Tensor] = {}
         for name, tower in self.branches.items():
-            if name == "inter":
+            if name == INTER:
                 paired = self._pair(steps, len(tower.blocks))  # type: ignore[arg-type]
-                final = tower.inter(paired["image"], paired["text"])  # type: ignore[operator]
+                final = tower.inter([paired[each] for each in in_order(paired)])  # type: ignore[operator]
             else:
-                start = steps[name][0] if self.starts_from_embedding else None  # type: ignore[index]
-                final = tower.intra(steps[name][first:], start)  # type: ignore[operator, index]
-            embeddings[name] = tower.embed(final)  # type: ignore[index, operator]
+                start = steps[name][0] if self.starts_from_embedding else None
+                final = tower.intra(steps[name][first:], start)  # type: ignore[operator]
+            embeddings[name] = tower.embed(final)  # type: ignore[operator]
         return embeddings
 
-    def _pair(self, steps: dict[Modality, list[Tensor]], num_pairs: int) -> dict[Modality, list[Tensor]]:
-        """Return the uppermost states of both modalities, at one width."""
+    def _pair(self, steps: dict[TowerName, list[Tensor]], num_pairs: int) -> dict[TowerName, list[Tensor]]:
+        """Return the uppermost states of all towers, at one width."""
         paired = {name: states[-num_pairs:] for name, states in steps.items()}
         return paired if self.alignment is None else self.alignment(paired)
 
-    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
+    def forward(self, states: dict[TowerName, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
         return self.fusion(torch.cat(list(self.embed_branches(states).values()), dim=-1))

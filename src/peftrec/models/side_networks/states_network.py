@@ -6,14 +6,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from peftrec.models.item_encoder import FusionHead
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 
 
 class StatesNetwork(nn.Module):
     """What stands beside each tower makes a vector of its states, which stands in for the tower's."""
 
     def __init__(
-        self, beside: Mapping[Modality, nn.Module], widths: dict[Modality, int], *, embedding_dim: int
+        self, beside: Mapping[TowerName, nn.Module], widths: dict[TowerName, int], *, embedding_dim: int
     ) -> None:
         super().__init__()
         self.beside = nn.ModuleDict({str(name): network for name, network in beside.items()})
@@ -27,5 +27,5 @@ class StatesNetwork(nn.Module):
         """Return the head's."""
         return self.head.image_projection()
 
-    def forward(self, states: dict[Modality, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
+    def forward(self, states: dict[TowerName, Float[Tensor, "item state hidden"]]) -> Float[Tensor, "item dim"]:
         return self.head({name: self.beside[name](tensor) for name, tensor in states.items()})

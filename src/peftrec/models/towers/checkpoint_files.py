@@ -70,13 +70,13 @@ TOKENIZER = Part(
     usual=("tokenizer_config.json",),
     remedy="a sentencepiece model alone is not read; where sentencepiece is installed, make tokenizer.json once: "
     "python -c \"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{name}')"
-    ".save_pretrained('DIR')\", then towers.text.tokenizer=DIR",
+    ".save_pretrained('DIR')\", then {tower}.tokenizer=DIR",
 )
 PROCESSOR = Part(
     purpose="image processor",
     files=("preprocessor_config.json", "processor_config.json"),
     enough=(("preprocessor_config.json",), ("processor_config.json",)),
-    remedy="copy the file there, or set towers.image.image_size, mean and std",
+    remedy="copy the file there, or set {tower}.image_size, mean and std",
 )
 
 
@@ -100,7 +100,7 @@ class Checkpoint:
         folder = local or self._cached(part) or self._hub().fetch(part.files)
         if not part.is_in(folder):
             enough = ", or ".join(" with ".join(files) for files in part.enough)
-            remedy = part.remedy.format(name=self.name, key=self.key)
+            remedy = part.remedy.format(name=self.name, key=self.key, tower=self.key.rpartition(".")[0])
             if local:
                 raise SettingsError(f"{self.key}: {self.name} holds no {part.purpose}: {enough}; {remedy}")
             raise SettingsError(

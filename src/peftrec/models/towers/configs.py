@@ -49,9 +49,11 @@ def config_in(folder: Path, modality: Modality, *, key: str) -> PretrainedConfig
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise TypeError(f"holds a {type(content).__name__}, and no keys with values")
-        check_model_type(str(content.get("model_type")), modality)
+        check_model_type(str(content.get("model_type")), modality, tower=_tower(key))
         _check_written(content, place=f"{key}: {file}")
-        config = encoder_config(AutoConfig.from_pretrained(folder, trust_remote_code=False), modality)
+        config = encoder_config(
+            AutoConfig.from_pretrained(folder, trust_remote_code=False), modality, tower=_tower(key)
+        )
     check_sizes(config, place=f"{key}: {file}")
     return config
 
@@ -61,16 +63,21 @@ def config_of(architecture: Mapping[str, Any], modality: Modality, *, key: str) 
     unread."""
     own = dict(architecture)
     model_type = str(own.pop("model_type", None))
-    check_model_type(model_type, modality)
+    check_model_type(model_type, modality, tower=_tower(key))
     _check_written(own, place=key)
     with _explaining(f"{key}: its config cannot be read"):
         whole = AutoConfig.for_model(model_type, **own)
-        config = encoder_config(whole, modality)
+        config = encoder_config(whole, modality, tower=_tower(key))
     known = {field.name for field in fields(whole)} | set(whole.attribute_map)
     if unknown := sorted(set(own) - known):
         raise SettingsError(f"{key}: {', '.join(unknown)} is no key of {type(whole).__name__}; correct it")
     check_sizes(config, place=key)
     return config
+
+
+def _tower(key: str) -> str:
+    """Return the name of the tower that a key is of."""
+    return key.split(".")[1]
 
 
 def _check_written(content: Mapping[str, Any], *, place: str) -> None:

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import FeatureBatch
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.tower import Tower
 
 
 class FeatureTower(Tower):
     """A tower without parameters: its hidden states are the features, the last of them is its output too."""
 
-    def __init__(self, *, num_states: int, width: int, modality: Modality) -> None:
+    def __init__(self, *, num_states: int, width: int, name: TowerName) -> None:
         nn.Module.__init__(self)  # not Tower's: there is no encoder to hold
-        self.modality = modality
+        self.name = name
         self.width = width
         self.num_blocks = num_states - 1
         self.pooling: Any = "none"
@@ -38,7 +38,7 @@ class FeatureTower(Tower):
     def site_paths(self, site: str, blocks: Any = None) -> list[str]:
         """Raise SettingsError: there is nothing to adapt."""
         raise SettingsError(
-            f"strategy.sites: {site!r} matches nothing in the {self.modality} tower: ready features have no layers; "
+            f"strategy.sites: {site!r} matches nothing in the {self.name} tower: ready features have no layers; "
             "choose a strategy that leaves towers as they are, or a pretrained tower"
         )
 
@@ -75,6 +75,6 @@ class FeatureTower(Tower):
 
     def _no_tokens(self) -> str:
         return (
-            f"towers.{self.modality}: ready features have no tokens and no blocks; choose a strategy that "
+            f"towers.{self.name}: ready features have no tokens and no blocks; choose a strategy that "
             "reads vectors, or a pretrained tower"
         )

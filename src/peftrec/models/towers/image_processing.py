@@ -14,12 +14,13 @@ from peftrec.data.patches import PatchTransform
 from peftrec.errors import SettingsError
 from peftrec.models.towers.configs import LARGEST_SIDE
 from peftrec.models.towers.family import Family, PixelDefaults
+from peftrec.models.towers.names import TowerName
 
 _PLAIN_SCALE = 1 / 255
 _ROUNDING = 1e-6  # a file may give few digits
 
 
-def read_processor(folder: Path) -> dict[str, Any]:
+def read_processor(folder: Path, *, tower: TowerName = "image") -> dict[str, Any]:
     """Return the image processor's settings; transformers 5 nests them in the file of a processor of two modalities.
 
     Raises SettingsError where the file is not what a processor of photographs writes.
@@ -37,10 +38,10 @@ def read_processor(folder: Path) -> dict[str, Any]:
                 raise SettingsError(f"{folder / name}: holds no settings of an image processor; copy the file anew")
             described = inner
     scale = described.get("rescale_factor") if described.get("do_rescale", True) else 1.0
-    scale = _PLAIN_SCALE if scale is None else _number(scale, "rescale_factor")
+    scale = _PLAIN_SCALE if scale is None else _number(scale, "rescale_factor", tower)
     if abs(scale - _PLAIN_SCALE) > _ROUNDING:
         raise SettingsError(
-            f"{folder}: its image processor scales bytes by {scale}, not by 1/255; set towers.image.image_size, mean "
+            f"{folder}: its image processor scales bytes by {scale}, not by 1/255; set towers.{tower}.image_size, mean "
             "and std to what that means for pixels between 0 and 1"
         )
     return described
@@ -81,48 +82,59 @@ def _of_a_size(transform: ImageTransform) -> dict[str, Any]:
 
 
 def transform_for(
-    config: PretrainedConfig, family: Family, processor: Mapping[str, Any], *, image_size: int | None, crops: bool
+    config: PretrainedConfig,
+    family: Family,
+    processor: Mapping[str, Any],
+    *,
+    tower: TowerName = "image",
+    image_size: int | None,
+    crops: bool,
 ) -> ImageTransform | PatchTransform:
     """Build the transform that an encoder's processor describes.
 
     Raises SettingsError where the encoder takes another size.
     """
     if family.pads_patches:
-        return patches_of(processor, family.pixels, image_size=image_size, config=config)
+        return patches_of(processor, family.pixels, tower=tower, image_size=image_size, config=config)
     if family.is_packed:
-        return _of_blocks(config, family, processor, image_size=image_size)
+        return _of_blocks(config, family, processor, tower=tower, image_size=image_size)
     square = None if image_size is None else (image_size, image_size)
-    described = transform_of(processor, family.pixels, size=square, config_size=config.image_size, crops=crops)
-    taken, patch = sides(config.image_size), sides(config.patch_size)
-    at = f"towers.image.image_size: images come at {described.height} x {described.width} and"
+    described = transform_of(
+        processor, family.pixels, tower=tower, size=square, config_size=config.image_size, crops=crops
+    )
+    taken, patch = sides(config.image_size, tower), sides(config.patch_size, tower)
+    at = f"towers.{tower}.image_size: images come at {described.height} x {described.width} and"
     if described.size != taken and not family.fits_any_size:
-        raise SettingsError(f"{at} the encoder takes {taken[0]} x {taken[1]}; set towers.image.image_size={taken[0]}")
+        raise SettingsError(f"{at} the encoder takes {taken[0]} x {taken[1]}; set towers.{tower}.image_size={taken[0]}")
     if described.height < patch[0] or described.width < patch[1]:
         raise SettingsError(
-            f"{at} one patch of the encoder is {patch[0]} x {patch[1]}; set towers.image.image_size={taken[0]}"
+            f"{at} one patch of the encoder is {patch[0]} x {patch[1]}; set towers.{tower}.image_size={taken[0]}"
         )
     return described
 
 
-def _of_blocks(config: Any, family: Family, processor: Mapping[str, Any], *, image_size: int | None) -> ImageTransform:
+def _of_blocks(
+    config: Any, family: Family, processor: Mapping[str, Any], *, tower: TowerName, image_size: int | None
+) -> ImageTransform:
     """Build the transform of an encoder that joins patches to blocks. Its processor leaves images their size, and says
     none; here all have one."""
     given = processor.get("size")
-    said = sides(given) if isinstance(given, Mapping) and "height" in given else (family.default_side,) * 2
+    said = sides(given, tower) if isinstance(given, Mapping) and "height" in given else (family.default_side,) * 2
     height, width = (image_size, image_size) if image_size is not None else said
-    block = sides(config.patch_size)[0] * config.spatial_merge_size
+    block = sides(config.patch_size, tower)[0] * config.spatial_merge_size
     if height % block or width % block:
         raise SettingsError(
-            f"towers.image.image_size: images come at {height} x {width}, and the encoder takes multiples of {block}; "
-            f"set towers.image.image_size={max(1, round(height / block)) * block}"
+            f"towers.{tower}.image_size: images come at {height} x {width}, and the encoder takes multiples of {block}"
+            f"; set towers.{tower}.image_size={max(1, round(height / block)) * block}"
         )
-    return ImageTransform(height=height, width=width, **_colours(processor, family.pixels))
+    return ImageTransform(height=height, width=width, **_colours(processor, family.pixels, tower))
 
 
 def transform_of(
     processor: Mapping[str, Any],
     defaults: PixelDefaults,
     *,
+    tower: TowerName = "image",
     size: tuple[int, int] | None,
     config_size: Any,
     crops: bool = True,
@@ -133,13 +145,18 @@ def transform_of(
     """
     is_cropped = bool(processor.get("do_center_crop"))
     given = processor.get("crop_size" if is_cropped else "size")
-    height, width = size or sides(given or config_size)
-    before = _before_cropping(processor, (height, width)) if is_cropped and crops and size is None else None
-    return ImageTransform(height=height, width=width, cropped_from=before, **_colours(processor, defaults))
+    height, width = size or sides(given or config_size, tower)
+    before = _before_cropping(processor, (height, width), tower) if is_cropped and crops and size is None else None
+    return ImageTransform(height=height, width=width, cropped_from=before, **_colours(processor, defaults, tower))
 
 
 def patches_of(
-    processor: Mapping[str, Any], defaults: PixelDefaults, *, image_size: int | None, config: Any
+    processor: Mapping[str, Any],
+    defaults: PixelDefaults,
+    *,
+    tower: TowerName = "image",
+    image_size: int | None,
+    config: Any,
 ) -> PatchTransform:
     """Build the transform of a processor that leaves images their proportions.
 
@@ -148,50 +165,57 @@ def patches_of(
     side, given = config.patch_size, processor.get("patch_size", config.patch_size)
     if given != side or not _is_side(side):
         raise SettingsError(
-            f"towers.image: the image processor's patch_size is {given!r}, and the encoder's {side}; the two do not "
+            f"towers.{tower}: the image processor's patch_size is {given!r}, and the encoder's {side}; the two do not "
             "belong together: copy both again"
         )
     most = processor.get("max_num_patches", config.num_patches) if image_size is None else (image_size // side) ** 2
     if not _is_side(most):
         raise SettingsError(
-            f"towers.image.image_size: an image of {most!r} patches of {side} x {side} is none; set "
-            f"towers.image.image_size={side * math.isqrt(config.num_patches)}"
+            f"towers.{tower}.image_size: an image of {most!r} patches of {side} x {side} is none; set "
+            f"towers.{tower}.image_size={side * math.isqrt(config.num_patches)}"
         )
-    return PatchTransform(patch_size=side, most_patches=most, **_colours(processor, defaults))
+    return PatchTransform(patch_size=side, most_patches=most, **_colours(processor, defaults, tower))
 
 
-def _colours(processor: Mapping[str, Any], defaults: PixelDefaults) -> dict[str, Any]:
+def _colours(processor: Mapping[str, Any], defaults: PixelDefaults, tower: TowerName) -> dict[str, Any]:
     """Return normalisation and filter, as a transform calls them."""
     is_normalised = processor.get("do_normalize", True)
-    mean = _channels(processor, "image_mean", defaults.mean) if is_normalised else (0.0, 0.0, 0.0)
-    std = _channels(processor, "image_std", defaults.std) if is_normalised else (1.0, 1.0, 1.0)
+    mean = _channels(processor, "image_mean", defaults.mean, tower) if is_normalised else (0.0, 0.0, 0.0)
+    std = _channels(processor, "image_std", defaults.std, tower) if is_normalised else (1.0, 1.0, 1.0)
     if not all(value > 0 for value in std):
-        raise SettingsError(f"towers.image.std: the image processor's image_std {std} is not above 0; set it")
+        raise SettingsError(f"towers.{tower}.std: the image processor's image_std {std} is not above 0; set it")
     resample = processor.get("resample")
-    return {"mean": mean, "std": std, "resampling": defaults.resampling if resample is None else _filter(resample)}
+    filtered = defaults.resampling if resample is None else _filter(resample, tower)
+    return {"mean": mean, "std": std, "resampling": filtered}
 
 
-def _number(value: Any, key: str) -> float:
+def _number(value: Any, key: str, tower: TowerName) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise SettingsError(
-            f"towers.image: the image processor's {key} holds {value!r} where a number is expected; correct its "
-            "preprocessor_config.json, or set towers.image.image_size, mean and std"
+            f"towers.{tower}: the image processor's {key} holds {value!r} where a number is expected; correct its "
+            f"preprocessor_config.json, or set towers.{tower}.image_size, mean and std"
         )
     return float(value)
 
 
-def _channels(processor: Mapping[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+def _channels(
+    processor: Mapping[str, Any], key: str, default: tuple[float, ...], tower: TowerName
+) -> tuple[float, ...]:
     """Return a value for each channel: a number stands for all three, and null for the family's own."""
     value = processor.get(key)
     if value is None:
         return tuple(default)
-    values = [_number(each, key) for each in value] if isinstance(value, list | tuple) else [_number(value, key)] * 3
+    values = (
+        [_number(each, key, tower) for each in value]
+        if isinstance(value, list | tuple)
+        else [_number(value, key, tower)] * 3
+    )
     if len(values) != 3:  # noqa: PLR2004  # red, green, blue
-        raise SettingsError(f"towers.image: the image processor's {key} has {len(values)} values, not one a channel")
+        raise SettingsError(f"towers.{tower}: the image processor's {key} has {len(values)} values, not one a channel")
     return tuple(values)
 
 
-def _filter(resample: Any) -> str:
+def _filter(resample: Any, tower: TowerName) -> str:
     """Return Pillow's name of a filter, which files give as its number or its name."""
     names = {each.name.lower(): each for each in Image.Resampling}
     if isinstance(resample, str) and resample.lower() in names:
@@ -201,11 +225,14 @@ def _filter(resample: Any) -> str:
             if number == resample:
                 return name
     raise SettingsError(
-        f"towers.image.resampling: the image processor's resample is {resample!r}; set it to one of {', '.join(names)}"
+        f"towers.{tower}.resampling: the image processor's resample is {resample!r}; set it to one of "
+        f"{', '.join(names)}"
     )
 
 
-def _before_cropping(processor: Mapping[str, Any], ends: tuple[int, int]) -> int | tuple[int, int] | None:
+def _before_cropping(
+    processor: Mapping[str, Any], ends: tuple[int, int], tower: TowerName
+) -> int | tuple[int, int] | None:
     """Return the size that a processor crops from; null where it is the one that it crops to.
 
     A bare number is the shorter side, but to the processors of ViT and DeiT, which make squares.
@@ -215,10 +242,10 @@ def _before_cropping(processor: Mapping[str, Any], ends: tuple[int, int]) -> int
     is_shorter = (isinstance(described, int) and not kind.startswith(("ViT", "DeiT"))) or (
         isinstance(described, Mapping) and "shortest_edge" in described
     )
-    height, width = sides(described or max(ends))
+    height, width = sides(described or max(ends), tower)
     if height < ends[0] or width < ends[1]:
         raise SettingsError(
-            f"towers.image.image_size: the image processor crops {ends[0]} x {ends[1]} out of {described}, which is "
+            f"towers.{tower}.image_size: the image processor crops {ends[0]} x {ends[1]} out of {described}, which is "
             "smaller; set it"
         )
     if is_shorter:
@@ -230,7 +257,7 @@ def _is_side(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIDE
 
 
-def sides(size: Any) -> tuple[int, int]:
+def sides(size: Any, tower: TowerName = "image") -> tuple[int, int]:
     """Return height and width; there are a number, a pair, `height` and `width`, or `shortest_edge`."""
     height = width = size
     if isinstance(size, Mapping):
@@ -239,5 +266,5 @@ def sides(size: Any) -> tuple[int, int]:
     elif isinstance(size, list | tuple) and len(size) == len(("height", "width")):
         height, width = size
     if not (_is_side(height) and _is_side(width)):
-        raise SettingsError(f"towers.image.image_size: the image processor's size {size!r} is not known; set it")
+        raise SettingsError(f"towers.{tower}.image_size: the image processor's size {size!r} is not known; set it")
     return height, width

@@ -1,10 +1,24 @@
 """What towers and their states are called."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 Modality = Literal["text", "image"]
-MODALITIES: tuple[Modality, ...] = ("image", "text")
-"""In the order of the published fusion layer: image first."""
+"""What an encoder reads: titles or images."""
+
+TowerName = str
+"""What the configuration calls a tower: `text` and `image`, and any name for those beside them."""
+
+FIRST: tuple[TowerName, ...] = ("image", "text")
+"""Towers in the order of the published fusion layer: image first."""
+
+
+def in_order(names: Iterable[TowerName]) -> list[TowerName]:
+    """Return names of towers in the order in which they are fused: image, text, then the others by their names, so that
+    no result depends on the order in which a configuration gives them."""
+    given = set(names)
+    return [name for name in (*FIRST, *sorted(given - set(FIRST))) if name in given]
+
 
 OUTPUT = -1
 """Index of a tower's output vector: the last state after the tower's final norm, where it has one (a ViT's and a CLIP's

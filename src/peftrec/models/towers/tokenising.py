@@ -12,6 +12,7 @@ from peftrec.errors import SettingsError
 from peftrec.models.towers.checkpoint_files import TOKENIZER, Checkpoint
 from peftrec.models.towers.families import family_of
 from peftrec.models.towers.hub import one_line
+from peftrec.models.towers.names import TowerName
 
 _REFUSALS = (OSError, ValueError, ImportError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What transformers raises on files of a tokenizer that it cannot take."""
@@ -20,6 +21,7 @@ _REFUSALS = (OSError, ValueError, ImportError, TypeError, LookupError, Attribute
 def tokenise(
     titles: Sequence[str],
     *,
+    tower: TowerName = "text",
     config: PretrainedConfig,
     files: Checkpoint | None,
     max_tokens: int,
@@ -36,38 +38,40 @@ def tokenise(
     num_positions = int(config.max_position_embeddings) - family.num_reserved_positions
     if max_tokens > num_positions:
         raise SettingsError(
-            f"towers.text.max_tokens: {max_tokens} is more than the {num_positions} positions of the encoder"
+            f"towers.{tower}.max_tokens: {max_tokens} is more than the {num_positions} positions of the encoder"
         )
     if files is None:
-        raise SettingsError("towers.text.tokenizer: an architecture has none of its own; name one")
+        raise SettingsError(f"towers.{tower}.tokenizer: an architecture has none of its own; name one")
     folder = files.folder(TOKENIZER)
     texts = [prompt + (title.lower() if lower_case else title) for title in titles]
-    with _explaining(f"{files.key}: cannot use the tokenizer in {folder}"):
+    with _explaining(f"{files.key}: cannot use the tokenizer in {folder}", tower):
         tokenizer: Any = getattr(transformers, family.tokenizer).from_pretrained(folder)
         encoded = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
         of_prompt = len(tokenizer(prompt)["input_ids"]) if prompt else 0
     if of_prompt >= max_tokens:
         raise SettingsError(
-            f"towers.text.prompt: it takes {of_prompt} tokens and leaves none to a title; set towers.text.max_tokens="
-            f"{of_prompt + max_tokens}"
+            f"towers.{tower}.prompt: it takes {of_prompt} tokens and leaves none to a title; set "
+            f"towers.{tower}.max_tokens={of_prompt + max_tokens}"
         )
-    _check_tokens(encoded, vocabulary=int(config.vocab_size))
+    _check_tokens(encoded, tower, vocabulary=int(config.vocab_size))
     padding_id = tokenizer.pad_token_id
     if family.attends_to_padding:
         if padding_id is None:
-            raise SettingsError("towers.text.tokenizer: it names no padding token, which this encoder reads")
+            raise SettingsError(f"towers.{tower}.tokenizer: it names no padding token, which this encoder reads")
         encoded = [ids + [padding_id] * (num_positions - len(ids)) for ids in encoded]
     return TokenisedTitles.from_lists(encoded, padding_id=padding_id or 0)
 
 
 @contextmanager
-def _explaining(what: str) -> Iterator[None]:
+def _explaining(what: str, tower: TowerName) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         if not _is_of_a_file(error):
             raise
-        raise SettingsError(f"{what}: {one_line(error)}; copy its files again, or set towers.text.tokenizer") from error
+        raise SettingsError(
+            f"{what}: {one_line(error)}; copy its files again, or set towers.{tower}.tokenizer"
+        ) from error
 
 
 def _is_of_a_file(error: BaseException) -> bool:
@@ -76,12 +80,14 @@ def _is_of_a_file(error: BaseException) -> bool:
     return isinstance(error, _REFUSALS) or type(error) is Exception or type(error).__name__ == "PanicException"
 
 
-def _check_tokens(encoded: list[list[int]], *, vocabulary: int) -> None:
+def _check_tokens(encoded: list[list[int]], tower: TowerName, *, vocabulary: int) -> None:
     empty = next((place for place, ids in enumerate(encoded) if not ids), None)
     if empty is not None:
-        raise SettingsError(f"towers.text.tokenizer: it gives title {empty} no token; use one that adds [CLS] or such")
+        raise SettingsError(
+            f"towers.{tower}.tokenizer: it gives title {empty} no token; use one that adds [CLS] or such"
+        )
     highest = max((max(ids) for ids in encoded), default=0)
     if highest >= vocabulary:
         raise SettingsError(
-            f"towers.text.tokenizer: it gives token {highest} and the encoder knows {vocabulary}; take another"
+            f"towers.{tower}.tokenizer: it gives token {highest} and the encoder knows {vocabulary}; take another"
         )

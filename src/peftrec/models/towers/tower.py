@@ -17,7 +17,7 @@ from peftrec.errors import SettingsError
 from peftrec.models.towers.block_visits import BlockVisit, HighestRead, visit_input, visit_output
 from peftrec.models.towers.encoder_calls import last_state, last_state_above
 from peftrec.models.towers.family import Family
-from peftrec.models.towers.names import OUTPUT, Modality, Pooling
+from peftrec.models.towers.names import OUTPUT, Modality, Pooling, TowerName
 from peftrec.models.towers.pooling import last_of, mean_of
 from peftrec.models.towers.stored_precision import restore
 from peftrec.models.towers.stored_prefix import StoredPrefix, install_prefix
@@ -35,14 +35,22 @@ class Tower(nn.Module):
     """Lowest block that may change, where what lies below it is in evaluation mode; null where all is as it comes."""
 
     def __init__(
-        self, encoder: PreTrainedModel, *, family: Family, pooling: Pooling, dense: nn.Sequential | None = None
+        self,
+        encoder: PreTrainedModel,
+        *,
+        family: Family,
+        pooling: Pooling,
+        dense: nn.Sequential | None = None,
+        name: TowerName = "",
     ) -> None:
-        """`dense` are layers from the pooled last state to the tower's vector, which few checkpoints have."""
+        """`dense` are layers from the pooled last state to the tower's vector, which few checkpoints have; messages
+        call the tower by its name, or by what it reads."""
         super().__init__()
         self.encoder = encoder
         self.dense = nn.Sequential() if dense is None else dense
         self.family = family
         self.modality: Modality = family.modality
+        self.name = name or family.modality
         self.pooling = pooling
         self.width = int(encoder.config.hidden_size)
         self.num_blocks = len(self.blocks())
@@ -104,7 +112,7 @@ class Tower(nn.Module):
         """
         if site not in self.sites:
             raise SettingsError(
-                f"strategy.sites: {site!r} matches nothing in the {self.family.modality} tower "
+                f"strategy.sites: {site!r} matches nothing in the {self.name} tower "
                 f"({self.encoder.config.model_type}); its sites are {', '.join(self.sites)}"
             )
         chosen = range(self.num_blocks) if blocks is None else blocks

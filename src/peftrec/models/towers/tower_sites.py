@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from peftrec.errors import SettingsError
-from peftrec.models.towers.names import Modality
+from peftrec.models.towers.names import TowerName
 
 if TYPE_CHECKING:
     from peftrec.models.towers.towers import Towers
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 KEY = "strategy.sites"
 
 
-def sites_by_tower(sites: Iterable[str], towers: "Towers") -> dict[Modality, tuple[str, ...]]:
+def sites_by_tower(sites: Iterable[str], towers: "Towers") -> dict[TowerName, tuple[str, ...]]:
     """Return the sites that are asked of each tower.
 
     Raises SettingsError where one is asked of a tower that there is not, where a tower is asked for none, and where it
@@ -33,7 +33,7 @@ def sites_by_tower(sites: Iterable[str], towers: "Towers") -> dict[Modality, tup
     return asked
 
 
-def asked_of_each(sites: Iterable[str], towers: "Towers") -> dict[Modality, tuple[str, ...]]:
+def asked_of_each(sites: Iterable[str], towers: "Towers") -> dict[TowerName, tuple[str, ...]]:
     """Divide sites by tower. Raises SettingsError where one is asked of a tower that there is not."""
     names = tuple(towers.present())
     pairs = [site.rpartition(".")[::2] for site in sites]
@@ -43,7 +43,7 @@ def asked_of_each(sites: Iterable[str], towers: "Towers") -> dict[Modality, tupl
     return {name: tuple(site for tower_name, site in pairs if tower_name in ("", name)) for name in names}
 
 
-def _as_setting(sites: dict[Modality, tuple[str, ...]]) -> str:
+def _as_setting(sites: dict[TowerName, tuple[str, ...]]) -> str:
     """Write sites as a command line takes them."""
     is_for_all = len(set(sites.values())) == 1
     named = next(iter(sites.values())) if is_for_all else [f"{name}.{site}" for name in sites for site in sites[name]]

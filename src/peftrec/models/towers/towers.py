@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from peftrec.data.batches import ItemBatch, StateBatch, TokenBatch
-from peftrec.models.towers.names import MODALITIES, Modality
+from peftrec.data.batches import ItemBatch, TokenBatch
+from peftrec.errors import SettingsError
+from peftrec.models.towers.names import TowerName, in_order
 from peftrec.models.towers.tower import Tower
 
 
@@ -18,26 +19,28 @@ from peftrec.models.towers.tower import Tower
 class StateReader(Protocol):
     """Hidden states by item index; a hidden-state store is one."""
 
-    def read(self, items: Int[Tensor, " item"]) -> Mapping[Modality, Tensor | TokenBatch]:
+    def read(self, items: Int[Tensor, " item"]) -> Mapping[TowerName, Tensor | TokenBatch]:
         """Return the stored states of the items: pooled ones as `Float[item state hidden]`, or those of all tokens."""
         ...
 
     @property
-    def scales(self) -> Mapping[Modality, Tensor]:
+    def scales(self) -> Mapping[TowerName, Tensor]:
         """Of towers whose stored states have scales that all items share, these (see `stored_precision.restore`)."""
         ...
 
 
 class Towers(nn.Module):
-    """A text tower, an image tower, or both."""
+    """A text tower, an image tower, both, or any number under names of their own."""
 
-    def __init__(self, *, text: Tower | None = None, image: Tower | None = None) -> None:
+    def __init__(self, **towers: Tower | None) -> None:
         super().__init__()
-        self.text = text
-        self.image = image
+        for name, tower in {"text": None, "image": None, **towers}.items():
+            if hasattr(nn.ModuleDict, name) or hasattr(self, name):
+                raise SettingsError(f"towers.{name}: torch's modules have something of that name; choose another")
+            self.add_module(name, tower)
         self._reader: StateReader | None = None
 
-    def start_from_stored(self, layers: Mapping[Modality, tuple[int, ...]], *, keeps_blocks: bool = False) -> None:
+    def start_from_stored(self, layers: Mapping[TowerName, tuple[int, ...]], *, keeps_blocks: bool = False) -> None:
         """Let go of what lies below the last of each tower's layers (see `Tower.start_from_stored`)."""
         for name, tower in self.present().items():
             tower.start_from_stored(layers[name], keeps_blocks=keeps_blocks)
@@ -49,17 +52,17 @@ class Towers(nn.Module):
             if tower.prefix is not None:
                 tower.prefix.scales = reader.scales.get(name)
 
-    def stored_layers(self) -> dict[Modality, tuple[int, ...]]:
+    def stored_layers(self) -> dict[TowerName, tuple[int, ...]]:
         """Return which states of its tokens each tower takes, where it starts from stored ones."""
         present = self.present().items()
         return {name: tower.prefix.layers for name, tower in present if tower.prefix is not None}
 
-    def inputs(self, batch: ItemBatch) -> dict[Modality, Any]:
+    def inputs(self, batch: ItemBatch) -> dict[TowerName, Any]:
         """Return what each tower encodes of a batch: its content, or stored states of its tokens."""
         if not self.stored_layers():
             return {name: batch.content(name) for name in self.present()}
         if batch.states is not None:
-            return {name: getattr(batch.states, name) for name in self.present()}
+            return {name: batch.states[name] for name in self.present()}
         assert self._reader is not None, "towers that start from stored states read a store"
         return dict(self._reader.read(batch.items))
 
@@ -69,28 +72,31 @@ class Towers(nn.Module):
         if not self.stored_layers():
             return batch
         towers = self.present()
-        restored = {str(name): towers[name].restored(tokens) for name, tokens in self.inputs(batch).items()}
-        return replace(batch, states=StateBatch(**restored))
+        return replace(
+            batch, states={name: towers[name].restored(tokens) for name, tokens in self.inputs(batch).items()}
+        )
 
-    def token_states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, TokenBatch]:
+    def token_states(
+        self, batch: ItemBatch, indices: Mapping[TowerName, tuple[int, ...]]
+    ) -> dict[TowerName, TokenBatch]:
         """Encode a batch of items to what a store of token states holds of them, in the towers' precision."""
-        found: dict[Modality, TokenBatch] = {}
+        found: dict[TowerName, TokenBatch] = {}
         for name, tower in self.present().items():
             inputs = batch.content(name)
             states = torch.stack(list(tower.token_states(inputs, indices[name]).values()), dim=2)
             found[name] = TokenBatch(states=states, mask=tower.token_mask(inputs, states.shape[1]))
         return found
 
-    def present(self) -> dict[Modality, Tower]:
-        """Return the towers there are, image first."""
-        towers = {name: getattr(self, name) for name in MODALITIES}
-        return {name: tower for name, tower in towers.items() if tower is not None}
+    def present(self) -> dict[TowerName, Tower]:
+        """Return the towers there are, image first (see `in_order`)."""
+        towers = {name: tower for name, tower in self._modules.items() if isinstance(tower, Tower)}
+        return {name: towers[name] for name in in_order(towers)}
 
-    def widths(self) -> dict[Modality, int]:
+    def widths(self) -> dict[TowerName, int]:
         """Return each tower's width."""
         return {name: tower.width for name, tower in self.present().items()}
 
-    def depths(self) -> dict[Modality, int]:
+    def depths(self) -> dict[TowerName, int]:
         """Return each tower's number of blocks."""
         return {name: tower.num_blocks for name, tower in self.present().items()}
 
@@ -103,10 +109,10 @@ class Towers(nn.Module):
         """Where the towers are; a tower may have no parameters."""
         return next(chain(self.parameters(), self.buffers())).device
 
-    def forward(self, batch: ItemBatch) -> dict[Modality, Tensor]:
+    def forward(self, batch: ItemBatch) -> dict[TowerName, Tensor]:
         """Encode a batch of items to one output vector per tower."""
         return {name: self.present()[name](inputs) for name, inputs in self.inputs(batch).items()}
 
-    def states(self, batch: ItemBatch, indices: Mapping[Modality, tuple[int, ...]]) -> dict[Modality, Tensor]:
+    def states(self, batch: ItemBatch, indices: Mapping[TowerName, tuple[int, ...]]) -> dict[TowerName, Tensor]:
         """Encode a batch of items to the chosen hidden states of each tower."""
         return {name: tower.states(batch.content(name), indices[name]) for name, tower in self.present().items()}

@@ -19,8 +19,9 @@ from pydantic import JsonValue
 from peftrec.code.places import PACKAGE
 from peftrec.code.user_code import without_config_folders
 from peftrec.config.composition import ROOT_CONFIG, composer
+from peftrec.config.fields import TARGET
 from peftrec.config.folder import config_directory
-from peftrec.config.instantiate import MISSING, TARGET, with_defaults
+from peftrec.config.instantiate import MISSING, with_defaults
 from peftrec.results.record import Record
 from peftrec.results.report.override_text import WORD, in_override
 from peftrec.settings.composition import FILLED_BY_CHOICE

@@ -12,7 +12,7 @@ from peftrec.results.configs import flatten, seed_keys
 from peftrec.results.record import RECORD_FILE, Record
 from peftrec.results.report.commands import command_of
 from peftrec.results.runs import Run
-from peftrec.results.tower_names import MODALITIES, TOWERS, encoder_name
+from peftrec.results.tower_names import encoder_name, towers_of
 
 Plain = dict[str, Any]
 
@@ -97,7 +97,7 @@ def _surroundings(stretch: Any) -> Plain:
 def facts_of(record: Record) -> dict[str, str]:
     """Return what stands at the head of the drawer, by its name there."""
     facts: dict[str, JsonValue] = {
-        **{f"{name} tower": _tower(record, name) for name in MODALITIES},
+        **{f"{name} tower": _tower(record, name, tower) for name, tower in towers_of(record).items()},
         "data": _data(record),
         "data hash": record.provenance.data_hash[:12],
         "what policies did": ", ".join(_counts(record)),
@@ -108,11 +108,7 @@ def facts_of(record: Record) -> dict[str, str]:
     return {name: str(value) for name, value in facts.items() if value}
 
 
-def _tower(record: Record, name: str) -> str | None:
-    pair = record.config.get(TOWERS)
-    tower = pair.get(name) if isinstance(pair, Mapping) else None
-    if not isinstance(tower, Mapping):
-        return None
+def _tower(record: Record, name: str, tower: Mapping[str, JsonValue]) -> str:
     weights = record.provenance.tower_revisions.get(name)
     parts = [encoder_name(tower), str(tower.get("checkpoint") or tower.get("file") or "")]
     return ", ".join([*(part for part in parts if part), *([f"weights {weights[:12]}"] if weights else [])])

@@ -105,8 +105,8 @@ class ServedRun:
     def reads(self) -> list[str]:
         """What a new item must have."""
         towers = self.run.settings.towers
-        has = {"title": towers.text_encoder, "image": towers.image_encoder}
-        return [] if self.refusal else [name for name, encoder in has.items() if encoder is not None]
+        has = {"title": towers.text_encoders, "image": towers.image_encoders}
+        return [] if self.refusal else [name for name, encoders in has.items() if encoders]
 
     @property
     def num_added(self) -> int:

@@ -104,7 +104,7 @@ def build_module(
         content=content,
         log_popularity=log_popularity,
         loop=LoopSettings(
-            learning_rates=settings.learning_rates.by_group(),
+            learning_rates=settings.learning_rates.by_group(settings.towers.readers),
             warmup_steps=settings.learning_rates.warmup_steps,
             decay=settings.learning_rates.decay,
             mask_history=settings.evaluation.mask_history,

@@ -1,49 +1,62 @@
 """The item side of a run before the strategy comes: content and towers. Assembly and the building of a store start
 here."""
 
-from peftrec.data.content import ItemContent, Pixels
+from typing import TypeVar
+
+from peftrec.data.content import ItemContent, Pixels, TokenisedTitles, TowerContent
 from peftrec.data.items import Items
 from peftrec.errors import DataError, SettingsError
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import Towers
 from peftrec.settings.run import Settings
 from peftrec.towers.pair import TowerPair
+from peftrec.towers.pretrained import PretrainedText
+from peftrec.towers.ready_features import ReadyFeatures
+
+Content = TypeVar("Content")
 
 
 def load_content(towers: TowerPair, items: Items, *, keep_bytes: int) -> ItemContent:
     """Tokenise titles and prepare images for the towers there are; decoded images stay where they fit `keep_bytes`."""
-    text, image = towers.text_encoder, towers.image_encoder
-    if (text is not None and items.titles is None) or (image is not None and items.images is None):
-        lacking = "text" if items.titles is None else "image"
-        raise DataError(f"the data holds no {lacking}s for the {lacking} tower; set towers.{lacking}=null")
-    return ItemContent(
-        titles=None if text is None or items.titles is None else text.tokenise(items.titles),
-        pixels=(
-            None
-            if image is None or items.images is None
-            else Pixels(items.images, image.transform(), keep_bytes=keep_bytes)
-        ),
-        features=items.features,
-    )
+    by_tower: dict[TowerName, TowerContent] = {}
+    for name, part in towers.parts.items():
+        if isinstance(part, ReadyFeatures):
+            by_tower[name] = items.features[name]
+        elif isinstance(part, PretrainedText):
+            by_tower[name] = part.tokenise(_there(items.titles, name, "texts"), name)
+        else:
+            images, share = _there(items.images, name, "images"), keep_bytes // len(towers.image_encoders)
+            by_tower[name] = Pixels(images, part.transform(name), keep_bytes=share)
+    return ItemContent(by_tower=by_tower)
 
 
-def load_content_to_learn(settings: Settings, items: Items, *, keep_bytes: int) -> ItemContent:
-    """Load the content of a run's items. Raises SettingsError where the text tower would read the same of all."""
-    content = load_content(settings.towers, items, keep_bytes=keep_bytes)
-    if content.titles is not None and len(items) > 1 and content.titles.are_alike():
-        raise SettingsError(_alike(settings, items, int(content.titles.lengths()[0])))
+def _there(content: Content | None, tower: TowerName, kind: str) -> Content:
+    if content is None:
+        raise DataError(f"the data holds no {kind} for the {tower} tower; set towers.{tower}=null")
     return content
 
 
-def _alike(settings: Settings, items: Items, num_tokens: int) -> str:
-    text, titles = settings.towers.text_encoder, items.titles
-    assert text is not None
+def load_content_to_learn(settings: Settings, items: Items, *, keep_bytes: int) -> ItemContent:
+    """Load the content of a run's items. Raises SettingsError where a text tower would read the same of all."""
+    content = load_content(settings.towers, items, keep_bytes=keep_bytes)
+    for name, each in content.by_tower.items():
+        if isinstance(each, TokenisedTitles) and len(items) > 1 and each.are_alike():
+            raise SettingsError(_alike(settings, items, name, int(each.lengths()[0])))
+    return content
+
+
+def _alike(settings: Settings, items: Items, name: TowerName, num_tokens: int) -> str:
+    text, titles = settings.towers.text_encoders[name], items.titles
     assert titles is not None
-    all_alike = f"all {len(titles):,} titles are the same {num_tokens} tokens to the text tower"
+    key, all_alike = (
+        f"towers.{name}",
+        f"all {len(titles):,} titles are the same {num_tokens} tokens to the {name} tower",
+    )
     if len(set(titles)) == 1:
-        return f"{all_alike}, because they are the same: {titles[0][:60]!r}; mend the data, or set towers.text=null"
+        return f"{all_alike}, because they are the same: {titles[0][:60]!r}; mend the data, or set {key}=null"
     if num_tokens >= text.max_tokens:
-        return f"{all_alike}: towers.text.max_tokens={text.max_tokens} cuts the rest off; raise it (the paper takes 30)"
-    return f"{all_alike}: towers.text.tokenizer does not know their words; name the one that belongs to the encoder"
+        return f"{all_alike}: {key}.max_tokens={text.max_tokens} cuts the rest off; raise it (the paper takes 30)"
+    return f"{all_alike}: {key}.tokenizer does not know their words; name the one that belongs to the encoder"
 
 
 def load_towers(settings: Settings, *, with_weights: bool) -> Towers:

@@ -23,5 +23,5 @@ def read_catalogue(settings: Settings) -> Catalogue:
     drop the same items for each and all rank the same candidates."""
     towers = settings.towers
     features = towers.feature_files()
-    catalogue = settings.data.read(text=towers.text_encoder is not None, images=towers.image_encoder is not None)
+    catalogue = settings.data.read(text=bool(towers.text_encoders), images=bool(towers.image_encoders))
     return attach_features(catalogue, settings.data, features)

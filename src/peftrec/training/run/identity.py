@@ -71,13 +71,13 @@ def provenance_of(settings: Settings, split: Split) -> Provenance:
 
 
 def hashes_of_data(settings: Settings, split: Split) -> tuple[str, dict[str, str]]:
-    """Hash what users did, and what the strategy reads of the items, by modality."""
-    of_content = content_hashes(split.items) if settings.strategy.reads_content else {}
+    """Hash what users did, and what the strategy reads of the items, by tower."""
+    of_content = content_hashes(split.items, settings.towers.readers) if settings.strategy.reads_content else {}
     return data_hash(split, with_times=settings.user_encoder.reads_times), of_content
 
 
 def hashes_of_towers(settings: Settings) -> dict[str, str]:
-    """Hash the weights that the strategy starts from, by modality."""
+    """Hash the weights that the strategy starts from, by tower."""
     return settings.towers.weights_hashes(seed=settings.seed) if settings.strategy.reads_content else {}
 
 

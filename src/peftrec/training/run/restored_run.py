@@ -124,9 +124,10 @@ def _changes(settings: Settings, recorded: Provenance, found: Provenance) -> Ite
         yield f"the users' histories or the list of items{place} (data_hash differs)"
     for name, part in settings.towers.parts.items():
         if found.content_hashes.get(name) != recorded.content_hashes.get(name):
-            content = f"the {'titles' if name == 'text' else 'images'}{place}"
             if isinstance(part, ReadyFeatures):
                 content = f"the {name} features in {part.file}"
+            else:
+                content = f"the {'titles' if part.reads == 'text' else 'images'}{place}"
             yield f"{content} (content_hashes.{name} differs)"
         if found.tower_revisions.get(name) != recorded.tower_revisions.get(name):
             yield f"the weights of the {name} tower, {part.origin()} (tower_revisions.{name} differs)"

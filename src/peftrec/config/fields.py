@@ -1,0 +1,96 @@
+"""The fields of strict dataclasses: which hold parts, and which hold parts by names that the user chooses."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from peftrec.config.validation_messages import placeholder
+from peftrec.errors import nearest_name
+
+TARGET = "_target_"
+"""Key under which a node names its class, by import path."""
+
+
+def fields_of(part_class: type) -> dict[str, FieldInfo]:
+    """Return the fields of a pydantic dataclass, by name."""
+    fields: dict[str, FieldInfo] = vars(part_class).get("__pydantic_fields__", {})
+    return fields
+
+
+def part_classes(annotation: Any) -> tuple[type, ...]:
+    """Return the pydantic dataclasses that `annotation` allows: itself, or members of a union."""
+    members = () if get_origin(annotation) is dict else get_args(annotation) or (annotation,)
+    return tuple(each for each in members if inspect.isclass(each) and "__pydantic_fields__" in vars(each))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """Marks a field that holds parts, or values, by names that the user chooses; in a node they stand beside the keys
+    of the other fields.
+
+        others: Annotated[dict[str, Part], Named()]               GROUP.NAME.KEY
+        rates: Annotated[dict[str, float], Named(of="towers")]    GROUP.NAME, of the names that the group `towers` has
+    """
+
+    of: str | None = None
+    """Group of the root whose names they are; null takes any identifier."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entries:
+    """What a field that is marked so holds."""
+
+    mark: Named
+    value: FieldInfo
+    """As of a field that holds one of them."""
+
+    @property
+    def classes(self) -> tuple[type, ...]:
+        """The parts that an entry may be; none where it is a value."""
+        return part_classes(self.value.annotation)
+
+    def take(self, name: str, value: object, root: Mapping[str, Any]) -> bool:
+        """Say whether a key that no field has is a name, of what an entry may be. `root` is the whole configuration."""
+        names = root.get(self.mark.of) if self.mark.of is not None else None
+        if isinstance(names, Mapping) and name not in names:
+            return False
+        return name.isidentifier() and not name.startswith("_") and isinstance(value, Mapping) == bool(self.classes)
+
+    def is_left_out(self, name: str, value: object, *, beside: Iterable[str]) -> bool:
+        """Say whether a key names a part that null leaves out; one that is called nearly as a field is a mistake."""
+        return value is None and bool(self.classes) and name.isidentifier() and nearest_name(name, beside) is None
+
+
+def entries_of(field: FieldInfo) -> Entries | None:
+    """Return what a field holds by names that the user chooses; None where it is any other."""
+    mark = next((each for each in field.metadata if isinstance(each, Named)), None)
+    return None if mark is None else Entries(mark=mark, value=FieldInfo.from_annotation(get_args(field.annotation)[1]))
+
+
+def named_field(part_class: type) -> tuple[str, Entries] | None:
+    """Return the field of a class that is marked so, if it has one, with its name."""
+    found = ((name, entries_of(field)) for name, field in fields_of(part_class).items())
+    return next(((name, entries) for name, entries in found if entries is not None), None)
+
+
+def told_class(classes: tuple[type, ...], node: Mapping[str, Any]) -> type | None:
+    """Return the first class whose required fields a node gives, with values that they list."""
+    for each in classes:
+        required = {name: field.annotation for name, field in fields_of(each).items() if field.is_required()}
+        if all(name in node and node[name] in (get_args(kind) or (node[name],)) for name, kind in required.items()):
+            return each
+    return None
+
+
+def ways_to_tell(classes: tuple[type, ...], key: str) -> str:
+    """Say what a node at `key` may say for its class to be known."""
+    return " or ".join(
+        f"{key}.{name}={value}"
+        for each in classes
+        for name, field in fields_of(each).items()
+        if field.is_required()
+        for value in get_args(field.annotation) or (placeholder(name),)
+    )
