@@ -169,8 +169,13 @@ class Pixels:
         """Return what the sides of all images become."""
         if self._kept is not None:
             return self._kept[1]
+
+        def grid(item: int) -> tuple[int, int]:
+            image = self.source.load(item)
+            return self.transform.grid(image.height, image.width)
+
         with ThreadPoolExecutor() as pool:
-            return np.array(list(pool.map(lambda item: self._decode(item)[1], range(len(self.source)))), dtype=np.int64)
+            return np.array(list(pool.map(grid, range(len(self.source)))), dtype=np.int64)
 
     def batch(self, items: npt.NDArray[np.integer]) -> ImageBatch | PatchBatch:
         """Return the pixels of `items`."""

@@ -290,12 +290,11 @@ def test_a_vision_half_is_taken_from_the_whole_model(
     text = heads | {"hidden_size": 24, "head_dim": 12, "vocab_size": VOCABULARY, "rope_parameters": rope}
     whole = model_class(model_class.config_class(text_config=text, vision_config=saved.checkpoint.settings))
     whole.get_submodule("model.visual").load_state_dict(saved.reference.state_dict())
-    whole.save_pretrained(tmp_path)
-    tower = PretrainedImage(checkpoint=str(tmp_path), image_size=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3).load(
-        "image", seed=0
-    )
-    images = made_up_images(saved.checkpoint, 2)
+    whole.save_pretrained(tmp_path, max_shard_size="20KB")
+    settings = PretrainedImage(checkpoint=str(tmp_path), image_size=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
+    tower, images = settings.load("image", seed=0), made_up_images(saved.checkpoint, 2)
     assert torch.equal(tower(images), saved.load()(images))
+    assert torch.equal(replace(settings, offload=True).load("image", seed=0)(images), saved.load()(images))
     save_encoder(tower.encoder, tower.family, tmp_path / "half", base=tmp_path)
     half = type(saved.reference).from_pretrained(tmp_path / "half")
     assert all(torch.equal(each, saved.reference.state_dict()[key]) for key, each in half.state_dict().items())
@@ -341,6 +340,8 @@ def test_places_are_resampled_as_transformers_does(grid: tuple[int, int]) -> Non
         ("clip_vision_model", "CLIPImageProcessorPil"),
         ("siglip_vision_model", "SiglipImageProcessorPil"),
         ("siglip2_vision_model", "Siglip2ImageProcessorPil"),
+        ("qwen2_5_vl_vision", "Qwen2VLImageProcessorPil"),
+        ("qwen3_vl_vision", "Qwen2VLImageProcessorPil"),
     ],
 )
 def test_without_a_processors_file_its_class_decides(model_type: str, processor: str) -> None:
