@@ -25,6 +25,9 @@ from peftrec.progress.quiet import quieten_libraries
 from peftrec.results.ranks import read_ranks
 from peftrec.results.record import Record, read_record, write_record
 from peftrec.serving.adapter_bank import AdapterBank
+from peftrec.serving.loaded_run import LoadedRun
+from peftrec.serving.recommend_request import RecommendRequest
+from peftrec.serving.recommending import recommend
 from peftrec.training.building.loaders import build_loaders
 from peftrec.training.checkpoint import BEST, LAST, checkpoint_path
 from peftrec.training.module import RecommenderModule
@@ -35,10 +38,13 @@ from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.scoring import encoded_candidates
 from peftrec.user_groups import part as parts
 from peftrec.user_groups.adapters import check_adapted, write_adapters
+from peftrec.user_groups.answering import evaluate_division, group_of, run_of_group
 from peftrec.user_groups.clusters import NONE, Groups, divide, newest_windows, training_states
 from peftrec.user_groups.competing import WithinGroup
 from peftrec.user_groups.experiment import frozen_tower_bytes, groups_of_run
 from peftrec.user_groups.group_split import group_split, group_splits, training_counts
+from peftrec.user_groups.members import read_members
+from peftrec.user_groups.named_division import named_division
 from peftrec.user_groups.part import Part
 from peftrec.user_groups.ranking import rank_by_group
 from peftrec.user_groups.result import RESULT_FILE, difference, find_results, read_result, to_markdown
@@ -302,6 +308,50 @@ def test_users_without_a_group_stay_with_the_run(trained: Trained, answered: Pat
     assert np.array_equal(some.ranks.ranks[~is_in], of_run.ranks[~is_in])
     assert np.array_equal(some.ranks.ranks[is_in], every[is_in])
     assert some.encodings == NUMBER + 1
+
+
+def test_a_finished_division_is_evaluated_again(run: RestoredRun, trained: Trained, answered: Path) -> None:
+    folder = named_division(trained("lora"), str(NUMBER))
+    assert folder == answered
+    assert named_division(trained("lora"), str(answered)) == answered
+    members = read_members(folder)
+    assert members.users == divided(run).users
+    assert np.array_equal(members.of_user, divided(run).of_user)
+    assert evaluate_division(restored(trained("lora")), folder) == read_result(folder).test
+
+
+def test_each_user_is_answered_by_the_own_group(trained: Trained, answered: Path) -> None:
+    """And who is in none, as every list of items, by the run itself."""
+    directory, members = trained("lora"), read_members(answered)
+    assert group_of(answered, None) is group_of(answered, "nobody") is None
+    assert type(run_of_group(directory, answered, None)) is LoadedRun
+    user = members.users[int(np.flatnonzero(members.of_user == 1)[0])]
+    group = group_of(answered, user)
+    assert group == 2
+    again = restored(directory)
+    catalogue = encoded_candidates(Part.of(again, epochs=1).load(answered / "group_2")).numpy()
+    loaded = run_of_group(directory, answered, group)
+    np.testing.assert_array_equal(loaded.item_vectors, catalogue)
+    answer = recommend(request_of_words(directory, user), None, loaded=loaded, group=group)
+    assert answer.to_text().startswith(f"for user {user}, after ")
+    assert ", by group 2\n" in answer.to_text()
+    best = loaded.recommend([user], k=3)
+    assert [each.item for each in answer.recommendations] == best["item"].tolist()
+    assert best["item"].tolist() != LoadedRun(directory=directory).recommend([user], k=50)["item"].tolist()
+
+
+def request_of_words(directory: Path, user: str) -> RecommendRequest:
+    return RecommendRequest(run=directory, user=user, items=(), k=3, candidates=None, keeps_seen=False)
+
+
+def test_a_division_that_is_not_there_is_made_by_a_command(trained: Trained, answered: Path, tmp_path: Path) -> None:
+    directory = trained("lora")
+    with pytest.raises(SettingsError, match=rf"finished are .*{NUMBER}-.*peftrec groups run={directory} number=5"):
+        named_division(directory, "5")
+    with pytest.raises(SettingsError, match=r"none is finished.*number=8"):
+        named_division(tmp_path, "of mine")
+    with pytest.raises(RecordError, match=r"users\.parquet: which users"):
+        read_members(tmp_path)
 
 
 def test_bytes_are_exact(trained: Trained, answered: Path) -> None:

@@ -12,11 +12,12 @@ from peftrec.outputs.safe_text import for_json
 from peftrec.serving.content_weight import CONTENT_NEIGHBOURS, VALUES, content_weight
 from peftrec.serving.recommend_request import RecommendRequest
 
-KEYS = ("run", "user", "items", "k", "candidates", "seen", CONTENT_NEIGHBOURS, *recommend_users.KEYS)
+GROUPS = "groups"
+KEYS = ("run", "user", "items", "k", "candidates", "seen", GROUPS, CONTENT_NEIGHBOURS, *recommend_users.KEYS)
 _PROFILE_KEYS = ("profile", "neighbours", "day_length", "seed")
 
 HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] [seen=true] [candidates=FILE] [--json]
-                         [content_neighbours=auto|off|WEIGHT]
+                         [content_neighbours=auto|off|WEIGHT] [groups=NUMBER]
                          [profile=NAME [profile.KEY=VALUE ...] [neighbours=hnsw] [day_length=86400] [seed=1]]
        peftrec recommend run=RUN_DIR users=FILE|all to=FILE.parquet [k=10] [seen=true] [candidates=FILE]
                          [content_neighbours=auto|off|WEIGHT] [unknown=error|skip] [overwrite=true] [--json]
@@ -33,6 +34,8 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
                    add to a user's scores how like the last item each item is to the frozen towers, at the weight that
                    the run's validation chooses, which is said: where training left cold items behind, this finds them;
                    a number is the weight itself; peftrec evaluate says what it changes on test
+  groups=NUMBER    by the weights of the user's group, of a finished division (peftrec groups); who is in none is
+                   answered by the run's own; of several divisions with that number name the folder in RUN_DIR/groups
   profile=NAME     ask the interests of a profile (pinnersage, kmeans, decay_average, last_item, ...) in place of the
                    run's user encoder; its fields are in conf/profiles/profile
   data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
@@ -89,7 +92,17 @@ def main(arguments: list[str]) -> int:
     from peftrec.serving.recommending import recommend
 
     quieten_libraries()
-    answer = recommend(request, settings)
+    if GROUPS in given.own:
+        from peftrec.user_groups.answering import group_of, run_of_group
+        from peftrec.user_groups.named_division import named_division
+
+        folder = named_division(request.run, given.own[GROUPS])
+        group = group_of(folder, request.user)
+        answer = recommend(
+            request, settings, loaded=run_of_group(request.run, folder, group, request.places), group=group
+        )
+    else:
+        answer = recommend(request, settings)
     if given.wants_json:
         print(for_json(asdict(answer)))
     else:
@@ -115,6 +128,11 @@ def request_of(given: Arguments) -> RecommendRequest:
         raise SettingsError(
             f"{CONTENT_NEIGHBOURS}={own[CONTENT_NEIGHBOURS]}: they count beside the scores of the run's user encoder, "
             "which a profile replaces; leave one of the two out"
+        )
+    if GROUPS in own and weight != "off":
+        raise SettingsError(
+            f"{CONTENT_NEIGHBOURS}={own[CONTENT_NEIGHBOURS]}: their weight is chosen by all validation users, and "
+            f"{GROUPS}={own[GROUPS]} ranks each by the own group; leave one of the two out"
         )
     return RecommendRequest(
         run=given.run,

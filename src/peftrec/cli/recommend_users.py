@@ -62,6 +62,8 @@ def check(given: Arguments) -> None:
     for key in ("user", "items"):
         if key in own:
             raise SettingsError(f"give one of users=FILE and {key}=")
+    if "groups" in own:
+        raise SettingsError(f"groups={own['groups']}: groups answer one user at a time; set user=ID, or leave it out")
     for key, kind in (("run", "RUN_DIR"), ("to", "FILE.parquet")):
         if key not in own:
             raise SettingsError(f"{key} is required: set {key}={kind}")

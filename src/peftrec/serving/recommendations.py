@@ -54,6 +54,8 @@ class Recommendations:
 
     run: str
     user: str | None
+    group: int | None
+    """Of a division of the run's users, from 1, whose weights answer; None where the run's own do."""
     num_steps: int
     """Steps of the history."""
     content_neighbours: ChosenWeight | None
@@ -69,7 +71,8 @@ class Recommendations:
             origin = () if each.interest is None else (f"interest {each.interest}",)
             rows.append((str(place), each.item, title, f"{each.score:.4f}", *origin, _because(each.reasons)))
         heading = f"user {for_line(self.user)}" if self.user is not None else "the given items"
-        text = f"for {heading}, after {counted(self.num_steps, 'step')}, from {self.run}\n"
+        own = "" if self.group is None else f", by group {self.group}"
+        text = f"for {heading}, after {counted(self.num_steps, 'step')}, from {self.run}{own}\n"
         if self.content_neighbours is not None:
             text += f"{self.content_neighbours.to_text()}\n"
         text += f"{aligned(rows)}\n"

@@ -18,13 +18,20 @@ from peftrec.serving.retrieving import Retrieved, by_profile, by_user_encoder, r
 NUM_REASONS = 3
 
 
-def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Recommendations:
+def recommend(
+    request: RecommendRequest,
+    settings: ProfileSettings | None,
+    *,
+    loaded: LoadedRun | None = None,
+    group: int | None = None,
+) -> Recommendations:
     """Answer a request: by the run's user encoder, or by a profile's interests where there are settings of one.
+    `loaded` is what answers in place of the run itself, as one with the weights of the user's `group`.
 
     Raises DataError for an unknown user or item, faulty new items, or a list longer than what is left; and what
     restoring a run raises.
     """
-    loaded = LoadedRun(directory=request.run, overrides=request.places)
+    loaded = loaded or LoadedRun(directory=request.run, overrides=request.places)
     run = loaded.restored
     histories, row, history = _asked(loaded, request, settings)
     new_items = loaded.read_candidates(request.candidates)
@@ -39,6 +46,7 @@ def recommend(request: RecommendRequest, settings: ProfileSettings | None) -> Re
     return Recommendations(
         run=str(run.directory),
         user=request.user,
+        group=group,
         num_steps=len(history),
         content_neighbours=chosen,
         interests=None if found.interests is None else _interests(catalogue, found.interests),

@@ -39,13 +39,12 @@ from peftrec.training.run.run_record import write_ranks
 from peftrec.training.run.scoring import UserRanks, encoded_candidates
 from peftrec.user_groups.clusters import NONE, Groups, divide
 from peftrec.user_groups.group_split import group_splits
+from peftrec.user_groups.members import write_members
+from peftrec.user_groups.named_division import FOLDER
 from peftrec.user_groups.part import Part, TrainedGroup
 from peftrec.user_groups.ranking import RankedByGroup, rank_by_group
 from peftrec.user_groups.result import RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult
 from peftrec.user_groups.settings import GroupsSettings
-
-FOLDER = "groups"
-"""Of all divisions of a run's users, in the run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +128,7 @@ def _answer(run: RestoredRun, settings: GroupsSettings, question: Question, fold
         users_without_group=int((groups.of(run.split.test.histories.users) == NONE).sum()),
         costs=_costs(part, ranked),
     )
+    write_members(groups, folder)
     write_ranks(ranked.ranks, run.split, folder)
     write_atomically(folder / RESULT_FILE, result.model_dump_json(indent=2).encode())  # last: then all of it is there
 

@@ -1,0 +1,36 @@
+"""The finished division of a run's users that `groups=` names."""
+
+from pathlib import Path
+from shlex import quote
+
+from peftrec.errors import SettingsError, UserError
+from peftrec.user_groups.result import RESULT_FILE, find_results
+
+FOLDER = "groups"
+"""Of all divisions of a run's users, in the run's folder."""
+
+
+def named_division(run: Path, name: str) -> Path:
+    """Return the folder of a division: by its number of groups, or by the folder's name, with what leads there or
+    without.
+
+    Raises SettingsError where there is none of that name, UserError where several have that number.
+    """
+    inside, name = run / FOLDER, Path(name).name
+    if (inside / name / RESULT_FILE).is_file():
+        return inside / name
+    found = {each.folder.name: len(each.result.groups) for each in find_results(inside / name)}
+    chosen = [folder for folder, number in found.items() if str(number) == name]
+    if len(chosen) > 1:
+        raise UserError(
+            f"groups={name}: several divisions of {run} have that number; name one of them, "
+            + " or ".join(f"groups={folder}" for folder in chosen)
+        )
+    if not chosen:
+        there = f"finished are {', '.join(found)}" if found else "none is finished"
+        number = name if name.isdecimal() else "8"
+        raise SettingsError(
+            f"groups={name}: no division of {run} is called so, {there}; make one by "
+            f"peftrec groups run={quote(str(run))} number={number}"
+        )
+    return inside / chosen[0]
