@@ -1,11 +1,11 @@
 """Keys that the chosen option of a group lacks and others have: `data.root` beside the built-in data."""
 
 from collections.abc import Mapping
-from pkgutil import resolve_name
 from typing import Any
 
 from peftrec.config.choices import node_of, options
-from peftrec.config.fields import TARGET, entries_of, fields_of
+from peftrec.config.fields import entries_of
+from peftrec.config.instantiate import fields_of_node
 
 
 def options_with(key: str) -> list[str]:
@@ -17,6 +17,6 @@ def options_with(key: str) -> list[str]:
 
 
 def _keys(node: Mapping[str, Any]) -> set[str]:
-    fields = fields_of(resolve_name(node[TARGET])) if TARGET in node else {}
+    fields = fields_of_node(node)
     said = {name: field for name, field in fields.items() if entries_of(field) is None}
     return {*node, *(name for name, field in said.items() if field.is_required() or field.default is not None)}
