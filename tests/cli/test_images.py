@@ -78,8 +78,8 @@ def test_an_existing_target_is_replaced_only_on_request(folder: Path, capsys: py
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "expected pack SOURCE TARGET, got nothing"),
-        (["unpack", "a", "b.zip"], "expected pack SOURCE TARGET, got unpack a b.zip"),
+        ([], "expected pack SOURCE TARGET or fetch TABLE TARGET, got nothing"),
+        (["unpack", "a", "b.zip"], "expected pack SOURCE TARGET or fetch TABLE TARGET, got unpack a b.zip"),
         (["pack"], "expected pack SOURCE TARGET, got 0 paths: none"),
         (["pack", "a", "b", "c.zip"], "expected pack SOURCE TARGET, got 3 paths: a b c.zip"),
         (["pack", "images", "x.tar"], "x.tar: a target ends in .zip or .lmdb"),

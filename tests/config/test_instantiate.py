@@ -129,6 +129,13 @@ def test_all_missing_values_at_once() -> None:
     ]
 
 
+def test_all_wrong_values_at_once() -> None:
+    assert refusal(count="three", frame={"width": "wide"}).splitlines() == [
+        'frame.width: expected a number, got "wide"',
+        'count: expected an integer, got "three"',
+    ]
+
+
 def test_code_that_python_cannot_read_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "unreadable_of_test.py").write_text("X = 1\ndef (\n")
     open_door(code=[str(tmp_path)])

@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
 def places(words: Sequence[str], options: Mapping[str, str]) -> tuple[Path, Path]:
     """Return source and target. Raises UserError where they are not two, or the target cannot be made."""
     if not words or words[0] != "pack":
-        raise UserError(f"expected pack SOURCE TARGET, got {' '.join(words) or 'nothing'}")
+        raise UserError(f"expected pack SOURCE TARGET or fetch TABLE TARGET, got {' '.join(words) or 'nothing'}")
     for word in words[1:]:
         name, equals, _ = word.partition("=")
         if equals and name.isidentifier():

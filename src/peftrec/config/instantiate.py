@@ -102,6 +102,11 @@ def with_defaults(classes: tuple[type, ...], node: Node, key: str = "") -> dict[
     return found
 
 
+def fields_of_node(node: Node) -> dict[str, FieldInfo]:
+    """Return the fields of the class that a node names, none where it leaves the class to its place."""
+    return fields_of(_import_class(node[TARGET], (object,), TARGET)) if TARGET in node else {}
+
+
 def _entries_with_defaults(entries: Entries, node: Node, key: str) -> dict[str, Any]:
     return {
         name: with_defaults(_told_first(entries, value), value, f"{key}.{name}") if entries.classes else value
@@ -219,21 +224,24 @@ def _missing_keys(draft: _Draft) -> list[str]:
 
 
 def _finish(draft: _Draft) -> Any:
-    fields = fields_of(draft.part_class)
-    values: dict[str, Any] = {}
+    fields, values, wrong = fields_of(draft.part_class), dict[str, Any](), list[str]()
     for name, value in draft.values.items():
-        if (entries := entries_of(fields[name])) is not None:
-            values[name] = {each: _finished(entries.value, inner, draft.path(each)) for each, inner in value.items()}
-        else:
-            values[name] = _finished(fields[name], value, draft.path(name))
+        try:
+            values[name] = _finished(fields[name], value, draft, name)
+        except SettingsError as error:  # told with those of the other fields
+            wrong.append(str(error))
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     try:
         return draft.part_class(**values)
     except ValidationError as error:
         raise SettingsError(explain(error, draft.key)) from error
 
 
-def _finished(field: FieldInfo, value: Any, key: str) -> Any:
-    return _finish(value) if isinstance(value, _Draft) else _read_leaf(field, value, key)
+def _finished(field: FieldInfo, value: Any, draft: _Draft, name: str) -> Any:
+    if (entries := entries_of(field)) is not None:
+        return {each: _finished(entries.value, inner, draft, each) for each, inner in value.items()}
+    return _finish(value) if isinstance(value, _Draft) else _read_leaf(field, value, draft.path(name))
 
 
 def _read_leaf(field: FieldInfo, value: object, key: str) -> Any:
