@@ -151,7 +151,7 @@ def _tower(tower: ExportedTower) -> str:
             if tower.form == "checkpoint"
             else ""
         )
-    return f"{says}. It reads {tower.reads}"
+    return f"{says}. It reads {for_markdown(tower.reads)}"
 
 
 def _command(tower: ExportedTower) -> str:

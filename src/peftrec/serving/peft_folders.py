@@ -97,7 +97,8 @@ def read_adapter(tower: Tower, folder: Path, *, base_fingerprint: str | None = N
             "this adapter starts by changing pretrained weights, so it cannot share them; export it with merge=true"
         )
     _share_modules(inner, tower.encoder)
-    return Tower(inner, family=tower.family, pooling=tower.pooling, dense=tower.dense).eval()
+    again = Tower(inner, family=tower.family, pooling=tower.pooling, dense=tower.dense, name=tower.name)
+    return again.eval()
 
 
 def sharing_tensors(module: PreTrainedModel) -> PreTrainedModel:

