@@ -74,10 +74,10 @@ class DTL(Strategy):
             sharpness=self.sharpness,
             num_prefix_tokens=tower.num_prefix_tokens,
         )
-        if self.fusion and tower.modality == "image" and tower.family.pads_patches:
+        if self.fusion and tower.modality == "image" and not tower.family.has_grid:
             raise SettingsError(
-                f"strategy.fusion: images of a {tower.family.model} keep their proportions and have no square "
-                "grid; set strategy.fusion=0"
+                f"strategy.fusion: the patches of a {tower.family.model} do not come row by row on one grid; set "
+                "strategy.fusion=0"
             )
         if self.fusion and tower.modality == "image":
             network.fuse_patches(tower.width, kernel=self.fusion)

@@ -264,7 +264,7 @@ def test_images_are_filtered_and_normalised_as_the_processor_says(saved: Saved) 
 
 
 def test_each_picture_has_as_many_tokens_as_patches(saved_of: Callable[[str], Saved]) -> None:
-    """A store keeps no padding; and what looks for a square grid of patches is told that there is none."""
+    """A store keeps no padding."""
     pair = saved_of("naflex").pair()
     towers, content = load_towers(pair), load_content(pair)
     lengths = num_tokens_of(StateSource(towers=towers, content=content, item_ids=TITLES), NUM_ITEMS)["image"]
@@ -272,7 +272,14 @@ def test_each_picture_has_as_many_tokens_as_patches(saved_of: Callable[[str], Sa
     assert isinstance(image, PatchBatch)
     assert lengths.tolist() == image.mask.sum(dim=1).tolist()
     assert len(set(lengths)) > 1
-    with pytest.raises(SettingsError, match=r"strategy\.fusion: .* keep their proportions .*; set strategy\.fusion=0"):
+
+
+@pytest.mark.parametrize("name", ["naflex", "qwen2_5_vision", "qwen3_vision"])
+def test_what_looks_for_a_grid_of_patches_is_told_that_there_is_none(
+    name: str, saved_of: Callable[[str], Saved]
+) -> None:
+    towers = load_towers(saved_of(name).pair())
+    with pytest.raises(SettingsError, match=r"strategy\.fusion: the patches of a .*; set strategy\.fusion=0"):
         build_strategy(FILES["dtl_plus"]).adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)
 
 

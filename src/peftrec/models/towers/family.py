@@ -86,6 +86,11 @@ class Family:
     """What stands before its tensors' names in a whole vision-language model."""
     pixels: PixelDefaults = PixelDefaults()
 
+    @property
+    def has_grid(self) -> bool:
+        """Whether patches come row by row, as many in each row of all images."""
+        return self.modality == "image" and not self.pads_patches and not self.is_packed
+
     def sites_of(self, config: PretrainedConfig) -> dict[str, str]:
         """Return generic site names to paths below a block, in an encoder of this config."""
         is_gated = self.gated_by is not None and bool(getattr(config, self.gated_by))
