@@ -5,9 +5,10 @@ torch's fake tensors, which answer as tensors on a CPU do: attention picks the s
 plain meta tensors do neither.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,15 +57,19 @@ class MeanDraws(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class FakeStates:
-    """Stands in for a hidden-state store of pooled states."""
+    """Stands in for a hidden-state store."""
 
     states: Mapping[TowerName, Shaped[Tensor, "candidate state kept"]]
     scales: Mapping[TowerName, Float[Tensor, "state hidden"]]
+    read_tokens: Callable[[], StateBatch] | None = None
+    """Makes what the next step gathers, where the states are those of all tokens."""
 
-    def read(self, items: Int[Tensor, " item"]) -> dict[TowerName, Tensor | TokenBatch]:
+    def read(self, items: Int[Tensor, " item"]) -> Mapping[TowerName, Tensor | TokenBatch]:
         """Gather as a store does."""
+        if self.read_tokens is not None:
+            return self.read_tokens()
         return {
             name: restore(gather(tensor, items), scales=self.scales.get(name)) for name, tensor in self.states.items()
         }
@@ -95,8 +100,13 @@ class FakeRun:
     module: RecommenderModule
     stored: StoredStates | None
     """Null where the module reads no store."""
-    states: Mapping[TowerName, Tensor]
-    """The store itself; empty where there is none."""
+    reader: FakeStates | None
+    """What the module reads in place of a store; null where it reads none."""
+
+    @property
+    def states(self) -> Mapping[TowerName, Tensor]:
+        """Return the store itself; empty where there is none."""
+        return {} if self.reader is None else self.reader.states
 
 
 def build_fake_run(
@@ -109,7 +119,10 @@ def build_fake_run(
     # What a layer keeps as a plain attribute, such as FourierFT's indices, has values; it becomes fake when it is read.
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     stored = _stored_states(settings) if settings.strategy.states == "store" else None
-    states = {} if stored is None else _states(settings, stored, num_items, num_words, mode)
+    reader = None
+    if stored is not None:
+        states = _states(settings, stored, num_items, num_words, mode)
+        reader = FakeStates(states=states, scales=_scales(settings, stored, mode))
     with torch.device("meta"):
         towers = load_trained_towers(settings, with_weights=False)
         module = build_module(
@@ -118,7 +131,7 @@ def build_fake_run(
             content=ItemContent(),
             log_popularity=torch.zeros(num_items),
             sequence_length=sequence_length,
-            states=None if stored is None else FakeStates(states=states, scales=_scales(settings, stored, mode)),
+            states=reader,
         )
     if settings.trainer.gradient_checkpointing:
         checkpoint_activations(towers, context_fn=lambda: (nullcontext(), _computing_again(target)))
@@ -132,7 +145,7 @@ def build_fake_run(
         mode=mode,
         module=module,
         stored=stored,
-        states=states,
+        reader=reader,
     )
 
 
@@ -224,7 +237,12 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
     if run.settings.strategy.reads_content and run.stored is None:
         items = fake_items(run.settings, shape)
     if run.stored is not None and run.stored.kept.form == "tokens":
-        items = replace(items, states=_fake_tokens(run.settings, run.stored, shape))
+        tokens = partial(_fake_tokens, run.settings, run.stored, shape)
+        if run.target.is_store_read_by_loader:
+            items = replace(items, states=tokens())
+        else:
+            assert run.reader is not None
+            run.reader.read_tokens = tokens
     elif run.stored is not None and run.target.is_store_read_by_loader:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
         items = replace(items, states=gathered)
@@ -240,7 +258,7 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
 
 
 def _fake_tokens(settings: Settings, stored: StoredStates, shape: BatchShape) -> StateBatch:
-    """Make stored states of tokens. On a CPU a step gathers them itself, which takes the same bytes."""
+    """Make stored states of tokens."""
     batches: dict[str, TokenBatch] = {}
     for name in stored.towers.present():
         tokens = round(stored.rows_an_item(name, shape.num_words))
