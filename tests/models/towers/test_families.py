@@ -91,7 +91,7 @@ def adapt(name: str, pair: TowerPair, batch: ItemBatch) -> tuple[Strategy, ItemE
     is_pooled = stored is not None and stored.form == "pooled"
     towers = pair.load(seed=0, with_weights=False) if is_pooled else load_towers(pair)
     if stored is not None and not is_pooled:
-        towers.start_from_stored(stored.layers)
+        towers.start_from_stored(stored.layers, keeps_blocks=stored.keeps_blocks)
     towers = towers if strategy.reads_content else Towers()
     torch.manual_seed(0)
     encoder = strategy.adapt(towers, embedding_dim=DIM, num_items=NUM_ITEMS)
