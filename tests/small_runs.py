@@ -16,6 +16,8 @@ TARGETS: dict[str, dict[str, Any]] = {
     "lora_cached": {"_target_": "peftrec.strategies.lora.LoRA", "blocks": "top_1", "states": "store"},
     "iisan": {"_target_": "peftrec.strategies.iisan.IISAN"},
     "iisan_cached": {"_target_": "peftrec.strategies.iisan.IISAN", "states": "store"},
+    "iisan_versa": {"_target_": "peftrec.strategies.iisan_versa.IISANVersa"},
+    "iisan_versa_cached": {"_target_": "peftrec.strategies.iisan_versa.IISANVersa", "states": "store"},
     # 16 steps: after the tenth, ranks are still taken in the first and settled in the second
     "allocating": {**ADALORA, "arguments": {**BUDGET, "tinit": 2, "tfinal": 2}},
     "allocated": {**ADALORA, "arguments": {**BUDGET, "tinit": 2, "tfinal": 9}},

@@ -1,6 +1,7 @@
 """Towers beside `text` and `image`: how they are said, what they decide, what is computed of them."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from peftrec.config.roles import Role, roles_of
 from peftrec.errors import SettingsError
 from peftrec.models.towers.towers import Towers
+from peftrec.results.record import read_record
+from peftrec.results.report.commands import command_of
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings, settings_from_config, settings_to_config
 from peftrec.settings.run_identity import deciding_config, part_modules
@@ -20,6 +23,8 @@ from peftrec.testing.steps import DIM, NUM_ITEMS, build, copies, moved, score, s
 from peftrec.testing.strategy_trial import StrategyTrial
 from peftrec.towers.pair import NamedText, TowerPair
 from peftrec.towers.ready_features import ReadyFeatures
+from peftrec.training.run.pipeline import evaluate_run, train_run
+from small_runs import small_config, small_settings
 
 SECOND = NamedText(
     architecture={**(TEXT.architecture or {}), "hidden_act": "relu"}, random_init=True, pooling="mean", modality="text"
@@ -184,3 +189,22 @@ def test_features_of_any_kind_stand_beside_towers(tmp_path: Path) -> None:
     assert pair.readers == {"image": "image", "text": "text"}
     assert [file.key for file in pair.feature_files()] == ["towers.audio"]
     assert set(item_batch(3, pair).contents) == {"image", "text"}
+
+
+@pytest.mark.slow
+def test_a_run_of_many_towers_is_the_same_live_and_stored(tmp_path: Path) -> None:
+    """With features of a third kind beside them, all the way to the test set; and its record says how to train it."""
+    np.save(tmp_path / "audio.npy", np.random.default_rng(0).normal(size=(100, 3, 16)).astype(np.float32))
+    second = {**small_config(tmp_path)["towers"]["text"], "modality": "text", "pooling": "mean"}
+    towers = {"second_text": second, "audio": {"file": str(tmp_path / "audio.npy")}}
+    outcomes = [
+        train_run(small_settings(tmp_path, name, towers=towers, trainer={"max_epochs": 1}))
+        for name in ("iisan_versa", "iisan_versa_cached")
+    ]
+    live, stored = (read_record(outcome.run_directory) for outcome in outcomes)
+    assert live.evaluation == stored.evaluation is not None
+    assert list(live.provenance.tower_revisions) == ["image", "text", "audio", "second_text"]
+    assert live.provenance.content_hashes["second_text"] == live.provenance.content_hashes["text"]
+    words = shlex.split(command_of(stored).text)[2:]
+    assert settings_to_config(compose_settings(words)) == stored.config
+    assert evaluate_run(outcomes[1].run_directory) == stored.evaluation

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from peftrec.code.places import PACKAGE
 from peftrec.code.user_code import without_config_folders
 from peftrec.config.composition import ROOT_CONFIG, composer
-from peftrec.config.fields import TARGET
+from peftrec.config.fields import TARGET, fields_of, named_field, part_classes, told_class
 from peftrec.config.folder import config_directory
 from peftrec.config.instantiate import MISSING, with_defaults
 from peftrec.results.record import Record
@@ -58,6 +58,7 @@ def command_of(record: Record) -> Command:
     choices = list(_choices(recorded))
     base = (f"strategy={record.strategy}", *choices) if is_known else tuple(choices)
     written, described = _composed(base)
+    described = {**_defaults_of_named(record.config), **described}
     if not is_known:
         recorded.pop(f"strategy.{TARGET}", None)
         described = {key: value for key, value in described.items() if not key.startswith("strategy.")}
@@ -71,6 +72,20 @@ def command_of(record: Record) -> Command:
         (f"strategy={record.strategy}", *choices, *_removed(brought, recorded), *changed),
         needs_folder=not is_known or any(_is_of_user(key, value) for key, value in recorded.items()),
     )
+
+
+def _defaults_of_named(config: Mapping[str, JsonValue]) -> Flat:
+    """Return what towers under names of the user's own have where nothing is said but what they are."""
+    named = named_field(part_classes(fields_of(Settings)["towers"].annotation)[0])
+    towers = config.get("towers")
+    assert named is not None
+    found: dict[str, JsonValue] = {}
+    for name, tower in towers.items() if isinstance(towers, dict) else ():
+        if isinstance(tower, dict) and (told := told_class(named[1].classes, tower)) is not None:
+            said = {key: tower[key] for key, field in fields_of(told).items() if field.is_required()}
+            found |= flat({"towers": {name: with_defaults((told,), said)}})
+            found = {key: value for key, value in found.items() if key not in flat({"towers": {name: said}})}
+    return found
 
 
 def _is_known(strategy: str, recorded: Flat) -> bool:
