@@ -180,7 +180,7 @@ def weights_beside_towers(module: RecommenderModule, forms: Mapping[TowerName, F
     groups: dict[str, dict[str, Tensor]] = {RECOMMENDER: {}, INTRODUCED: {}}
     shared = {name for name, _ in module.recommender.named_parameters(remove_duplicate=False)} - set(roles)
     for name in sorted(set(state) - shared):
-        inside = next((name for name in forms if name.startswith(f"item_encoder.towers.{name}.")), None)
+        inside = next((tower for tower in forms if name.startswith(f"item_encoder.towers.{tower}.")), None)
         role = roles.get(name)  # a buffer has none
         if inside is not None and (forms[inside] != "introduced" or role is None or role.group is None):
             continue
