@@ -213,4 +213,4 @@ def test_what_is_no_weight_is_refused_before_a_run_is_read(text: str, capsys: py
     for words in (["evaluate"], ["recommend", "user=u1"], ["recommend", "users=all", "to=a.parquet"]):
         assert cli.main([*words, "run=nowhere", f"content_neighbours={text}"]) == 2
         said = capsys.readouterr().err
-        assert "expected auto, off, or a number from 0 to 1,000,000, such as content_neighbours=0.25" in said
+        assert "expected auto, off, or a number from 0 to 1,000,000; such as content_neighbours=0.25" in said

@@ -76,7 +76,7 @@ def test_a_budget_of_more_than_all_items_is_no_share(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["budgets=3"], "unknown key budgets"),
+        (["budgets=3"], "budgets=3: did you mean budget=3?"),
         (["budget=many"], "budget: expected an integer"),
         (["threshold=2"], "threshold: expected a value less than 1"),
         (["first_day=1000000"], "no user has actions on two days"),
