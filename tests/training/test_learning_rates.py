@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from peftrec.results.record import read_record
+from peftrec.training.adam import Adam
 from peftrec.training.learning_rates import rate_factor
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
@@ -42,16 +42,16 @@ class Rates:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, crash_at: int | None = None) -> None:
         self.taken: list[dict[str, float]] = []
-        original = torch.optim.Adam.step
+        original = Adam.step
 
-        def step(optimizer: torch.optim.Adam, closure: Any = None) -> Any:
+        def step(optimizer: Adam, closure: Any = None) -> Any:
             loss = original(optimizer, closure)  # which runs the closure first: gradients, and Lightning's hook
             if len(self.taken) == crash_at:
                 raise MemoryError("for the test")
             self.taken.append({group["name"]: group["lr"] for group in optimizer.param_groups})
             return loss
 
-        monkeypatch.setattr(torch.optim.Adam, "step", step)
+        monkeypatch.setattr(Adam, "step", step)
 
 
 RATES = {"text": 1e-3, "image": 2e-3, "introduced": 3e-3, "recommender": 4e-3}
