@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BinaryCrossEntropy(SampledObjective):
     """The target against 1 and each negative against 0. SASRec draws one negative for each position; here a batch's
-    positions share `negatives` of them."""
+    positions share `negatives` of them, which together count as much as the target."""
 
     def build(self, *, dim: int, num_items: int) -> "nn.Module":
         from peftrec.models.objectives.binary_cross_entropy import BinaryCrossEntropyLoss
@@ -26,14 +26,14 @@ class BinaryCrossEntropy(SampledObjective):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GeneralisedBinaryCrossEntropy(BinaryCrossEntropy):
-    """gBCE: the target's probability is taken to the power beta, which undoes the confidence that few negatives
-    teach."""
+    """gBCE: each negative counts as much as the target, whose probability is taken to the power beta, which undoes the
+    confidence that few negatives teach."""
 
     calibration: float = Field(default=0.75, ge=0, le=1)
-    """t of the paper: 0 is plain binary cross-entropy, 1 makes beta the share of the catalogue that is drawn."""
+    """t of the paper: 0 leaves the probability as it is, 1 makes beta the share of the catalogue that is drawn."""
 
     def build(self, *, dim: int, num_items: int) -> "nn.Module":
-        from peftrec.models.objectives.binary_cross_entropy import BinaryCrossEntropyLoss, beta
+        from peftrec.models.objectives.binary_cross_entropy import GeneralisedBinaryCrossEntropyLoss, beta
 
         power = beta(negatives=self.negatives, num_items=num_items, calibration=self.calibration)
-        return BinaryCrossEntropyLoss(with_batch=self.with_batch, beta=power)
+        return GeneralisedBinaryCrossEntropyLoss(with_batch=self.with_batch, beta=power)

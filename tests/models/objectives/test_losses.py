@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.models.objectives.bayesian_personalised_ranking import BayesianPersonalisedRankingLoss
-from peftrec.models.objectives.binary_cross_entropy import BinaryCrossEntropyLoss, beta
+from peftrec.models.objectives.binary_cross_entropy import (
+    BinaryCrossEntropyLoss,
+    GeneralisedBinaryCrossEntropyLoss,
+    beta,
+)
 from peftrec.models.objectives.debiased_cross_entropy import DebiasedCrossEntropyLoss
 from peftrec.models.objectives.full_softmax import FullSoftmaxLoss
 from peftrec.models.objectives.inputs import ObjectiveInputs
@@ -156,7 +160,25 @@ def test_generalised_binary_cross_entropy(seed: int, calibration: float, with_ba
 
     found = beta(negatives=DRAWN, num_items=NUM_ITEMS, calibration=calibration)
     assert found == pytest.approx(power)
-    agree(BinaryCrossEntropyLoss(with_batch=with_batch, beta=found), literal, random_batch(seed, num_drawn=DRAWN))
+    loss = GeneralisedBinaryCrossEntropyLoss(with_batch=with_batch, beta=found)
+    agree(loss, literal, random_batch(seed, num_drawn=DRAWN))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("with_batch", [True, False])
+def test_binary_cross_entropy_is_that_of_one_negative_on_average(seed: int, with_batch: bool) -> None:
+    """SASRec's loss of each negative in turn, over all of them."""
+
+    def literal(batch: ObjectiveInputs) -> Tensor:
+        def of(position: Position) -> Tensor:
+            negatives = position.drawn + (position.standing if with_batch else [])
+            target = torch.log(torch.sigmoid(position.state @ batch.embeddings[position.target]))
+            each = [torch.log(1 - torch.sigmoid(position.state @ batch.embeddings[item])) for item in negatives]
+            return -torch.stack([(target + one) / 2 for one in each]).mean()
+
+        return mean_over(batch, of)
+
+    agree(BinaryCrossEntropyLoss(with_batch=with_batch), literal, random_batch(seed, num_drawn=DRAWN))
 
 
 def test_gbce_between_its_ends() -> None:
