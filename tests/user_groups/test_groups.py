@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ from peftrec.user_groups.clusters import NONE, Groups, divide, newest_windows, t
 from peftrec.user_groups.competing import WithinGroup
 from peftrec.user_groups.experiment import frozen_tower_bytes, groups_of_run
 from peftrec.user_groups.group_split import group_split, group_splits, training_counts
-from peftrec.user_groups.members import read_members
+from peftrec.user_groups.members import USERS_FILE, read_members
 from peftrec.user_groups.named_division import named_division
 from peftrec.user_groups.part import Part
 from peftrec.user_groups.ranking import rank_by_group
@@ -351,6 +352,24 @@ def test_a_division_that_is_not_there_is_made_by_a_command(trained: Trained, ans
     with pytest.raises(SettingsError, match=r"none is finished.*number=8"):
         named_division(tmp_path, "of mine")
     with pytest.raises(RecordError, match=r"users\.parquet: which users"):
+        read_members(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ({"group": None}, "cannot be read"),
+        ({"group": "a"}, "cannot be read"),
+        ({"group": NUMBER + 1}, "is not as groups.json counts them"),
+        ({"group": 0}, "is not as groups.json counts them"),
+        ({"user": "one"}, "is not said of each user once"),
+        ({"user": 1}, "is not said of each user once"),
+    ],
+)
+def test_damaged_groups_answer_nobody(damage: dict[str, Any], words: str, answered: Path, tmp_path: Path) -> None:
+    shutil.copy(answered / RESULT_FILE, tmp_path)
+    pd.read_parquet(answered / USERS_FILE).assign(**damage).to_parquet(tmp_path / USERS_FILE)
+    with pytest.raises(RecordError, match=rf"users\.parquet: which users are in which group {words}.*remove"):
         read_members(tmp_path)
 
 

@@ -186,7 +186,29 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "weights of another shape": (weights({"linear.weight": torch.zeros(4, 4)}), "size mismatch.*; copy it again"),
     "weights of another layer": (weights({"weight": torch.zeros(48, 32)}), "cannot read the weights of a dense layer"),
-    "no finite weights": (weights({"linear.weight": torch.full((48, 32), torch.nan)}), "numbers that are not finite"),
+    "no finite weights": (weights({"linear.weight": torch.full((48, 32), torch.nan)}), "what are no finite numbers"),
+    "weights of whole numbers": (weights({"linear.weight": torch.ones(48, 32).int()}), "what are no finite numbers"),
+    "a size that no machine holds": (
+        lambda folder: [
+            change("2_Dense/config.json", out_features=10**30)(folder),
+            change("3_Dense/config.json", in_features=10**30)(folder),
+        ],  # type: ignore[dict-item]
+        "in_features and out_features are whole numbers from 1 to 65536",
+    ),
+    "a dense layer behind the length": (
+        listing(type="sentence_transformers.models.Normalize"),
+        "lists Pooling, Normalize, Dense, Normalize behind the encoder; towers have one pooling, .*pooling=mean",
+    ),
+    "two poolings behind each other": (
+        listing(type="models.Pooling"),
+        "lists Pooling, Pooling, Dense, Normalize behind",
+    ),
+    "no encoder": (
+        lambda folder: (folder / "modules.json").write_text('[{"path": "1_Pooling", "type": "Pooling"}]'),  # type: ignore[dict-item]
+        "the encoder is the first",
+    ),
+    "a flag in quotes": (change("1_Pooling/config.json", pooling_mode_cls_token="false"), "is true or false"),
+    "a bias in quotes": (change("2_Dense/config.json", bias="false"), "bias is true or false"),
 }
 
 

@@ -6,6 +6,7 @@ which many end with, is left out: the head behind a tower learns its own scale.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +27,11 @@ WEIGHTS_FILES = (f"*_Dense/{WEIGHTS}",)
 _POOLINGS: dict[str, Pooling] = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 _OLD_POOLINGS = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "lasttoken"}
 """Names before they were values of one key: `pooling_mode_mean_tokens: true`."""
+_ORDER = ("Pooling", "Dense", "Normalize")
+"""In which towers have what stands behind an encoder. A dense layer behind a division by the length would read other
+numbers without it."""
+_LARGEST = 2**16
+"""Numbers that a dense layer may take or give; encoders' states have thousands."""
 _ACTIVATIONS: dict[str, type[nn.Module]] = {each.__name__: each for each in (nn.Identity, nn.Tanh, nn.ReLU, nn.GELU)}
 
 
@@ -97,14 +103,15 @@ class SaidVector:
 
     def _fill(self, layer: DenseLayer, file: Path) -> None:
         try:
-            layer.load_state_dict({name: tensor.float() for name, tensor in load_file(file).items()}, assign=True)
+            tensors = load_file(file)
+            if not all(each.is_floating_point() and bool(each.isfinite().all()) for each in tensors.values()):
+                raise SettingsError(f"{self.key}: {file} holds what are no finite numbers; copy it again")
+            layer.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise SettingsError(
                 f"{self.key}: cannot read the weights of a dense layer in {file}: {one_line(error)}; copy it again, "
                 f"or {_remedy(self.key)}"
             ) from error
-        if not all(bool(tensor.isfinite().all()) for tensor in layer.state_dict().values()):
-            raise SettingsError(f"{self.key}: {file} holds numbers that are not finite; copy it again")
 
 
 def said_in(folder: Path, *, key: str) -> SaidVector:
@@ -112,23 +119,33 @@ def said_in(folder: Path, *, key: str) -> SaidVector:
 
     Raises SettingsError for files that cannot be read, and for what towers do not do.
     """
-    pooling: Pooling | None = None
-    dense: list[DenseShape] = []
-    for module in _modules(folder, key)[1:]:
-        if module.kind == "Pooling" and pooling is None:
-            pooling = _pooling(folder / module.path / SETTINGS, key)
-        elif module.kind == "Dense":
-            dense.append(_dense_shape(folder, module.path, key))
-        elif module.kind != "Normalize":
-            raise SettingsError(
-                f"{key}: {folder / MODULES} lists {module.kind!r} behind the encoder, which towers do not have; "
-                f"{_remedy(key)}"
-            )
-    return SaidVector(pooling=pooling, dense=tuple(dense), folder=folder, key=key)
+    modules = _modules(folder, key)
+    behind = modules[1:]
+    _check_order(modules, folder / MODULES, key)
+    poolings = [_pooling(folder / module.path / SETTINGS, key) for module in behind if module.kind == "Pooling"]
+    dense = [_dense_shape(folder, module.path, key) for module in behind if module.kind == "Dense"]
+    return SaidVector(pooling=next(iter(poolings), None), dense=tuple(dense), folder=folder, key=key)
+
+
+def _check_order(modules: Sequence["_Module"], file: Path, key: str) -> None:
+    if modules and modules[0].kind in _ORDER:
+        raise _no_description(file, key, "the encoder is the first")
+    kinds = [module.kind for module in modules[1:]]
+    if other := [kind for kind in kinds if kind not in _ORDER]:
+        raise SettingsError(
+            f"{key}: {file} lists {other[0]!r} behind the encoder, which towers do not have; {_remedy(key)}"
+        )
+    if kinds != sorted(kinds, key=_ORDER.index) or kinds.count("Pooling") > 1:
+        raise SettingsError(
+            f"{key}: {file} lists {', '.join(kinds)} behind the encoder; towers have one pooling, then dense layers, "
+            f"then divisions by the length; {_remedy(key)}"
+        )
 
 
 def _pooling(file: Path, key: str) -> Pooling:
     settings = _read(file, dict, key)
+    if not all(type(is_on) is bool for name, is_on in settings.items() if name.startswith("pooling_mode_")):
+        raise _no_description(file, key, "each pooling_mode_ is true or false")
     modes = settings.get("pooling_mode") or [
         _OLD_POOLINGS.get(old := name.removeprefix("pooling_mode_"), old)
         for name, is_on in settings.items()
@@ -197,8 +214,10 @@ def _dense_shape(folder: Path, path: str, key: str) -> DenseShape:
     file = folder / path / SETTINGS
     settings = _read(file, dict, key)
     sizes = [settings.get(name) for name in ("in_features", "out_features")]
-    if not all(type(size) is int and size > 0 for size in sizes):
-        raise _no_description(file, key, "in_features and out_features are whole numbers from 1 on")
+    if not all(type(size) is int and 0 < size <= _LARGEST for size in sizes):
+        raise _no_description(file, key, f"in_features and out_features are whole numbers from 1 to {_LARGEST}")
+    if type(bias := settings.get("bias", True)) is not bool:
+        raise _no_description(file, key, "bias is true or false")
     name = str(settings.get("activation_function", "Tanh")).rpartition(".")[2]  # theirs where nothing is said
     is_plain = settings.get("module_input_name", "sentence_embedding") == "sentence_embedding"
     if name not in _ACTIVATIONS or not is_plain or settings.get("use_residual"):
@@ -210,7 +229,7 @@ def _dense_shape(folder: Path, path: str, key: str) -> DenseShape:
         folder=path,
         in_features=sizes[0],
         out_features=sizes[1],
-        bias=bool(settings.get("bias", True)),
+        bias=bias,
         activation=name,
     )
 
