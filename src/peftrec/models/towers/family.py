@@ -99,3 +99,16 @@ class Family:
     def prefix_tokens_of(self, config: PretrainedConfig) -> int:
         """Return how many tokens stand before the patches, registers included; the mean leaves them out."""
         return self.num_prefix_tokens + int(getattr(config, "num_register_tokens", 0))
+
+
+CLIP_SITES = {
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "attention_output": "self_attn.out_proj",
+    "ffn_input": "mlp.fc1",
+    "ffn_output": "mlp.fc2",
+    "attention_norm": "layer_norm1",
+    "ffn_norm": "layer_norm2",
+}
+"""Both halves of CLIP, and of what is built like it, name their layers so."""

@@ -10,7 +10,7 @@ from transformers.utils.constants import (
     OPENAI_CLIP_STD,
 )
 
-from peftrec.models.towers.family import Family, PixelDefaults
+from peftrec.models.towers.family import CLIP_SITES, Family, PixelDefaults
 
 _VIT = Family(
     modality="image",
@@ -66,16 +66,7 @@ _CLIP_IMAGE = Family(
     modality="image",
     model="CLIPVisionModel",
     blocks="encoder.layers",
-    sites={
-        "query": "self_attn.q_proj",
-        "key": "self_attn.k_proj",
-        "value": "self_attn.v_proj",
-        "attention_output": "self_attn.out_proj",
-        "ffn_input": "mlp.fc1",
-        "ffn_output": "mlp.fc2",
-        "attention_norm": "layer_norm1",
-        "ffn_norm": "layer_norm2",
-    },
+    sites=CLIP_SITES,
     norm="post_layernorm",
     norms_every_token=False,
     before_blocks=("pre_layrnorm",),

@@ -3,7 +3,7 @@ alone (5.18 was the last to rename)."""
 
 from dataclasses import replace
 
-from peftrec.models.towers.family import Family
+from peftrec.models.towers.family import CLIP_SITES, Family
 
 _BERT = Family(
     modality="text",
@@ -122,16 +122,7 @@ _CLIP_TEXT = Family(
     modality="text",
     model="CLIPTextModel",
     blocks="encoder.layers",
-    sites={
-        "query": "self_attn.q_proj",
-        "key": "self_attn.k_proj",
-        "value": "self_attn.v_proj",
-        "attention_output": "self_attn.out_proj",
-        "ffn_input": "mlp.fc1",
-        "ffn_output": "mlp.fc2",
-        "attention_norm": "layer_norm1",
-        "ffn_norm": "layer_norm2",
-    },
+    sites=CLIP_SITES,
     poolings=("last", "mean"),  # attention is causal: the first token has seen nothing but itself
     norm="final_layer_norm",
     is_causal=True,
