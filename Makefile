@@ -7,15 +7,15 @@ STAMP := $(VENV)/.peftrec-installed
 STRATEGIES := full,frozen,bitfit,lora,adapter,iisan,iisan_cached,id
 TABLES := main efficiency memory-efficient modality layers branches blocks towers norms user-encoders objectives cold-start multi-interest series
 SCALE ?= tiny
-QUICK := not slow and not gpu and not benchmark
+EVERYWHERE := not slow and not gpu and not benchmark
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart list tables $(TABLES:%=table-%) test test-all lint format tiny-towers benchmark \
+.PHONY: help install quickstart list tables $(TABLES:%=table-%) test test-integration test-all lint format tiny-towers benchmark \
 	gpu-acceptance notebook docs wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp holds the folder that was installed: an environment may serve another checkout in between.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -51,8 +51,11 @@ table-efficiency: table-%: $(STAMP)
 	@$(BUILD_TABLE); status=$$?; test $$status -le 1 || exit $$status; \
 	$(BIN)/python benchmarks/share_of_matrix_rate.py runs/table_$*_$(SCALE) && exit $$status
 
-test: $(STAMP) ## Run the tests, without those that are slow or need a GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(QUICK)" --durations=30 --durations-min=1
+test: $(STAMP) ## Run the quick tests: laws, arithmetic, formats, messages
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(EVERYWHERE) and not integration" --durations=30 --durations-min=1
+
+test-integration: $(STAMP) ## Run those of whole runs, which are trained, killed, measured and served
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "$(EVERYWHERE) and integration" --durations=30 --durations-min=1
 
 test-all: $(STAMP) ## Run all tests that this machine can run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not benchmark"

@@ -13,6 +13,8 @@ from peftrec.results.record import read_record
 from peftrec.tuning.candidates import compose_candidates
 from peftrec.tuning.settings import Budget, TuneSettings
 
+pytestmark = pytest.mark.integration
+
 PAGE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 FILE = re.compile(r"^`(parts/[\w./]+)`:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TINY = (

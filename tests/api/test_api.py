@@ -18,6 +18,8 @@ from peftrec.code.user_code import open_door
 from peftrec.results import tables
 from peftrec.results.report.report import write_report
 
+pytestmark = pytest.mark.integration
+
 WORDS = (
     *("trainer=cpu", "trainer.max_epochs=2", "towers=tiny", "strategy=frozen", "embedding_dim=8", "name=api"),
     *("data=synthetic", "data.num_users=40", "data.num_items=100", "trainer.has_progress_bar=false"),

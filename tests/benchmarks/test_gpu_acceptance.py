@@ -13,6 +13,8 @@ from acceptance.parts import PARTS
 from acceptance.running import LEAST_SECONDS, run_part
 from acceptance.table import to_markdown
 
+pytestmark = pytest.mark.integration
+
 STEPS = ("iisan_cached", "iisan", "lora", "adapter", "full")
 NUM_USERS, NUM_ITEMS = 12, 30
 

@@ -13,6 +13,8 @@ from peftrec.hidden_states.manifest import read_manifest
 from peftrec.hidden_states.paths import array_path
 from small_stores import build, key_of, small_source
 
+pytestmark = pytest.mark.integration
+
 SMALL = ("data.num_users=40", "data.num_items=100", "trainer.accelerator=cpu")
 
 

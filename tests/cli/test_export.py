@@ -10,6 +10,8 @@ from peftrec.errors import UserError
 from small_exports import finished_run
 from small_models import WIDTH, strategy_files
 
+pytestmark = pytest.mark.integration
+
 RANK = 8  # of conf/strategy/lora.yaml
 
 

@@ -8,6 +8,8 @@ from peftrec.cli import main as cli
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

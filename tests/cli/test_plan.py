@@ -8,6 +8,8 @@ import pytest
 from peftrec.cli import main as cli
 from peftrec.jobs.sweep import expand_sweep
 
+pytestmark = pytest.mark.integration
+
 NUMBERS = ["users=500", "items=300", "interactions=4000"]
 
 

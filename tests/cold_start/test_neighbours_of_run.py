@@ -21,6 +21,8 @@ from peftrec.training.run.restored_run import RestoredRun, restore_run
 from peftrec.training.run.scoring import UserRanks, rank_users
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 RUNS = ("full", "iisan", "iisan_cached", "id")
 LARGE = 1e4
 """A weight beside which the run's own scores are nothing."""

@@ -17,6 +17,8 @@ from peftrec.results.record import read_record, write_record
 from peftrec.results.report.report import write_report
 from peftrec.trackers import wandb_run
 
+pytestmark = pytest.mark.integration
+
 wandb = pytest.importorskip("wandb")
 
 

@@ -26,6 +26,8 @@ from peftrec.data.readers.table import TableFiles
 from small_datasets import OVERRIDES, source_of, write_dataset
 from small_pairs import write_split
 
+pytestmark = pytest.mark.integration
+
 QUICK, LONG = 25, 1_250
 ALWAYS_SEEN = {"pairs"}
 """Every number of these counts, and every id has to be there."""

@@ -27,6 +27,8 @@ from peftrec.settings.composition import compose_settings
 from peftrec.tuning.tuning import read_words
 from peftrec.user_groups.settings import GroupsSettings
 
+pytestmark = pytest.mark.integration
+
 MAYBE_MISSING = {
     ".",
     "cd",

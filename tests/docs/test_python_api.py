@@ -8,6 +8,8 @@ from markdown_pages import REPOSITORY, blocks
 
 import peftrec
 
+pytestmark = pytest.mark.integration
+
 PAGE = (REPOSITORY / "docs" / "python_api.md").read_text(encoding="utf-8")
 CODE = "".join(block.code for block in blocks(PAGE) if block.language == "python")
 

@@ -9,6 +9,8 @@ from PIL import Image
 
 from peftrec.cli.main import MISTAKE, main
 
+pytestmark = pytest.mark.integration
+
 USERS = 6
 
 

@@ -23,6 +23,8 @@ from peftrec.training.run.pipeline import evaluate_run
 from servers import start_command
 from waits_in_training import sign_of
 
+pytestmark = pytest.mark.integration
+
 TESTS = Path(__file__).resolve().parents[1]
 SMALL = (
     "data.num_users=64",

@@ -18,6 +18,8 @@ from peftrec.results.record import Record, read_record
 from servers import run_command, start_command
 from waits_in_training import sign_of
 
+pytestmark = pytest.mark.integration
+
 SMALL = ("data.num_users=64", "data.num_items=100", "batch_size=16", "trainer.max_epochs=4", "trainer.accelerator=cpu")
 PATIENCE_SECONDS = 120
 

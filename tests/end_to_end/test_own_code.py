@@ -10,6 +10,8 @@ from peftrec.code.user_code import open_door
 from peftrec.jobs.starting import ForkServer
 from peftrec.results.runs import find_runs
 
+pytestmark = pytest.mark.integration
+
 CODE = """
 from pathlib import Path
 

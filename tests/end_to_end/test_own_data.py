@@ -15,6 +15,8 @@ from peftrec.settings.run import settings_from_config
 from peftrec.training.run.pipeline import evaluate_run, train_run
 from small_runs import small_config
 
+pytestmark = pytest.mark.integration
+
 NUM_USERS, NUM_ITEMS = 40, 30
 TABLE, RECBOLE = "peftrec.data.readers.table.TableFiles", "peftrec.data.readers.recbole.RecBoleFiles"
 

@@ -21,6 +21,8 @@ from servers import run_command
 from small_stores import build, file_bytes, key_of, small_source
 from store_builders import FOLDER, NUM_CHUNKS, NUM_KILLS, SLOW, wait_until
 
+pytestmark = pytest.mark.integration
+
 Told = dict[str, dict[str, str]]
 
 

@@ -8,6 +8,8 @@ import pytest
 from peftrec.cli.main import main
 from peftrec.results.runs import find_runs
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("optuna")
 
 WORDS = [

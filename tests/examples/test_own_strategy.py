@@ -10,6 +10,8 @@ from peftrec.cli.main import main
 from peftrec.code.user_code import open_door
 from peftrec.results.record import read_record
 
+pytestmark = pytest.mark.integration
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_strategy"
 TINY = (
     *("trainer=cpu", "trainer.max_epochs=1", "towers=tiny", "embedding_dim=16"),

@@ -18,6 +18,8 @@ from peftrec.results.runs import find_runs
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 __all__ = ["change_code"]  # a fixture
 
 ADDITION = (b"\n\n\n", b"\n\n\nOTHER = 1\n\n\n")

@@ -15,6 +15,8 @@ from peftrec.settings.run import TrainerSettings
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 TESTS = Path(__file__).resolve().parents[1]
 
 

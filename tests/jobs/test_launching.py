@@ -17,6 +17,8 @@ from peftrec.jobs.sweep import device_groups
 from peftrec.settings.run import TrainerSettings
 from small_runs import small_config, small_settings
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch, job_server: ForkServer) -> None:

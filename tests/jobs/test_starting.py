@@ -21,6 +21,8 @@ from peftrec.jobs import fork_server
 from peftrec.jobs.fork_server import Server
 from peftrec.jobs.starting import ForkServer, Program, start
 
+pytestmark = pytest.mark.integration
+
 TESTS = Path(__file__).resolve().parents[1]
 
 

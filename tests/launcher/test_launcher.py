@@ -18,6 +18,8 @@ from peftrec.jobs.isolation import JobRunner
 from peftrec.jobs.starting import ForkServer
 from peftrec.jobs.sweep import run_sweep
 
+pytestmark = pytest.mark.integration
+
 TESTS = Path(__file__).resolve().parents[1]
 BASE = ["data=iisan", "data.root=somewhere", "strategy=id", "hydra.launcher.module=stub_job"]
 SECONDS_TO_START = 120.0  # on a machine that does other work as well

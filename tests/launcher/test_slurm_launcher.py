@@ -20,6 +20,8 @@ from peftrec.results.record import read_record
 from peftrec.settings.composition import compose_settings
 from peftrec.training.run.pipeline import train_run
 
+pytestmark = pytest.mark.integration
+
 SMALL = ["strategy=id", "data.num_users=64", "data.num_items=100", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
 LOCAL = [*SLURM, "hydra.launcher.cluster=local", "hydra.launcher.gpus_per_node=null", "hydra.launcher.timeout_min=5"]

@@ -28,6 +28,8 @@ from peftrec.training.run.pipeline import train_run
 from servers import start_command
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 ROUNDS = 5
 
 

@@ -20,6 +20,8 @@ from peftrec.training.module import RecommenderModule
 from small_families import CHECKPOINTS, WIDTH, save_modules
 from small_plans import settings_of
 
+pytestmark = pytest.mark.integration
+
 PAIRS = [
     ("bert", "vit"),
     ("roberta", "dinov2"),

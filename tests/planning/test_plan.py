@@ -14,6 +14,8 @@ from peftrec.training.run.pipeline import train_run
 from small_models import WIDTH
 from small_plans import planner_of, settings_of
 
+pytestmark = pytest.mark.integration
+
 SIZE = DataSize(users=500, items=300, interactions=4000)
 
 

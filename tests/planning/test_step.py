@@ -22,6 +22,8 @@ from peftrec.training.run.pipeline import train_run
 from small_models import WIDTH
 from small_plans import STRATEGIES, TWINS, described, each_or_slow, first_batch, planner_of, real_module, settings_of
 
+pytestmark = pytest.mark.integration
+
 SHAPE = BatchShape(num_users=16, num_items=40, num_words=9)
 
 

@@ -14,6 +14,8 @@ from peftrec.results.conditions import conditions_of, differing_conditions, of_a
 from peftrec.results.record import read_record, write_record
 from peftrec.results.tpme import Cost, tpme
 
+pytestmark = pytest.mark.integration
+
 
 def cost(seconds: float, **conditions: str) -> Cost:
     return Cost(

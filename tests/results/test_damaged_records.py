@@ -20,6 +20,8 @@ from peftrec.results.record import Record, read_record
 from peftrec.results.report.report import build_report, compare_folder, write_report
 from peftrec.results.tpme_reference import CostChoices
 
+pytestmark = pytest.mark.integration
+
 NUM_MUTATIONS = 300
 DRAWN = 20
 """Of so many mutated records one is reported with its figures."""

@@ -15,6 +15,8 @@ from peftrec.serving.recommending import recommend
 from peftrec.training.run.restored_run import RestoredRun
 from recommend_requests import read_request
 
+pytestmark = pytest.mark.integration
+
 RUNS = [
     *(("full", None), ("iisan", None), ("iisan_cached", None), ("lora_cached", None)),
     *(("iisan_cached", "image"), ("full", "text")),

@@ -18,6 +18,8 @@ from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.user_histories import UserHistories
 from peftrec.training.run.restored_run import RestoredRun
 
+pytestmark = pytest.mark.integration
+
 NUM_USERS, DAY = 16, 86400
 PUBLISHED = {"decay_average", "pinnersage", "kmeans"}
 

@@ -34,6 +34,8 @@ from small_families import save_checkpoint
 from small_models import build_strategy, strategy_files
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 FORMS = {
     "lora": {"peft_folder"},
     "lora_cached": {"peft_folder"},  # of the whole tower, of which the run holds the upper blocks

@@ -23,6 +23,8 @@ from peftrec.serving.user_histories import SECONDS_A_DAY, UserHistories
 from peftrec.training.run.restored_run import RestoredRun
 from recommend_requests import read_request
 
+pytestmark = pytest.mark.integration
+
 WITHOUT_PEFTREC = (
     "import runpy, sys; sys.modules['peftrec'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 )

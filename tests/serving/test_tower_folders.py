@@ -31,7 +31,10 @@ from peftrec.towers.pretrained import PretrainedImage, PretrainedText
 from small_exports import adapted, inputs_for, lora, site_paths, trained
 from small_families import CHECKPOINTS, COMMIT, SIDE, WIDTH, WORDS, Saved, put_into, save_checkpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks by an old name
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),  # peft asks by an old name
+]
 NOT_AUTOMATIC = {"siglip_text_model", "siglip2_text_model", "qwen3_vl_vision"}
 """What transformers knows, but not by AutoModel."""
 

@@ -8,6 +8,8 @@ from peftrec.errors import SettingsError
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import Settings
 
+pytestmark = pytest.mark.integration
+
 QUICK, LONG = 40, 3_000
 WORDS = (
     *("strategy=lora", "strategy=iisan_cached", "strategy.rank=4", "strategy.alpha=8", "strategy.target=[query,value]"),

@@ -12,6 +12,8 @@ from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
 from peftrec.testing.parts import KINDS, Chosen, choose, compose, kind_of, one_of_each_class
 
+pytestmark = pytest.mark.integration
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = str(REPOSITORY / "examples" / "own_strategy")
 NOTHING: dict[str, list[str]] = {kind: [] for kind in KINDS}

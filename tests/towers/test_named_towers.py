@@ -26,6 +26,8 @@ from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.run.pipeline import evaluate_run, train_run
 from small_runs import small_config, small_settings
 
+pytestmark = pytest.mark.integration
+
 SECOND = NamedText(
     architecture={**(TEXT.architecture or {}), "hidden_act": "relu"}, random_init=True, pooling="mean", modality="text"
 )

@@ -17,6 +17,8 @@ from peftrec.trackers.wandb_login import check_login
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_config, small_settings
 
+pytestmark = pytest.mark.integration
+
 wandb = pytest.importorskip("wandb")
 ONLINE = LoggerSettings(wandb="online")
 

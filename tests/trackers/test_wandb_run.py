@@ -15,6 +15,8 @@ from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.trial_watch import TrialOrder
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 wandb = pytest.importorskip("wandb")
 OFFLINE = LoggerSettings(wandb="offline", wandb_project="made-up")
 STANDING = Standing(row="lora", tpme=0.5, tpme_low=0.4, tpme_high=0.6, pscp=None, is_on_front=True)

@@ -11,6 +11,8 @@ from peftrec.training.learning_rates import rate_factor
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 
 def test_without_warmup_and_decay_the_rate_is_the_rate() -> None:
     assert {rate_factor(steps, warmup_steps=0, decay="none") for steps in range(1000)} == {1.0}

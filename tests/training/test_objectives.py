@@ -22,6 +22,8 @@ from peftrec.training.run.pipeline import evaluate_run, train_run
 from peftrec.training.run.restored_run import restore_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 OBJECTIVES = {file.stem: yaml.safe_load(file.read_text()) for file in (config_directory() / "objective").glob("*.yaml")}
 DRAWING = ("bce", "bpr", "gbce", "info_nce", "sampled_softmax")
 CPU = torch.device("cpu")

@@ -24,6 +24,8 @@ from peftrec.training.run.restored_run import restore_run
 from recommend_requests import read_request
 from small_runs import small_config
 
+pytestmark = pytest.mark.integration
+
 TIMED = {"_target_": "own_parts.RecencyEncoder"}
 TEMPERED = {"_target_": "own_parts.TemperedCrossEntropy"}
 CPU = torch.device("cpu")

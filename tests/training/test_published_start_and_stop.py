@@ -11,6 +11,8 @@ from peftrec.settings.composition import compose_settings
 from peftrec.testing.small_towers import SMALL_PAIRS
 from peftrec.testing.steps import build, small
 
+pytestmark = pytest.mark.integration
+
 PAPER = compose_settings(["experiment=paper", "data.root=somewhere", "towers=bert_vit_base_random", "strategy=iisan"])
 IMAGE_STRATEGIES = ("full", "bitfit", "adapter", "lora_published", "frozen", "iisan", "iisan_versa", "lst")
 

@@ -25,6 +25,8 @@ from peftrec.training.trainer import check_strategy, checkpoint_activations, lig
 from small_models import SMALL_PAIRS, item_batch
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize("name", StrategyRegistry.available_strategies())
 def test_only_strategies_of_whole_parameters_and_given_processes_are_taken(name: str) -> None:

@@ -10,6 +10,8 @@ from peftrec.tuning.candidates import compose_candidates
 from peftrec.tuning.forecast import forecasts, to_text
 from peftrec.tuning.settings import Budget, TuneSettings
 
+pytestmark = pytest.mark.integration
+
 SMALL = ("data.num_users=60", "data.num_items=100", "trainer.accelerator=cpu", "trainer.max_epochs=2")
 SETTINGS = TuneSettings(budget=Budget(trials=10), final_seeds=(1, 2))
 

@@ -11,6 +11,8 @@ import pytest
 
 from servers import run_command, start_command
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("optuna")
 
 PROGRAM = "tuner_that_is_killed"

@@ -16,6 +16,8 @@ from peftrec.tuning.study import StrategyStudy
 from peftrec.tuning.tuner import Tuner
 from tuner_that_is_killed import run_trial, tuned_of
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("optuna")
 
 Ends = Callable[[Job], JobOutcome]

@@ -52,6 +52,8 @@ from peftrec.user_groups.result import RESULT_FILE, difference, find_results, re
 from peftrec.user_groups.settings import GroupsSettings
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 NUMBER = 3
 FLOAT_BYTES = 4
 Trained = Callable[[str], Path]

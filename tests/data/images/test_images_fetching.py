@@ -22,6 +22,8 @@ from peftrec.errors import DataError
 from picture_server import PictureServer, closed_port, serving
 from small_images import encoded
 
+pytestmark = pytest.mark.integration
+
 LIMITS = Limits(max_bytes=20_000, seconds=2.0, silent_seconds=0.5)
 
 

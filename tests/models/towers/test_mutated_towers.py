@@ -10,6 +10,8 @@ from mutations import Target, refusals
 from peftrec.towers.pretrained import PretrainedText
 from small_families import save_checkpoint
 
+pytestmark = pytest.mark.integration
+
 QUICK, LONG = 20, 2_000
 
 

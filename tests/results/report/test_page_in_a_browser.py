@@ -16,6 +16,8 @@ from peftrec.results.report.commands import command_of
 from peftrec.results.report.report import Report, write_report
 from peftrec.results.tpme import Cost, TpmeWeights, tpme
 
+pytestmark = pytest.mark.integration
+
 DRIVER = Path(__file__).with_name("drive_page.js").read_text()
 NUM_USERS = 60
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -18,6 +18,8 @@ from peftrec.serving.http.served_run import ENCODED_AT_ONCE, NotKeptError, Serve
 from peftrec.serving.recommending import recommend
 from recommend_requests import read_request
 
+pytestmark = pytest.mark.integration
+
 Serve = Callable[..., Service]
 Answer = TypeVar("Answer")
 

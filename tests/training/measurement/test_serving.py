@@ -24,6 +24,8 @@ from peftrec.training.run.scoring import encoded_candidates
 from peftrec.training.run.serving_costs import serving_of
 from small_plans import settings_of
 
+pytestmark = pytest.mark.integration
+
 CPU = torch.device("cpu")
 
 

@@ -17,6 +17,8 @@ from peftrec.training.module import RecommenderModule
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 __all__ = ["change_code"]  # a fixture
 
 ADDITION = (b"\n\n\n", b"\n\n\nOTHER = 1\n\n\n")

@@ -14,6 +14,8 @@ from peftrec.training.run.finished_runs import FinishedRuns
 from peftrec.training.run.pipeline import train_run
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 
 def short(runs_dir: Path, strategy: str, /, **changes: object) -> Settings:
     return small_settings(runs_dir, strategy, trainer={"max_epochs": 1}, **changes)

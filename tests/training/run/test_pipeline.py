@@ -31,6 +31,8 @@ from peftrec.training.module import RecommenderModule
 from peftrec.training.run.pipeline import evaluate_run, train_run
 from small_runs import small_config, small_settings
 
+pytestmark = pytest.mark.integration
+
 STRATEGIES = ("full", "iisan", "iisan_cached", "id")
 
 

@@ -13,6 +13,8 @@ from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.trial_watch import TrialOrder, give_answer, read_progress
 from small_runs import small_settings
 
+pytestmark = pytest.mark.integration
+
 
 def order(tmp_path: Path, *rungs: int) -> TrialOrder:
     (tmp_path / "meeting").mkdir(exist_ok=True)
