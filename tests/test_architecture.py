@@ -97,7 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("cold_start", "profiles", "outputs"),
         *("results", "settings", "progress", "training", "training/building", "training/run"),
     },
-    "serving/http": {"data", "evaluation", "models/towers", "outputs", "serving", "training"},
+    "serving/http": {"data", "evaluation", "models/towers", "outputs", "serving", "training", "user_groups"},
     "api": {"code", "config", "results", "results/report", "serving", "settings", "jobs"},
     "tiny_towers": {"data", "data/synthetic", "models", "models/towers"},
     "jobs": {"outputs", "code", "config", "hidden_states", "results", "settings", "trackers", "training/run"},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from socket import socket
 
 HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [port=8000] [keep=DIR] [LIMIT=NUMBER ...]
-                     [content_neighbours=auto|off|WEIGHT] [data.root=DIR] [code=DIR]
+                     [content_neighbours=auto|off|WEIGHT] [groups=NUMBER] [data.root=DIR] [code=DIR]
 
   POST /recommend   {"user": ID} or {"items": [ID, ...]}, and "k", "seen", "run": what `peftrec recommend` says
   POST /encode      {"items": [{"id": ID, "title": TEXT, "image": BASE64}, ...]}: their vectors
@@ -33,6 +33,8 @@ HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [p
   keep=DIR          a file for each run that keeps added items over restarts
   content_neighbours=auto
                     as peftrec recommend takes it, for every request; the weight of each run is said at the start
+  groups=NUMBER     of one run: each user by the own group's part, of a finished division (peftrec groups); who is in
+                    none, and a history, by the run's own; what it costs is said at the start, and /encode takes "group"
   wait_ms=0         how long a request waits for others to be computed with; what waits anyway is computed together
   LIMIT=NUMBER      max_k=1000 max_history=1000 max_items=64 max_added=10000 max_image_pixels=16777216
                     max_body_mib=16 max_head_seconds=10 max_body_seconds=30 max_batch=64 max_queue=256
@@ -68,6 +70,10 @@ def main(arguments: list[str]) -> int:
         try:
             for run in request.runs:
                 read_finished(run)  # before what takes seconds to import
+            if request.groups is not None:
+                from peftrec.user_groups.named_division import named_division
+
+                named_division(request.runs[0], request.groups)
             serve = _serving()
             from peftrec.progress.quiet import quieten_libraries
 

@@ -1,6 +1,6 @@
 """Items that nobody has met yet: a table of titles and images, encoded as the run encodes its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from peftrec.serving.catalogue import require_finite
 from peftrec.settings.run import Settings
 from peftrec.training.building.item_side import load_content, load_towers
 from peftrec.training.encoding import encode_items
-from peftrec.training.new_items import embed_new
+from peftrec.training.new_items import with_states
 from peftrec.training.run.restored_run import RestoredRun
 
 KEY = "candidates"
@@ -60,14 +60,30 @@ def towers_for_new_items(run: RestoredRun) -> Towers | None:
     return load_towers(run.settings, with_weights=True).to(run.device).eval()
 
 
-def encode_cold_items(run: RestoredRun, items: Items, towers: Towers | None = None) -> Float[np.ndarray, "item dim"]:
+def as_it_is() -> None:
+    """Leave a run's model as it is."""
+
+
+def encode_cold_items(
+    run: RestoredRun,
+    items: Items,
+    towers: Towers | None = None,
+    models: Sequence[Callable[[], None]] = (as_it_is,),
+) -> Float[np.ndarray, "item dim"]:
     """Encode items that the run has never seen, with its towers; where its strategy reads a store, from the states that
-    `towers_for_new_items` compute now, which are loaded unless they are given."""
+    `towers_for_new_items` compute now, which are loaded unless they are given. Each of `models` changes the run's model
+    into another, on the same such states, whose numbers stand side by side."""
     content = load_content(run.settings.towers, items, keep_bytes=0)
     towers = towers_for_new_items(run) if towers is None else towers
 
     def embed(batch: ItemBatch) -> Float[Tensor, "item dim"]:
-        return embed_new(run.module.recommender, batch, towers).float()
+        recommender = run.module.recommender
+        batch = with_states(recommender, batch, towers)
+        embeddings = []
+        for change in models:
+            change()
+            embeddings.append(recommender.embed(batch).float())
+        return torch.cat(embeddings, dim=1)
 
     with torch.inference_mode():
         embeddings = encode_items(embed, content, len(items), device=run.device).cpu().numpy()

@@ -15,9 +15,12 @@ from peftrec.models.towers.towers import Towers
 
 def embed_new(recommender: Recommender, batch: ItemBatch, towers: Towers | None) -> Float[Tensor, "item dim"]:
     """Embed items by their content. `towers` are those that a store stands in for, where the recommender reads one."""
-    if towers is not None:
-        batch = ItemBatch(items=batch.items, states=stored_part(recommender, batch, towers))
-    return recommender.embed(batch)
+    return recommender.embed(with_states(recommender, batch, towers))
+
+
+def with_states(recommender: Recommender, batch: ItemBatch, towers: Towers | None) -> ItemBatch:
+    """Return what the recommender embeds of items: the states of `towers`, or the content itself without them."""
+    return batch if towers is None else ItemBatch(items=batch.items, states=stored_part(recommender, batch, towers))
 
 
 def stored_part(recommender: Recommender, batch: ItemBatch, towers: Towers) -> Mapping[TowerName, Tensor | TokenBatch]:

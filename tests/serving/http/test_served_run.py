@@ -2,18 +2,17 @@
 
 import base64
 import errno
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
 
-from http_items import new_item
+from http_items import new_item, whole
 from peftrec.errors import DataError, SettingsError
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
 from peftrec.serving.http.app import Service
-from peftrec.serving.http.messages import ItemsBody, RecommendAnswer, RecommendBody
+from peftrec.serving.http.messages import EncodeBody, ItemsBody, RecommendAnswer, RecommendBody
 from peftrec.serving.http.served_run import ENCODED_AT_ONCE, NotKeptError, ServedRun, UnknownError
 from peftrec.serving.recommending import recommend
 from recommend_requests import read_request
@@ -21,7 +20,6 @@ from recommend_requests import read_request
 pytestmark = pytest.mark.integration
 
 Serve = Callable[..., Service]
-Answer = TypeVar("Answer")
 
 
 @pytest.fixture
@@ -74,7 +72,7 @@ def test_one_that_is_refused_leaves_the_others(run: ServedRun) -> None:
 def test_new_items_are_encoded_as_those_of_a_file(strategy: str, serve: Serve, tmp_path: Path) -> None:
     run = serve(strategy).named(None)
     sent = [new_item("n1", "Red steel lamp", 1), new_item("n2", "small blue kettle", 2)]
-    answer = whole(run.encode(ItemsBody.model_validate({"items": sent})))
+    answer = whole(run.encode(EncodeBody.model_validate({"items": sent})))
 
     for item in sent:
         (tmp_path / f"{item['id']}.png").write_bytes(decoded(item))
@@ -85,16 +83,6 @@ def test_new_items_are_encoded_as_those_of_a_file(strategy: str, serve: Serve, t
     expected = encode_cold_items(run.run, read_cold_items(table, run.run.settings, known=()))
     assert [item.id for item in answer.items] == ["n1", "n2"]
     assert np.array_equal(np.array([item.vector for item in answer.items], dtype=np.float32), expected)
-
-
-def whole(parts: Generator[None, None, Answer]) -> Answer:
-    """Compute all parts, one after the other."""
-    while True:
-        try:
-            next(parts)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer
 
 
 def test_many_items_are_encoded_in_parts_between_which_others_are_answered(serve: Serve) -> None:
@@ -110,7 +98,8 @@ def test_many_items_are_encoded_in_parts_between_which_others_are_answered(serve
     answer = whole(parts)
     assert (answer.added, run.num_added) == (num_items, num_items)
     one_by_one = [
-        whole(run.encode(ItemsBody.model_validate({"items": [{**item, "id": f"again-{item['id']}"}]}))) for item in sent
+        whole(run.encode(EncodeBody.model_validate({"items": [{**item, "id": f"again-{item['id']}"}]})))
+        for item in sent
     ]
     assert run.catalogue.ids[-num_items:] == tuple(item["id"] for item in sent)
     expected = np.array([each.items[0].vector for each in one_by_one])
@@ -217,7 +206,7 @@ def test_a_run_that_knows_ids_alone_says_so(serve: Serve) -> None:
     run = serve("id").named(None)
     assert run.reads == []
     with pytest.raises(SettingsError, match="knows items by their ids alone"):
-        whole(run.encode(ItemsBody.model_validate({"items": [new_item("n1")]})))
+        whole(run.encode(EncodeBody.model_validate({"items": [new_item("n1")]})))
     assert isinstance(run.recommend([RecommendBody(user="u1")])[0], RecommendAnswer)
 
 

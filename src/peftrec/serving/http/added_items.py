@@ -26,13 +26,14 @@ class AddedItems:
 
     file: Path | None
     checkpoint: str = ""
-    """Digest of the run's checkpoint."""
+    """Digest of the run's checkpoint; of several, of their digests."""
     lock: Holding | None = field(default=None, compare=False)
     """Held while the file is kept: a second service would write over what the first one added."""
 
     @classmethod
-    def beside(cls, folder: Path | None, name: str, checkpoint: Path) -> "AddedItems":
-        """Keep the items of the run `name` in a folder, if there is one, and no other service there.
+    def beside(cls, folder: Path | None, name: str, *checkpoints: Path) -> "AddedItems":
+        """Keep the items of the run `name` in a folder, if there is one, and no other service there; the checkpoints
+        are the run's own and those of the groups that are served.
 
         Raises SettingsError where one does already, or where the folder cannot be made or written.
         """
@@ -47,8 +48,8 @@ class AddedItems:
             ) from error
         if not is_ours:
             raise SettingsError(f"keep={folder}: another service keeps items of {name} there; name another folder")
-        with checkpoint.open("rb") as stream:
-            digest = file_digest(stream, "sha256").hexdigest()
+        digests = [_file_digest(checkpoint) for checkpoint in checkpoints]
+        digest = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
         return cls(file=folder / f"{name}.parquet", checkpoint=digest, lock=lock)
 
     def release(self) -> None:
@@ -72,7 +73,8 @@ class AddedItems:
             if (lengths := {len(row) for row in rows}) not in (set(), {dim}):
                 raise DataError(
                     f"{self.file}: its vectors have {max(lengths):,} numbers and this service's {dim:,}, as one with "
-                    f"content neighbours has more of them than one without; serve it as before, or {self._remedy}"
+                    "content neighbours or groups has more of them than one without; serve it as before, or "
+                    f"{self._remedy}"
                 )
             vectors = np.array(rows, dtype=np.float32).reshape(len(table), dim)
             metadata = table.schema.metadata or {}
@@ -107,6 +109,11 @@ class AddedItems:
     @property
     def _remedy(self) -> str:
         return "move the file away, or name another folder with keep=DIR"
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _digest(ids: Sequence[str], titles: Sequence[str | None], vectors: Float[np.ndarray, "item dim"]) -> str:

@@ -22,6 +22,7 @@ from peftrec.serving.http.limits import LONGEST_ID, Limits
 from peftrec.serving.http.messages import (
     AddAnswer,
     EncodeAnswer,
+    EncodeBody,
     Health,
     ItemsBody,
     NewItem,
@@ -121,7 +122,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         return await computed(service.worker.submit(service.named(body.run).recommend, body))
 
     @app.post("/encode", responses=PROBLEMS, response_model=EncodeAnswer)
-    async def encode(body: ItemsBody) -> Response:
+    async def encode(body: EncodeBody) -> Response:
         """Vectors of new items, by their titles and images."""
         return await computed(service.worker.submit_parts(service.named(body.run).encode(body)))
 

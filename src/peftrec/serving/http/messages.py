@@ -44,6 +44,9 @@ class RecommendAnswer(BaseModel):
 
     run: str
     user: str | None
+    group: int | None = Field(
+        description="The user's group, where groups are served; null for who is in none, and for a history."
+    )
     num_steps: int = Field(description="Items of the history.")
     recommendations: list[Recommendation]
 
@@ -67,6 +70,14 @@ class ItemsBody(BaseModel):
     items: list[NewItem] = Field(min_length=1)
 
 
+class EncodeBody(ItemsBody):
+    """New items, and whose vectors of them are asked for."""
+
+    group: int | None = Field(
+        default=None, ge=1, description="By which group's part of the model; left out, by the run's own."
+    )
+
+
 class EncodedItem(BaseModel):
     """An item and its vector."""
 
@@ -78,6 +89,7 @@ class EncodeAnswer(BaseModel):
     """Vectors of new items, in the order in which they were sent; nothing is kept."""
 
     run: str
+    group: int | None
     items: list[EncodedItem]
 
 
@@ -98,6 +110,8 @@ class RunDescription(BaseModel):
     num_items: int
     num_added: int
     reads: list[str] = Field(description="What a new item must have: title, image; empty where it can know none.")
+    groups: int = Field(description="Groups of users, each with item vectors of its own; 0 where all have the run's.")
+    item_vector_bytes: int = Field(description="Of the vectors of all items, the run's own and those of each group.")
     content_neighbours: float = Field(description="Weight of content neighbours of the last item in scores; 0 is none.")
 
 

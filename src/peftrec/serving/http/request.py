@@ -11,7 +11,8 @@ from peftrec.errors import SettingsError
 from peftrec.serving.content_weight import CONTENT_NEIGHBOURS, content_weight
 from peftrec.serving.http.limits import LIMITS, Limits
 
-KEYS = ("host", "port", "keep", "wait_ms", CONTENT_NEIGHBOURS, *LIMITS)
+GROUPS = "groups"
+KEYS = ("host", "port", "keep", "wait_ms", GROUPS, CONTENT_NEIGHBOURS, *LIMITS)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 WORKER = "peftrec-worker"
 """Name of the thread that computes."""
@@ -34,6 +35,9 @@ class ServeRequest:
     """How long the first of several requests waits for others to be computed with."""
     content_neighbours: float | Literal["auto", "off"] = "off"
     """How much content neighbours count beside the runs' own scores."""
+    groups: str | None = None
+    """The finished division of the run's users by whose parts they are answered: its number of groups, or its folder's
+    name."""
     limits: Limits = field(default_factory=Limits)
     places: tuple[str, ...] = ()
 
@@ -43,6 +47,7 @@ class ServeRequest:
         names = [run.resolve().name for run in runs]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise SettingsError(f"run: two folders are called {twice[0]}, by which requests name them; rename one")
+        _check_groups(own, runs)
         host = own.get("host", cls.host)
         if not _HOST.fullmatch(host):
             raise SettingsError(f"host={host}: expected a name or address of this machine, as host={cls.host}")
@@ -56,6 +61,7 @@ class ServeRequest:
             keep=keep,
             wait_seconds=_number("wait_ms", own.get("wait_ms", "0"), 0, LONGEST_WAIT_MS) / 1000,
             content_neighbours=content_weight(own),
+            groups=own.get(GROUPS),
             limits=Limits(**{key: _number(key, own[key], 1) for key in LIMITS if key in own}),
             places=tuple(places),
         )
@@ -69,6 +75,22 @@ class ServeRequest:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def _check_groups(own: Mapping[str, str], runs: Sequence[Path]) -> None:
+    if GROUPS not in own:
+        return
+    word = f"{GROUPS}={own[GROUPS]}"
+    if len(runs) > 1:
+        raise SettingsError(
+            f"{word}: it names a division of one run's users, and {len(runs)} runs are given; start a service for each "
+            "run, with groups= and port= of its own"
+        )
+    if content_weight(own) != "off":
+        raise SettingsError(
+            f"{CONTENT_NEIGHBOURS}={own[CONTENT_NEIGHBOURS]}: their weight is chosen by all validation users, and "
+            f"{word} ranks each by the own group; leave one of the two out"
+        )
 
 
 def _number(key: str, text: str, least: int, most: int = 2**40) -> int:

@@ -13,12 +13,13 @@ from peftrec.evaluation.ranking import users_per_block
 from peftrec.models.towers.towers import Towers
 from peftrec.serving.best_for_users import best_for_users
 from peftrec.serving.catalogue import ServedCatalogue, nearest
-from peftrec.serving.cold_items import check_can_know_items, encode_cold_items, towers_for_new_items
+from peftrec.serving.cold_items import as_it_is, check_can_know_items, encode_cold_items, towers_for_new_items
 from peftrec.serving.http.added_items import AddedItems
 from peftrec.serving.http.limits import LONGEST_ID, Limits
 from peftrec.serving.http.messages import (
     AddAnswer,
     EncodeAnswer,
+    EncodeBody,
     EncodedItem,
     ItemsBody,
     RecommendAnswer,
@@ -30,6 +31,8 @@ from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.many_users import SCORE_BYTES
 from peftrec.serving.recommending import check_num_left
 from peftrec.serving.sent_items import sent_items
+from peftrec.serving.served_catalogues import ServedCatalogues
+from peftrec.user_groups.held_groups import HeldGroups
 
 ENCODED_AT_ONCE = 4
 """New items between which recommendations are answered."""
@@ -50,6 +53,8 @@ class Asked:
     """A request for recommendations, its history found."""
 
     body: RecommendBody
+    group: int
+    """Of the user; 0 for who is in none."""
     items: Int[np.ndarray, " step"]
     times: Times | None
     excluded: Int[np.ndarray, " seen"]
@@ -59,15 +64,28 @@ class ServedRun:
     """Answers requests about one run. What takes several requests returns an outcome each: an answer, or the error that
     refuses the request."""
 
-    def __init__(self, name: str, loaded: LoadedRun, limits: Limits, added: AddedItems, *, weight: float = 0.0) -> None:
-        """Encode the catalogue, and read what was added before; `weight` is that of content neighbours. Raises what
-        loading a run and its added items does."""
+    def __init__(
+        self,
+        name: str,
+        loaded: LoadedRun,
+        limits: Limits,
+        added: AddedItems,
+        *,
+        weight: float = 0.0,
+        groups: HeldGroups | None = None,
+    ) -> None:
+        """Encode the catalogue, and read what was added before; `weight` is that of content neighbours, and `groups`
+        those whose users their parts answer. Raises what loading a run and its added items does."""
         self.name = name
         self.limits = limits
         self.added = added
         self.run = loaded.restored
         self.users = loaded.histories
-        self.catalogue = loaded.with_candidates(None, weight=weight)
+        self.groups = groups
+        self.catalogues = ServedCatalogues(
+            own=loaded.with_candidates(None, weight=weight),
+            of_groups=() if groups is None else groups.catalogues(),
+        )
         self.neighbours = loaded.neighbours if weight else None
         self.towers: Towers | None = None
         self.refusal: str | None = None
@@ -79,10 +97,15 @@ class ServedRun:
         else:
             self.towers = towers_for_new_items(self.run)
         self.rows = {item: row for row, item in enumerate(self.catalogue.ids)}
-        ids, titles, keys = added.read(dim=self.catalogue.keys.shape[1], known=self.rows)
+        ids, titles, keys = added.read(dim=self.catalogues.dim, known=self.rows)
         if ids:
             limits.check_added(0, len(ids))
-            self._extend(self._with(Items(ids=ids, titles=titles, images=None), keys))
+            self._extend(self.catalogues.with_items(Items(ids=ids, titles=titles, images=None), keys))
+
+    @property
+    def catalogue(self) -> ServedCatalogue:
+        """By the run's own part."""
+        return self.catalogues.own
 
     def towers_for_new_items(self) -> list[Towers]:
         """Return the towers that it holds for new items alone: in place of a store, and of content neighbours."""
@@ -98,6 +121,8 @@ class ServedRun:
             num_items=len(self.catalogue.ids),
             num_added=self.num_added,
             reads=self.reads,
+            groups=len(self.groups or ()),
+            item_vector_bytes=self.catalogues.vector_bytes,
             content_neighbours=self.catalogue.weight,
         )
 
@@ -115,32 +140,37 @@ class ServedRun:
     def recommend(self, bodies: Sequence[RecommendBody]) -> list[RecommendAnswer | UserError]:
         """Recommend to each; users' states and scores are computed together, and who else asks changes no figure."""
         found = [self._asked_or_refused(body) for body in bodies]
-        asked = [each for each in found if isinstance(each, Asked)]
+        asked = {place: each for place, each in enumerate(found) if isinstance(each, Asked)}
         size = users_per_block(len(self.catalogue.ids), SCORE_BYTES)
-        blocks = (asked[start : start + size] for start in range(0, len(asked), size))
-        answers = (answer for block in blocks for answer in self._answers(block))
-        return [next(answers) if isinstance(each, Asked) else each for each in found]
+        answers: dict[int, RecommendAnswer] = {}
+        for group in sorted({each.group for each in asked.values()}):
+            places = [place for place, each in asked.items() if each.group == group]
+            for block in (places[start : start + size] for start in range(0, len(places), size)):
+                answers |= zip(block, self._answers([asked[place] for place in block], group), strict=True)
+        return [answers[place] if isinstance(each, Asked) else each for place, each in enumerate(found)]
 
-    def encode(self, body: ItemsBody) -> Generator[None, None, EncodeAnswer]:
-        """Return, in parts, the vectors of new items; nothing is kept."""
-        items, vectors = yield from self._encoded(body, known=())
+    def encode(self, body: EncodeBody) -> Generator[None, None, EncodeAnswer]:
+        """Return, in parts, the vectors of new items by one part of the model; nothing is kept."""
+        models = [self._models[self._checked_group(body.group)]]
+        items, vectors = yield from self._encoded(body, models, known=())
         pairs = zip(items.ids, vectors.tolist(), strict=True)
-        return EncodeAnswer(run=self.name, items=[EncodedItem(id=item, vector=vector) for item, vector in pairs])
+        encoded = [EncodedItem(id=item, vector=vector) for item, vector in pairs]
+        return EncodeAnswer(run=self.name, group=body.group, items=encoded)
 
     def add(self, body: ItemsBody) -> Generator[None, None, AddAnswer]:
         """Encode new items, in parts, and recommend them from the last one on. Requests of this kind are computed one
         after the other, so that what is added meanwhile is nothing."""
         self.limits.check_added(self.num_added, len(body.items))
-        items, keys = yield from self._encoded(body, known=self.rows)
+        items, keys = yield from self._encoded(body, self._models, known=self.rows)
         if self.neighbours is not None:
             yield
             content = yield from _in_parts(items, self.neighbours.vectors_of)
             keys = np.concatenate([keys, content], axis=1)
         first = self.catalogue.num_candidates
-        whole = self._with(items, keys)
-        titles = tuple(whole.title(row) or "" for row in range(first, len(whole.ids)))
+        whole = self.catalogues.with_items(items, keys)
+        titles = tuple(whole.own.title(row) or "" for row in range(first, len(whole.own.ids)))
         try:
-            self.added.write(whole.ids[first:], titles, whole.keys[first:])
+            self.added.write(whole.own.ids[first:], titles, whole.added_keys)
         except OSError as error:
             raise NotKeptError(f"nothing was added: {self.added.file} cannot be written ({error.strerror})") from error
         self._extend(whole)
@@ -157,7 +187,8 @@ class ServedRun:
         items, times = self._of_user(body.user) if body.user is not None else self._of_items(body.items or [])
         excluded = items[:0] if body.seen else np.unique(items)
         check_num_left(body.k, len(self.catalogue.ids) - len(excluded))
-        return Asked(body=body, items=items, times=times, excluded=excluded)
+        group = 0 if self.groups is None else self.groups.group_of(body.user)
+        return Asked(body=body, group=group, items=items, times=times, excluded=excluded)
 
     def _of_user(self, user: str) -> tuple[Int[np.ndarray, " step"], Times | None]:
         row = self.users.rows.get(user)
@@ -181,7 +212,20 @@ class ServedRun:
         near = nearest(name, list(known)) if len(known) <= MOST_SEARCHED and len(name) <= LONGEST_ID else ""
         return UnknownError(f"{key}: there is no {kind} {name!r} among the {len(known):,} of {self.name}{near}")
 
-    def _answers(self, asked: Sequence[Asked]) -> list[RecommendAnswer]:
+    @property
+    def _models(self) -> Sequence[Callable[[], None]]:
+        return [as_it_is] if self.groups is None else self.groups.models
+
+    def _checked_group(self, group: int | None) -> int:
+        if group is None:
+            return 0
+        if self.groups is None:
+            raise DataError(f"group: {self.name} is served without groups; leave it out, or serve with groups=NUMBER")
+        if group > len(self.groups):
+            raise UnknownError(f"group: there is no group {group} among the {len(self.groups)} of {self.name}")
+        return group
+
+    def _answers(self, asked: Sequence[Asked], group: int) -> list[RecommendAnswer]:
         rows = np.arange(len(asked))
         histories = Interactions.from_lists([""] * len(asked), [each.items.astype(np.int32) for each in asked])
         if self.run.settings.user_encoder.reads_times:
@@ -191,7 +235,7 @@ class ServedRun:
         excluded = [each.excluded for each in asked]
         best = best_for_users(
             self.run,
-            self.catalogue,
+            self.catalogues[group],
             histories,
             rows,
             max(each.body.k for each in asked),
@@ -205,6 +249,7 @@ class ServedRun:
         return RecommendAnswer(
             run=self.name,
             user=asked.body.user,
+            group=asked.group or None,
             num_steps=len(asked.items),
             recommendations=[
                 Recommendation(
@@ -218,23 +263,19 @@ class ServedRun:
         )
 
     def _encoded(
-        self, body: ItemsBody, *, known: Collection[str]
+        self, body: ItemsBody, models: Sequence[Callable[[], None]], *, known: Collection[str]
     ) -> Generator[None, None, tuple[Items, Float[np.ndarray, "item dim"]]]:
         if self.refusal is not None:
             raise SettingsError(self.refusal)
         self.limits.check_items(body.items)
         items = sent_items(body.items, self.run.settings, known=known, max_image_pixels=self.limits.max_image_pixels)
-        vectors = yield from _in_parts(items, lambda part: encode_cold_items(self.run, part, self.towers))
+        vectors = yield from _in_parts(items, lambda part: encode_cold_items(self.run, part, self.towers, models))
         return items, vectors
 
-    def _with(self, items: Items, keys: Float[np.ndarray, "item key"]) -> ServedCatalogue:
-        embeddings, content = np.split(keys, [self.catalogue.embeddings.shape[1]], axis=1)
-        return self.catalogue.with_items(items, embeddings, None if self.neighbours is None else content)
-
-    def _extend(self, whole: ServedCatalogue) -> None:
+    def _extend(self, whole: ServedCatalogues) -> None:
         known = len(self.rows)
-        self.rows |= {item: known + place for place, item in enumerate(whole.ids[known:])}
-        self.catalogue = whole
+        self.rows |= {item: known + place for place, item in enumerate(whole.own.ids[known:])}
+        self.catalogues = whole
 
 
 def _in_parts(

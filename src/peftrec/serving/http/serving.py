@@ -5,6 +5,7 @@ import gc
 import socket
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -21,6 +22,9 @@ from peftrec.serving.http.worker import Worker
 from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.shared_tensors import SharedTensors
 from peftrec.training.checkpoint import BEST, checkpoint_path
+from peftrec.user_groups.answering import group_folder
+from peftrec.user_groups.held_groups import HeldGroups
+from peftrec.user_groups.named_division import named_division
 
 SECONDS_TO_FINISH = 5.0
 """For requests that are under way when the service is told to end."""
@@ -55,15 +59,20 @@ def loaded_service(request: ServeRequest) -> Service:
     runs: dict[str, ServedRun] = {}
     for directory in request.runs:
         name = directory.resolve().name
+        division = None if request.groups is None else named_division(directory, request.groups)
         loaded = LoadedRun(directory=directory, overrides=request.places)
         module = loaded.restored.module
         chosen = loaded.chosen_weight(request.content_neighbours)
         if chosen is not None:
             print(f"{name}: {chosen.to_text()}", file=sys.stderr)
         weight = 0.0 if chosen is None else chosen.weight
-        added = AddedItems.beside(request.keep, name, checkpoint_path(directory, BEST))
-        runs[name] = run = ServedRun(name, loaded, request.limits, added, weight=weight)
-        shared.share([module.recommender, *run.towers_for_new_items()])
+        groups = None if division is None else HeldGroups.of(loaded.restored, division)
+        added = AddedItems.beside(request.keep, name, *_checkpoints(directory, division, len(groups or ())))
+        runs[name] = run = ServedRun(name, loaded, request.limits, added, weight=weight, groups=groups)
+        modules = [module.recommender, *run.towers_for_new_items()]
+        shared.share(modules)
+        if groups is not None:
+            print(f"{name}: {groups.costs_text(run.catalogue.embeddings.nbytes, modules)}", file=sys.stderr)
     metrics, limits = Metrics(), request.limits
     worker = Worker(
         max_batch=limits.max_batch,
@@ -73,6 +82,12 @@ def loaded_service(request: ServeRequest) -> Service:
     )
     hosts = (*LOOPBACK_NAMES, request.host) if request.is_loopback else ("*",)
     return Service(runs=runs, worker=worker, metrics=metrics, limits=limits, hosts=hosts)
+
+
+def _checkpoints(run: Path, division: Path | None, num_groups: int) -> list[Path]:
+    """Return the files of all weights that encode items."""
+    of_groups = [] if division is None else [group_folder(division, group) for group in range(1, num_groups + 1)]
+    return [checkpoint_path(folder, BEST) for folder in (run, *of_groups)]
 
 
 def server_of(app: FastAPI, limits: Limits) -> "AnnouncingServer":
