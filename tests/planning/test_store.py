@@ -34,7 +34,7 @@ def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
     workload = read_workload(settings)
     run = fake_run(settings, workload.num_items)
     assert run.stored is not None
-    return plan_store(settings, run.stored, workload, rate=rate)
+    return plan_store(settings, run.stored, workload, rate=rate, saved_operations=None)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,14 @@ from peftrec.errors import CheckpointError, DataError, RecordError, SettingsErro
 from peftrec.evaluation.metrics import ranking_metrics
 from peftrec.files import Holding
 from peftrec.progress.quiet import quieten_libraries
+from peftrec.results.comparison import compare
+from peftrec.results.divisions import RESULT_FILE, find_results, read_result
+from peftrec.results.divisions_table import beside_runs, difference, to_markdown
 from peftrec.results.ranks import read_ranks
 from peftrec.results.record import Record, read_record, write_record
+from peftrec.results.report.report import build_report
+from peftrec.results.runs import Run
+from peftrec.results.tables import bytes_text
 from peftrec.serving.adapter_bank import AdapterBank
 from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.recommend_request import RecommendRequest
@@ -48,7 +54,6 @@ from peftrec.user_groups.members import USERS_FILE, read_members
 from peftrec.user_groups.named_division import named_division
 from peftrec.user_groups.part import Part
 from peftrec.user_groups.ranking import rank_by_group
-from peftrec.user_groups.result import RESULT_FILE, difference, find_results, read_result, to_markdown
 from peftrec.user_groups.settings import GroupsSettings
 from small_runs import small_settings
 
@@ -490,22 +495,64 @@ def test_a_table_has_the_run_and_every_division(trained: Trained, answered: Path
         f"| number={NUMBER} seed=1 epochs=2 negatives=objective",
     ]
     assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |", "| 3 |"))]) == NUMBER
-    assert [each.folder for each in find_results(answered)] == [one, answered]
+    assert [each.folder for each in find_results(directory, answered)] == [one, answered]
     later = read_result(one).model_copy(update={"finished_at": "9999"})
     other = one.with_name("1-by-other-code")
     other.mkdir()
     (other / RESULT_FILE).write_text(later.model_dump_json())
-    assert [each.folder for each in find_results(answered)] == [other, answered]
-    assert [each.folder for each in find_results(one)] == [one, answered]  # what is asked for is shown
+    assert [each.folder for each in find_results(directory, answered)] == [other, answered]
+    assert [each.folder for each in find_results(directory, one)] == [one, answered]  # what is asked for is shown
     (other / RESULT_FILE).write_text("{}")
     with pytest.raises(RecordError, match=f"no result of this version: remove {other}"):
-        find_results(answered)
+        find_results(directory, answered)
     shutil.rmtree(other)
     mean, (low, high), p_value = difference(answered, directory)
     result = read_result(answered)
     assert mean == pytest.approx(result.test["hr@10"] - result.run["hr@10"])
     assert low <= mean <= high
     assert 0 < p_value <= 1
+
+
+def test_a_report_has_what_was_divided_beside_its_run(trained: Trained, answered: Path) -> None:
+    """Parameters and item vectors are what the tensors have; seconds and memory are those of the records."""
+    directory = trained("lora")
+    record, result = read_record(directory), read_result(answered)
+    frame, unreadable = beside_runs(compare([Run(record, directory)]).strategies)
+    first, own = (frame[frame["groups"].str.startswith(name)].iloc[0] for name in ("the run", f"number={NUMBER}"))
+    state = torch.load(checkpoint_path(directory, BEST), weights_only=True)["state_dict"]
+    part = sum(t.numel() for name, t in state.items() if name.startswith("recommender.item_encoder."))
+    whole = sum(t.numel() for t in state.values())
+    assert unreadable == []
+    assert first["trainable"] == f"{whole:,}"
+    assert own["trainable"] == f"{whole + (NUMBER - 1) * part:,}"
+    run_seconds = sum(epoch.training_seconds for epoch in record.epochs)
+    seconds = sum(group.training_seconds for group in result.groups)
+    assert own["training, s"] == f"{run_seconds:.1f} + {seconds:.1f}"
+    assert record.data is not None
+    assert record.efficiency is not None
+    assert result.costs.vector_bytes == FLOAT_BYTES * record.data.num_candidates * 8  # numbers an item
+    assert own["item vectors"] == f"{NUMBER} x {first['item vectors']}"
+    peaks = [record.efficiency.peak_memory_bytes, *(group.peak_memory_bytes for group in result.groups)]
+    known = [peak for peak in peaks if peak is not None]
+    assert own["peak memory"] == (bytes_text(max(known)) if len(known) == len(peaks) else "")
+
+    report = build_report(directory.parent)
+    assert f"number={NUMBER}" in report.to_terminal()
+    assert report.contents["groups.md"].decode() == report.divisions
+    assert b'<h2 id="groups">' in report.contents["index.html"]
+
+
+def test_a_division_that_cannot_be_read_is_left_out_of_a_report(trained: Trained, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(trained("lora"), tmp_path / "run", ignore=shutil.ignore_patterns("groups")))
+    rows = compare([Run(read_record(directory), directory)]).strategies
+    assert [len(found) for found in beside_runs(rows)] == [0, 0]
+    damaged = directory / "groups" / "2-x"
+    damaged.mkdir(parents=True)
+    (damaged / RESULT_FILE).write_text("{}")
+    frame, unreadable = beside_runs(rows)
+    assert frame.empty
+    assert len(unreadable) == 1
+    assert f"no result of this version: remove {damaged}" in unreadable[0]
 
 
 def test_mistakes_are_one_error_before_anything_trains(

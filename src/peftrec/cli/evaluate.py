@@ -71,8 +71,8 @@ def _division(run_directory: Path, name: str, places: Sequence[str]) -> int:
     from peftrec.results.record import read_finished
 
     read_finished(run_directory)
+    from peftrec.results.divisions import read_result
     from peftrec.user_groups.named_division import named_division
-    from peftrec.user_groups.result import read_result
 
     folder = named_division(run_directory, name)
     recorded = read_result(folder).test

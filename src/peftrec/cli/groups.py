@@ -58,8 +58,8 @@ def main(arguments: list[str]) -> int:
     places = [word for word in given.others if is_place_word(word)]
     words = [word for word in given.others if word not in places]
     settings = replace(compose_part(GroupsSettings, [f"{RUN}={run}", *words], folder="groups"), run=str(run))
+    from peftrec.results.divisions_table import to_markdown
     from peftrec.user_groups.experiment import groups_of_run
-    from peftrec.user_groups.result import to_markdown
 
     if writes_adapters := given.switch(ADAPTERS):
         from peftrec.user_groups.adapters import check_adapted

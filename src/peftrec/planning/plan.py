@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from peftrec.errors import RecordError
 from peftrec.hidden_states.placement import AUTO_SHARE, PlacementChoice
-from peftrec.planning.batches import BatchSizes, Workload
+from peftrec.planning.batches import BatchShape, BatchSizes, Workload
 from peftrec.planning.fake_tensors import require_configs
 from peftrec.planning.largest_batch import LargestBatch, find_largest_batch
+from peftrec.planning.live_twin import live_twin
 from peftrec.planning.request import PlanRequest
 from peftrec.planning.step import StepPlanner
 from peftrec.planning.store import PlannedStore, plan_store, store_bytes
@@ -107,7 +108,8 @@ def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequ
     planner = _planner(settings, workload, request.memory)
     settings = planner.settings
     first = planner.plan(batches.first)
-    epoch_operations = batches.num_steps * planner.plan(batches.mean).operations
+    mean = planner.plan(batches.mean)
+    epoch_operations = batches.num_steps * mean.operations
     peak_bytes = planner.plan(batches.largest).peak_bytes
     stored = planner.run.stored
     return Plan(
@@ -122,12 +124,32 @@ def plan_run(run: str, settings: Settings, workload: Workload, request: PlanRequ
         step_operations=first.operations,
         epoch_operations=epoch_operations,
         seconds_per_epoch=None if request.rate is None else epoch_operations / request.rate,
-        store=None if stored is None else plan_store(settings, stored, workload, rate=request.rate),
+        store=(
+            None
+            if stored is None
+            else plan_store(
+                settings,
+                stored,
+                workload,
+                rate=request.rate,
+                saved_operations=_saved_operations(settings, workload, batches.mean, mean.operations),
+            )
+        ),
         largest_batch=None if request.memory is None else _largest(planner, settings, workload, request.memory),
         checkpointed_batch=_checkpointed(settings, workload, peak_bytes, request.memory),
         data=workload.origin,
         caveats=(*workload.caveats, *_caveats(planner, settings)),
     )
+
+
+def _saved_operations(settings: Settings, workload: Workload, shape: BatchShape, own: int) -> int | None:
+    """Count what a step's live twin computes beyond the step's own operations. A strategy may repeat a part of what the
+    store holds the result of, as VQT does keys and values, so that building the store says too much of it."""
+    twin = live_twin(settings)
+    if twin is None:
+        return None
+    planner = StepPlanner(twin, num_items=workload.num_items, sequence_length=workload.sequence_length)
+    return planner.plan(shape).operations - own
 
 
 def _planner(settings: Settings, workload: Workload, memory: int | None) -> StepPlanner:

@@ -27,8 +27,8 @@ class PlannedStore:
     """Weights of the towers that are in memory while it is built: of an offloaded tower's blocks two, of which one is
     read while the other computes."""
     build_operations: int
-    saved_operations: int
-    """That a step on a mean batch would repeat without a store."""
+    saved_operations: int | None
+    """Of a step on a mean batch: what its live twin computes beyond it. Null where there is no such twin."""
     build_seconds: float | None
     """Operations at the rate that was given, without decoding and writing; null without a rate."""
 
@@ -49,7 +49,9 @@ def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) ->
     return round(workload.num_items * numbers) * getattr(torch, element_type(precision)).itemsize + shared
 
 
-def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None) -> PlannedStore:
+def plan_store(
+    settings: Settings, stored: StoredStates, workload: Workload, *, rate: float | None, saved_operations: int | None
+) -> PlannedStore:
     """Plan the store of all items; titles are encoded at their mean length, as building sorts them by length."""
     an_item = _operations_an_item(settings, stored, workload)
     operations = an_item * workload.num_items
@@ -58,7 +60,7 @@ def plan_store(settings: Settings, stored: StoredStates, workload: Workload, *, 
         num_bytes=store_bytes(settings, stored, workload),
         resident_bytes=_resident_bytes(settings, stored.towers),
         build_operations=operations,
-        saved_operations=an_item * workload.batches(settings).mean.num_items,
+        saved_operations=saved_operations,
         build_seconds=None if rate is None else operations / rate,
     )
 

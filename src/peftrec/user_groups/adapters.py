@@ -8,10 +8,10 @@ import numpy as np
 from peftrec.errors import SettingsError
 from peftrec.files import folder_written_beside
 from peftrec.progress.quiet import quieten_libraries
+from peftrec.results.divisions import read_result
 from peftrec.serving.exporting import NUM_COMPARED, Exporter
 from peftrec.training.run.restored_run import restore_run
 from peftrec.user_groups.part import Part
-from peftrec.user_groups.result import read_result
 
 FOLDER = "adapters"
 

@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import JsonValue
+from torch import Tensor
 
 from peftrec.code.fingerprint import Fingerprint, take_fingerprint
 from peftrec.code.user_code import sources
@@ -28,6 +30,7 @@ from peftrec.files import Holding, no_empty_folders, try_writing, write_atomical
 from peftrec.profiles.optional import optional_module
 from peftrec.progress.quiet import quieten_libraries
 from peftrec.results.costs import Metrics
+from peftrec.results.divisions import DIVISIONS, RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult
 from peftrec.results.record import read_finished
 from peftrec.settings.run_identity import RUN_PACKAGES, digest, part_modules
 from peftrec.training.building.item_side import load_towers
@@ -40,10 +43,8 @@ from peftrec.training.run.scoring import UserRanks, encoded_candidates
 from peftrec.user_groups.clusters import NONE, Groups, divide
 from peftrec.user_groups.group_split import group_splits
 from peftrec.user_groups.members import write_members
-from peftrec.user_groups.named_division import FOLDER
 from peftrec.user_groups.part import Part, TrainedGroup
 from peftrec.user_groups.ranking import RankedByGroup, rank_by_group
-from peftrec.user_groups.result import RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult
 from peftrec.user_groups.settings import GroupsSettings
 
 
@@ -70,7 +71,7 @@ class Question:
 
     def folder(self, run: Path) -> Path:
         """Return where the answer lies."""
-        return run / FOLDER / f"{self.config['number']}-{digest([self.question_hash, self.code.digest])[:12]}"
+        return run / DIVISIONS / f"{self.config['number']}-{digest([self.question_hash, self.code.digest])[:12]}"
 
 
 def groups_of_run(settings: GroupsSettings, config: dict[str, JsonValue], places: Sequence[str] = ()) -> Path:
@@ -126,7 +127,7 @@ def _answer(run: RestoredRun, settings: GroupsSettings, question: Question, fold
         run=ranking_metrics(of_run.ranks, of_run.is_unreachable),
         test=ranking_metrics(ranked.ranks.ranks, ranked.ranks.is_unreachable),
         users_without_group=int((groups.of(run.split.test.histories.users) == NONE).sum()),
-        costs=_costs(part, ranked),
+        costs=_costs(part, ranked, catalogue),
     )
     write_members(groups, folder)
     write_ranks(ranked.ranks, run.split, folder)
@@ -151,6 +152,7 @@ def _figures(
             chosen_epoch=how.chosen_epoch,
             num_epochs=len(how.epochs),
             training_seconds=how.training_seconds,
+            peak_memory_bytes=how.peak_memory_bytes,
             run=_metrics(before, is_in),
             test=_metrics(after, is_in),
         )
@@ -160,13 +162,16 @@ def _metrics(ranked: UserRanks, is_in: np.ndarray) -> Metrics:
     return ranking_metrics(ranked.ranks[is_in], ranked.is_unreachable[is_in]) if is_in.any() else {}
 
 
-def _costs(part: Part, ranked: RankedByGroup) -> GroupsCosts:
+def _costs(part: Part, ranked: RankedByGroup, catalogue: Tensor) -> GroupsCosts:
     return GroupsCosts(
         part_bytes=part.num_bytes,
         parts=ranked.encodings,
         shared_bytes=part.shared_bytes,
         tower_bytes=frozen_tower_bytes(part.run),
         encoding_seconds=ranked.seconds,
+        vector_bytes=catalogue.numel() * torch.float32.itemsize,
+        part_parameters=part.num_parameters,
+        shared_parameters=part.shared_parameters,
     )
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from peftrec.errors import RecordError
 from peftrec.files import write_stream_atomically
+from peftrec.results.divisions import RESULT_FILE, read_result
 from peftrec.user_groups.clusters import Groups
-from peftrec.user_groups.result import RESULT_FILE, read_result
 
 USERS_FILE = "users.parquet"
 """Columns `user` and `group`, from 1 as folders count them."""

@@ -4,10 +4,7 @@ from pathlib import Path
 from shlex import quote
 
 from peftrec.errors import SettingsError, UserError
-from peftrec.user_groups.result import RESULT_FILE, find_results
-
-FOLDER = "groups"
-"""Of all divisions of a run's users, in the run's folder."""
+from peftrec.results.divisions import DIVISIONS, RESULT_FILE, find_results
 
 
 def named_division(run: Path, name: str) -> Path:
@@ -16,10 +13,10 @@ def named_division(run: Path, name: str) -> Path:
 
     Raises SettingsError where there is none of that name, UserError where several have that number.
     """
-    inside, name = run / FOLDER, Path(name).name
+    inside, name = run / DIVISIONS, Path(name).name
     if (inside / name / RESULT_FILE).is_file():
         return inside / name
-    found = {each.folder.name: len(each.result.groups) for each in find_results(inside / name)}
+    found = {each.folder.name: len(each.result.groups) for each in find_results(run)}
     chosen = [folder for folder, number in found.items() if str(number) == name]
     if len(chosen) > 1:
         raise UserError(

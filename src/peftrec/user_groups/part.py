@@ -18,7 +18,7 @@ from peftrec.data.loading import TrainingBatches
 from peftrec.data.split import Split
 from peftrec.errors import RecordError, SettingsError
 from peftrec.files import remove_abandoned, write_atomically
-from peftrec.results.bounds import Count
+from peftrec.results.bounds import Bytes, Count
 from peftrec.results.costs import Epoch
 from peftrec.results.record_part import RecordPart
 from peftrec.settings.run import Settings
@@ -41,6 +41,8 @@ class TrainedGroup(RecordPart):
     epochs: list[Epoch]
     chosen_epoch: Count
     """The first is 0."""
+    peak_memory_bytes: Bytes | None = None
+    """In training; null where no allocator's log said it."""
 
     @property
     def training_seconds(self) -> float:
@@ -62,6 +64,7 @@ class Part:
     negatives: Negatives
     shared_bytes: int
     """Of what the run trained and all groups share."""
+    shared_parameters: int
 
     @classmethod
     def of(cls, run: RestoredRun, *, epochs: int, negatives: Negatives = "objective") -> "Part":
@@ -81,12 +84,18 @@ class Part:
             adaptation=None if module.adaptation is None else module.adaptation.state_dict(),
             negatives=negatives,
             shared_bytes=tensor_bytes(shared),
+            shared_parameters=sum(parameter.numel() for parameter in shared),
         )
 
     @property
     def num_bytes(self) -> int:
         """Of one group's tensors."""
         return tensor_bytes(trained_tensors(self.run.module).values())
+
+    @property
+    def num_parameters(self) -> int:
+        """Of one group."""
+        return sum(tensor.numel() for tensor in self.start.values())
 
     @property
     def names(self) -> list[str]:
@@ -149,7 +158,11 @@ class Part:
             ),
             is_isolated=False,
         )
-        trained = TrainedGroup(epochs=fitted.epochs, chosen_epoch=fitted.chosen_epoch)
+        trained = TrainedGroup(
+            epochs=fitted.epochs,
+            chosen_epoch=fitted.chosen_epoch,
+            peak_memory_bytes=fitted.efficiency.peak_memory_bytes,
+        )
         write_atomically(folder / GROUP_FILE, trained.model_dump_json(indent=2).encode())
         checkpoint_path(folder, LAST).unlink()  # with the optimizer's state, which nobody goes on from any more
         return trained

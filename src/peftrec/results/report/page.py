@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.configs import flatten, telling_values
+from peftrec.results.divisions_table import EXPLAINED
 from peftrec.results.report.columns import Column, columns_of, static_grid
 from peftrec.results.report.curves import budget_table, curve, curve_names
 from peftrec.results.report.drawing import Dot, curves, scatter
@@ -42,8 +43,10 @@ def page(
     place: Path,
     choices: CostChoices = CostChoices(),  # noqa: B008 - it is frozen
     budget: pd.DataFrame | None = None,
+    divisions: pd.DataFrame | None = None,
 ) -> str:
-    """Return the page; `place` is the folder it will lie in, from which records are linked."""
+    """Return the page; `place` is the folder it will lie in, from which records are linked. `divisions` are those of
+    users into groups, beside their runs."""
     lines = lines_of(comparison)
     columns = columns_of(lines, tested)
     content = PageContent(lines=lines, columns=columns, choices=choices, budget=budget, place=place)
@@ -64,6 +67,8 @@ def page(
         means=None if tested.problem else grid_of(readable_means(tested)),
         pairs=grid_of(readable_pairs(tested)) if len(tested.pairs) else None,
         budget=None if budget is None else grid_of(budget_table(budget)),
+        divisions=None if divisions is None or divisions.empty else grid_of(divisions),
+        about_divisions=EXPLAINED,
         differences=_differences(lines),
         runs=[_run(run, content.place) for run in content.listed],
         data=embedded(page_data(content)),

@@ -8,10 +8,11 @@ import pandas as pd
 
 from peftrec.errors import RecordError, UserError
 from peftrec.files import write_atomically
-from peftrec.outputs.safe_text import for_line
+from peftrec.outputs.safe_text import for_line, for_markdown_sentence
 from peftrec.results import figures, tables, tested_text
 from peftrec.results.asked import NOTHING, Asked
 from peftrec.results.comparison import Comparison, compare, table
+from peftrec.results.divisions_table import EXPLAINED, beside_runs
 from peftrec.results.latex import TWO_COLUMNS, to_latex
 from peftrec.results.published import Published, beside
 from peftrec.results.recomputed import without_contradictions
@@ -36,6 +37,8 @@ class Report:
     """Intervals and tests, or why there are none."""
     beside_published: str
     """Markdown with a paper's figures beside the measured ones; empty where none was asked for."""
+    divisions: str
+    """Markdown with divisions of users into groups beside the runs they were made from; empty where there is none."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -45,7 +48,8 @@ class Report:
         """Return the table, its notes, and what intervals and tests claim."""
         claims = "".join(f"- {for_line(line)}\n" for line in tested_text.sentences(self.tested))
         published = f"\n{self.beside_published}" if self.beside_published else ""
-        return f"{tables.to_terminal(self.comparison)}{claims}{published}"
+        divisions = f"\n{self.divisions}" if self.divisions else ""
+        return f"{tables.to_terminal(self.comparison)}{claims}{divisions}{published}"
 
     def write(self) -> None:
         """Write the files. Raises UserError where they cannot be written."""
@@ -116,6 +120,7 @@ def report_of(
     budget: pd.DataFrame | None = None,
 ) -> Report:
     """Return the files for `directory` that show a comparison."""
+    divided, unreadable = beside_runs(comparison.strategies)
     pictures = figures.quality_vs_tpme(comparison) | figures.quality_vs_costs(comparison)
     contents = {
         "table.csv": tables.to_csv(table(comparison)),
@@ -127,13 +132,22 @@ def report_of(
         "intervals.csv": tables.to_csv(found.means),
         "significance.csv": tables.to_csv(found.pairs),
         "significance.md": tested_text.to_markdown(found, comparison.experiments),
-        "index.html": page(comparison, found, directory, choices, budget),
+        "index.html": page(comparison, found, directory, choices, budget, divided),
     }
+    divisions = ""
+    if len(divided) or unreadable:
+        divisions = contents["groups.md"] = _divisions(divided, unreadable)
     beside_published = ""
     if published is not None:
         beside_published = contents["published.md"] = _beside_published(comparison, published)
     every = {name: text.encode() for name, text in contents.items()} | pictures
-    return Report(directory, every, comparison, found, beside_published)
+    return Report(directory, every, comparison, found, beside_published, divisions)
+
+
+def _divisions(divided: pd.DataFrame, unreadable: Sequence[str]) -> str:
+    """Return the table of what was divided, and a line for each that cannot be read."""
+    grid = f"Groups of users (`peftrec groups`). {EXPLAINED}\n\n{tables.markdown_grid(divided)}" if len(divided) else ""
+    return grid + "".join(f"\n- left out: {for_markdown_sentence(line)}\n" for line in unreadable)
 
 
 def _beside_published(comparison: Comparison, published: Published) -> str:
