@@ -5,9 +5,9 @@
 The divisions are there already: `peftrec groups run=RUN_DIR number=2` makes one. Each service, `peftrec serve` of the
 run and of every division, is a process of its own on loopback; in every round each is asked in turn for so many
 seconds, by so many clients, each of which sends its next request when it has the answer to the last. Clients are one
-process, on the same cores. Answers a second are medians over the rounds, p50 and p99 of all answers. Seconds to start are from the
-command to `ready:`, once; memory is what is resident after the last round. Then a new item is added so many times, each
-time another one: the time of an answer, the median.
+process, on the same cores. Answers a second are medians over the rounds, p50 and p99 of all answers. Seconds to start
+are from the command to `ready:`, once; memory is what is resident after the last round. At last new items are added one
+by one: the median time of an answer.
 """
 
 import argparse

@@ -15,6 +15,8 @@ from peftrec.training.measurement.first_step import observe_step
 from small_plans import STRATEGIES, TWINS, first_batch, real_module, settings_of
 from small_runs import TOKENIZER, small_settings
 
+pytestmark = pytest.mark.integration
+
 ALL_USERS = 64
 """Of the small data: an epoch is one batch, and the mean one is the first."""
 STORED = [

@@ -30,6 +30,8 @@ from peftrec.user_groups.held_groups import HeldGroups
 from peftrec.user_groups.settings import GroupsSettings
 from recommend_requests import read_request
 
+pytestmark = pytest.mark.integration
+
 Serve = Callable[..., Service]
 STRATEGIES = ("lora", "iisan_cached")
 NUMBER, LOST = 2, 3
