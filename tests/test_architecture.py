@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data/readers": {"config", "data", "data/tables", "data/images"},
     "data/datasets": {"config", "data", "data/tables", "data/readers"},
     "data/synthetic": {"config", "data"},
-    "models/towers": {"data"},
+    "models/towers": {"data", "outputs"},
     "models": {"config", "data", "models/towers"},
     "models/side_networks": {"config", "models", "models/towers"},
     "models/peft": {"config", "models", "models/towers"},

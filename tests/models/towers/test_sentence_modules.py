@@ -161,6 +161,18 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         r"modules.json lists 'LSTM' behind the encoder, which towers do not have; .*pooling=mean",
     ),
     "a way out of the folder": (listing(path="../2_Dense"), "a module's folder lies within the checkpoint's"),
+    "a folder whose name moves the cursor": (
+        listing(path="2_\x1b[31mDense"),
+        "the name of a module's folder has no control characters",
+    ),
+    "a folder whose name is two lines": (
+        listing(path="2_Dense\nerror: another"),
+        "the name of a module's folder has no control characters",
+    ),
+    "a tensor whose name moves the cursor": (
+        weights({"\x1b[2J": torch.zeros(48, 32)}),
+        r"cannot read the weights of a dense layer .*\\u001b\[2J",
+    ),
     "no list": (lambda folder: (folder / "modules.json").write_text("{}"), "modules.json .*: it holds a list"),  # type: ignore[dict-item]
     "no JSON": (lambda folder: (folder / "modules.json").write_text("["), "cannot read .*modules.json: .*copy it"),  # type: ignore[dict-item]
     "no modules": (
@@ -216,6 +228,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_what_towers_do_not_do_is_refused_until_the_vector_is_said(name: str, gemma: Saved) -> None:
     damage, words = REFUSED[name]
     damage(gemma.folder)
-    with pytest.raises(SettingsError, match=rf"(?s)^towers\.text\.checkpoint: .*{words}"):
+    with pytest.raises(SettingsError, match=rf"(?s)^towers\.text\.checkpoint: .*{words}") as refused:
         settings_of(gemma).load("text", seed=0)
+    assert str(refused.value).isprintable()
     assert settings_of(gemma, pooling="mean").load("text", seed=0).pooling == "mean"

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 
 from peftrec.errors import SettingsError
 from peftrec.files import FULL, UNUSABLE
+from peftrec.outputs.safe_text import for_line
 
 LONGEST_WAIT = 60
 """Seconds that the hub may ask for before it is asked again."""
@@ -91,8 +92,9 @@ class HubRepository:
 
 
 def one_line(error: BaseException, longest: int = 160) -> str:
-    """Return what an error of a library says, in one line and not at length; its class where it says nothing."""
-    words = " ".join(str(error).split())
+    """Return what an error of a library says, in one line and not at length; its class where it says nothing. What it
+    quotes of a file is made safe."""
+    words = for_line(" ".join(str(error).split()))
     if not words or isinstance(error, LookupError):  # whose message is the key alone
         words = f"{type(error).__name__} {words}".strip()
     return words if len(words) <= longest else f"{words[: longest // 2]} ... {words[-longest // 2 :]}"

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from peftrec.errors import SettingsError
 from peftrec.models.towers.hub import one_line
 from peftrec.models.towers.names import Pooling
+from peftrec.outputs.safe_text import for_line
 
 MODULES, SETTINGS, WEIGHTS = "modules.json", "config.json", "model.safetensors"
 SETTINGS_FILES = (MODULES, f"*_Pooling/{SETTINGS}", f"*_Dense/{SETTINGS}")
@@ -207,6 +208,8 @@ def _modules(folder: Path, key: str) -> list[_Module]:
     modules = [_Module(kind=str(each["type"]).rpartition(".")[2], path=str(each["path"])) for each in listed]
     if any(PurePosixPath(module.path).is_absolute() or ".." in PurePosixPath(module.path).parts for module in modules):
         raise _no_description(file, key, "a module's folder lies within the checkpoint's")
+    if any(for_line(module.path) != module.path for module in modules):  # messages name it
+        raise _no_description(file, key, "the name of a module's folder has no control characters")
     return modules
 
 
