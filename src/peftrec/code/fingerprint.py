@@ -13,7 +13,10 @@ from peftrec.code.reach import reached
 from peftrec.errors import shortlist
 
 SHOW_AND_START = frozenset(
-    {"cli", "code", "config", "devices", "errors", "files", "jobs", "progress", "results", "settings", "trackers"}
+    {
+        *("cli", "code", "config", "devices", "errors", "files", "jobs"),
+        *("outputs", "progress", "results", "settings", "trackers"),
+    }
 )
 """Rooms that decide no figure: how a command is read, where it runs, what is said and how it is kept. What settings say
 is in a run's name by value."""
