@@ -1,5 +1,6 @@
 """Data sources that break one law each, beside one that keeps them all."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from peftrec.config.strict import STRICT
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.readers.base import FileSource
+from peftrec.data.source import NO_TEXTS
 from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.data.tables.locations import require_file
 from peftrec.data.tables.tables import HistoryTable, ItemTable, link_histories
@@ -38,16 +40,16 @@ class ReadsInAnyOrder(LawAbidingSource):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ListsItemsTwice(LawAbidingSource):
-    def read(self, *, text: bool, images: bool) -> Catalogue:
-        catalogue = super().read(text=text, images=images)
+    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> Catalogue:
+        catalogue = super().read(text=text, images=images, texts=texts)
         ids = (catalogue.items.ids[1], *catalogue.items.ids[1:])
         return replace(catalogue, items=replace(catalogue.items, ids=ids))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OpensImagesUnasked(LawAbidingSource):
-    def read(self, *, text: bool, images: bool) -> Catalogue:
-        catalogue = super().read(text=text, images=images)
+    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> Catalogue:
+        catalogue = super().read(text=text, images=images, texts=texts)
         pixels: Any = np.zeros((len(catalogue.items), 16, 16, 3), dtype=np.uint8)
         return replace(catalogue, items=replace(catalogue.items, images=RenderedPictures(pixels)))
 

@@ -1,13 +1,17 @@
 """Strict parts from plain nodes: what is refused, in which words, and the way back."""
 
 from collections.abc import Iterator
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic.dataclasses import dataclass
 
 from peftrec.code.user_code import open_door
+from peftrec.config.fields import Later
 from peftrec.config.instantiate import build_part, describe_part, with_defaults
+from peftrec.config.strict import STRICT
 from peftrec.errors import SettingsError
 from small_parts import Frame, Picture, Rectangle
 
@@ -47,6 +51,21 @@ def test_defaults_are_known_without_building_anything() -> None:
     assert with_defaults((Picture,), node) == describe_part(build_part(Picture, node), Picture)
     missing = {**node, "path": "???", "count": "no number"}
     assert with_defaults((Picture,), missing) == with_defaults((Picture,), node) | {"path": "???", "count": "no number"}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Grown:
+    """A part that has a key which it had not."""
+
+    size: int = 1
+    names: Annotated[dict[str, int], Later()] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(("node", "said"), [({}, {}), ({"names": {}}, {}), ({"names": {"a": 1}}, {"names": {"a": 1}})])
+def test_a_key_that_came_later_is_said_where_it_is_not_as_it_was(node: dict[str, Any], said: dict[str, Any]) -> None:
+    assert describe_part(build_part(Grown, node), Grown) == {"size": 1, **said}
+    assert with_defaults((Grown,), node) == {"size": 1, **said}
+    assert build_part(Grown, said) == build_part(Grown, node)
 
 
 def refusal(**changes: Any) -> str:

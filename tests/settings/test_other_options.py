@@ -33,6 +33,13 @@ def test_options_whose_class_has_the_key_have_it_too() -> None:
     assert refusal("strategy=iisan", "strategy.blocks=top_2") == said.replace("; write ", "; write strategy.block, or ")
 
 
+def test_a_name_of_ones_own_below_a_key_is_answered_as_the_key_is() -> None:
+    said = refusal("data=iisan", "data.root=DATA", "data.texts.description=about")
+    assert said.startswith("unknown key data.texts.description; write data=NAME beside it, of those that have it: ")
+    assert "iisan" not in said
+    assert options_with("data.texts.description") == options_with("data.texts")
+
+
 def test_a_mistyped_key_is_no_key_of_another_option() -> None:
     assert refusal("strategy=lora", "strategy.rnak=2") == "unknown key strategy.rnak; did you mean strategy.rank?"
     assert refusal("strategy=frozen", "strategy.zzz=2").startswith("unknown key strategy.zzz; the keys of strategy are")

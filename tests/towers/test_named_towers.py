@@ -75,6 +75,25 @@ def test_two_towers_alone_add_no_key(strategy: str) -> None:
     assert "others" not in asked["strategy"]
 
 
+def test_random_towers_of_one_architecture_are_not_the_same() -> None:
+    """And those of runs of two have the weights that they had: by the run's seed alone."""
+    towers = (
+        replace(THREE, others={"second": NamedText(modality="text", architecture=TEXT.architecture, random_init=True)})
+        .load(seed=3)
+        .present()
+    )
+    first, second, again = (
+        tower.state_dict() for tower in (towers["text"], towers["second"], TEXT.load("text", seed=3))
+    )
+    matrices = [key for key, tensor in first.items() if tensor.ndim == 2]
+    assert matrices
+    assert not any(torch.equal(first[key], second[key]) for key in matrices)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    hashes = [TEXT.weights_hash(name, seed=3) for name in ("text", "image", "second", "third")]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+
+
 def test_the_order_in_which_towers_are_said_decides_nothing() -> None:
     more = ["towers.audio.file=audio.npy"]
     one, other = compose_settings([*WORDS, *more]), compose_settings([*more, *WORDS])
@@ -86,6 +105,11 @@ def test_the_order_in_which_towers_are_said_decides_nothing() -> None:
     ("words", "says"),
     [
         (["towers.second.checkpoint=a"], r"towers\.second: say what it is by towers\.second\.modality=text or .*file="),
+        (
+            ["towers.clip.modality=video", "towers.clip.checkpoint=a"],
+            r'towers\.clip\.modality: expected text or image, got "video"; .*features.*: towers\.clip\.file=PATH',
+        ),
+        (["towers.second.modality=txt"], r'expected text or image, got "txt"; did you mean text\?$'),
         (["towers.texst.max_tokens=3"], r"or did you mean towers\.text\?"),
         (["towers.imge=null"], r"unknown key towers\.imge; did you mean towers\.image\?"),
         (["towers.more=3"], r"unknown key towers\.more"),

@@ -28,8 +28,8 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   k=10             how many
   seen=true        also what the history holds already
   candidates=FILE  .csv or .tsv of new items to rank as well, known from title and image alone: columns item, title
-                   (all of the text, where the run reads several columns) and image (a path below the file's folder),
-                   as the run's towers need
+                   (all of the text, where the run reads several columns), image (a path below the file's folder) and
+                   further texts under their names, as the run's towers need
   content_neighbours=auto
                    add to a user's scores how like the last item each item is to the frozen towers, at the weight that
                    the run's validation chooses, which is said: where training left cold items behind, this finds them;

@@ -22,7 +22,8 @@ HELP = """usage: peftrec serve run=RUN_DIR [run=RUN_DIR ...] [host=127.0.0.1] [p
                      [content_neighbours=auto|off|WEIGHT] [groups=NUMBER] [data.root=DIR] [code=DIR]
 
   POST /recommend   {"user": ID} or {"items": [ID, ...]}, and "k", "seen", "run": what `peftrec recommend` says
-  POST /encode      {"items": [{"id": ID, "title": TEXT, "image": BASE64}, ...]}: their vectors
+  POST /encode      {"items": [{"id": ID, "title": TEXT, "texts": {NAME: TEXT}, "image": BASE64}, ...]}: their vectors;
+                    what the run's towers read of these
   POST /items       the same: they are recommended from now on
   GET  /health  /metrics (Prometheus)  /openapi.json
 

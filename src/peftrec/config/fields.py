@@ -1,4 +1,5 @@
-"""The fields of strict dataclasses: which hold parts, and which hold parts by names that the user chooses."""
+"""The fields of strict dataclasses: which hold parts, which hold parts by names that the user chooses, and which came
+later."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -37,6 +38,23 @@ class Named:
 
     of: str | None = None
     """Group of the root whose names they are; null takes any identifier."""
+    otherwise: str = ""
+    """What to do where a part would be of a kind that there is not; `{key}` is where it stands."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """Marks a field that came when runs had names already. While it has its default no configuration holds it, so that
+    what a run asks, and its name, are those of before.
+
+        texts: Annotated[dict[str, tuple[str, ...]], Later()] = field(default_factory=dict)
+    """
+
+
+def is_unsaid(field: FieldInfo, value: object) -> bool:
+    """Say whether a configuration leaves a value out."""
+    is_later = any(isinstance(each, Later) for each in field.metadata)
+    return is_later and value == field.get_default(call_default_factory=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +101,16 @@ def told_class(classes: tuple[type, ...], node: Mapping[str, Any]) -> type | Non
         if all(name in node and node[name] in (get_args(kind) or (node[name],)) for name, kind in required.items()):
             return each
     return None
+
+
+def untold_kind(classes: tuple[type, ...], node: Mapping[str, Any]) -> tuple[str, list[str]] | None:
+    """Return the key by which a node says what it is with a value that no class lists, and the values that are."""
+    listed: dict[str, list[str]] = {}
+    for each in classes:
+        for name, field in fields_of(each).items():
+            if field.is_required() and name in node:
+                listed.setdefault(name, []).extend(get_args(field.annotation))
+    return next(((name, values) for name, values in listed.items() if values and node[name] not in values), None)
 
 
 def ways_to_tell(classes: tuple[type, ...], key: str) -> str:

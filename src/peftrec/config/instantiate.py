@@ -22,9 +22,11 @@ from peftrec.config.fields import (
     Entries,
     entries_of,
     fields_of,
+    is_unsaid,
     named_field,
     part_classes,
     told_class,
+    untold_kind,
     ways_to_tell,
 )
 from peftrec.config.unknown_keys import UnknownKeysError
@@ -61,6 +63,8 @@ def describe_part(part: Any, declared: type | None = None) -> dict[str, JsonValu
         node[TARGET] = f"{type(part).__module__}.{type(part).__qualname__}"
     for name, field in fields_of(type(part)).items():
         value = getattr(part, name)
+        if is_unsaid(field, value):
+            continue
         if (entries := entries_of(field)) is not None:
             node |= {key: _describe_entry(entries, each) for key, each in value.items()}
         elif is_dataclass(value) and (declared_classes := part_classes(field.annotation)):
@@ -92,9 +96,11 @@ def with_defaults(classes: tuple[type, ...], node: Node, key: str = "") -> dict[
         elif nested and isinstance(value, Mapping):
             found[name] = with_defaults(nested, value, f"{key}.{name}" if key else name)
         elif name in node:
-            found[name] = value
+            found |= {} if is_unsaid(field, value) else {name: value}
         elif not field.is_required():
             default = field.get_default(call_default_factory=True)
+            if is_unsaid(field, default):
+                continue
             is_part = nested and is_dataclass(default)
             found[name] = (
                 describe_part(default, nested[0]) if is_part else _leaf_adapter(field).dump_python(default, mode="json")
@@ -169,9 +175,18 @@ def _draft_entry(entries: Entries, node: Node, key: str, reading: _Reading, near
     """Read a part that the user named; `near` is a field that is called nearly so. Raises SettingsError where its keys
     do not tell what it is."""
     if TARGET not in node and told_class(entries.classes, node) is None:
+        if (untold := untold_kind(entries.classes, node)) is not None:
+            raise SettingsError(_no_such_kind(key, node, *untold, entries.mark.otherwise.format(key=key)))
         meant = "" if near is None else f"; or did you mean {key.rpartition('.')[0]}.{near}?"
         raise SettingsError(f"{key}: say what it is by {ways_to_tell(entries.classes, key)}{meant}")
     return _draft(_told_first(entries, node), node, key, reading)
+
+
+def _no_such_kind(key: str, node: Node, name: str, kinds: list[str], otherwise: str) -> str:
+    value = node[name]
+    near = nearest_name(value, kinds) if isinstance(value, str) else None
+    meant = otherwise if near is None else f"did you mean {near}?"
+    return f"{key}.{name}: expected {' or '.join(kinds)}, got {describe(value)}" + (f"; {meant}" if meant else "")
 
 
 def _choose_class(classes: tuple[type, ...], node: Node, key: str) -> type:

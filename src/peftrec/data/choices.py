@@ -10,6 +10,8 @@ UnknownItems = Literal["error", "drop"]
 RepeatedInteractions = Literal["error", "drop", "keep", "earliest"]
 """For rows of the same user, item and time: refuse them, take such rows once, or each. `earliest` takes the first row
 of each user and item, whatever its time."""
+TITLE = "title"
+"""The text that every item has, beside which data may have others by names."""
 MissingFeatures = Literal["error", "zero", "mean", "drop"]
 Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 """Filters by which Pillow resizes a picture."""

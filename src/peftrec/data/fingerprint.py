@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from peftrec.data.choices import TITLE
 from peftrec.data.items import Items
 from peftrec.data.split import Split
 
@@ -33,13 +34,13 @@ def data_hash(split: Split, *, with_times: bool = False) -> str:
     return digest.hexdigest()
 
 
-def content_hashes(items: Items, readers: Mapping[str, str] | None = None) -> dict[str, str]:
+def content_hashes(items: Items, contents: Mapping[str, str] | None = None) -> dict[str, str]:
     """Hash titles (`text`) and images (`image`) of the candidates, or the features that stand in for them, in their
-    order. `readers` names towers that read either; each has an entry of its own."""
-    hashes: dict[str, str] = {}
-    if items.titles is not None:
-        hashes["text"] = hash_lines(items.titles)
+    order. `contents` names towers and what each reads, a text by its name or `image`; each has an entry of its own."""
+    texts = {TITLE: items.titles, **items.texts}
+    hashes = {name: hash_lines(text) for name, text in texts.items() if text is not None}
     if items.images is not None:
         hashes["image"] = items.images.fingerprint()
-    read = {tower: hashes[modality] for tower, modality in (readers or {}).items() if modality in hashes}
-    return hashes | read | {tower: features.fingerprint() for tower, features in items.features.items()}
+    both = {tower: hashes[content] for tower, content in (("text", TITLE), ("image", "image")) if content in hashes}
+    read = {tower: hashes[content] for tower, content in (contents or {}).items() if content in hashes}
+    return both | read | {tower: features.fingerprint() for tower, features in items.features.items()}

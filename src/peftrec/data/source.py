@@ -1,7 +1,9 @@
 """The contract of a data source: the base class that every reader and the synthetic catalogue extend."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -29,6 +31,7 @@ def _refuse_date(moment: Any) -> Any:
     )
 
 
+NO_TEXTS: Mapping[str, Sequence[str]] = MappingProxyType({})
 Moment = int | float
 _ConfiguredMoment = Annotated[Moment | None, BeforeValidator(_refuse_date)]
 
@@ -80,9 +83,24 @@ class DataSource(ABC):
         elif self.validation_from >= self.test_from:
             raise ValueError("validation_from must be before test_from")
 
+    @property
+    def further_texts(self) -> tuple[str, ...]:
+        """Names of the texts that items have beside their titles; a tower reads one by `towers.NAME.text`."""
+        return ()
+
+    def unread_texts(self, read: Container[str]) -> list[str]:
+        """Return those of them that the configuration names and that are not among `read`."""
+        return []
+
+    @property
+    def keeps_empty_texts(self) -> bool:
+        """Say whether an item without a further text is kept, with an empty one."""
+        return False
+
     @abstractmethod
-    def read(self, *, text: bool, images: bool) -> "Catalogue":
-        """Read and check the files; `text` and `images` say which modalities the towers need.
+    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> "Catalogue":
+        """Read and check the files; `text` and `images` say whether towers need titles and images, `texts` which
+        further texts they need, each with the names of the towers that do.
 
         Raises DataError that names the file, the line and the remedy.
         """

@@ -10,6 +10,7 @@ from peftrec.planning.batches import ExpectedWorkload, MeasuredWorkload, Workloa
 from peftrec.planning.request import DataSize, PlanRequest
 from peftrec.settings.run import Settings
 from peftrec.towers.pretrained import PretrainedText
+from peftrec.training.building.reading import read_content
 
 _NOT_READ = "images and ready features are not looked at: items that their policies would drop are counted"
 _EXPECTED = (
@@ -27,21 +28,20 @@ def read_workload(settings: Settings) -> MeasuredWorkload:
     makes most tokens of a title counts."""
     texts = settings.towers.text_encoders
     try:
-        catalogue = settings.data.read(text=bool(texts), images=False)
+        catalogue = read_content(settings, images=False)
         split = split_catalogue(catalogue, settings.data)
     except DataError as error:
         raise DataError(f"{error}; or plan from numbers: users=N items=N interactions=N") from error
     caveats = [_NOT_READ] if len(texts) < len(settings.towers.parts) or not texts else []
     lengths = np.zeros(len(split.items), dtype=np.int64)
-    titles = split.items.titles or () if settings.strategy.reads_content else ()
-    for name, text in texts.items() if titles else ():
+    for name, text in texts.items() if settings.strategy.reads_content else ():
         try:
             text.preprocessing(name)  # asks for the tokenizer's files
         except SettingsError as error:
             found = np.full(len(split.items), longest_title(text, name))
             caveats.append(f"titles are counted at their longest, {longest_title(text, name)} tokens: {error}")
         else:
-            found = text.tokenise(titles, name).lengths()
+            found = text.tokenise(split.items.text(text.text) or (), name).lengths()
         lengths = np.maximum(lengths, found)
     return MeasuredWorkload(
         num_items=len(split.items),

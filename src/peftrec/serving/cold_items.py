@@ -1,4 +1,4 @@
-"""Items that nobody has met yet: a table of titles and images, encoded as the run encodes its own."""
+"""Items that nobody has met yet: a table of texts and images, encoded as the run encodes its own."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from peftrec.data.batches import ItemBatch
+from peftrec.data.choices import TITLE
 from peftrec.data.images.checking import corrupt_images
 from peftrec.data.images.decoding import DEFAULT
 from peftrec.data.images.folder import FolderImages
@@ -18,7 +19,7 @@ from peftrec.data.items import Items
 from peftrec.data.readers.base import FileSource
 from peftrec.data.readers.delimited import DelimitedFile
 from peftrec.data.readers.formats import DIALECTS
-from peftrec.data.readers.screening import clean_title
+from peftrec.data.readers.screening import clean_text
 from peftrec.data.tables.columns import Columns, Wanted
 from peftrec.data.tables.tables import refuse_bad_ids
 from peftrec.errors import DataError, SettingsError
@@ -31,24 +32,28 @@ from peftrec.training.new_items import with_states
 from peftrec.training.run.restored_run import RestoredRun
 
 KEY = "candidates"
-ITEM, TITLE, IMAGE = "item", "title", "image"
-"""Columns of the table; paths of images are below its folder, those of a DataFrame below the current one."""
+ITEM, IMAGE = "item", "image"
+"""Columns of the table, beside one for each text that is read, under its name; paths of images are below its folder,
+those of a DataFrame below the current one."""
 FRAME = Path("DataFrame")
 """What stands in messages for the file of a table that is in memory; `DataFrame:0` is its first row."""
 
 
 def read_cold_items(given: Path | pd.DataFrame, settings: Settings, *, known: Sequence[str]) -> Items:
-    """Read the columns that the run's towers need, and check ids, titles and images; `known` are ids that are taken.
+    """Read the columns that the run's towers need, and check ids, texts and images; `known` are ids that are taken.
 
     Raises SettingsError where the run cannot know new items, DataError that names the line of what is wrong.
     """
     check_can_know_items(settings)
     towers = settings.towers
-    needed = [ITEM, *([TITLE] if towers.text_encoders else []), *([IMAGE] if towers.image_encoders else [])]
+    needed = [ITEM, *towers.text_readers, *([IMAGE] if towers.image_encoders else [])]
     table = _of_frame(given, needed) if isinstance(given, pd.DataFrame) else _read_table(given, needed)
+    ids = _ids(table, known)
+    texts = {name: _texts(table, name, settings) for name in towers.text_readers}
     return Items(
-        ids=_ids(table, known),
-        titles=_titles(table) if towers.text_encoders else None,
+        ids=ids,
+        titles=texts.pop(TITLE, None),
+        texts=texts,
         images=_images(table, settings) if towers.image_encoders else None,
     )
 
@@ -149,12 +154,11 @@ def _ids(table: Columns, known: Sequence[str]) -> tuple[str, ...]:
     return ids
 
 
-def _titles(table: Columns) -> tuple[str, ...]:
-    titles = tuple(clean_title(title) for title in table.texts(TITLE))
-    for row, title in enumerate(titles):
-        if not title:
-            raise DataError(f"{table.place(row)}: the title is empty")
-    return titles
+def _texts(table: Columns, name: str, settings: Settings) -> tuple[str, ...]:
+    texts = tuple(clean_text(text) for text in table.texts(name))
+    if "" in texts and (name == TITLE or not settings.data.keeps_empty_texts):
+        raise DataError(f"{table.place(texts.index(''))}: the {name} is empty")
+    return texts
 
 
 def _images(table: Columns, settings: Settings) -> FolderImages:

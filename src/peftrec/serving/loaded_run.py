@@ -39,8 +39,9 @@ from peftrec.serving.user_states import user_states
 from peftrec.training.run.restored_run import RestoredRun, restore_run
 
 ItemTable = str | Path | pd.DataFrame
-"""Items that the run has not met: a DataFrame, or a .csv or .tsv file, with the columns `item`, `title` and `image` as
-far as the run has towers for them. Images are paths, below the file's folder or, of a DataFrame, the current one."""
+"""Items that the run has not met: a DataFrame, or a .csv or .tsv file, with the columns `item`, `title`, `image` and
+further texts as far as the run has towers for them. Images are paths, below the file's folder or, of a DataFrame, the
+current one."""
 
 
 ContentWeight = Asked | Literal["off"]

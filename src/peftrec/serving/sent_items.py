@@ -2,17 +2,18 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
+from peftrec.data.choices import TITLE
 from peftrec.data.images.decoding import DEFAULT, Decoding, decode_rgb
 from peftrec.data.items import Items
 from peftrec.data.readers.base import FileSource
-from peftrec.data.readers.screening import clean_title
+from peftrec.data.readers.screening import clean_text
 from peftrec.errors import DataError
 from peftrec.outputs.safe_text import for_line
 from peftrec.settings.run import Settings
@@ -27,6 +28,11 @@ class SentItem(Protocol):
 
     @property
     def title(self) -> str | None: ...
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Further texts by their names."""
+        ...
 
     @property
     def image(self) -> str | None:
@@ -63,7 +69,7 @@ class SentImages:
 
 
 def sent_items(sent: Sequence[SentItem], settings: Settings, *, known: Collection[str], max_image_pixels: int) -> Items:
-    """Check ids, titles and the encoding of images, as far as the run's towers read them; `known` are ids that are
+    """Check ids, texts and the encoding of images, as far as the run's towers read them; `known` are ids that are
     taken.
 
     Raises DataError that names the place of what is wrong: `items.3.title`. What is wrong with the pixels of an image
@@ -72,13 +78,14 @@ def sent_items(sent: Sequence[SentItem], settings: Settings, *, known: Collectio
     towers = settings.towers
     _check_texts(sent)
     _check_ids([item.id for item in sent], known)
-    titles = tuple(clean_title(item.title or "") for item in sent)
-    if towers.text_encoders and "" in titles:
+    titles = tuple(clean_text(item.title or "") for item in sent)
+    if TITLE in towers.text_readers and "" in titles:
         raise DataError(f"items.{titles.index('')}.title: the run reads titles, and this one is missing or empty")
+    texts = _further_texts(sent, settings)
     if not towers.image_encoders:
         if unread := [number for number, item in enumerate(sent) if item.image is not None]:
             raise DataError(f"items.{unread[0]}.image: the run reads no images; leave it out")
-        return Items(ids=tuple(item.id for item in sent), titles=titles, images=None)
+        return Items(ids=tuple(item.id for item in sent), titles=titles, images=None, texts=texts)
     how = settings.data.decoding() if isinstance(settings.data, FileSource) else DEFAULT
     places = tuple(f"items.{number}.image" for number in range(len(sent)))
     images = SentImages(
@@ -86,13 +93,33 @@ def sent_items(sent: Sequence[SentItem], settings: Settings, *, known: Collectio
         places=places,
         decoding=replace(how, max_pixels=max_image_pixels, key="max_image_pixels"),
     )
-    return Items(ids=tuple(item.id for item in sent), titles=titles, images=images)
+    return Items(ids=tuple(item.id for item in sent), titles=titles, images=images, texts=texts)
+
+
+def texts_of(item: SentItem) -> Iterator[tuple[str, str]]:
+    """Yield the texts of an item with the keys under which they stand."""
+    yield "title", item.title or ""
+    yield from ((f"texts.{for_line(name)}", text) for name, text in item.texts.items())
+
+
+def _further_texts(sent: Sequence[SentItem], settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the texts beside titles that the run reads."""
+    read = [name for name in settings.towers.text_readers if name != TITLE]
+    for number, item in enumerate(sent):
+        if unread := [name for name in item.texts if name not in read]:
+            has = f"it reads {', '.join(read)}" if read else "leave texts out"
+            raise DataError(f"items.{number}.texts: the run reads no {unread[0]!r} beside the title; {has}")
+    texts = {name: tuple(clean_text(item.texts.get(name, "")) for item in sent) for name in read}
+    for name, found in texts.items():
+        if "" in found and not settings.data.keeps_empty_texts:
+            raise DataError(f"items.{found.index('')}.texts.{name}: the run reads it, and it is missing or empty")
+    return texts
 
 
 def _check_texts(sent: Sequence[SentItem]) -> None:
     r"""Refuse halves of characters, which JSON can hold (`"\ud800"`) and nothing that comes after it."""
     for number, item in enumerate(sent):
-        for key, text in (("id", item.id), ("title", item.title or "")):
+        for key, text in (("id", item.id), *texts_of(item)):
             if any("\ud800" <= character <= "\udfff" for character in text):
                 raise DataError(f"items.{number}.{key}: it holds half a character, {text!r}; send whole ones")
 

@@ -35,8 +35,6 @@ Form = Literal["peft_folder", "checkpoint", "introduced", "untouched"]
 Source = PretrainedText | PretrainedImage
 """What a tower was built from."""
 
-CONTENT_OF = {"text": "titles", "image": "images"}
-
 TOLERANCE = 1e-5
 """Largest difference that a written tower may make to a vector, in parts of the largest number in the vectors."""
 
@@ -223,7 +221,7 @@ def described(name: TowerName, source: Source | ReadyFeatures, form: Form) -> Ex
         is_local=not source.random_init and source.files(name).is_local,
         is_random=source.random_init,
         is_rounded=source.weights == "int8",
-        content=CONTENT_OF[source.reads],
+        content=source.content,
         reads=f"{_preparation(name, source)}, pooled by {source.said(name).words() or source.pooling_of(name)}",
     )
 
@@ -231,7 +229,8 @@ def described(name: TowerName, source: Source | ReadyFeatures, form: Form) -> Ex
 def _preparation(name: TowerName, source: Source) -> str:
     if isinstance(source, PretrainedText):
         prompt = f" behind {source.prompt!r}" if source.prompt else ""
-        return f"titles{' in lower case' if source.lower_case else ''}{prompt} of at most {source.max_tokens} tokens"
+        case = " in lower case" if source.lower_case else ""
+        return f"{source.content}{case}{prompt} of at most {source.max_tokens} tokens"
     return source.transform(name).describe()
 
 

@@ -16,8 +16,9 @@ from peftrec.config.fields import Named
 from peftrec.config.instantiate import build_part, describe_part
 from peftrec.config.roles import Cost, Place
 from peftrec.config.strict import STRICT, FolderName
+from peftrec.data.choices import TITLE
 from peftrec.data.source import DataSource
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, nearest_name
 from peftrec.objectives.base import Objective
 from peftrec.strategies.base import Strategy
 from peftrec.towers.pair import TowerPair
@@ -221,11 +222,23 @@ class Settings:
             raise SettingsError(
                 "towers.text and towers.image are both null: set one, or choose a strategy that reads ids (strategy=id)"
             )
+        self._check_texts()
         self._check_weights()
         self._check_offloading()
         self._check_competitors()
         self._check_finer_groups()
         self.user_encoder.check(dim=self.embedding_dim)
+
+    def _check_texts(self) -> None:
+        """Refuse a tower of a text that the data does not name."""
+        known = [TITLE, *self.data.further_texts]
+        for text, names in self.towers.text_readers.items():
+            if text not in known:
+                near = nearest_name(text, known)
+                remedy = f"did you mean {near}?" if near else f"name its columns by data.texts.{text}=[COLUMN]"
+                raise SettingsError(
+                    f"towers.{names[0]}.text={text}: the data has no such text, and has {', '.join(known)}; {remedy}"
+                )
 
     def _check_weights(self) -> None:
         for name in self.towers.quantised:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 TowerPart = PretrainedText | PretrainedImage | ReadyFeatures
 """What a tower is made of."""
 
+OF_ANOTHER_KIND = (
+    "video, audio and whatever else no encoder here reads come as ready features, one row an item: {key}.file=PATH in "
+    "its place (docs/towers.md, More than two towers)"
+)
 RESERVED = frozenset({"introduced", "recommender", "inter", "alignment", "warmup_steps", "decay", "finer"})
 """Names that learning rates and side networks have for something else."""
 
@@ -45,7 +49,9 @@ class TowerPair:
 
     text: PretrainedText | ReadyFeatures | None
     image: PretrainedImage | ReadyFeatures | None
-    others: Annotated[dict[TowerName, NamedText | NamedImage | ReadyFeatures], Named()] = field(default_factory=dict)
+    others: Annotated[dict[TowerName, NamedText | NamedImage | ReadyFeatures], Named(otherwise=OF_ANOTHER_KIND)] = (
+        field(default_factory=dict)
+    )
     """Towers beside these two, each under a name of its own, with the keys of `towers.text` or `towers.image`:
     `modality` says which, and what has a `file` is ready features, of whatever kind."""
 
@@ -82,8 +88,16 @@ class TowerPair:
 
     @property
     def text_encoders(self) -> dict[TowerName, PretrainedText]:
-        """Return what reads titles."""
+        """Return what reads titles, or further texts."""
         return {name: part for name, part in self.parts.items() if isinstance(part, PretrainedText)}
+
+    @property
+    def text_readers(self) -> dict[str, list[TowerName]]:
+        """Return each text of an item that is read, and the towers that read it."""
+        found: dict[str, list[TowerName]] = {}
+        for name, part in self.text_encoders.items():
+            found.setdefault(part.text, []).append(name)
+        return found
 
     @property
     def image_encoders(self) -> dict[TowerName, PretrainedImage]:
@@ -94,6 +108,13 @@ class TowerPair:
     def readers(self) -> dict[TowerName, Modality]:
         """Return the towers that read titles or images, and which; ready features read neither."""
         return {name: part.reads for name, part in self.encoders.items()}
+
+    @property
+    def contents(self) -> dict[TowerName, str]:
+        """Return what each of these reads: the name of a text, or `image`."""
+        return {
+            name: part.text if isinstance(part, PretrainedText) else "image" for name, part in self.encoders.items()
+        }
 
     def feature_files(self) -> "list[FeatureFile]":
         """Return what is read in place of titles or images. Raises DataError where a file holds no features."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from peftrec.errors import DataError
-from peftrec.serving.http.limits import LONGEST_ID, LONGEST_TITLE, Limits
+from peftrec.serving.http.limits import LONGEST_ID, LONGEST_TEXT, Limits
 from peftrec.serving.http.messages import NewItem
 
 TWO = Limits(max_k=2, max_history=2, max_items=2, max_added=2)
@@ -31,7 +31,7 @@ def test_added_items_say_how_many_there_are() -> None:
         TWO.check_added(1, 2)
 
 
-@pytest.mark.parametrize(("key", "longest"), [("id", LONGEST_ID), ("title", LONGEST_TITLE)])
+@pytest.mark.parametrize(("key", "longest"), [("id", LONGEST_ID), ("title", LONGEST_TEXT)])
 def test_texts(key: str, longest: int) -> None:
     TWO.check_items([NewItem(id="a"), NewItem(**{"id": "b", key: "x" * longest})])
     with pytest.raises(DataError, match=rf"items\.1\.{key}: {longest + 1:,} characters"):

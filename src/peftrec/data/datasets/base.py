@@ -2,19 +2,21 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.fields import Later
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
+from peftrec.data.choices import Policy
 from peftrec.data.readers.rows import RowSource
 from peftrec.errors import DataError
 
 if TYPE_CHECKING:
     from peftrec.data.datasets.layout import Edition, Layout
     from peftrec.data.readers.row_tables import RowTables
-    from peftrec.data.tables.columns import Columns
+    from peftrec.data.tables.columns import Columns, Wanted
     from peftrec.data.tables.tables import HistoryTable, ItemTable
 
 PICTURE = "path of the picture"
@@ -32,6 +34,8 @@ class PublishedFiles(RowSource):
     """The same for the table of items."""
     text_fields: tuple[str, ...] = ("title",)
     """Columns of the items: `title, brand` gives `<title>. brand: <brand>`. Empty for data without text."""
+
+    empty_texts: Annotated[Policy, Later()] = "blank"
 
     @abstractmethod
     def layout(self) -> "Layout":
@@ -54,6 +58,13 @@ class PublishedFiles(RowSource):
         """Say whether the configuration names text."""
         return bool(self.text_fields)
 
+    def columns_of_items(self, layout: "Layout") -> "list[Wanted]":
+        """Return the columns of the items that are read."""
+        from peftrec.data.tables.columns import Wanted
+
+        title = [Wanted("data.text_fields", each) for each in self.text_fields]
+        return [Wanted("data.items", layout.item_id), *title, *self.columns_of_texts()]
+
     def read_rows(self, root: Path) -> "RowTables":
         """Read both tables; both are looked for before either is read."""
         from peftrec.data.datasets.layout import find_file, first_rows
@@ -63,11 +74,7 @@ class PublishedFiles(RowSource):
         layout = self.layout()
         items_file, items_form = find_file(root, layout.items, self.items, key="data.items")
         events_file, events_form = find_file(root, layout.interactions, self.interactions, key="data.interactions")
-        wanted = [
-            Wanted("data.items", layout.item_id),
-            *(Wanted("data.text_fields", each) for each in self.text_fields),
-        ]
-        items, num_repeated = first_rows(items_form.read(items_file, wanted), layout.item_id)
+        items, num_repeated = first_rows(items_form.read(items_file, self.columns_of_items(layout)), layout.item_id)
         items = self.prepared_items(root, items)
         wanted = [Wanted("data.interactions", name) for name in (layout.user, layout.item, layout.time)]
         events = events_form.read(events_file, wanted)
@@ -77,6 +84,7 @@ class PublishedFiles(RowSource):
             items=items,
             item_id=layout.item_id,
             texts=[(name, name) for name in self.text_fields],
+            further=self.labelled_texts,
             interactions=events,
             user=user,
             item=item,

@@ -74,8 +74,7 @@ class NineRec(PublishedFiles):
 
     def _read_sequences(self, root: Path, name: str) -> "tuple[ItemTable, HistoryTable]":
         from peftrec.data.datasets.layout import find_file, first_rows
-        from peftrec.data.readers.row_tables import join_texts
-        from peftrec.data.tables.columns import Wanted
+        from peftrec.data.readers.row_tables import joined_columns
         from peftrec.data.tables.lines import read_rows
         from peftrec.data.tables.locations import require_file
         from peftrec.data.tables.tables import ItemTable, link_histories
@@ -83,15 +82,13 @@ class NineRec(PublishedFiles):
         layout = self.layout()
         file = require_file(root, name, key="data.interactions")
         items_file, form = find_file(root, layout.items, self.items, key="data.items")
-        wanted = [
-            Wanted("data.items", layout.item_id),
-            *(Wanted("data.text_fields", each) for each in self.text_fields),
-        ]
-        columns, _ = first_rows(form.read(items_file, wanted), layout.item_id)
+        columns, _ = first_rows(form.read(items_file, self.columns_of_items(layout)), layout.item_id)
+        title = [(name, name) for name in self.text_fields]
         items = ItemTable(
             file=items_file,
             ids=columns.ids(layout.item_id).rows(),
-            titles=join_texts({field: columns.texts(field) for field in self.text_fields}),
+            titles=joined_columns(columns, title) if title else None,
+            texts={name: joined_columns(columns, fields) for name, fields in self.labelled_texts.items()},
             lines=columns.lines,
         )
         rows = read_rows(file, ("user", "item item ..."))

@@ -1,16 +1,18 @@
 """What readers of files share: where the files lie, and the policies."""
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from peftrec.config.fields import Later
 from peftrec.config.roles import Place
 from peftrec.config.strict import STRICT
 from peftrec.data.choices import MAX_IMAGE_PIXELS, Orientation, Policy
-from peftrec.data.source import DataSource
+from peftrec.data.source import NO_TEXTS, DataSource
 from peftrec.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,6 +60,9 @@ class FileSource(DataSource):
     empty_titles: Policy = "error"
     """An item without a title: an error, dropped from all histories, or kept with an empty text."""
 
+    empty_texts: Annotated[Policy, Later()] = "error"
+    """The same for an item without a further text that a tower reads."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.images is not None and self.rendered_images is not None:
@@ -77,13 +82,18 @@ class FileSource(DataSource):
         """Say whether the configuration names text."""
         return True
 
+    @property
+    def keeps_empty_texts(self) -> bool:
+        """Say whether an item without a further text is kept, with an empty one."""
+        return self.empty_texts == "blank"
+
     def decoding(self) -> "Decoding":
         """Return how image files become images."""
         from peftrec.data.images.decoding import Decoding
 
         return Decoding(max_pixels=self.max_image_pixels, orientation=self.orientation)
 
-    def read(self, *, text: bool, images: bool) -> "Catalogue":
+    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> "Catalogue":
         """Read the tables, and check the content of their items."""
         from peftrec.data.readers.screening import FileContent
         from peftrec.data.tables.core import in_core
@@ -109,5 +119,6 @@ class FileSource(DataSource):
             corrupt_images=self.corrupt_images,
             decoding=self.decoding(),
             empty_titles=self.empty_titles,
+            empty_texts=self.empty_texts,
         )
-        return content.catalogue(text=text, images=images)
+        return content.catalogue(text=text, images=images, texts=texts)

@@ -57,7 +57,7 @@ class RecBoleFiles(RowSource):
         dialect = Dialect(delimiter=self.field_separator, has_quotes=False)
         items_file = self._items_file(root)
         events_file = require_file(root, f"{self.dataset}.inter", key="data.dataset")
-        items, item_id, texts = (None, "", []) if items_file is None else self._read_items(items_file, dialect)
+        items, item_id, columns = (None, "", {}) if items_file is None else self._read_items(items_file, dialect)
         events = DelimitedFile.open(events_file, dialect)
         user = typed_column(events, Wanted("data.user_field", self.user_field), TOKEN)
         item = typed_column(events, Wanted("data.item_field", self.item_field), TOKEN)
@@ -65,7 +65,8 @@ class RecBoleFiles(RowSource):
         return RowTables(
             items=items,
             item_id=item_id,
-            texts=texts,
+            texts=[(name, columns[name]) for name in self.text_fields],
+            further={text: [(name, columns[name]) for name in names] for text, names in self.texts.items()},
             interactions=events.read([user, item, *([time] if time else [])]),
             user=user.name,
             item=item.name,
@@ -77,21 +78,22 @@ class RecBoleFiles(RowSource):
         from peftrec.data.tables.locations import IDS_ALONE, require_file
 
         name = f"{self.dataset}.item"
-        if not self.text_fields and not (root / name).exists():
+        if not (self.text_fields or self.texts) and not (root / name).exists():
             return None
         hint = f"; to train on ids alone, add: data.text_fields=[] {IDS_ALONE}"
         return require_file(root, name, key="data.dataset", otherwise=hint)
 
-    def _read_items(self, file: Path, dialect: "Dialect") -> "tuple[Columns, str, list[tuple[str, str]]]":
-        """Return the fields of `.item`, which of them is the id, and label and column of each text."""
+    def _read_items(self, file: Path, dialect: "Dialect") -> "tuple[Columns, str, dict[str, str]]":
+        """Return the fields of `.item`, the column of the id, and those of the fields of texts by their names."""
         from peftrec.data.readers.delimited import DelimitedFile
         from peftrec.data.tables.columns import Wanted
 
         table = DelimitedFile.open(file, dialect)
         item_id = typed_column(table, Wanted("data.item_field", self.item_field), TOKEN)
-        texts = {name: typed_column(table, Wanted("data.text_fields", name), ANY) for name in self.text_fields}
-        labelled = [(name, column.name) for name, column in texts.items()]
-        return table.read([item_id, *texts.values()]), item_id.name, labelled
+        wanted = [*(Wanted("data.text_fields", name) for name in self.text_fields), *self.columns_of_texts()]
+        texts = {field.name: typed_column(table, field, ANY) for field in wanted}
+        names = {name: column.name for name, column in texts.items()}
+        return table.read([item_id, *texts.values()]), item_id.name, names
 
 
 def typed_column(table: "DelimitedFile", wanted: "Wanted", types: Sequence[str]) -> "Wanted":

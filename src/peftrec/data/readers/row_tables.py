@@ -24,6 +24,8 @@ class RowTables:
     user: str
     item: str
     time: str | None
+    further: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """The same of each further text, by its name."""
     image_path: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     """What the reader did before, for the record."""
@@ -46,8 +48,9 @@ def items_of(tables: RowTables, columns: Columns) -> ItemTable:
     return ItemTable(
         file=columns.file,
         ids=columns.ids(tables.item_id).rows(),
-        titles=join_texts({label: columns.texts(name) for label, name in tables.texts}),
+        titles=joined_columns(columns, tables.texts) if tables.texts else None,
         lines=columns.lines,
+        texts={name: joined_columns(columns, fields) for name, fields in tables.further.items()},
         image_paths=None if tables.image_path is None else tuple(columns.texts(tables.image_path)),
     )
 
@@ -70,16 +73,13 @@ def events_of(tables: RowTables) -> Events:
     )
 
 
-def join_texts(fields: dict[str, list[str]]) -> tuple[str, ...] | None:
-    """Return one text an item: the first field as it stands, each further one as `label: value`, joined by `. `.
-
-    An empty field is left out with its label. None where there is no field.
-    """
-    if not fields:
-        return None
-    (_, first), *further = fields.items()
-    joined = list(first)
-    for label, values in further:
+def joined_columns(columns: Columns, fields: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return one text an item, of one field or more by their labels and columns: the first as it stands, each further
+    one as `label: value`, joined by `. `. An empty field is left out with its label."""
+    (_, first), *further = dict(fields).items()
+    joined = columns.texts(first)
+    for label, name in further:
+        values = columns.texts(name)
         joined = [
             TEXT_SEPARATOR.join(part for part in (text.strip(), value.strip() and f"{label}: {value.strip()}") if part)
             for text, value in zip(joined, values, strict=True)

@@ -1,6 +1,6 @@
 """From the tables of a reader to a catalogue: what is checked, and what policies do about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -16,7 +16,7 @@ from peftrec.data.images.rendered import RenderedImages
 from peftrec.data.images.stored import StoredImages
 from peftrec.data.items import ImageSource, Items
 from peftrec.data.source import DataSource
-from peftrec.data.tables.policies import CORRUPT_IMAGE, EMPTY_TITLE, MISSING_IMAGE, Screening
+from peftrec.data.tables.policies import CORRUPT_IMAGE, EMPTY_TITLE, MISSING_IMAGE, Fault, Screening, empty_text
 from peftrec.data.tables.tables import HistoryTable, ItemTable
 from peftrec.errors import DataError
 
@@ -38,10 +38,11 @@ class FileContent:
     decoding: Decoding
     """How image files become images."""
     empty_titles: Policy
+    empty_texts: Policy
 
-    def catalogue(self, *, text: bool, images: bool) -> Catalogue:
-        """Check cheap things before expensive ones: histories, titles, image names, pixels. Content is checked for the
-        items that occur in a history, and in the modalities asked for.
+    def catalogue(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]]) -> Catalogue:
+        """Check cheap things before expensive ones: histories, texts, image names, pixels. Content is checked for the
+        items that occur in a history, and in the modalities and further texts asked for.
 
         Raises DataError that names all mistakes, each with file, line and remedy.
         """
@@ -54,22 +55,25 @@ class FileContent:
             times_of(self.histories.interactions)
         screening = Screening(source=self.source, histories=self.histories, counts=dict(self.histories.counts))
         screening.settle_short_histories()
-        titles = None if items.titles is None else tuple(clean_title(title) for title in items.titles)
+        titles = None if items.titles is None else _cleaned(items.titles)
         if text and titles is not None:
-            self._screen_titles(screening, titles)
+            self._screen_texts(screening, titles, EMPTY_TITLE, self.empty_titles)
+        further = {name: _cleaned(items.texts[name]) for name in texts}
+        for name, found in further.items():
+            self._screen_texts(screening, found, empty_text(name, texts[name]), self.empty_texts)
         pictures = self._screen_images(screening) if images else None
         screening.mistakes.refuse()
         return Catalogue(
-            items=Items(ids=items.ids, titles=titles, images=pictures),
+            items=Items(ids=items.ids, titles=titles, images=pictures, texts=further),
             interactions=screening.histories.interactions,
             counts=screening.counts,
         )
 
-    def _screen_titles(self, screening: Screening, titles: tuple[str, ...]) -> None:
+    def _screen_texts(self, screening: Screening, texts: Sequence[str], fault: Fault, policy: Policy) -> None:
         items = self.items
-        empty = [item for item in screening.histories.occurring().tolist() if not titles[item]]
+        empty = [item for item in screening.histories.occurring().tolist() if not texts[item]]
         faulty = {item: f"{items.place(item)} (item {items.ids[item]!r})" for item in empty}
-        screening.settle(EMPTY_TITLE, self.empty_titles, faulty)
+        screening.settle(fault, policy, faulty)
 
     def _screen_images(self, screening: Screening) -> ImageSource:
         items = self.items
@@ -101,6 +105,10 @@ class FileContent:
         ), lambda item: f"{root / paths[item]}" if paths[item] else f"{items.place(item)}: no path"
 
 
-def clean_title(title: str) -> str:
+def _cleaned(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(clean_text(text) for text in texts)
+
+
+def clean_text(text: str) -> str:
     """Resolve HTML entities (`&amp;`) and collapse white space; case is the tokenizer's matter."""
-    return " ".join(unescape(title).split())
+    return " ".join(unescape(text).split())

@@ -39,8 +39,8 @@ class TableFiles(RowSource):
         super().__post_init__()
         if self.image_column is not None and super().has_images:
             raise ValueError("image_column excludes images and rendered_images; set it or them to null")
-        if self.items is None and (self.text_columns or self.image_column):
-            raise ValueError("items=null has no columns: set text_columns=[] and image_column=null")
+        if self.items is None and (self.text_columns or self.texts or self.image_column):
+            raise ValueError("items=null has no columns: set text_columns=[] and image_column=null, and name no texts")
 
     @property
     def has_images(self) -> bool:
@@ -63,7 +63,7 @@ class TableFiles(RowSource):
         items_file = None if self.items is None else require_file(root, self.items, key="data.items", otherwise=hint)
         interactions_file = require_file(root, self.interactions, key="data.interactions")
         image = [] if self.image_column is None else [Wanted("data.image_column", self.image_column)]
-        texts = [Wanted("data.text_columns", name) for name in self.text_columns]
+        texts = [Wanted("data.text_columns", name) for name in self.text_columns] + self.columns_of_texts()
         item_id = Wanted("data.item_id_column", self.item_id_column)
         items = None if items_file is None else read_table(items_file, [item_id, *texts, *image])
         time = [] if self.timestamp_column is None else [Wanted("data.timestamp_column", self.timestamp_column, OLDEST)]
@@ -72,6 +72,7 @@ class TableFiles(RowSource):
             items=items,
             item_id=self.item_id_column,
             texts=[(name, name) for name in self.text_columns],
+            further=self.labelled_texts,
             image_path=self.image_column,
             interactions=read_table(interactions_file, [*events, *time]),
             user=self.user_column,

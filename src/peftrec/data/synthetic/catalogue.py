@@ -1,10 +1,11 @@
 """A catalogue made in a second: product pictures and titles from latent attributes, and users who like both.
 
 It stands where a real data set would: so that every strategy can be tried, tested and compared without a download.
-Colour and pattern are in the pictures only, material and use in the titles only (see `synthetic_attributes`), users
+Colour and pattern are in the pictures only, material and use in the texts only (see `synthetic_attributes`), users
 weigh both (see `synthetic_histories`), and everything follows from `catalogue_seed`, byte for byte.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.data.source import DataSource
+from peftrec.data.source import NO_TEXTS, DataSource
 
 if TYPE_CHECKING:
     from peftrec.data.catalogue import Catalogue
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from peftrec.data.synthetic.histories import Habits
 
 # One stream of random numbers per part: leaving out a modality changes nothing of the others.
-ATTRIBUTE_STREAM, TITLE_STREAM, PICTURE_STREAM, HISTORY_STREAM = range(4)
+ATTRIBUTE_STREAM, TITLE_STREAM, PICTURE_STREAM, HISTORY_STREAM, DESCRIPTION_STREAM = range(5)
+DESCRIPTION = "description"
+"""A further text: of the same product, in other words."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -53,8 +56,13 @@ class SyntheticCatalogue(DataSource):
         if self.shortest_history > self.longest_history:
             raise ValueError("shortest_history is longer than longest_history; lower it")
 
-    def read(self, *, text: bool, images: bool) -> "Catalogue":
-        """Make the catalogue; a modality that no tower needs is not made."""
+    @property
+    def further_texts(self) -> tuple[str, ...]:
+        """Return the one there is."""
+        return (DESCRIPTION,)
+
+    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> "Catalogue":
+        """Make the catalogue; a modality or a text that no tower needs is not made."""
         from peftrec.data.catalogue import Catalogue
         from peftrec.data.items import Items
         from peftrec.data.synthetic.histories import draw_histories
@@ -67,6 +75,7 @@ class SyntheticCatalogue(DataSource):
             ids=tuple(f"item{item:05d}" for item in range(self.num_items)),
             titles=compose_titles(self._stream(TITLE_STREAM), attributes) if text else None,
             images=None if pictures is None else RenderedPictures(pictures),
+            texts={name: compose_titles(self._stream(DESCRIPTION_STREAM), attributes) for name in texts},
         )
         histories = draw_histories(self._stream(HISTORY_STREAM), attributes, self.num_users, self._habits())
         return Catalogue(items=items, interactions=histories, counts={"items_made_cold": self._num_cold})

@@ -1,6 +1,6 @@
 """What happens to items without usable content and to users with short histories: an error, or a counted repair."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +22,8 @@ class Fault:
     count_dropped: str
     count_blanked: str
     blank: str
-    tower: str
-    """Key of the tower without which nobody reads such content, strategies that know items by their ids included."""
+    without: str
+    """The setting under which nobody reads such content, strategies that know items by their ids included."""
 
 
 MISSING_IMAGE = Fault(
@@ -32,7 +32,7 @@ MISSING_IMAGE = Fault(
     count_dropped="items_dropped_missing_image",
     count_blanked="images_blanked_missing",
     blank="a grey image",
-    tower="towers.image",
+    without="towers.image=null",
 )
 CORRUPT_IMAGE = Fault(
     key="data.corrupt_images",
@@ -40,7 +40,7 @@ CORRUPT_IMAGE = Fault(
     count_dropped="items_dropped_corrupt_image",
     count_blanked="images_blanked_corrupt",
     blank="a grey image",
-    tower="towers.image",
+    without="towers.image=null",
 )
 EMPTY_TITLE = Fault(
     key="data.empty_titles",
@@ -48,8 +48,20 @@ EMPTY_TITLE = Fault(
     count_dropped="items_dropped_empty_title",
     count_blanked="titles_blank",
     blank="an empty text",
-    tower="towers.text",
+    without="towers.text=null",
 )
+
+
+def empty_text(name: str, towers: Sequence[str]) -> Fault:
+    """Return what an item lacks that has none of a further text, which `towers` read."""
+    return Fault(
+        key="data.empty_texts",
+        summary=f"with an empty {name}",
+        count_dropped=f"items_dropped_empty_{name}",
+        count_blanked=f"texts_blank_{name}",
+        blank="an empty text",
+        without=" ".join(f"towers.{tower}=null" for tower in towers),
+    )
 
 
 @dataclass(kw_only=True)
@@ -73,7 +85,7 @@ class Screening:
         """Drop or return for blanking the items of `faulty`, whose values are the messages."""
         if policy == "blank":
             if faulty and len(faulty) == len(self.histories.occurring()):
-                self.mistakes.note(self._nothing_but_blanks(fault), f"{fault.tower}=null")
+                self.mistakes.note(self._nothing_but_blanks(fault), fault.without)
             self.counts[fault.count_blanked] = len(faulty)
             return list(faulty)
         if policy == "drop":
@@ -115,7 +127,7 @@ class Screening:
         number = len(self.histories.occurring())
         return (
             f"{self.histories.file}: all {number} items are {fault.summary}, and {fault.blank} for each "
-            f"would tell none from another: correct where they are looked for, or set {fault.tower}=null"
+            f"would tell none from another: correct where they are looked for, or set {fault.without}"
         )
 
     def _refusal(self, fault: Fault, faulty: Mapping[int, str]) -> str:
@@ -123,7 +135,7 @@ class Screening:
         return (
             f"{len(faulty)} of {len(self.histories.occurring())} items {fault.summary}: "
             f"{shortlist(first, total=len(faulty))}; mend the data, or set {fault.key}=drop to remove such items "
-            f"from all histories, or {fault.key}=blank to give them {fault.blank}, or {fault.tower}=null, without "
+            f"from all histories, or {fault.key}=blank to give them {fault.blank}, or {fault.without}, without "
             "which no strategy reads them"
         )
 

@@ -1,7 +1,7 @@
 """Items and histories as files list them. Rows keep their line number, so that messages can cite it."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class ItemTable:
     titles: tuple[str, ...] | None
     """None where the data has no text."""
     lines: Sequence[int]
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further texts by their names."""
     image_paths: tuple[str, ...] | None = None
     """Where the table itself says where each image lies, below the data's root; empty for an item without."""
 

@@ -1,6 +1,7 @@
 """What towers and their states are called."""
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Literal
 
 Modality = Literal["text", "image"]
@@ -18,6 +19,12 @@ def in_order(names: Iterable[TowerName]) -> list[TowerName]:
     no result depends on the order in which a configuration gives them."""
     given = set(names)
     return [name for name in (*FIRST, *sorted(given - set(FIRST))) if name in given]
+
+
+def seed_of(name: TowerName, seed: int) -> int:
+    """Return what decides a tower's random weights: the run's seed, and the name of one beside `text` and `image`, so
+    that two random towers of one architecture are not one and the same."""
+    return seed if name in FIRST else int.from_bytes(sha256(f"{seed} {name}".encode()).digest()[:4])
 
 
 OUTPUT = -1

@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields
 
 from peftrec.errors import DataError
 from peftrec.serving.http.messages import NewItem
+from peftrec.serving.sent_items import texts_of
 
 LONGEST_ID = 256
-LONGEST_TITLE = 10_000
-"""Characters; a tower reads the first tokens of a title."""
+LONGEST_TEXT = 10_000
+"""Characters; a tower reads the first tokens of a title or a further text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class Limits:
         """Raise DataError for too many new items, or one whose texts are too long."""
         self._check("items", len(items), "max_items", "send them in several requests")
         for number, item in enumerate(items):
-            for key, text, longest in (("id", item.id, LONGEST_ID), ("title", item.title or "", LONGEST_TITLE)):
+            texts = ((key, text, LONGEST_TEXT) for key, text in texts_of(item))
+            for key, text, longest in (("id", item.id, LONGEST_ID), *texts):
                 if len(text) > longest:
                     raise DataError(f"items.{number}.{key}: {len(text):,} characters; at most {longest:,} are read")
 

@@ -58,6 +58,7 @@ class NewItem(BaseModel):
 
     id: str = Field(min_length=1)
     title: str | None = None
+    texts: dict[str, str] = Field(default={}, description="Further texts that the run reads, by their names.")
     image: str | None = Field(default=None, description="The bytes of a JPEG, PNG, WebP, GIF, BMP or AVIF, in base64.")
 
 
@@ -109,7 +110,9 @@ class RunDescription(BaseModel):
     num_users: int
     num_items: int
     num_added: int
-    reads: list[str] = Field(description="What a new item must have: title, image; empty where it can know none.")
+    reads: list[str] = Field(
+        description="What a new item must have: title, texts.NAME, image; empty where it can know none."
+    )
     groups: int = Field(description="Groups of users, each with item vectors of its own; 0 where all have the run's.")
     item_vector_bytes: int = Field(description="Of the vectors of all items, the run's own and those of each group.")
     content_neighbours: float = Field(description="Weight of content neighbours of the last item in scores; 0 is none.")

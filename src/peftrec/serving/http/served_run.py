@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from peftrec.data.choices import TITLE
 from peftrec.data.interactions import Interactions, Times
 from peftrec.data.items import Items
 from peftrec.errors import DataError, SettingsError, UserError
@@ -130,8 +131,8 @@ class ServedRun:
     def reads(self) -> list[str]:
         """What a new item must have."""
         towers = self.run.settings.towers
-        has = {"title": towers.text_encoders, "image": towers.image_encoders}
-        return [] if self.refusal else [name for name, encoders in has.items() if encoders]
+        texts = [name if name == TITLE else f"texts.{name}" for name in towers.text_readers]
+        return [] if self.refusal else [*texts, *(["image"] if towers.image_encoders else [])]
 
     @property
     def num_added(self) -> int:

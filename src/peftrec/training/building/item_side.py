@@ -17,15 +17,15 @@ Content = TypeVar("Content")
 
 
 def load_content(towers: TowerPair, items: Items, *, keep_bytes: int) -> ItemContent:
-    """Tokenise titles and prepare images for the towers there are; decoded images stay where they fit `keep_bytes`."""
+    """Tokenise texts and prepare images for the towers there are; decoded images stay where they fit `keep_bytes`."""
     by_tower: dict[TowerName, TowerContent] = {}
     for name, part in towers.parts.items():
         if isinstance(part, ReadyFeatures):
             by_tower[name] = items.features[name]
         elif isinstance(part, PretrainedText):
-            by_tower[name] = part.tokenise(_there(items.titles, name, "texts"), name)
+            by_tower[name] = part.tokenise(_there(items.text(part.text), name, part.content), name)
         else:
-            images, share = _there(items.images, name, "images"), keep_bytes // len(towers.image_encoders)
+            images, share = _there(items.images, name, part.content), keep_bytes // len(towers.image_encoders)
             by_tower[name] = Pixels(images, part.transform(name), keep_bytes=share)
     return ItemContent(by_tower=by_tower)
 
@@ -46,14 +46,14 @@ def load_content_to_learn(settings: Settings, items: Items, *, keep_bytes: int) 
 
 
 def _alike(settings: Settings, items: Items, name: TowerName, num_tokens: int) -> str:
-    text, titles = settings.towers.text_encoders[name], items.titles
-    assert titles is not None
+    text = settings.towers.text_encoders[name]
+    texts = _there(items.text(text.text), name, text.content)
     key, all_alike = (
         f"towers.{name}",
-        f"all {len(titles):,} titles are the same {num_tokens} tokens to the {name} tower",
+        f"all {len(texts):,} {text.content} are the same {num_tokens} tokens to the {name} tower",
     )
-    if len(set(titles)) == 1:
-        return f"{all_alike}, because they are the same: {titles[0][:60]!r}; mend the data, or set {key}=null"
+    if len(set(texts)) == 1:
+        return f"{all_alike}, because they are the same: {texts[0][:60]!r}; mend the data, or set {key}=null"
     if num_tokens >= text.max_tokens:
         return f"{all_alike}: {key}.max_tokens={text.max_tokens} cuts the rest off; raise it (the paper takes 30)"
     return f"{all_alike}: {key}.tokenizer does not know their words; name the one that belongs to the encoder"

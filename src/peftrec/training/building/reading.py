@@ -1,6 +1,7 @@
 """What a run reads: the data, for the modalities that its towers take."""
 
 from peftrec.data.catalogue import Catalogue
+from peftrec.data.choices import TITLE
 from peftrec.data.feature_screening import attach_features
 from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import SettingsError
@@ -23,5 +24,18 @@ def read_catalogue(settings: Settings) -> Catalogue:
     drop the same items for each and all rank the same candidates."""
     towers = settings.towers
     features = towers.feature_files()
-    catalogue = settings.data.read(text=bool(towers.text_encoders), images=bool(towers.image_encoders))
+    catalogue = read_content(settings, images=bool(towers.image_encoders))
     return attach_features(catalogue, settings.data, features)
+
+
+def read_content(settings: Settings, *, images: bool) -> Catalogue:
+    """Read the data with the texts that towers read, and with images where they are asked for."""
+    readers = settings.towers.text_readers
+    further = {name: towers for name, towers in readers.items() if name != TITLE}
+    return settings.data.read(text=TITLE in readers, images=images, texts=further)
+
+
+def unread_texts(settings: Settings) -> list[str]:
+    """Return what is to be said of texts that the configuration names and no tower reads."""
+    unread = settings.data.unread_texts(settings.towers.text_readers)
+    return [f"data.texts.{name}: no tower reads it; one does by towers.NAME.text={name}" for name in unread]

@@ -87,7 +87,7 @@ def store_key(settings: Settings, items: Items) -> StoreKey:
     depths = {name: part.num_blocks(name) for name, part in settings.towers.parts.items()}
     stored = settings.strategy.stored(depths)
     weights = settings.towers.weights_hashes(seed=settings.seed)
-    contents = content_hashes(items, settings.towers.readers)
+    contents = content_hashes(items, settings.towers.contents)
     preprocessing = settings.towers.preprocessing()
     return StoreKey(
         items=hash_lines(items.ids),

@@ -72,7 +72,7 @@ def provenance_of(settings: Settings, split: Split) -> Provenance:
 
 def hashes_of_data(settings: Settings, split: Split) -> tuple[str, dict[str, str]]:
     """Hash what users did, and what the strategy reads of the items, by tower."""
-    of_content = content_hashes(split.items, settings.towers.readers) if settings.strategy.reads_content else {}
+    of_content = content_hashes(split.items, settings.towers.contents) if settings.strategy.reads_content else {}
     return data_hash(split, with_times=settings.user_encoder.reads_times), of_content
 
 

@@ -24,7 +24,7 @@ from peftrec.trackers.tracking import begin_trackers, check_packages, check_trac
 from peftrec.training.building.assembly import assemble
 from peftrec.training.building.learnable import check_learnable
 from peftrec.training.building.loaders import build_loaders, mean_negatives
-from peftrec.training.building.reading import prepare_data
+from peftrec.training.building.reading import prepare_data, unread_texts
 from peftrec.training.collectives import joined
 from peftrec.training.determinism import fix_kernels
 from peftrec.training.precision import explain_slow_precision, refuse_float16, with_precision
@@ -72,7 +72,8 @@ def train_run(settings: Settings, trial: TrialOrder | None = None) -> RunOutcome
         # The check of all images is remembered on the disk, and hashing reads all that there is: once is enough.
         split = processes.first_then_others(partial(prepare_data, settings))
         negatives = mean_negatives(settings, split, processes.count)
-        for warning in check_learnable(split, settings.evaluation, negatives_per_positive=negatives):
+        warnings = check_learnable(split, settings.evaluation, negatives_per_positive=negatives)
+        for warning in [*unread_texts(settings), *warnings]:
             processes.from_first(partial(print, f"warning: {warning}", file=sys.stderr))
         settings = replace(settings, trainer=with_precision(settings.trainer, device))
         provenance = processes.from_first(partial(provenance_of, settings, split))

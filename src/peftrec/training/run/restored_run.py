@@ -127,7 +127,7 @@ def _changes(settings: Settings, recorded: Provenance, found: Provenance) -> Ite
             if isinstance(part, ReadyFeatures):
                 content = f"the {name} features in {part.file}"
             else:
-                content = f"the {'titles' if part.reads == 'text' else 'images'}{place}"
+                content = f"the {part.content}{place}"
             yield f"{content} (content_hashes.{name} differs)"
         if found.tower_revisions.get(name) != recorded.tower_revisions.get(name):
             yield f"the weights of the {name} tower, {part.origin()} (tower_revisions.{name} differs)"
