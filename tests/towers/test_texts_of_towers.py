@@ -126,7 +126,11 @@ def test_a_plan_counts_the_tokens_of_both(tmp_path: Path) -> None:
         settings.towers.text_encoders[name].tokenise(texts or (), name).lengths()
         for name, texts in (("text", items.titles), ("long", items.texts["description"]))
     ]
-    assert np.array_equal(read_workload(settings).title_lengths, np.maximum(*lengths))
+    workload = read_workload(settings)
+    assert np.array_equal(workload.title_lengths, np.maximum(*lengths))
+    assert workload.caveats == (
+        "of several text towers, each is planned at the most tokens that any of them makes of an item",
+    )
 
 
 def test_what_a_tower_reads_is_in_the_words_of_an_export(tmp_path: Path) -> None:

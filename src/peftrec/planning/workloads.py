@@ -13,6 +13,7 @@ from peftrec.towers.pretrained import PretrainedText
 from peftrec.training.building.reading import read_content
 
 _NOT_READ = "images and ready features are not looked at: items that their policies would drop are counted"
+_LONGEST_OF_SEVERAL = "of several text towers, each is planned at the most tokens that any of them makes of an item"
 _EXPECTED = (
     "items are taken as equally popular and titles at their longest, the most that a batch can be expected to hold"
 )
@@ -24,8 +25,8 @@ def find_workload(settings: Settings, request: PlanRequest) -> Workload:
 
 
 def read_workload(settings: Settings) -> MeasuredWorkload:
-    """Read histories, and titles where text towers read them; no image is opened. Of several text towers, the one that
-    makes most tokens of a title counts."""
+    """Read histories, and texts where towers read them; no image is opened. Of several text towers, the one that
+    makes most tokens of an item counts."""
     texts = settings.towers.text_encoders
     try:
         catalogue = read_content(settings, images=False)
@@ -33,6 +34,7 @@ def read_workload(settings: Settings) -> MeasuredWorkload:
     except DataError as error:
         raise DataError(f"{error}; or plan from numbers: users=N items=N interactions=N") from error
     caveats = [_NOT_READ] if len(texts) < len(settings.towers.parts) or not texts else []
+    caveats += [_LONGEST_OF_SEVERAL] * (len(texts) > 1)
     lengths = np.zeros(len(split.items), dtype=np.int64)
     for name, text in texts.items() if settings.strategy.reads_content else ():
         try:
@@ -63,7 +65,7 @@ def expect_workload(settings: Settings, size: DataSize) -> ExpectedWorkload:
         sequence_length=settings.data.sequence_length,
         title_words=max((longest_title(text, name) for name, text in texts.items()), default=0),
         origin=f"numbers: {size.users:,} users, {size.items:,} items, {size.interactions:,} interactions",
-        caveats=(_EXPECTED,),
+        caveats=(_EXPECTED, *([_LONGEST_OF_SEVERAL] * (len(texts) > 1))),
         size=size,
         windows=settings.data.windows,
     )

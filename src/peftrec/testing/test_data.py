@@ -35,7 +35,8 @@ class DataTrial:
 
     def read(self) -> Catalogue:
         """Read it anew."""
-        return self.source.read(text=self.has_text, images=self.has_images)
+        texts = dict.fromkeys(self.source.further_texts, ("text",))
+        return self.source.read(text=self.has_text, images=self.has_images, texts=texts)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,12 @@ def test_reads_the_modalities_that_are_asked_for(trial: DataTrial) -> None:
     """And no other: a run without an image tower opens no image."""
     titles, images = trial.catalogue.items.titles, trial.catalogue.items.images
     assert titles is None or len(titles) == len(trial.catalogue.items)
+    lengths = {name: len(texts) for name, texts in trial.catalogue.items.texts.items()}
+    assert lengths == dict.fromkeys(trial.source.further_texts, len(trial.catalogue.items))
     assert (images is not None) == trial.has_images
     without = trial.source.read(text=trial.has_text, images=False).items
     assert without.images is None
+    assert not without.texts
     assert without.ids == trial.catalogue.items.ids
 
 
