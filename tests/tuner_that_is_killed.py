@@ -21,6 +21,7 @@ from peftrec.results.process import this_process
 from peftrec.results.record import RECORD_FILE, Record, read_record, write_record
 from peftrec.training.run.trial_watch import TrialWatch
 from peftrec.tuning.candidates import Candidate, compose_candidates
+from peftrec.tuning.combinations import BESIDE
 from peftrec.tuning.journal import opened_journal
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.tuner import Tuned, Tuner
@@ -48,7 +49,7 @@ class Threads:
 def run_trial(job: Job) -> JobOutcome:
     """Do what a trial's process does: go on from its record, tell each epoch, wait for word, end."""
     assert job.trial is not None
-    deciding = {key: job.config[key] for key in ("strategy_name", "strategy", "learning_rates", "seed")}
+    deciding = {key: job.config[key] for key in ("strategy_name", "strategy", "learning_rates", "seed", *BESIDE)}
     question = json.dumps(deciding, sort_keys=True).encode()
     folder = Path(str(job.config["runs_dir"]), "made-up", "trials", hashlib.sha256(question).hexdigest()[:12])
     record = read_record(folder) if (folder / RECORD_FILE).exists() else new_record(folder.name, job)
@@ -94,7 +95,7 @@ def tuned_of(candidates: Sequence[Candidate], storage: "BaseStorage", settings: 
         Tuned(
             candidate=each,
             study=open_study(storage, each, settings),
-            job=Job(label=each.strategy, overrides=[], config={}),
+            job=Job(label=each.label, overrides=[], config={}),
         )
         for each in candidates
     ]

@@ -220,6 +220,32 @@ def test_what_all_labels_say_is_not_noted_again(experiment: Path, add_run: Calla
     assert "warmup_steps (9: iisan (norm=layer), iisan (norm=scale); 0: lora" in text
 
 
+def test_a_class_tells_a_row_and_numbers_that_came_with_it_are_noted(
+    experiment: Path, add_run: Callable[..., Path]
+) -> None:
+    """As where rates and dropout were tuned for each user encoder. A number in which rows of one class differ tells."""
+    config = find_runs(experiment / "lora-example1")[0].record.config
+    for run in find_runs(experiment):
+        (run.folder / "record.json").unlink()
+    tuned = {
+        "lora": [("GRU", 0.1, 3), ("LiGR", 0.4, 5)],
+        "iisan": [("GRU", 0.2, 5), ("LiGR", 0.1, 5), ("LiGR", 0.1, 7)],
+    }
+    for strategy, rows in tuned.items():
+        for name, dropout, warmup in rows:
+            encoder = {"_target_": f"made_up.{name}", "dropout": dropout}
+            changed = {**config, "warmup_steps": warmup, "user_encoder": encoder}
+            add_run(strategy, 1, f"{strategy}-{name}-{warmup}", config=changed)
+    labels = [row.strategy for row in compare(find_runs(experiment)).strategies]
+    assert labels == [
+        *("iisan (GRU)", "iisan (LiGR, warmup_steps=5)", "iisan (LiGR, warmup_steps=7)"),
+        *("lora (GRU)", "lora (LiGR)"),
+    ]
+    text = notes(experiment)
+    assert "user_encoder.dropout (0.2: iisan (GRU); 0.1: iisan (LiGR, warmup_steps=5), " in text
+    assert "warmup_steps (5: iisan (GRU), iisan (LiGR, warmup_steps=5), lora (LiGR); 7: iisan" in text
+
+
 def test_classes_of_one_name_are_told_apart_by_their_modules(experiment: Path, add_run: Callable[..., Path]) -> None:
     config = find_runs(experiment / "lora-example1")[0].record.config
     for module in ("one", "two"):

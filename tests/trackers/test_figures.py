@@ -91,3 +91,5 @@ def test_trials_have_a_group_and_a_name_of_their_own(record: Record) -> None:
     assert (group_of(record), group_of(trial)) == (record.experiment, f"{record.experiment}/trials")
     assert name_of(record) == "lora seed=1"
     assert name_of(trial, TrialName(number=7, origin="random")) == "lora trial 7 (random)"
+    combined = TrialName(number=7, origin="random", method="lora (LiGR)")
+    assert name_of(trial, combined) == "lora (LiGR) trial 7 (random)"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from peftrec.tuning.combinations import Combination
 from peftrec.tuning.journal import opened_journal
 from peftrec.tuning.learnt import budget_curves, curves_table, importances, independent, notes
 from peftrec.tuning.settings import Budget, TuneSettings
@@ -29,7 +30,12 @@ def told(tmp_path: Path) -> Callable[..., StrategyStudy]:
         with opened_journal(tmp_path) as storage:
             start = {RATE: 1e-3, OTHER: 1e-3}
             study = StrategyStudy(
-                storage, name=name, space=SPACE, starts=[("defaults", {}, start)], plan={}, settings=settings
+                storage,
+                combination=Combination(strategy=name),
+                space=SPACE,
+                starts=[("defaults", {}, start)],
+                plan={},
+                settings=settings,
             )
             for _ in range(trials):
                 trial = study.ask()

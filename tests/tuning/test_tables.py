@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from peftrec.tuning.tables import seeds_text
+from peftrec.tuning.tables import chosen_text, seeds_text
+
+
+def test_chosen_values_stand_behind_the_shortest_keys_that_tell_them_apart() -> None:
+    assert chosen_text({"learning_rates.text": 1e-4, "strategy.rank": 8}) == "text=0.0001, rank=8"
+    both = {"strategy.dropout": 0.1, "user_encoder.dropout": 0.2}
+    assert chosen_text(both) == "strategy.dropout=0.1, user_encoder.dropout=0.2"
 
 
 def row(strategy: str, **seeds: int) -> Any:

@@ -3,16 +3,20 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from peftrec.jobs.isolation import Job, JobOutcome
 from peftrec.tuning.candidates import Candidate, compose_candidates
-from peftrec.tuning.finals import final_settings, write_best
+from peftrec.tuning.combinations import Combination
+from peftrec.tuning.finals import best_file, final_settings, write_best
 from peftrec.tuning.journal import opened_journal
+from peftrec.tuning.learnt import budget_curves, curves_table
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.study import StrategyStudy
+from peftrec.tuning.tables import trials_begun, trials_table
 from peftrec.tuning.tuner import Tuner
 from tuner_that_is_killed import run_trial, tuned_of
 
@@ -149,22 +153,57 @@ def test_only_drawn_trials_wait_for_word(candidates: list[Candidate], tmp_path: 
     assert rungs == {0: (), 1: (), 2: (1, 2), 3: (), 4: (1, 2)}
 
 
-def test_the_best_settings_are_what_train_composes_from_the_folder(candidates: list[Candidate], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def combinations(tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
+    folder = tmp_path_factory.mktemp("combined")
+    words = ["strategy=id", "user_encoder=sasrec,ligr", f"runs_dir={folder}", "name=made-up", "trainer.max_epochs=4"]
+    return compose_candidates(words, TuneSettings(budget=Budget(trials=1)))
+
+
+def test_combinations_take_turns_and_are_told_apart_in_every_file(
+    combinations: list[Candidate], tmp_path: Path
+) -> None:
+    runner = AtOnce()
+    _, studies = tune(combinations, tmp_path, without_stops(trials=4), runner)
+    assert [job.label for job in runner.submitted[:3]] == [
+        "id (SASRec) trial 0",
+        "id (LiGR) trial 0",
+        "id (SASRec) trial 1",
+    ]
+    assert list(studies) == ["id, user_encoder=sasrec", "id, user_encoder=ligr"]
+    table = trials_table(list(studies.values()))
+    assert list(table.columns[:3]) == ["strategy", "user_encoder", "trial"]
+    assert table["user_encoder"].tolist() == ["sasrec"] * 4 + ["ligr"] * 4
+    assert table["user_encoder.dropout"].nunique() == 7  # the defaults are the same, and no draw
+    table[:6].to_csv(tmp_path / "trials.csv")
+    begun = [each.combination for each in (*combinations, replace(combinations[0], combination=OTHER))]
+    assert trials_begun(tmp_path / "trials.csv", begun) == [4, 2, 0]
+    assert set(curves_table(budget_curves(list(studies.values())))["strategy"]) == {"id (SASRec)", "id (LiGR)"}
+
+
+OTHER = Combination(strategy="id", beside={"user_encoder": "hstu"})
+
+
+@pytest.mark.parametrize("compared", ["candidates", "combinations"])
+def test_the_best_settings_are_what_train_composes_from_the_folder(
+    compared: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     from peftrec.code.user_code import open_door
     from peftrec.settings.composition import compose_settings
 
+    candidates: list[Candidate] = request.getfixturevalue(compared)
     settings = without_stops(trials=3)
     with opened_journal(tmp_path) as storage:
         tuned = tuned_of(candidates, storage, settings)
         assert Tuner(tuned, settings, tmp_path, on_told=lambda: None).run(AtOnce())  # type: ignore[arg-type]
         written = write_best(tuned, tmp_path, "peftrec tune ...")
-        assert [path.name for path in written] == ["id.yaml", "frozen_cached.yaml"]
+        assert [path.relative_to(tmp_path / "best") for path in written] == [best_file(each) for each in candidates]
         open_door(config=[str(tmp_path / "best")])
         try:
             for each in tuned:
                 best = each.study.best()
                 assert best is not None
-                words = [f"strategy={each.candidate.strategy}", "name=made-up", "trainer.max_epochs=4", "seed=7"]
+                words = [*each.candidate.combination.overrides, "name=made-up", "trainer.max_epochs=4", "seed=7"]
                 composed = compose_settings([*words, f"runs_dir={each.candidate.settings.runs_dir}"])
                 assert composed == final_settings(each, best, 7)
         finally:

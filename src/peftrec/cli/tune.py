@@ -1,15 +1,19 @@
-"""`peftrec tune`: the same budget of trials for every strategy, chosen by validation, then trained and compared."""
+"""`peftrec tune`: the same budget of trials for all that is compared, chosen by validation, then trained."""
 
 from peftrec.cli.arguments import RUN_SETTINGS, SWITCH, Grammar, read_arguments
 
-HELP = """usage: peftrec tune strategy=A,B,... budget.trials=N|budget.seconds=S [final_seeds=1,2,3] [--dry-run]
+HELP = """usage: peftrec tune strategy=A,B,... [user_encoder=C,D,...] [objective=E,F,...]
+                    budget.trials=N|budget.seconds=S [final_seeds=1,2,3] [--dry-run]
                     [slots=N] [hours=H] [sampler=random|tpe] [pruner=halving|none] [KEY=VALUE ...]
 
 Gives every strategy the same budget: as many trials, or training seconds. Its defaults and published rates are always
 tried, the others are drawn from search/STRATEGY.yaml. The best setting, by validation alone, is trained over
 final_seeds and reported. A tuning that was stopped, however that was, goes on with the same command.
 
-  budget.trials=20     trials of each strategy
+Where several user encoders or objectives are listed too, every combination with every strategy is tuned by itself,
+with that budget each; what search/user_encoder/NAME.yaml and search/objective/NAME.yaml say of them is then tuned too.
+
+  budget.trials=20     trials of each strategy, or combination
   budget.seconds=3600  or training seconds of each
   final_seeds=1,2,3    seeds of the runs that the table is made of
   trial_seed=0         seed of the trials; none of the final ones
@@ -25,10 +29,12 @@ examples:
   peftrec tune name=tuned strategy=frozen_cached,iisan_cached budget.trials=4 final_seeds=1 trainer.max_epochs=2 \\
       --dry-run
   peftrec tune name=tuned strategy=full,lora,iisan_cached experiment=quickstart budget.trials=16 --dry-run
+  peftrec tune name=tuned_readers strategy=id,iisan_cached user_encoder=sasrec,ligr budget.trials=8 --dry-run
 
 Other keys are those of `peftrec train` and hold for every trial; what they fix is not tuned. Trials lie in
 RUNS_DIR/NAME/trials, what was learnt in RUNS_DIR/NAME/tuning, and best settings in tuning/best, which
-`peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora ...` takes.
+`peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora ...` takes; of a combination with its user encoder
+and objective: strategy=id user_encoder=ligr.
 """
 DRY_RUN = "--dry-run"
 GRAMMAR = Grammar(
@@ -49,7 +55,7 @@ GRAMMAR = Grammar(
 
 
 def main(arguments: list[str]) -> int:
-    """Tune; 0 where every strategy has a table row."""
+    """Tune; 0 where all that is compared has a table row."""
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0

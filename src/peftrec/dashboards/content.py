@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from peftrec.results import tables
 from peftrec.results.comparison import Comparison, compare
-from peftrec.results.configs import CLASS, flatten, seed_keys
+from peftrec.results.configs import CLASS, flatten, seed_keys, telling_values
 from peftrec.results.labels import labelled_keys
 from peftrec.results.recomputed import without_contradictions
 from peftrec.results.report.commands import command_of
@@ -128,14 +128,16 @@ def _tunings(trials: Sequence[Run]) -> list[Tuning]:
         own = [run for run in trials if run.record.strategy == strategy]
         flats = [flatten(run.record.config, run.record.roles) for run in own]
         seeds = seed_keys(zip((run.record.seed for run in own), flats, strict=True))
-        every = sorted({key for flat in flats for key in flat} - seeds)
-        keys = tuple(
-            TunedKey(key=key, is_logarithmic=_is_wide([flat.get(key) for flat in flats]))
-            for key in every
-            if len({flat.get(key) for flat in flats}) > 1
-        )
+        told = telling_values({run.name: _without(flat, seeds) for run, flat in zip(own, flats, strict=True)})
+        short = {key for values in told.values() for key in values}
+        every = sorted(f"{key}{CLASS}" if any(f"{key}{CLASS}" in flat for flat in flats) else key for key in short)
+        keys = tuple(TunedKey(key=key, is_logarithmic=_is_wide([flat.get(key) for flat in flats])) for key in every)
         found.append(Tuning(strategy=strategy, group=group_of(own[0].record), keys=keys, num_trials=len(own)))
     return found
+
+
+def _without(flat: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
+    return {key: value for key, value in flat.items() if key not in keys}
 
 
 def _is_wide(values: Sequence[str | None]) -> bool:

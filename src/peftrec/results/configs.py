@@ -64,6 +64,15 @@ def telling_values(configs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[s
     return told
 
 
+def is_number(text: str) -> bool:
+    """Say whether a value's text is that of a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
     """Return for each dotted key its shortest ending that no other of them has: `norm` for `user_encoder.norm`."""
     endings = {key: _endings(key) for key in set(keys)}

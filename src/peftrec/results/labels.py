@@ -1,9 +1,18 @@
 """What rows are called: the strategy, and what tells rows of one strategy apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from peftrec.errors import RecordError
-from peftrec.results.configs import CLASS, differing, flatten, seed_keys, short_keys, telling_values
+from peftrec.results.configs import (
+    CLASS,
+    differing,
+    flatten,
+    is_number,
+    seed_keys,
+    short_keys,
+    telling_values,
+    value_at,
+)
 from peftrec.results.runs import Run
 from peftrec.results.tower_names import TOWERS, tower_texts
 
@@ -47,16 +56,44 @@ def differing_settings(labelled: Mapping[str, Sequence[Run]]) -> list[str]:
     told = tell_apart([run for group in labelled.values() for run in group])
     said = set.intersection(*map(set, told.values()))
     across = telling_values(configs)
-    return differing({label: _without(values, said) for label, values in across.items()})
+    keys = {key for values in across.values() for key in values} - said
+    # A part's key tells rows of one class apart alone; what it is in the others is no less to be said.
+    return differing(
+        {
+            label: {key: value for key in keys if (value := values.get(key, value_at(configs[label], key))) is not None}
+            for label, values in across.items()
+        }
+    )
 
 
 def tell_apart(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """Return by run the keys and values that tell it from others of its strategy."""
+    """Return by run the keys and values that tell it from others of its strategy. Where classes of parts tell already,
+    a number does where runs of the same classes differ in it: the rate that was tuned for a user encoder is no part of
+    its row's name."""
     told: dict[str, dict[str, str]] = {}
     for strategy in {run.record.strategy for run in runs}:
         members = [run for run in runs if run.record.strategy == strategy]
-        told |= telling_values(dict(zip((run.name for run in members), _settings(members), strict=True)))
+        values = telling_values(dict(zip((run.name for run in members), _settings(members), strict=True)))
+        told |= _without_told_by_class(values, members)
     return told
+
+
+def _without_told_by_class(told: Mapping[str, dict[str, str]], runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+    classes = {
+        run.name: {
+            key: value for key, value in told[run.name].items() if key != TOWERS and _speaks_for_itself(key, run)
+        }
+        for run in runs
+    }
+    found = {}
+    for name, values in told.items():
+        alike = [told[other] for other in told if classes[other] == classes[name]]
+        found[name] = {
+            key: value
+            for key, value in values.items()
+            if not is_number(value) or any(other.get(key) != value for other in alike)
+        }
+    return found
 
 
 def _settings(runs: Sequence[Run], *, with_strategy: bool = True) -> list[dict[str, str]]:
@@ -72,12 +109,11 @@ def _settings(runs: Sequence[Run], *, with_strategy: bool = True) -> list[dict[s
 
 
 def _speaks_for_itself(key: str, run: Run) -> bool:
-    return key == TOWERS or f"{key}{CLASS}" in flatten(run.record.config)
+    return key == TOWERS or _is_class(key, run)
 
 
-def _without(flat: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
-    left_out = set(keys)
-    return {key: value for key, value in flat.items() if key not in left_out}
+def _is_class(key: str, run: Run) -> bool:
+    return f"{key}{CLASS}" in flatten(run.record.config)
 
 
 def _check_seeds(label: str, group: Sequence[Run]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peftrec.errors import RecordError
+from peftrec.results.configs import is_number
 from peftrec.results.labels import tell_apart
 from peftrec.results.runs import Run
 
@@ -34,7 +35,7 @@ def choose_tried(labelled: Mapping[str, Sequence[Run]]) -> list[Choice]:
     for label, group in labelled.items():
         successes = [run for run in group if run.is_success]
         if successes:
-            in_kind = {key: value for key, value in told[group[0].name].items() if not _is_number(value)}
+            in_kind = {key: value for key, value in told[group[0].name].items() if not is_number(value)}
             methods[group[0].record.strategy, *sorted(in_kind.items())].append(label)
     return [_choose(labels, labelled) for labels in methods.values() if len(labels) > 1]
 
@@ -71,11 +72,3 @@ def _validation(run: Run, monitor: str) -> float:
     if monitor not in run.evaluation.validation:
         raise RecordError(f"{run.folder}: the record holds no validation {monitor}, by which settings are chosen")
     return run.evaluation.validation[monitor]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -12,6 +12,7 @@ from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.hydra_node import check_node
 from peftrec.config.unknown_keys import UnknownKeysError, explain_unknown
 from peftrec.errors import SettingsError, nearest_name
+from peftrec.settings.best_settings import check_best_settings
 from peftrec.settings.other_options import options_with
 from peftrec.settings.run import Settings, settings_from_config
 from peftrec.settings.synonyms import in_our_words, refuse_values_of_others
@@ -31,6 +32,7 @@ def settings_from_composed(config: DictConfig) -> Settings:
     if FILLED_BY_CHOICE in config:
         raise SettingsError(f"{FILLED_BY_CHOICE} is filled in from the choice of strategy; remove it")
     check_node(config)
+    check_best_settings(config.hydra.runtime.choices)
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
     refuse_values_of_others(plain.get("trainer"))

@@ -138,6 +138,8 @@ class TrialName:
     number: int
     origin: str
     """Who stands behind its settings: `defaults`, `random`, `tpe`, ..."""
+    method: str | None = None
+    """What is tuned, where that is more than the strategy: `id (LiGR)`."""
 
 
 def group_of(record: Record) -> str:
@@ -149,4 +151,4 @@ def name_of(record: Record, trial: TrialName | None = None) -> str:
     """Return a run's name for people."""
     if trial is None:
         return f"{record.strategy} seed={record.seed}"
-    return f"{record.strategy} trial {trial.number} ({trial.origin})"
+    return f"{trial.method or record.strategy} trial {trial.number} ({trial.origin})"

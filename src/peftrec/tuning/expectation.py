@@ -46,6 +46,7 @@ class BudgetCurve:
     """Quality that a budget of n trials may be expected to find, for n from 1 to half of the trials it rests on."""
 
     strategy: str
+    """What the rows of a report call it: `id`, or `id (LiGR)`."""
     num_trials: int
     """Independent trials."""
     seconds_per_trial: float

@@ -1,4 +1,4 @@
-"""Quality against budget, a line a strategy; the same trials draw the same bytes."""
+"""Quality against budget, a line a strategy or combination; the same trials draw the same bytes."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,13 @@ def draw_curves(curves: Sequence[BudgetCurve], monitor: str, untrained: Mapping[
                 markersize=4,
                 linewidth=1,
                 elinewidth=0.6,
-                label=f"{curve.strategy} ({curve.seconds_per_trial:.0f} s a trial)",
+                label=f"{curve.strategy}, {curve.seconds_per_trial:.0f} s a trial",
             )
         for name, value in untrained.items():
             axes.axhline(value, color="0.4", linewidth=0.8, linestyle="--", label=f"{name}, best of all trials")
         axes.set_xlabel("random trials")
         axes.set_ylabel(f"expected best validation {monitor}")
+        axes.set_xlim(0.5, max((len(curve.expected) for curve in curves), default=1) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if curves:
             figure.legend(loc="outside right upper", fontsize=7, frameon=False)

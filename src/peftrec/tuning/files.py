@@ -20,7 +20,7 @@ from peftrec.tuning.learnt import budget_curves, curves_table, importances, note
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.spaces import Space
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import seeds_text, to_markdown, trials_table, tuned_table
+from peftrec.tuning.tables import budget_line, seeds_text, to_markdown, trials_table, tuned_table
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -37,6 +37,7 @@ class Learnt:
     folder: Path
     settings: TuneSettings
     studies: dict[str, StrategyStudy]
+    """By name."""
     baselines: dict[str, Metrics] = field(default_factory=dict)
     """Test figures of what was tuned and needs no training."""
 
@@ -74,9 +75,10 @@ class Learnt:
         told = notes(studies, curves)
         frame = tuned_table(comparison, self.studies, run_ids, self.baselines)
         seeds = seeds_text(comparison.rows, run_ids.values(), self.settings.final_seeds)
-        self._write("importance.json", json.dumps({each.name: importances(each) for each in studies}, indent=2))
+        had = budget_line([study.combination for study in studies], self.settings, seeds)
+        self._write("importance.json", json.dumps({each.label: importances(each) for each in studies}, indent=2))
         self._write("table.csv", to_csv(frame))
-        self._write("table.md", to_markdown(frame, self.settings, seeds, told))
+        self._write("table.md", to_markdown(frame, [had, *told]))
         return told
 
     def _write(self, name: str, text: str) -> None:

@@ -3,7 +3,14 @@
     peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora ...
 
 takes `tuned/lora.yaml` from that folder: the root configuration has an optional group `tuned` of the strategy's name,
-below the experiment, so that it overrules what an experiment says and gives way to the command line.
+below the experiment, so that it overrules what an experiment says and gives way to the command line. Where user
+encoders or objectives were listed too,
+
+    peftrec train --config-dir RUNS_DIR/NAME/tuning/best strategy=lora user_encoder=ligr ...
+
+takes `tuned_combination/lora/ligr/debiased_cross_entropy.yaml`, of a second such group: the three are always in the
+path, whichever were listed, so that what was tuned with one objective is never taken for another. That a folder has no
+best setting of what is trained is an error (peftrec.settings.best_settings).
 """
 
 import json
@@ -18,7 +25,10 @@ from pydantic import JsonValue
 from peftrec.files import write_atomically
 from peftrec.jobs.isolation import Job
 from peftrec.jobs.sweep import job_of, with_user_code
+from peftrec.settings.best_settings import TUNED, TUNED_COMBINATION
 from peftrec.settings.run import Settings
+from peftrec.tuning.candidates import Candidate
+from peftrec.tuning.combinations import BESIDE
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.study import TrialResult
 from peftrec.tuning.tuner import Tuned
@@ -33,16 +43,16 @@ def final_settings(tuned: Tuned, best: TrialResult, seed: int) -> Settings:
 
 
 def final_jobs(tuned: Sequence[Tuned], settings: TuneSettings) -> list[Job]:
-    """Return the jobs that train the best setting of each strategy that has one, over the final seeds."""
+    """Return the jobs that train the best setting of each combination that has one, over the final seeds."""
     jobs = []
     for each in tuned:
         best = each.study.best()
         if best is None:
             continue
         for seed in settings.final_seeds:
-            own = [f"seed={seed}"]
-            overrides = [f"strategy={each.candidate.strategy}", *as_overrides(each.study.chosen_values(best)), *own]
-            jobs.append(job_of(final_settings(each, best, seed), overrides, own))
+            words, last = each.candidate.combination.overrides, f"seed={seed}"
+            overrides = [*words, *as_overrides(each.study.chosen_values(best)), last]
+            jobs.append(job_of(final_settings(each, best, seed), overrides, [*words, last]))
     return with_user_code(jobs)
 
 
@@ -59,7 +69,7 @@ def override_value(value: JsonValue) -> str:
 
 
 def write_best(tuned: Sequence[Tuned], folder: Path, command: str) -> list[Path]:
-    """Write one yaml a strategy, with its best setting; those that another tuning wrote are replaced."""
+    """Write one yaml a combination, with its best setting; those that another tuning wrote are replaced."""
     written = []
     for each in tuned:
         best = each.study.best()
@@ -72,10 +82,18 @@ def write_best(tuned: Sequence[Tuned], folder: Path, command: str) -> list[Path]
         )
         values = nested(each.study.chosen_values(best))
         content = yaml.safe_dump(values, sort_keys=False, allow_unicode=True) if values else "{}\n"
-        path = folder / BEST_FOLDER / "tuned" / f"{each.candidate.strategy}.yaml"
+        path = folder / BEST_FOLDER / best_file(each.candidate)
         write_atomically(path, (head + content).encode())
         written.append(path)
     return written
+
+
+def best_file(candidate: Candidate) -> Path:
+    """Return where a combination's best setting lies in the folder of all, as the groups of conf/config.yaml ask."""
+    if not candidate.combination.beside:
+        return Path(TUNED, f"{candidate.strategy}.yaml")
+    *folders, last = (candidate.options[group] for group in BESIDE)
+    return Path(TUNED_COMBINATION, candidate.strategy, *folders, f"{last}.yaml")
 
 
 def nested(changes: dict[str, JsonValue]) -> dict[str, Any]:

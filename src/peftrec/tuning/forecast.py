@@ -1,7 +1,7 @@
 """What a tuning will cost, before anything starts: from epochs that were measured of such runs, else from a plan."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from peftrec.errors import counted
 from peftrec.planning.plan import Plan, plan_set
 from peftrec.planning.request import PlanRequest
+from peftrec.results.configs import flatten
 from peftrec.results.record import Record, read_record
 from peftrec.results.runs import record_files
 from peftrec.results.tables import bytes_text, number_text
@@ -25,9 +26,9 @@ _OF_SECONDS = ("data", "towers", "user_encoder", "objective", "batch_size", "emb
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """One strategy's share."""
+    """One combination's share."""
 
-    strategy: str
+    label: str
     trials: int | None
     """Still to be run; null where the budget is seconds."""
     finals: int
@@ -54,8 +55,8 @@ class Forecast:
 def forecasts(
     candidates: Sequence[Candidate], settings: TuneSettings, begun: Sequence[int], request: PlanRequest
 ) -> list[Forecast]:
-    """Return each strategy's share; `begun` are its trials so far. Raises what planning raises."""
-    planned = plan_set({each.strategy: each.settings for each in candidates}, request)
+    """Return each combination's share; `begun` are its trials so far. Raises what planning raises."""
+    planned = plan_set({each.label: each.settings for each in candidates}, request)
     records = list(_records(Path(candidates[0].settings.runs_dir)))
     return [
         _forecast(candidate, settings, number, plan, records)
@@ -67,7 +68,8 @@ def _forecast(
     candidate: Candidate, settings: TuneSettings, begun: int, plan: Plan, records: Sequence[Record]
 ) -> Forecast:
     config = settings_to_config(candidate.settings)
-    own = [record for record in records if record.strategy == candidate.strategy and _is_alike(record, config)]
+    tuned = candidate.space.dimensions
+    own = [each for each in records if each.strategy == candidate.strategy and _is_alike(each.config, config, tuned)]
     measured = [epoch.training_seconds for record in own for epoch in record.epochs]
     seconds, basis = plan.seconds_per_epoch, "operations at the given rate"
     if measured:
@@ -75,7 +77,7 @@ def _forecast(
         seconds, basis = statistics.median(measured), f"{len(measured)} epochs measured in {', '.join(places)}"
     budget = settings.budget
     return Forecast(
-        strategy=candidate.strategy,
+        label=candidate.label,
         trials=None if budget.trials is None else max(0, budget.trials - begun),
         finals=len(settings.final_seeds),
         seconds_per_epoch=seconds,
@@ -88,9 +90,15 @@ def _forecast(
     )
 
 
-def _is_alike(record: Record, config: Mapping[str, JsonValue]) -> bool:
-    """Say whether a record's epochs take as long as those to come: sizes of data, towers and batches decide most."""
-    return all(record.config.get(key) == config[key] for key in _OF_SECONDS)
+def _is_alike(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue], tuned: Collection[str]) -> bool:
+    """Say whether epochs of two configurations take as long: sizes of data, towers and batches decide most. What is
+    tuned differs between trials, and counts as alike."""
+    return _of_seconds(one, tuned) == _of_seconds(other, tuned)
+
+
+def _of_seconds(config: Mapping[str, JsonValue], tuned: Collection[str]) -> dict[str, str]:
+    flat = flatten({key: config.get(key) for key in _OF_SECONDS})
+    return {key: value for key, value in flat.items() if key not in tuned}
 
 
 def _records(home: Path) -> Iterator[Record]:
@@ -99,14 +107,14 @@ def _records(home: Path) -> Iterator[Record]:
 
 
 def to_text(found: Sequence[Forecast], settings: TuneSettings, slots: int) -> str:
-    """Return one line a strategy, and the sums."""
+    """Return one line a combination, and the sums."""
     lines = [_line(each) for each in found]
     known = [each.hours for each in found if each.hours is not None]
     final_bytes = sum(each.final_bytes for each in found)
     running = slots * max(each.running_bytes for each in found)
     stores = sum({each.store_bytes for each in found})
     jobs = sum((each.trials or 0) + each.finals for each in found)
-    trials = "" if settings.budget.trials is not None else ", and trials until each strategy has its seconds"
+    trials = "" if settings.budget.trials is not None else ", and trials until each has its seconds"
     hours = (
         f"{sum(known):.2f} hours at most, one job at a time"
         if len(known) == len(found)
@@ -128,4 +136,4 @@ def _line(each: Forecast) -> str:
     seconds = each.seconds_per_epoch
     told = "" if seconds is None else f", {number_text(seconds)} s an epoch, up to {each.max_epochs} epochs"
     hours = "" if each.hours is None else f": {each.hours:.2f} hours at most"
-    return f"{each.strategy}: {trials} and {counted(each.finals, 'final run')}{told} ({each.basis}){hours}"
+    return f"{each.label}: {trials} and {counted(each.finals, 'final run')}{told} ({each.basis}){hours}"

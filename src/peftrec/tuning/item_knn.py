@@ -14,6 +14,7 @@ from peftrec.errors import SettingsError
 from peftrec.evaluation.item_knn import NUM_NEIGHBOURS, ItemKnn, Similarity
 from peftrec.results.costs import Metrics
 from peftrec.settings.run import Settings
+from peftrec.tuning.combinations import Combination
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.spaces import Space, Values, read_space
 from peftrec.tuning.study import StrategyStudy
@@ -68,7 +69,7 @@ def open_item_knn(storage: "BaseStorage", space: Space, settings: TuneSettings, 
     }
     return StrategyStudy(
         storage,
-        name=NAME,
+        combination=Combination(strategy=NAME),
         space=space,
         starts=[("defaults", {}, start)],
         plan=plan,

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from peftrec.tuning.combinations import several_of
 from peftrec.tuning.expectation import BudgetCurve, budget_curve, changed_orders
+from peftrec.tuning.space_files import space_file
 from peftrec.tuning.spaces import Choice
 from peftrec.tuning.study import StrategyStudy, TrialResult
 
@@ -24,19 +26,19 @@ def independent(study: StrategyStudy) -> list[TrialResult]:
 
 
 def budget_curves(studies: Sequence[StrategyStudy]) -> list[BudgetCurve]:
-    """Return a curve for each strategy that has independent trials enough."""
+    """Return a curve for each combination that has independent trials enough."""
     curves = []
     for study in studies:
         trials = independent(study)
         values = [_OF_A_FAILURE if trial.value is None else trial.value for trial in trials]
-        curve = budget_curve(study.name, values, [trial.seconds for trial in trials])
+        curve = budget_curve(study.label, values, [trial.seconds for trial in trials])
         if curve is not None:
             curves.append(curve)
     return curves
 
 
 def curves_table(curves: Sequence[BudgetCurve]) -> pd.DataFrame:
-    """Return one row a strategy and number of trials."""
+    """Return one row a combination and number of trials."""
     return pd.DataFrame(
         [
             {
@@ -79,7 +81,7 @@ def notes(studies: Sequence[StrategyStudy], curves: Sequence[BudgetCurve]) -> li
         *_failures(studies),
         *_codes(studies),
         *(note for study in studies for note in (*_default_place(study), *_edges(study), *_what_mattered(study))),
-        *_orders(curves),
+        *_orders(curves, several_of([study.combination for study in studies])),
     ]
 
 
@@ -87,11 +89,12 @@ def _failures(studies: Sequence[StrategyStudy]) -> Iterator[str]:
     for study in studies:
         failed = [result for result in study.results() if result.state == "failed"]
         if failed:
-            yield f"{study.name}: {len(failed)} trials failed and count: trial {failed[0].number}: {failed[0].error}."
+            yield f"{study.label}: {len(failed)} trials failed and count: trial {failed[0].number}: {failed[0].error}."
 
 
 def _codes(studies: Sequence[StrategyStudy]) -> Iterator[str]:
-    mixed = [study.name for study in studies if len({each.code_hash for each in study.results() if each.code_hash}) > 1]
+    codes = {study.label: {each.code_hash for each in study.results() if each.code_hash} for study in studies}
+    mixed = [label for label, hashes in codes.items() if len(hashes) > 1]
     if mixed:
         yield f"{', '.join(mixed)}: trials ran by different code, because it changed while the tuning had stopped."
 
@@ -103,7 +106,7 @@ def _default_place(study: StrategyStudy) -> Iterator[str]:
     if default is None or default.value is None or not drawn:
         return
     beaten = sum(value < default.value for value in drawn)
-    yield f"{study.name}: the defaults ({default.value:.4f}) beat {beaten} of {len(drawn)} random trials."
+    yield f"{study.label}: the defaults ({default.value:.4f}) beat {beaten} of {len(drawn)} random trials."
 
 
 def _edges(study: StrategyStudy) -> Iterator[str]:
@@ -118,8 +121,8 @@ def _edges(study: StrategyStudy) -> Iterator[str]:
             low, high = dimension.ends()
             end = "lower" if place < _EDGE else "upper"
             yield (
-                f"{study.name}: the best {key} ({values[key]}) lies at the {end} end of its range, {low} to {high}, or "
-                f"outside: widen it in search/{study.name}.yaml."
+                f"{study.label}: the best {key} ({values[key]}) lies at the {end} end of its range, {low} to {high}, "
+                f"or outside: widen it in {space_file(study.combination, key)}."
             )
 
 
@@ -127,10 +130,10 @@ def _what_mattered(study: StrategyStudy) -> Iterator[str]:
     found = importances(study)
     if found:
         told = ", ".join(f"{key} {share:.0%}" for key, share in found.items())
-        yield f"{study.name}: of what parts good trials from poor ones, {told} (PED-ANOVA, over all that ended)."
+        yield f"{study.label}: of what parts good trials from poor ones, {told} (PED-ANOVA, over all that ended)."
 
 
-def _orders(curves: Sequence[BudgetCurve]) -> Iterator[str]:
+def _orders(curves: Sequence[BudgetCurve], several: str) -> Iterator[str]:
     changes = changed_orders(curves)
     for change in changes:
         yield (
@@ -138,4 +141,4 @@ def _orders(curves: Sequence[BudgetCurve]) -> Iterator[str]:
             f"{change.then} leads with {change.many} (95 % intervals of the differences leave out 0)."
         )
     if len(curves) > 1 and not changes:
-        yield "No pair of strategies changes its order with the budget, as far as 95 % intervals of the curves show."
+        yield f"No pair of {several} changes its order with the budget, as far as 95 % intervals of the curves show."

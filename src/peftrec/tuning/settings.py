@@ -16,12 +16,13 @@ Pruner = Literal["halving", "none"]
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Budget:
-    """The same for every strategy; one of the two."""
+    """The same for every strategy, or every combination where user encoders or objectives are listed too; one of the
+    two."""
 
     trials: int | None = Field(default=None, ge=1)
-    """Trials of each strategy, the defaults and published settings among them."""
+    """Trials of each, the defaults and published settings among them."""
     seconds: float | None = Field(default=None, gt=0)
-    """Training seconds of each strategy, without validation; no trial begins after them, and one that has ends."""
+    """Training seconds of each, without validation; no trial begins after them, and one that has ends."""
 
     def __post_init__(self) -> None:
         if (self.trials is None) == (self.seconds is None):
@@ -37,9 +38,9 @@ class TuneSettings:
     """One tuning, besides the settings that its trials share."""
 
     budget: Budget
-    """What every strategy gets."""
+    """What each gets that is compared."""
     final_seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), min_length=1)
-    """Seeds that the best setting of each strategy is trained with, anew and as any run."""
+    """Seeds that the best setting of each is trained with, anew and as any run."""
     trial_seed: Seed = 0
     """Seed of all trials. None of the final seeds: a seed that had its part in choosing flatters what it chose."""
     sampler: Sampler = "random"

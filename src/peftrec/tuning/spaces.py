@@ -1,4 +1,5 @@
-"""Search spaces: what of a strategy's settings is tuned, and between which values. One yaml a strategy, conf/search/.
+"""Search spaces: what of a strategy's settings is tuned, and between which values. One yaml a strategy, conf/search/;
+one a user encoder or objective, conf/search/user_encoder/ and conf/search/objective/, for where these are compared too.
 
     space:
       learning_rates.introduced: {type: float, low: 1.0e-4, high: 1.0e-2, log: true}
@@ -84,7 +85,7 @@ _ADAPTER: TypeAdapter[Dimension] = TypeAdapter(Annotated[Dimension, Field(discri
 
 
 class Space(BaseModel):
-    """What is tuned of one strategy."""
+    """What is tuned of one strategy, or of one combination of methods."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,6 +101,20 @@ class Space(BaseModel):
             for name, values in self.starts.items()
         }
         return self.model_copy(update={"dimensions": kept, "starts": starts})
+
+    def with_starts_of(self, option: str) -> Self:
+        """Return the space with the option named in what its starts are called: `published (ligr)`."""
+        starts = {f"{name} ({option})": values for name, values in self.starts.items()}
+        return self.model_copy(update={"starts": starts})
+
+    def joined(self, other: "Space") -> Self:
+        """Return the dimensions and starts of both; a dimension that both have is the other's."""
+        return self.model_copy(
+            update={
+                "dimensions": {**self.dimensions, **other.dimensions},
+                "starts": {**self.starts, **other.starts},
+            }
+        )
 
 
 def read_space(node: Mapping[str, Any], origin: str) -> Space:

@@ -1,4 +1,4 @@
-"""One strategy's trials in the journal: asked, answered, told, and read again."""
+"""The trials of a strategy, or a combination of methods, in the journal: asked, answered, told, and read again."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import JsonValue
 
 from peftrec.errors import SettingsError
+from peftrec.tuning.combinations import Combination
 from peftrec.tuning.drawing import Role, draw, role_of
 from peftrec.tuning.optuna_space import distributions, from_optuna, starts_outside_allowed, to_optuna
 from peftrec.tuning.settings import TuneSettings
@@ -50,24 +51,25 @@ class TrialResult:
 
 
 class StrategyStudy:
-    """Trials of one strategy, or of a baseline without training."""
+    """Trials of one strategy, of one combination of methods, or of a baseline without training."""
 
     def __init__(
         self,
         storage: "BaseStorage",
         *,
-        name: str,
+        combination: Combination,
         space: Space,
         starts: Sequence[tuple[str, Values, Values]],
         plan: Mapping[str, JsonValue],
         settings: TuneSettings,
         stops_early: bool = True,
     ) -> None:
-        """Open the study `name`, or create it; `starts` are name, changes and values of each tuned key. Raises
-        SettingsError where the journal holds it for another `plan`."""
+        """Open the study of the combination's name, or create it; `starts` are name, changes and values of each tuned
+        key. Raises SettingsError where the journal holds it for another `plan`."""
         import optuna
 
-        self.name = name
+        self.combination = combination
+        self.name = name = combination.name
         self.space = space
         self.starts = starts
         self.settings = settings
@@ -90,6 +92,11 @@ class StrategyStudy:
                 f"{self.name}: the trials that are there were drawn for another {', '.join(differing)}; go on with the "
                 "former settings, or set name=NAME for a tuning of its own"
             )
+
+    @property
+    def label(self) -> str:
+        """What people call it, as the rows of a report."""
+        return self.combination.label
 
     def running(self) -> "list[Trial]":
         """Return the trials that had begun when the tuner before this one died, by number. What such a trial tries is

@@ -7,9 +7,11 @@ import pandas as pd
 from pydantic import JsonValue
 
 from peftrec.results.comparison import QUALITY, Comparison
+from peftrec.results.configs import short_keys
 from peftrec.results.costs import Metrics
 from peftrec.results.rows import Row
 from peftrec.results.tables import markdown_grid, number_text, readable
+from peftrec.tuning.combinations import BESIDE, Combination, one_of
 from peftrec.tuning.finals import override_value
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.study import StrategyStudy, TrialResult
@@ -22,7 +24,9 @@ COLUMNS = (
 
 
 def trials_table(studies: Sequence[StrategyStudy]) -> pd.DataFrame:
-    """Return one row a trial: what it tried, who stands behind that, and how it ended."""
+    """Return one row a trial: what it tried, who stands behind that, and how it ended. What was listed beside
+    strategies has columns of its own."""
+    groups = [group for group in BESIDE if any(group in study.combination.beside for study in studies)]
     keys = sorted({key for study in studies for key in study.space.dimensions})
     rows = []
     for study in studies:
@@ -30,7 +34,8 @@ def trials_table(studies: Sequence[StrategyStudy]) -> pd.DataFrame:
             values = study.values_of(result.number)
             rows.append(
                 {
-                    "strategy": study.name,
+                    "strategy": study.combination.strategy,
+                    **{group: study.combination.beside.get(group) for group in groups},
                     "trial": result.number,
                     "origin": result.origin,
                     "role": result.role,
@@ -44,27 +49,28 @@ def trials_table(studies: Sequence[StrategyStudy]) -> pd.DataFrame:
                     "error": result.error,
                 }
             )
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *keys, "run", "error"])
+    frame = pd.DataFrame(rows, columns=[COLUMNS[0], *groups, *COLUMNS[1:], *keys, "run", "error"])
     for column in ("epochs", "chosen_epoch"):
         frame[column] = frame[column].astype("Int64")
     return frame
 
 
-def trials_begun(file: Path, strategies: Sequence[str]) -> list[int]:
-    """Return how many trials of each strategy are in the table of trials."""
+def trials_begun(file: Path, combinations: Sequence[Combination]) -> list[int]:
+    """Return how many trials of each combination are in the table of trials."""
     if not file.exists():
-        return [0] * len(strategies)
-    names = pd.read_csv(file)["strategy"]
-    return [int((names == strategy).sum()) for strategy in strategies]
+        return [0] * len(combinations)
+    rows = pd.read_csv(file).to_dict("records")
+    return [sum(row.items() >= each.choices.items() for row in rows) for each in combinations]
 
 
 def chosen_text(values: Mapping[str, JsonValue]) -> str:
-    """Return chosen values for a cell: `introduced=0.003, rank=16`."""
-    return ", ".join(f"{key.rpartition('.')[2]}={override_value(value)}" for key, value in values.items())
+    """Return chosen values for a cell, each behind the shortest ending of its key: `introduced=0.003, rank=16`."""
+    short = short_keys(values)
+    return ", ".join(f"{short[key]}={override_value(value)}" for key, value in values.items())
 
 
 def budget_text(results: Sequence[TrialResult]) -> str:
-    """Return what a strategy's trials came to: `16 trials (3 stopped, 1 failed), 210 s`."""
+    """Return what trials came to: `16 trials (3 stopped, 1 failed), 210 s`."""
     counts = {state: sum(result.state == state for result in results) for state in ("pruned", "failed")}
     named = {"pruned": "stopped", "failed": "failed"}
     ended_early = ", ".join(f"{count} {named[state]}" for state, count in counts.items() if count)
@@ -78,7 +84,7 @@ def tuned_table(
     run_ids: Mapping[str, frozenset[str]],
     baselines: Mapping[str, Metrics],
 ) -> pd.DataFrame:
-    """Return the comparison's table with what was tuned beside each row; `run_ids` are the final runs by strategy,
+    """Return the comparison's table with what was tuned beside each row; `run_ids` are the final runs by study,
     `baselines` the test figures of what was tuned and needs no training."""
     frame = readable(comparison)
     tuned = [_study_of(row, studies, run_ids) for row in comparison.rows]
@@ -128,11 +134,14 @@ def _listed(seeds: Sequence[int]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
 
-def to_markdown(frame: pd.DataFrame, settings: TuneSettings, seeds: str, notes: Sequence[str]) -> str:
-    """Return `table.md`; `seeds` are those of the rows, in words."""
-    lines = [
-        f"Each strategy had {settings.budget.describe()}; settings were chosen by validation with seed "
-        f"{settings.trial_seed}, trained anew ({seeds}), and the test set was scored in those runs alone.",
-        *notes,
-    ]
+def budget_line(combinations: Sequence[Combination], settings: TuneSettings, seeds: str) -> str:
+    """Say what each had and how it was chosen; `seeds` are those of the rows, in words."""
+    return (
+        f"Each {one_of(combinations)} had {settings.budget.describe()}; settings were chosen by validation with seed "
+        f"{settings.trial_seed}, trained anew ({seeds}), and the test set was scored in those runs alone."
+    )
+
+
+def to_markdown(frame: pd.DataFrame, lines: Sequence[str]) -> str:
+    """Return `table.md`: the table, and what must be known beside it."""
     return f"# Tuned\n\n{markdown_grid(frame)}\n" + "".join(f"- {line}\n" for line in lines)

@@ -37,7 +37,7 @@ Submit = Callable[[str, Job], "Future[JobOutcome]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """A strategy with its trials."""
+    """A strategy, or a combination of methods, with its trials."""
 
     candidate: Candidate
     study: StrategyStudy
@@ -91,7 +91,7 @@ class Tuner:
         return not any(self._has_room(tuned) for tuned in self.tuned)
 
     def _next(self, waiting: "list[tuple[Tuned, Trial]]") -> "tuple[Tuned, Trial] | None":
-        """Return a trial that had begun before, or else the next one of the strategy that has had least."""
+        """Return a trial that had begun before, or else the next one of the combination that has had least."""
         if waiting:
             return waiting.pop(0)
         if self._until is not None and time.monotonic() > self._until:
@@ -109,7 +109,7 @@ class Tuner:
 
     def _has_room(self, tuned: Tuned) -> bool:
         """Say whether another trial may begin. Of a budget of seconds, trials that run have a share nobody knows: one
-        strategy has one at a time."""
+        combination has one at a time."""
         budget = self.settings.budget
         if budget.trials is not None:
             return tuned.study.begun() < budget.trials
@@ -118,14 +118,14 @@ class Tuner:
         return not is_running and self._used(tuned) < budget.seconds
 
     def _start(self, tuned: Tuned, trial: "Trial", submit: Submit) -> None:
-        name = f"{tuned.candidate.strategy.replace('/', '-')}-{trial.number}"
+        name = f"{tuned.candidate.combination.file_name}-{trial.number}"
         folder = self.folder / RUNNING / name
         folder.mkdir(parents=True, exist_ok=True)
         _wait_for_former(folder)
         may_stop = tuned.study.stops_early and tuned.study.role(trial.number) == "drawn"
         order = TrialOrder(
             folder=str(folder),
-            name=TrialName(number=trial.number, origin=tuned.study.origin(trial.number)),
+            name=TrialName(number=trial.number, origin=tuned.study.origin(trial.number), method=tuned.candidate.label),
             rungs=tuned.rungs if may_stop else (),
         )
         future = submit(self._next_name(), _job_of(tuned, trial, order))
@@ -169,7 +169,7 @@ def _job_of(tuned: Tuned, trial: "Trial", order: TrialOrder) -> Job:
     from peftrec.settings.run import settings_to_config
 
     changes = tuned.study.changes_of(trial)
-    label = f"{tuned.candidate.strategy} trial {trial.number}"
+    label = f"{tuned.candidate.label} trial {trial.number}"
     config = settings_to_config(tuned.candidate.changed(changes))
     return tuned.job.model_copy(update={"label": label, "config": config, "trial": order})
 
@@ -178,7 +178,7 @@ def _tell(each: _Running, outcome: JobOutcome) -> None:
     study, number = each.tuned.study, each.trial.number
     if outcome.status not in OVER or outcome.run_directory is None:
         study.tell(number, state="failed", value=None, result={"error": f"{outcome.status}: {outcome.error}"})
-        print(f"{each.tuned.candidate.strategy} trial {number}: {outcome.status}: {outcome.error}", file=sys.stderr)
+        print(f"{each.tuned.candidate.label} trial {number}: {outcome.status}: {outcome.error}", file=sys.stderr)
         return
     record = read_record(Path(outcome.run_directory))
     monitor = each.tuned.candidate.settings.evaluation.monitor
@@ -205,7 +205,7 @@ def _print(each: _Running, value: float, state: State) -> None:
     best = study.best()
     best_text = f"; best so far {best.value:.4f} (trial {best.number})" if best is not None else ""
     print(
-        f"{each.tuned.candidate.strategy} trial {each.trial.number} ({study.origin(each.trial.number)}): "
+        f"{each.tuned.candidate.label} trial {each.trial.number} ({study.origin(each.trial.number)}): "
         f"{'stopped at' if state == 'pruned' else 'validation'} {value:.4f}{best_text}",
         file=sys.stderr,
     )

@@ -19,9 +19,11 @@ from peftrec.measuring.after_sweep import measure_sweep
 from peftrec.results.report.report import build_report
 from peftrec.settings.run import settings_to_config
 from peftrec.settings.run_identity import deciding_config
-from peftrec.tuning.candidates import STRATEGY, Candidate, compose_candidates
+from peftrec.tuning.candidates import Candidate, compose_candidates
+from peftrec.tuning.combinations import Combination, check_one_kind
 from peftrec.tuning.files import TRIALS_FILE, Learnt
 from peftrec.tuning.finals import final_jobs, write_best
+from peftrec.tuning.item_knn import NAME as ITEM_KNN
 from peftrec.tuning.item_knn import item_knn_space
 from peftrec.tuning.journal import opened_journal, require_optuna
 from peftrec.tuning.settings import Budget, TuneSettings
@@ -54,21 +56,22 @@ def _as_list(word: str) -> str:
 
 
 def tune(words: Sequence[str], *, module: str = JOB_MODULE) -> int:
-    """Run the trials, train the best settings, write the tables; 0 where every strategy has all its final runs."""
+    """Run the trials, train the best settings, write the tables; 0 where all has all its final runs."""
     require_optuna()
     settings, others = read_words(words)
     candidates = compose_candidates(others, settings)
     space = item_knn_space() if settings.item_knn else None
     home = candidates[0].settings.experiment_directory
-    jobs = with_user_code([job_of(each.settings, [f"{STRATEGY}={each.strategy}"], []) for each in candidates])
+    jobs = with_user_code([job_of(each.settings, each.combination.overrides, []) for each in candidates])
     devices = device_groups(jobs)
     runner = JobRunner(slots=settings.slots or max(1, len(devices)), devices=devices, module=module)
     with opened_journal(home / FOLDER) as storage:
+        check_one_kind(candidates[0].combination, former_names(storage), home / FOLDER)
         tuned = [
             Tuned(candidate=each, study=open_study(storage, each, settings), job=job)
             for each, job in zip(candidates, jobs, strict=True)
         ]
-        learnt = Learnt(home / FOLDER, settings, {each.candidate.strategy: each.study for each in tuned})
+        learnt = Learnt(home / FOLDER, settings, {each.study.name: each.study for each in tuned})
         learnt.write_trials()
         if not Tuner(tuned, settings, home / FOLDER, on_told=learnt.write_trials).run(runner):
             print(_stopped(tuned, settings), file=sys.stderr)
@@ -94,24 +97,25 @@ def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> in
     report = build_report(home)
     report.write()
     print(report.to_terminal())
-    for line in learnt.write_tables(report.comparison, run_ids(outcomes), curves):
+    ids = run_ids(outcomes, [each.candidate.combination for each in tuned])
+    for line in learnt.write_tables(report.comparison, ids, curves):
         print(f"- {line}")
-    for name, study in learnt.studies.items():
+    for study in learnt.studies.values():
         if (best := study.best()) is not None:
-            print(f"{name}: {budget_text(study.results())}; {chosen_text(study.values_of(best.number))}")
+            print(f"{study.label}: {budget_text(study.results())}; {chosen_text(study.values_of(best.number))}")
     print(f"report: {report.directory}\ntuning: {learnt.folder}")
     log_comparison(home)
     failed = [outcome for outcome in outcomes if outcome.status != "success"]
     for outcome in failed:
         print(f"{outcome.status}: {outcome.label}: {outcome.error or 'see its record'}", file=sys.stderr)
-    without = [each.candidate.strategy for each in tuned if each.study.best() is None]
+    without = [each.candidate.label for each in tuned if each.study.best() is None]
     if without:
         print(f"no trial ended well: {', '.join(without)}; see {learnt.folder / TRIALS_FILE}", file=sys.stderr)
     return 1 if failed or without else 0
 
 
 def open_study(storage: "BaseStorage", candidate: Candidate, settings: TuneSettings) -> StrategyStudy:
-    """Open a strategy's study; what it is gone on with by is all that decides its trials."""
+    """Open a candidate's study; what it is gone on with by is all that decides its trials."""
     run = candidate.settings
     starts = [(start.name, start.changes, candidate.values_of(start.changes)) for start in candidate.starts]
     plan: dict[str, JsonValue] = {
@@ -123,7 +127,7 @@ def open_study(storage: "BaseStorage", candidate: Candidate, settings: TuneSetti
         "pruner": settings.pruner,
     }
     return StrategyStudy(
-        storage, name=candidate.strategy, space=candidate.space, starts=starts, plan=plan, settings=settings
+        storage, combination=candidate.combination, space=candidate.space, starts=starts, plan=plan, settings=settings
     )
 
 
@@ -137,18 +141,22 @@ def check_one_data_set(studies: Iterable[StrategyStudy]) -> None:
         )
 
 
-def run_ids(outcomes: Sequence[JobOutcome]) -> dict[str, frozenset[str]]:
-    """Return the names of final runs by strategy."""
+def former_names(storage: "BaseStorage") -> list[str]:
+    """Return the names of the studies of methods that a journal holds."""
+    return [each.study_name for each in storage.get_all_studies() if each.study_name != ITEM_KNN]
+
+
+def run_ids(outcomes: Sequence[JobOutcome], combinations: Sequence[Combination]) -> dict[str, frozenset[str]]:
+    """Return the names of final runs by what was tuned."""
     found: dict[str, frozenset[str]] = {}
-    for outcome in outcomes:
-        strategy = outcome.overrides[0].partition("=")[2]
-        if outcome.run_directory is not None:
-            found[strategy] = found.get(strategy, frozenset()) | {Path(outcome.run_directory).name}
+    for each in combinations:
+        own = [outcome.run_directory for outcome in outcomes if set(each.overrides) <= set(outcome.overrides)]
+        found[each.name] = frozenset(Path(folder).name for folder in own if folder is not None)
     return found
 
 
 def _stopped(tuned: Sequence[Tuned], settings: TuneSettings) -> str:
-    counts = ", ".join(f"{each.candidate.strategy} {each.study.begun()}" for each in tuned)
+    counts = ", ".join(f"{each.candidate.label} {each.study.begun()}" for each in tuned)
     return (
         f"hours={settings.hours:g}: no trial begins any more ({counts} of {settings.budget.describe()}); the same "
         "command goes on, and one with a smaller budget trains the best of what is there"
@@ -165,6 +173,6 @@ def forecast_tuning(words: Sequence[str]) -> str:
     candidates = compose_candidates(others, settings)
     jobs = [job_of(each.settings, [], []) for each in candidates]
     file = candidates[0].settings.experiment_directory / FOLDER / TRIALS_FILE
-    begun = trials_begun(file, [each.strategy for each in candidates])
+    begun = trials_begun(file, [each.combination for each in candidates])
     found = forecasts(candidates, settings, begun, PlanRequest.of(own))
     return to_text(found, settings, settings.slots or max(1, len(device_groups(jobs))))
