@@ -156,8 +156,19 @@ CHECKPOINTS = {
 }
 """DINOv2's was made for larger images, as the published ones were. MiniLM is a small BERT."""
 
-SAVED = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("naflex_pair") else name for name in CHECKPOINTS]
-"""For tests of each: what a checkpoint of two NaFlex encoders holds, the quick tests look at in others."""
+UNLIKE = {"bert", "qwen3", "modernbert", "clip_pair_text", "vit", "naflex", "dinov2", "qwen2_5_vision"}
+"""Which quick tests look at: towers of one direction and two, of blocks that see all and some, of half a checkpoint, of
+images of any size. Each of the others is like one of them."""
+
+
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    if name.startswith("naflex_pair"):  # what a checkpoint of two NaFlex encoders holds is in others
+        return [pytest.mark.slow]
+    return [] if name in UNLIKE else [pytest.mark.integration]
+
+
+SAVED = [pytest.param(name, marks=_marks(name)) for name in CHECKPOINTS]
+"""For tests of each."""
 
 _PAIR_MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
 _IMAGE_HALVES = {"clip": IMAGE_HALF, "siglip": IMAGE_HALF, "siglip2": NAFLEX}

@@ -74,6 +74,7 @@ def test_the_first_example_teaches_the_experiments_name() -> None:
 COMMANDS = list(dict.fromkeys(shlex.join(words) for text in HELPS.values() for words in examples_in(text)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_example_parses_and_composes(command: str) -> None:
     words = shlex.split(command)

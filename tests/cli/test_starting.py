@@ -64,6 +64,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, se
     return [(each["status"], each["said"], {*each["modules"]} & {*HEAVY}) for each in found]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[" ".join(words) for words, _, _ in CASES])
 def test_composing_and_refusing_and_reporting_import_nothing_slow(
     number: int, answers: list[tuple[int, str, set[str]]]

@@ -37,6 +37,7 @@ def test_every_table_can_be_built_at_tiny_and_real() -> None:
         assert not [name for name, table in read_tables(scale).items() if table.why_not is not None]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("table", BUILDABLE)
 def test_steps_are_verbs_with_settings_that_compose(table: Table) -> None:
     assert table.needs_root == (table.scale != "tiny")

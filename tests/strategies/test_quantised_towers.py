@@ -46,6 +46,7 @@ def test_what_trains_or_reads_these_weights_is_refused(name: str) -> None:
         replace(settings, towers=PAIR)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", TAKING)
 def test_it_trains_as_on_other_towers(name: str) -> None:
     """What moves is what is declared, gradients reach all of it, and the first step's check finds the bytes."""
@@ -66,6 +67,7 @@ def test_it_trains_as_on_other_towers(name: str) -> None:
     assert moved(module, before) == declared
 
 
+@pytest.mark.integration
 @torch.no_grad()
 @pytest.mark.parametrize("name", TAKING)
 def test_it_computes_what_it_does_on_the_rounded_weights(name: str) -> None:

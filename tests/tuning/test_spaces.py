@@ -21,6 +21,7 @@ SPACES = sorted(path.stem for path in (config_directory() / "search").glob("*.ya
 RATE = FloatRange(type="float", low=1e-4, high=1e-2, log=True)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("strategy", SPACES)
 def test_every_space_fits_its_strategy(strategy: str) -> None:
     (candidate,) = compose_candidates([f"strategy={strategy}"], TUNING)

@@ -32,12 +32,12 @@ class ServedCatalogues:
         return (1 + len(self.of_groups)) * self.own.embeddings.nbytes
 
     @property
-    def added_keys(self) -> Float[np.ndarray, "item number"]:
+    def added_keys(self) -> Float[np.ndarray, "item keys"]:
         """The numbers of the items that were added."""
         every = (self.own, *self.of_groups)
         return np.concatenate([each.keys[each.num_candidates :] for each in every], axis=1)
 
-    def with_items(self, items: Items, keys: Float[np.ndarray, "item number"]) -> "ServedCatalogues":
+    def with_items(self, items: Items, keys: Float[np.ndarray, "item keys"]) -> "ServedCatalogues":
         """Return the catalogues with items behind their own, from the numbers of each."""
         own, *of_groups = np.split(keys, 1 + len(self.of_groups), axis=1)
         extended = self.own.with_items(items, *np.split(own, [self.own.embeddings.shape[1]], axis=1))

@@ -32,5 +32,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if kind == "strategy":
         alone = names if chosen.are_users else one_of_each_class(kind, names)
         cases = [*((name, BOTH) for name in names), *((name, pair) for pair in SINGLE for name in alone)]
-    ids = ["-".join(case) for case in cases]
-    metafunc.parametrize("trial", [(chosen.overrides, *case) for case in cases], ids=ids, indirect=True, scope="module")
+    trials = [
+        pytest.param(
+            (chosen.overrides, *case),
+            id="-".join(case),
+            marks=[pytest.mark.integration] if case[-1] in SINGLE and not chosen.are_users else [],
+        )
+        for case in cases
+    ]
+    metafunc.parametrize("trial", trials, indirect=True, scope="module")

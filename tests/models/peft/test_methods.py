@@ -82,6 +82,7 @@ def test_the_library_is_sorted_into_those_that_train_and_those_that_cannot() -> 
     assert sorted({*trainable_methods(), *CANNOT}) == METHODS
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # torch's, of FROD's product
 @pytest.mark.parametrize("method", sorted(set(METHODS) - CANNOT))
 def test_a_method_adapts_every_block_and_trains_what_it_declares_and_the_seed_and_that_are_its_state(

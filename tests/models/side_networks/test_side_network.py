@@ -352,6 +352,7 @@ def test_alignment_is_introduced_too() -> None:
     assert {id(parameter) for parameter in network.alignment.parameters()} <= introduced
 
 
+@pytest.mark.integration
 def test_the_compiler_reads_the_network_as_one_graph() -> None:
     status, said = run_command([], module="compiled_side_network")
     assert status == 0, said

@@ -142,6 +142,7 @@ def marks_of(is_twin: bool) -> list[pytest.MarkDecorator]:
     return [pytest.mark.slow] if is_twin else []
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("saved", "name"),
     [
@@ -174,6 +175,7 @@ def test_a_family_is_adapted_by_each_kind_of_strategy(saved: Saved, name: str) -
     check_laws(strategy, encoder, pair, batch)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("pair", "name"),
     [

@@ -18,7 +18,7 @@ from peftrec.results.runs import find_runs
 from peftrec.results.tested_text import sentences
 
 KEPT = ("iisan", "lora", "id")
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("undrawn")]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from peftrec.results.report.report import FOLDER, Report, build_report, write_re
 from peftrec.results.runs import find_runs
 from peftrec.results.tested import infer
 
+pytestmark = pytest.mark.integration
+
 FILES = {
     *("table.csv", "table.md", "table.tex", "table_two_column.tex", "segments.csv", "segments.md", "index.html"),
     *("intervals.csv", "significance.csv", "significance.md"),
