@@ -75,7 +75,9 @@ class WandbRun:
     def begin(self) -> int:
         import wandb
 
-        trial = {} if self.trial is None else {"trial": vars(self.trial)}
+        trial = {}
+        if self.trial is not None:
+            trial["trial"] = {key: value for key, value in vars(self.trial).items() if value is not None}
         self._run = run = wandb.init(
             project=self.settings.wandb_project,
             group=group_of(self.record),

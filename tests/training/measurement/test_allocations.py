@@ -1,5 +1,6 @@
 """A CPU's memory is what its allocator held: known allocations are seen, and nothing of a result changes."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +75,26 @@ def test_a_step_is_what_stood_before_its_batch_and_what_it_made() -> None:
         del passing
         memory.after_step()
     assert memory.end() == pytest.approx(108 * MEBI, abs=64)
+
+
+def test_what_an_earlier_run_left_in_a_circle_makes_no_step_look_smaller() -> None:
+    def run_that_leaves_a_circle() -> None:
+        memory = StepMemory()
+        memory.begin(standing=0)
+        left: list[object] = [floats(5)]
+        left.append(left)
+        memory.end()
+
+    run_that_leaves_a_circle()
+    memory = StepMemory()
+    memory.begin(standing=100 * MEBI)
+    memory.before_step(batch_of(MEBI // 8))
+    kept = floats(5)
+    gc.collect()  # which may come in any step
+    passing = floats(3)
+    memory.after_step()
+    assert memory.end() == pytest.approx(109 * MEBI, abs=64)
+    del kept, passing
 
 
 def test_gradients_of_the_last_step_count_until_they_are_dropped() -> None:
