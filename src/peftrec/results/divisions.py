@@ -8,6 +8,7 @@ from pydantic import JsonValue, ValidationError
 from peftrec.errors import RecordError
 from peftrec.results.bounds import Bytes, Count, Seconds
 from peftrec.results.costs import Metrics
+from peftrec.results.record import read_record
 from peftrec.results.record_part import RecordPart
 
 DIVISIONS = "groups"
@@ -117,13 +118,22 @@ def read_result(folder: Path) -> GroupsResult:
         ) from error
 
 
+def read_division(run: Path, folder: Path) -> FoundGroups:
+    """Read a finished division of a run. Raises RecordError, for one of another run too: its parts were trained from
+    other weights, and would answer beside a user encoder that is not theirs."""
+    result, own = read_result(folder), read_record(run).run_id
+    if result.run_id != own:
+        raise RecordError(
+            f"{folder}: a division of the users of {result.run_id}, and not of {own}; move the folder back to "
+            f"{DIVISIONS} of that run, or remove it"
+        )
+    return FoundGroups(folder=folder, result=result)
+
+
 def find_results(run: Path, asked: Path | None = None) -> list[FoundGroups]:
     """Return the finished divisions of a run, fewest groups first; of each question the one in the folder `asked`, or
     what the latest code answered. Raises RecordError."""
-    found = [
-        FoundGroups(folder=file.parent, result=read_result(file.parent))
-        for file in (run / DIVISIONS).glob(f"*/{RESULT_FILE}")
-    ]
+    found = [read_division(run, file.parent) for file in (run / DIVISIONS).glob(f"*/{RESULT_FILE}")]
     latest: dict[str, FoundGroups] = {}
     for each in sorted(found, key=lambda each: (each.folder == asked, each.result.finished_at)):
         latest[each.result.question_hash] = each

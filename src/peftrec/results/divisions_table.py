@@ -12,11 +12,13 @@ import pandas as pd
 
 from peftrec.errors import RecordError
 from peftrec.results.costs import Metrics
-from peftrec.results.divisions import FoundGroups, GroupFigures, GroupsResult, find_results
+from peftrec.results.divisions import RESULT_FILE, FoundGroups, GroupFigures, GroupsResult, find_results
 from peftrec.results.paired_tests import bootstrap_interval, permutation_p_value
 from peftrec.results.ranks import per_user, read_ranks
-from peftrec.results.record import Record, read_record
+from peftrec.results.recomputed import differing
+from peftrec.results.record import RANKS_FILE, Record, read_record
 from peftrec.results.rows import Row
+from peftrec.results.runs import Run
 from peftrec.results.tables import bytes_text, count_text, markdown_grid
 
 SHOWN = ("hr@10", "ndcg@10")
@@ -63,13 +65,12 @@ def beside_runs(rows: Sequence[Row]) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _rows(run: Path, record: Record, found: Sequence[FoundGroups]) -> Iterator[dict[str, str]]:
-    """Yield the run and its divisions."""
+    """Yield the run and its divisions. Raises RecordError for one whose figures are not those of its ranks."""
     seconds = sum(epoch.training_seconds for epoch in record.epochs)
     memory = None if record.efficiency is None else record.efficiency.peak_memory_bytes
-    first = found[0].result
-    costs = first.costs
+    costs = found[0].result.costs
     yield {
-        **_quality("the run", first.run),
+        **_quality("the run", Run(record, run).evaluation.test),
         "trainable": "" if record.parameters is None else count_text(record.parameters.trainable),
         "training, s": f"{seconds:.1f}",
         "peak memory": bytes_text(memory),
@@ -77,6 +78,7 @@ def _rows(run: Path, record: Record, found: Sequence[FoundGroups]) -> Iterator[d
         "item vectors": bytes_text(costs.vector_bytes),
     }
     for each in found:
+        _check_figures(each)
         result, costs = each.result, each.result.costs
         mean, (low, high), p_value = difference(each.folder, run)
         label = " ".join(f"{key}={value}" for key, value in result.config.items())
@@ -91,6 +93,18 @@ def _rows(run: Path, record: Record, found: Sequence[FoundGroups]) -> Iterator[d
             "kept": bytes_text(costs.kept_bytes),
             "item vectors": f"{costs.parts} x {bytes_text(costs.vector_bytes) or '?'}",
         }
+
+
+def _check_figures(found: FoundGroups) -> None:
+    """Raise RecordError where the ranks of a division give other figures than it says, or it says none."""
+    test, ranks = found.result.test, read_ranks(found.folder)
+    wrong = [f"test.{metric} is missing" for metric in SHOWN if metric not in test]
+    wrong += [f"{each} by {RANKS_FILE} beside it" for each in differing("test", test, ranks)]
+    if wrong:
+        raise RecordError(
+            f"{found.folder / RESULT_FILE}: {wrong[0]}; one of the two files was changed: remove {found.folder} and "
+            "give the command again"
+        )
 
 
 def _quality(name: str, test: Metrics) -> dict[str, str]:

@@ -54,15 +54,16 @@ def _problem(run: Run) -> str | None:
 
 def contradictions(evaluation: Evaluation, ranks: pd.DataFrame) -> Iterator[str]:
     """Yield each figure of the test set that is not what `ranks` give: `evaluation.test.hr@10 is 0.5, but 0.25`."""
-    yield from _differing("evaluation.test", evaluation.test, ranks)
+    yield from differing("evaluation.test", evaluation.test, ranks)
     for name, segment in evaluation.test_segments.items():
         mask = _mask(name, ranks)
         if mask is not None:
-            yield from _differing(f"evaluation.test_segments.{name}", segment, ranks[mask])
+            yield from differing(f"evaluation.test_segments.{name}", segment, ranks[mask])
     yield from _wrong_halves(evaluation.test_segments, ranks)
 
 
-def _differing(key: str, figures: Mapping[str, float], ranks: pd.DataFrame) -> Iterator[str]:
+def differing(key: str, figures: Mapping[str, float], ranks: pd.DataFrame) -> Iterator[str]:
+    """Yield each of the figures below `key` that is not what `ranks` give."""
     if not len(ranks):
         yield f"{key} has figures, but nobody belongs to it"
         return

@@ -1,0 +1,95 @@
+"""Divisions in a report: those of the run beside which they lie, with the figures that their ranks give."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftrec.errors import RecordError
+from peftrec.results.divisions import RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult, find_results, read_result
+from peftrec.results.divisions_table import beside_runs
+from peftrec.results.report.report import compare_folder
+from peftrec.results.runs import Run
+from peftrec.results.tpme_reference import CostChoices
+from peftrec.user_groups.named_division import named_division
+
+COSTS = GroupsCosts(part_bytes=8, parts=1, shared_bytes=8, tower_bytes=8, encoding_seconds=0.1)
+
+
+def runs_of(folder: Path) -> Mapping[str, Run]:
+    return {run.name: run for run in compare_folder(folder, CostChoices()).runs}
+
+
+def divide(of: Run, **changes: Any) -> Path:
+    """Write a division of one group that ranks everybody as the run does."""
+    folder = of.folder / "groups" / "1-made-up"
+    folder.mkdir(parents=True)
+    shutil.copy(of.folder / "ranks.parquet", folder)
+    test = dict(of.evaluation.test)
+    group = GroupFigures(
+        training_users=3,
+        training_windows=3,
+        test_users=3,
+        chosen_epoch=0,
+        num_epochs=1,
+        training_seconds=1.0,
+        run=test,
+        test=test,
+    )
+    result = GroupsResult(
+        config={"number": 1},
+        run_id=of.record.run_id,
+        question_hash="q",
+        modules={},
+        packages={},
+        finished_at="2026",
+        device="cpu",
+        trained=[],
+        groups=[group],
+        run=test,
+        test=test,
+        users_without_group=0,
+        costs=COSTS,
+    ).model_copy(update=changes)
+    (folder / RESULT_FILE).write_text(result.model_dump_json())
+    return folder
+
+
+def test_a_division_stands_beside_its_run_with_the_runs_own_figures(few: Path) -> None:
+    """And not with what a division says of the run."""
+    run = runs_of(few)["lora-example1"]
+    divide(run, run={})
+    frame, unreadable = beside_runs(compare_folder(few, CostChoices()).strategies)
+    assert unreadable == []
+    assert frame["groups"].tolist() == ["the run", "number=1"]
+    assert set(frame["hr@10"]) == {f"{run.evaluation.test['hr@10']:.4f}"}
+
+
+def test_a_division_of_another_run_answers_nobody(few: Path) -> None:
+    """Its parts belong to other weights of the user encoder."""
+    runs = runs_of(few)
+    folder = divide(runs["lora-example1"], run_id="lora-example9")
+    run, says = runs["lora-example1"].folder, "a division of the users of lora-example9, and not of lora-example1; move"
+    for ask in (lambda: find_results(run), lambda: named_division(run, "1"), lambda: named_division(run, folder.name)):
+        with pytest.raises(RecordError, match=says):
+            ask()
+    _, unreadable = beside_runs(compare_folder(few, CostChoices()).strategies)
+    assert len(unreadable) == 1
+
+
+@pytest.mark.parametrize(
+    ("test", "says"),
+    [
+        ({}, r"test\.hr@10 is missing; .* remove .*1-made-up and"),
+        ({"hr@10": 0.99, "ndcg@10": 0.5}, r"test\.hr@10 is 0\.99, but 0\.\d+ by ranks\.parquet beside it"),
+    ],
+)
+def test_figures_that_ranks_contradict_are_left_out(test: dict[str, float], says: str, few: Path) -> None:
+    folder = divide(runs_of(few)["lora-example1"], test=test)
+    frame, unreadable = beside_runs(compare_folder(few, CostChoices()).strategies)
+    assert "number=1" not in set(frame.get("groups", ()))
+    with pytest.raises(RecordError, match=says):
+        raise RecordError(unreadable[0])
+    assert read_result(folder).test == test
