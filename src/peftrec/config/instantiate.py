@@ -268,7 +268,7 @@ def _read_leaf(field: FieldInfo, value: object, key: str) -> Any:
     try:
         leaf = _leaf_adapter(field).validate_json(to_json(value))
     except ValidationError as error:
-        raise SettingsError(explain(error, key)) from error
+        raise SettingsError(explain(error, key, value)) from error
     for number in _numbers(leaf):
         if not abs(number) < (_LARGEST if isinstance(number, int) else math.inf):
             raise SettingsError(f"{key}: expected a number that a record can hold, got {describe(value)}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -35,13 +36,28 @@ _PHRASES = {
 _LONGEST_VALUE = 60
 
 
-def explain(error: ValidationError, key: str) -> str:
-    """Say for each place below `key` what was expected and what stands there, one line a place."""
+def explain(error: ValidationError, key: str, value: object = None) -> str:
+    """Say for each place below `key` what was expected and what stands there, one line a place. Of `value`, what was
+    read there, the names of entries are places; other names in an error are pydantic's own, of types."""
     by_place: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors():
-        parts = [str(part) for part in detail["loc"] if isinstance(part, int) or not key]
+        parts = [str(part) for part in detail["loc"]] if not key else _places(detail["loc"], value)
         by_place.setdefault(".".join([key, *parts]).strip("."), []).append(detail)
     return "\n".join(_explain_place(place, details) for place, details in by_place.items())
+
+
+def _places(path: tuple[int | str, ...], value: object) -> list[str]:
+    """Return the numbers on a path, and the names that are keys of a mapping in `value`."""
+    places = []
+    for part in path:
+        if isinstance(part, int):
+            value = value[part] if isinstance(value, list) and part < len(value) else None
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
+            continue
+        places.append(str(part))
+    return places
 
 
 def describe(value: object) -> str:

@@ -92,6 +92,10 @@ class DataSource(ABC):
         """Return those of them that the configuration names and that are not among `read`."""
         return []
 
+    def instead_of_text(self, name: str) -> str:
+        """Say what to do about a tower that reads a text of this name, which the items do not have."""
+        return "choose one of them"
+
     @property
     def keeps_empty_texts(self) -> bool:
         """Say whether an item without a further text is kept, with an empty one."""

@@ -235,7 +235,7 @@ class Settings:
         for text, names in self.towers.text_readers.items():
             if text not in known:
                 near = nearest_name(text, known)
-                remedy = f"did you mean {near}?" if near else f"name its columns by data.texts.{text}=[COLUMN]"
+                remedy = f"did you mean {near}?" if near else self.data.instead_of_text(text)
                 raise SettingsError(
                     f"towers.{names[0]}.text={text}: the data has no such text, and has {', '.join(known)}; {remedy}"
                 )

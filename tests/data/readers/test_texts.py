@@ -119,9 +119,12 @@ def test_each_tower_has_the_hash_of_the_text_that_it_reads(tmp_path: Path) -> No
     [
         (["data.texts.title=[about]"], r"data\.texts\.title: a further text has a name .* choose another"),
         (["data.texts.image=[about]"], r"data\.texts\.image: .* choose another"),
+        (["data.texts._target_=about"], r"data\.texts\._target_: .* a letter first, .* choose another"),
         (["data.texts={a b: [about]}"], r"data\.texts\.a b: .* choose another"),
-        (["data.texts.long=[]"], r"data\.texts: expected a list with at least 1 item"),
-        (["data.texts.long=3"], r"data\.texts: expected a list, got 3"),
+        (["data.texts.long=[]"], r"data\.texts\.long: expected a list with at least 1 item"),
+        (["data.texts.long=3"], r"data\.texts\.long: expected a list, got 3"),
+        (["data.texts.a=about", "data.texts.long=[about,3]"], r"^data\.texts\.long\.1: expected text, got 3$"),
+        (["data.texts=about"], r"^data\.texts: expected a group of keys, got \"about\"$"),
         (["data.items=null", "data.text_columns=[]", "data.texts.long=about"], r"items=null has no columns"),
     ],
 )

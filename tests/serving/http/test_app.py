@@ -125,6 +125,7 @@ def small(train: Callable[..., Path]) -> Iterator[TestClient]:
     [
         ([], "items: "),
         ([{**new_item("n1"), "titel": "x"}], "items.0.titel: no such key; did you mean title?"),
+        ([{**new_item("n1"), "description": "x"}], 'stands in "texts", by its name: "texts": {NAME: TEXT}'),
         ([new_item("n1")] * 4, "items: 4, and this service allows 3 (max_items=3)"),
         ([new_item("n1"), new_item("n1")], "items.1.id: 'n1' stands twice"),
         ([new_item("m3")], "items.0.id: 'm3' is in the catalogue already"),

@@ -31,6 +31,10 @@ def _one_or_several(columns: Any) -> Any:
     return (columns,) if isinstance(columns, str) else tuple(columns) if isinstance(columns, list) else columns
 
 
+def _may_be_called(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_") and name not in NO_NAMES_OF_TEXTS
+
+
 TextColumns = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_one_or_several)]
 
 
@@ -53,10 +57,10 @@ class RowSource(FileSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.texts:
-            if name in NO_NAMES_OF_TEXTS or not name.isidentifier():
+            if not _may_be_called(name):
                 raise SettingsError(
-                    f"data.texts.{name}: a further text has a name of letters, digits and underscores, and not "
-                    f"{', '.join(sorted(NO_NAMES_OF_TEXTS))}; choose another"
+                    f"data.texts.{name}: a further text has a name of letters, digits and underscores, a letter "
+                    f"first, and not {', '.join(sorted(NO_NAMES_OF_TEXTS))}; choose another"
                 )
 
     @property
@@ -67,6 +71,12 @@ class RowSource(FileSource):
     def unread_texts(self, read: Container[str]) -> list[str]:
         """Return those of them that are not among `read`."""
         return [name for name in self.texts if name not in read]
+
+    def instead_of_text(self, name: str) -> str:
+        """Say what to do about a tower that reads a text of this name, which the items do not have."""
+        return (
+            f"name its columns by data.texts.{name}=[COLUMN]" if _may_be_called(name) else super().instead_of_text(name)
+        )
 
     @property
     def labelled_texts(self) -> dict[str, list[tuple[str, str]]]:

@@ -210,6 +210,8 @@ def _said(detail: Mapping[str, Any], body: type[BaseModel]) -> str:
     if detail["type"] == "extra_forbidden":
         key, known = str(parts[-1]), (body if len(parts) == 1 else NewItem).model_fields
         near = nearest_name(key, known) if len(key) <= LONGEST_ID else None
+        if near is None and known is NewItem.model_fields:
+            return f'{place}: no such key; a further text stands in "texts", by its name: "texts": {{NAME: TEXT}}'
         return f"{place}: no such key" + (f"; did you mean {near}?" if near else "")
     if not place and detail["type"].endswith("_type"):
         return "the body is no JSON object; send one, such as {...}"
