@@ -106,7 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": {"outputs"},
     "tuning": {
         *("config", "data", "models/towers", "evaluation", "results", "results/report", "settings", "jobs", "planning"),
-        *("dashboards", "measuring", "trackers"),
+        *("code", "dashboards", "measuring", "outputs", "trackers"),
         *("training/building", "training/run"),
     },
     "measuring": {

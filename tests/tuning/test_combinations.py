@@ -13,6 +13,7 @@ from peftrec.tuning.drawing import draw
 from peftrec.tuning.finals import best_file
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.space_files import space_file
+from peftrec.tuning.tuning import command_of
 
 TUNING = TuneSettings(budget=Budget(trials=4))
 LIGR = Combination(strategy="id", beside={"user_encoder": "ligr"}, words=("LiGR",))
@@ -111,18 +112,45 @@ def test_spaces_of_ones_own_add_starts_and_keys_of_their_part(tmp_path: Path) ->
         (["strategy=id", "user_encoder=ligr,ligr"], "user_encoder: ligr is named twice"),
         (
             ["strategy=id", "user_encoder=ligr,hstu", "user_encoder=gtn"],
-            "user_encoder=gtn: several options",
+            "user_encoder=ligr,hstu user_encoder=gtn: name what is compared in one word, as user_encoder=A,B",
         ),
         (
             ["strategy=id", "towers=tiny,tiny_random"],
             "give towers one value; .* of strategy, user_enc",
         ),
         (["strategy=id", "seed=1,2"], "trial_seed=N"),
+        (
+            ["strategy=id", "objective=bce", "objective=bpr"],
+            "objective=bce objective=bpr: name what is compared in one",
+        ),
+        (["strategy=id", "user_encoder=ligr,"], "cannot read 'user_encoder=ligr,' "),
+        (["strategy=[id,lora]"], r"strategy=\[id,lora\]: list names with commas between them, as strategy=A,B"),
+        (["strategy=id", "user_encoder=ligr,null"], "user_encoder=ligr,null: list names with commas"),
+        (["strategy=id", f"batch_size={'1' * 5000}"], "batch_size: expected a number that a record can hold"),
     ],
 )
 def test_words_that_cannot_be_meant_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         split_words(words)
+
+
+def test_a_list_may_be_written_as_any_sweep_is() -> None:
+    found, _ = split_words(["+strategy=choice(id,lora)", 'user_encoder=sasrec,"ligr"'])
+    assert [each.name for each in found] == [
+        f"{strategy}, user_encoder={reader}" for strategy in ("id", "lora") for reader in ("sasrec", "ligr")
+    ]
+
+
+def test_the_command_in_a_best_setting_is_one_line_that_can_be_pasted(tmp_path: Path) -> None:
+    """Whatever its words hold: what stands behind a line's end would be settings."""
+    open_door(config=[str(tmp_path)])
+    try:
+        words = ["strategy=id", "data.text_columns=[title,brand]", "name=a\nseed: 9"]
+        assert command_of(words) == (
+            f"peftrec tune --config-dir {tmp_path} strategy=id 'data.text_columns=[title,brand]' 'name=a\\nseed: 9'"
+        )
+    finally:
+        open_door()
 
 
 def test_options_of_one_class_are_told_by_their_names() -> None:

@@ -116,7 +116,7 @@ def prepare_overrides(overrides: Sequence[str], *, is_sweep: bool) -> list[str]:
 
 
 def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
-    override = _parse(text)
+    override = parse_override(text)
     key = override.key_or_group
     if override.is_sweep_override() and not is_sweep:
         raise SweepError(text, key, is_choice=key in groups)
@@ -137,7 +137,8 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
     return text if is_written_as_choice else bare
 
 
-def _parse(text: str) -> Override:
+def parse_override(text: str) -> Override:
+    """Read a word of a command line. Raises SettingsError that quotes it where it is none."""
     try:
         return OverridesParser.create().parse_overrides([text])[0]
     except OverrideParseException as error:

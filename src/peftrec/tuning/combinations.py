@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 
+from peftrec.config.composition import parse_override
 from peftrec.errors import SettingsError
 
 STRATEGY = "strategy"
@@ -54,8 +55,8 @@ class Combination:
 def split_words(words: Sequence[str]) -> tuple[list[Combination], list[str]]:
     """Return the combinations that the words list, and the words that hold for all of them.
 
-    Raises SettingsError where no strategy is named or one option twice, and for another key with several values: what
-    is tried is what the spaces say.
+    Raises SettingsError where no strategy is named, one option twice, or several in words of which the last alone would
+    count, and for another key with several values: what is tried is what the spaces say.
     """
     listing = [word for word in words if _lists(word)]
     others = [word for word in words if word not in listing]
@@ -63,21 +64,26 @@ def split_words(words: Sequence[str]) -> tuple[list[Combination], list[str]]:
     if not options[STRATEGY]:
         raise SettingsError("strategy is required: name what is tuned, as strategy=full,lora,iisan_cached")
     groups = [group for group in BESIDE if options[group]]
-    for word in others:
-        if (key := word.partition("=")[0]) in groups:
-            raise SettingsError(f"{word}: several options of {key} are listed too; name all of them in one word")
+    for group in BESIDE:
+        named = [word for word in words if _key(word) == group]
+        if len(named) > 1 and not set(named) <= set(listing):
+            raise SettingsError(f"{' '.join(named)}: name what is compared in one word, as {group}=A,B")
     return [
         Combination(strategy=strategy, beside=dict(zip(groups, beside, strict=True)))
         for strategy, *beside in product(options[STRATEGY], *(options[group] for group in groups))
     ], others
 
 
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
 def _lists(word: str) -> bool:
     """Say whether a word lists what is compared. Raises SettingsError where it lists what is not."""
-    key = word.partition("=")[0]
+    key = _key(word)
     if key == "seed":
         raise SettingsError(f"{word}: a tuning has trial_seed=N for its trials and final_seeds=1,2,3 for the rest")
-    is_several = OverridesParser.create().parse_overrides([word])[0].is_sweep_override()
+    is_several = parse_override(word).is_sweep_override()
     if is_several and key not in (STRATEGY, *BESIDE):
         raise SettingsError(
             f"{word}: give {key} one value; what a tuning tries is said in search/STRATEGY.yaml, and what it compares "
@@ -87,12 +93,23 @@ def _lists(word: str) -> bool:
 
 
 def _options(listing: Sequence[str], group: str) -> list[str]:
-    """Return the options that words list of a group."""
-    values = [word.partition("=")[2] for word in listing if word.partition("=")[0] == group]
-    options = [option.strip() for value in values for option in value.split(",")]
+    """Return the options that words list of a group. Raises SettingsError for what is no list of names, and for one
+    that stands twice."""
+    options = [option for word in listing if _key(word) == group for option in _listed(word)]
     if twice := [option for option in options if options.count(option) > 1]:
         raise SettingsError(f"{group}: {twice[0]} is named twice")
     return options
+
+
+def _listed(word: str) -> list[str]:
+    value = parse_override(word).value()
+    options = [
+        each.text if isinstance(each, QuotedString) else each
+        for each in (value.list if isinstance(value, ChoiceSweep) else [value])
+    ]
+    if not all(isinstance(each, str) and each for each in options):
+        raise SettingsError(f"{word}: list names with commas between them, as {_key(word)}=A,B")
+    return [str(each) for each in options]
 
 
 def check_one_kind(own: Combination, former: Sequence[str], folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The verb `peftrec tune`: from its words to the table."""
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from peftrec.code.user_code import config_folders
 from peftrec.config.composition import compose_part
 from peftrec.config.fields import fields_of
 from peftrec.config.roles import roles_of
@@ -16,6 +18,7 @@ from peftrec.jobs.isolation import JobOutcome, JobRunner
 from peftrec.jobs.launching import JOB_MODULE
 from peftrec.jobs.sweep import Sweep, device_groups, job_of, with_user_code
 from peftrec.measuring.after_sweep import measure_sweep
+from peftrec.outputs.safe_text import for_line
 from peftrec.results.report.report import build_report
 from peftrec.settings.run import settings_to_config
 from peftrec.settings.run_identity import deciding_config
@@ -77,7 +80,7 @@ def tune(words: Sequence[str], *, module: str = JOB_MODULE) -> int:
             print(_stopped(tuned, settings), file=sys.stderr)
             return 1
         check_one_data_set(learnt.studies.values())
-        write_best(tuned, home / FOLDER, " ".join(["peftrec", "tune", *words]))
+        write_best(tuned, home / FOLDER, command_of(words))
         if space is not None:
             learnt.add_item_knn(storage, space, candidates[0].settings)
     return _train_best(tuned, learnt, runner)
@@ -161,6 +164,12 @@ def _stopped(tuned: Sequence[Tuned], settings: TuneSettings) -> str:
         f"hours={settings.hours:g}: no trial begins any more ({counts} of {settings.budget.describe()}); the same "
         "command goes on, and one with a smaller budget trains the best of what is there"
     )
+
+
+def command_of(words: Sequence[str]) -> str:
+    """Return a tuning's command in one line, which a comment of a yaml file may hold whatever the words do."""
+    folders = [word for folder in config_folders() for word in ("--config-dir", str(folder))]
+    return for_line(shlex.join(["peftrec", "tune", *folders, *words]))
 
 
 def forecast_tuning(words: Sequence[str]) -> str:
