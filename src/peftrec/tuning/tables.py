@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import JsonValue
 
+from peftrec.errors import RecordError
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.configs import short_keys
 from peftrec.results.costs import Metrics
@@ -56,10 +57,13 @@ def trials_table(studies: Sequence[StrategyStudy]) -> pd.DataFrame:
 
 
 def trials_begun(file: Path, combinations: Sequence[Combination]) -> list[int]:
-    """Return how many trials of each combination are in the table of trials."""
+    """Return how many trials of each combination are in the table of trials. Raises RecordError where it is none."""
     if not file.exists():
         return [0] * len(combinations)
-    rows = pd.read_csv(file).to_dict("records")
+    try:
+        rows = pd.read_csv(file).to_dict("records")
+    except ValueError as error:  # pandas' own are among them, and text that is not UTF-8
+        raise RecordError(f"{file}: no table can be read; remove it, and the tuning writes it again") from error
     return [sum(row.items() >= each.choices.items() for row in rows) for each in combinations]
 
 
