@@ -134,5 +134,5 @@ def test_a_finer_group_that_the_strategy_does_not_have_is_refused() -> None:
 
 
 def test_a_rate_must_be_positive() -> None:
-    with pytest.raises(SettingsError, match=r"learning_rates\.finer: expected a value greater than 0"):
+    with pytest.raises(SettingsError, match=r"learning_rates\.finer\.text_gates: expected a value greater than 0"):
         compose_settings(["strategy=iisan", "+learning_rates.finer.text_gates=0.0"])
