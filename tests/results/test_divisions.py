@@ -93,3 +93,10 @@ def test_figures_that_ranks_contradict_are_left_out(test: dict[str, float], says
     with pytest.raises(RecordError, match=says):
         raise RecordError(unreadable[0])
     assert read_result(folder).test == test
+
+
+def test_figures_that_cannot_be_read_are_one_message(few: Path) -> None:
+    run = runs_of(few)["lora-example1"].folder
+    (run / "groups" / "1-made-up" / RESULT_FILE).mkdir(parents=True)
+    with pytest.raises(RecordError, match=r"groups\.json: cannot be read \(Is a directory\); remove .*1-made-up"):
+        find_results(run)

@@ -108,7 +108,13 @@ def read_result(folder: Path) -> GroupsResult:
     """Read a finished division. Raises RecordError."""
     file = folder / RESULT_FILE
     try:
-        return GroupsResult.model_validate_json(file.read_bytes())
+        content = file.read_bytes()
+    except OSError as error:
+        raise RecordError(
+            f"{file}: cannot be read ({error.strerror}); remove {folder} and give the command again"
+        ) from error
+    try:
+        return GroupsResult.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
