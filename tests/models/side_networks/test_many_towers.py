@@ -8,6 +8,7 @@ from torch import Tensor
 
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_network import SideBlock, SideNetwork, SideTower
+from peftrec.models.side_networks.side_recurrences import weights_of_towers
 
 STEPS, ITEMS, DIM = 3, 5, 4
 WIDTHS = {"image": 6, "text": 9, "audio": 7}
@@ -44,6 +45,29 @@ def aligned(of: dict[str, Tensor], states: dict[str, Tensor], name: str, k: int)
     return states[name][:, k] @ of[f"{layer}.weight"].T + of[f"{layer}.bias"]
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_recurrences_by_hand_and_in_plain_operations_mix_alike(activation: str) -> None:
+    """A block of gelu is not computed by hand; blocks that add nothing leave the mixtures alone."""
+    generator = torch.Generator().manual_seed(2)
+    tower = SideTower(
+        4,
+        num_blocks=STEPS,
+        block=partial(SideBlock, bottleneck=2, activation=activation),
+        embedding_dim=DIM,
+        num_fused=3,
+    ).double()
+    assert tower.is_by_hand() == (activation == "relu")
+    assert tower.gates is not None
+    with torch.no_grad():
+        tower.gates.copy_(0.1 * torch.randn(tower.gates.shape, generator=generator))
+        for block in tower.blocks:
+            block.up.weight.zero_()  # type: ignore[union-attr]
+    fed = [[torch.randn(ITEMS, 4, generator=generator).double() for _ in range(STEPS)] for _ in range(3)]
+    weights = weights_of_towers(tower._logits())
+    expected = sum(weights[step, at] * fed[at][step] for step in range(STEPS) for at in range(3))
+    torch.testing.assert_close(tower.inter(fed), expected)
+
+
 @pytest.mark.parametrize("mixing", ["gated", "add"])
 def test_the_inter_branch_weighs_three_towers_by_a_softmax(mixing: str) -> None:
     network, states = network_of(mixing), states_of()
@@ -69,8 +93,8 @@ def test_the_inter_branch_weighs_three_towers_by_a_softmax(mixing: str) -> None:
 
 def test_all_towers_weigh_the_same_at_the_start() -> None:
     tower = SideTower(4, num_blocks=2, block=partial(SideBlock, bottleneck=2), embedding_dim=DIM, num_fused=4)
-    weights = torch.stack([gate for gate in tower._gates() if gate is not None])
-    torch.testing.assert_close(weights, torch.full((2, 4), 0.25))
+    assert tower.is_by_hand()
+    torch.testing.assert_close(weights_of_towers(tower._logits()), torch.full((2, 4), 0.25))
 
 
 def test_over_two_towers_the_softmax_is_the_published_gate() -> None:

@@ -162,9 +162,11 @@ def test_hand_written_steps_keep_inputs_and_bottlenecks_of_blocks_alone(monkeypa
     by_hand = saved_bytes(network, states)
     monkeypatch.setattr(SideTower, "is_by_hand", lambda _: False)
     # What a mixture came from is kept in plain operations only: the outputs of the intra branches' blocks but the last,
-    # which the output layers keep, and the zeros that they start from.
+    # which the output layers keep, and the zeros that they start from. So are the inter branch's gates, beside the
+    # weights of both towers that come of them.
     blocks_outputs = 2 * NUM_STATES * 500 * HIDDEN * 4
-    assert saved_bytes(network, states) - by_hand == blocks_outputs
+    gates = NUM_STATES * 4
+    assert saved_bytes(network, states) - by_hand == blocks_outputs + gates
 
 
 @pytest.mark.parametrize("unequal", [False, True])

@@ -49,6 +49,33 @@ def test_gradients_of_the_inter_recurrence(aligned: tuple[str, ...]) -> None:
     assert torch.autograd.gradcheck(InterRecurrence.apply, (logits(), *image, *text, *weights()))
 
 
+@pytest.mark.parametrize("aligned", [(), (0, 2), (0, 1, 2)])
+def test_gradients_of_the_inter_recurrence_over_three_towers(aligned: tuple[int, ...]) -> None:
+    fed = [state for tower in range(3) for state in states(tower, needs_gradient=tower in aligned)]
+    assert torch.autograd.gradcheck(InterRecurrence.apply, (random(STEPS, 2, seed=3), *fed, *weights()))
+
+
+@pytest.mark.parametrize("logit", [-400.0, 0.0, 400.0])
+def test_a_tower_that_weighs_all_or_nothing_has_its_gradient(logit: float) -> None:
+    of_logits = torch.tensor([[logit, 0.5]] * STEPS, dtype=torch.float64, requires_grad=True)
+    fed, of_blocks = [states(tower, needs_gradient=True) for tower in range(3)], weights()
+    every = [state for tower in fed for state in tower]
+    odds = torch.softmax(torch.cat([of_logits, torch.zeros(STEPS, 1, dtype=torch.float64)], dim=1), dim=1)
+    previous = torch.zeros(ITEMS, HIDDEN, dtype=torch.float64)
+    for step in range(STEPS):
+        down, down_bias, up, up_bias = of_blocks[4 * step : 4 * step + 4]
+        mixture = previous + sum(odds[step, tower] * fed[tower][step] for tower in range(3))
+        previous = mixture + nn.functional.linear(nn.functional.linear(mixture, down, down_bias).relu(), up, up_bias)
+    found = InterRecurrence.apply(of_logits, *every, *of_blocks)  # type: ignore[no-untyped-call]
+    needed = [of_logits, *every, *of_blocks]
+    for one, other in zip(
+        torch.autograd.grad(found.square().sum(), needed),
+        torch.autograd.grad(previous.square().sum(), needed),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
 @BOTH
 def test_inputs_and_the_gradient_that_comes_in_are_left_alone(recurrence: Recurrence) -> None:
     first = [random(ITEMS, HIDDEN, seed=0)] if recurrence is IntraRecurrence else []

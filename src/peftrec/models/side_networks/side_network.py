@@ -30,7 +30,12 @@ from torch import Tensor, nn
 from peftrec.models.side_networks.options import INTER, Activation, Branch, Mixing
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_blocks import BlockLayer, Dense, LayerBuilder
-from peftrec.models.side_networks.side_recurrences import InterRecurrence, IntraRecurrence
+from peftrec.models.side_networks.side_recurrences import (
+    InterRecurrence,
+    IntraRecurrence,
+    fuse,
+    weights_of_towers,
+)
 from peftrec.models.towers.names import TowerName, in_order
 
 GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
@@ -105,34 +110,27 @@ class SideTower(nn.Module):
             every = [state for of_tower in towers for state in of_tower]
             return InterRecurrence.apply(self._logits(), *every, *self._weights())  # type: ignore[no-untyped-call]
         previous = torch.zeros_like(towers[0][0])
-        for block, states, gate in zip(self.blocks, zip(*towers, strict=True), self._gates(), strict=True):
-            previous = block(previous + self._fused(states, gate))
+        for block, states, shares in zip(self.blocks, zip(*towers, strict=True), self._shares(), strict=True):
+            previous = block(previous + (reduce(torch.add, states) if shares is None else fuse(states, shares)))
         return previous
 
-    def _fused(self, states: Sequence[Tensor], gate: Tensor | None) -> Float[Tensor, "item hidden"]:
-        """Mix what the towers have at one step."""
-        if gate is not None and len(states) == _PUBLISHED_TOWERS:
-            return torch.lerp(states[1], states[0], gate)
-        if gate is not None:
-            states = [state * weight for state, weight in zip(states, gate.unbind(), strict=True)]
-        return reduce(torch.add, states)
-
     def is_by_hand(self) -> bool:
-        """Return whether the recurrence is the hand-written one: gated as published, and of blocks that it computes."""
-        is_published = self.gates is not None and self.num_fused <= _PUBLISHED_TOWERS
-        return is_published and all(block.fits_recurrences for block in self.blocks)
+        """Return whether the recurrence is the hand-written one: gated, and of blocks that it computes."""
+        return self.gates is not None and all(block.fits_recurrences for block in self.blocks)
 
     def _logits(self) -> Float[Tensor, "step *fused"]:
         assert self.gates is not None
         return self.gates / GATE_TEMPERATURE
 
     def _gates(self) -> Sequence[Tensor | None]:
-        """Return one gate a step, or, over more than two towers, the weights of all."""
+        """Return one gate a step."""
+        return [None] * len(self.blocks) if self.gates is None else torch.sigmoid(self._logits()).unbind()
+
+    def _shares(self) -> Sequence[Sequence[Tensor] | None]:
+        """Return what each tower weighs, a step at a time."""
         if self.gates is None:
             return [None] * len(self.blocks)
-        if self.num_fused <= _PUBLISHED_TOWERS:
-            return torch.sigmoid(self._logits()).unbind()
-        return torch.softmax(nn.functional.pad(self._logits(), (0, 1)), dim=-1).unbind()
+        return [of_step.unbind() for of_step in weights_of_towers(self._logits()).unbind()]
 
     def _weights(self) -> list[Tensor]:
         return [weight for block in self.blocks for weight in block.weights()]  # type: ignore[operator]

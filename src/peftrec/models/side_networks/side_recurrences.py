@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from peftrec.models.precision import product_dtype
 
 _WEIGHTS = 4  # of a block: down, its bias, up, its bias
+_PUBLISHED_TOWERS = 2  # with one gate a step
 
 
 class _Block(NamedTuple):
@@ -56,7 +58,7 @@ class IntraRecurrence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         gates, *saved = ctx.saved_tensors
-        states, blocks = _split(saved, num_steps=len(gates))
+        states, blocks = _split(saved, num_states=len(gates))
         needs_first, _, *needs = ctx.needs_input_grad
         to_first, with_states, with_mixed, to_states = gradient.clone(), [], [], []
         to_weights: list[tuple[Tensor, ...]] = []
@@ -74,57 +76,95 @@ class IntraRecurrence(torch.autograd.Function):
 
 
 class InterRecurrence(torch.autograd.Function):
-    """m_k = block_k(m_{k-1} + text_k + gate_k (image_k - text_k)); m_0 is zeros.
+    """m_k = block_k(m_{k-1} + sum_t w_k^t state_k^t); m_0 is zeros, and the weights are those of `weights_of_towers`.
 
-    Arguments: logits [step], one image state a step, one text state a step, then four weights a step. Returns the last
-    m. A state needs a gradient where it was aligned.
+    Arguments: logits [step] of two towers or [step, tower - 1] of more; then the states of one tower after another's,
+    one a step; then four weights a step. Returns the last m. A state needs a gradient where it was aligned.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, *states_and_weights: Tensor) -> Tensor:
-        num_steps = len(logits)
-        images, texts = states_and_weights[:num_steps], states_and_weights[num_steps : 2 * num_steps]
-        gates, dtype, blocks = torch.sigmoid(logits), product_dtype(images[0]), []
+        weights_of_all = weights_of_towers(logits)
+        num_steps, num_towers = weights_of_all.shape
+        states = states_and_weights[: num_steps * num_towers]
+        shares, dtype, blocks = _by_step(weights_of_all), product_dtype(states[0]), []
         previous: Tensor | None = None
-        weights = _by_block(states_and_weights[2 * num_steps :])
-        for image, text, gate, of_block in zip(images, texts, gates.unbind(), weights, strict=True):
-            mixed = torch.lerp(text, image, gate)
+        weights = _by_block(states_and_weights[len(states) :])
+        for step, of_block in enumerate(weights):
+            mixed = fuse(states[step::num_steps], shares[step])
             if previous is not None:
                 mixed.add_(previous)
             previous, block = _forward(mixed, dtype, *of_block)
             blocks.append(block)
         assert previous is not None, "at least one step"
-        ctx.save_for_backward(gates, *images, *texts, *(tensor for block in blocks for tensor in block))
+        ctx.takes_vector = logits.ndim == 1
+        ctx.save_for_backward(weights_of_all, *states, *(tensor for block in blocks for tensor in block))
         return previous
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gates, *saved = ctx.saved_tensors
-        num_steps = len(gates)
-        images, saved = saved[:num_steps], saved[num_steps:]
-        texts, blocks = _split(saved, num_steps=num_steps)
+        weights_of_all, *saved = ctx.saved_tensors
+        num_steps, num_towers = weights_of_all.shape
+        states, blocks = _split(saved, num_states=num_steps * num_towers)
         _, *needs = ctx.needs_input_grad
-        to_mixed, with_images, with_texts, to_images, to_texts = gradient.clone(), [], [], [], []
+        shares, to_mixed, with_states = _by_step(weights_of_all), gradient.clone(), []
+        to_states: list[Tensor | None] = [None] * len(states)
         to_weights: list[tuple[Tensor, ...]] = []
         for step in reversed(range(num_steps)):
             to_weights.append(_backward(to_mixed, blocks[step]))
-            with_images.append(_dot(to_mixed, images[step]))
-            with_texts.append(_dot(to_mixed, texts[step]))
-            to_images.append(to_mixed * gates[step] if needs[step] else None)
-            to_texts.append(to_mixed * (1 - gates[step]) if needs[num_steps + step] else None)
-        of_logits = _differences(with_images, with_texts) * gates * (1 - gates)
-        return of_logits, *to_images[::-1], *to_texts[::-1], *_in_order(to_weights)
+            places = range(step, len(states), num_steps)
+            with_states += [_dot(to_mixed, states[place]) for place in reversed(places)]
+            for place, share in zip(places, shares[step], strict=True):
+                to_states[place] = to_mixed * share if needs[place] else None
+        of_weights = torch.stack(with_states[::-1]).view_as(weights_of_all)
+        of_logits = _through_softmax(of_weights, weights_of_all)
+        return of_logits[:, 0] if ctx.takes_vector else of_logits, *to_states, *_in_order(to_weights)
+
+
+def weights_of_towers(logits: Float[Tensor, "step *fused"]) -> Float[Tensor, "step tower"]:
+    """Return what the state of each tower weighs at each step: the softmax over the logits and, for the last tower, 0.
+
+    Logits of two towers are one a step, whose sigmoid is the published gate.
+    """
+    if logits.ndim == 1:
+        gates = torch.sigmoid(logits)
+        return torch.stack([gates, 1 - gates], dim=-1)
+    return torch.softmax(nn.functional.pad(logits, (0, 1)), dim=-1)
+
+
+def fuse(states: Sequence[Tensor], shares: Sequence[Tensor]) -> Float[Tensor, "item hidden"]:
+    """Return the weighted sum of what the towers have at one step, in new memory."""
+    if len(states) == _PUBLISHED_TOWERS:
+        return torch.lerp(states[1], states[0], shares[0])
+    mixed = states[0] * shares[0]
+    for state, share in zip(states[1:], shares[1:], strict=True):
+        mixed = torch.addcmul(mixed, state, share)
+    return mixed
+
+
+def _by_step(shares: Float[Tensor, "step tower"]) -> list[Sequence[Tensor]]:
+    num_towers, numbers = shares.shape[1], shares.flatten().unbind()
+    return [numbers[start : start + num_towers] for start in range(0, len(numbers), num_towers)]
+
+
+def _through_softmax(
+    gradient: Float[Tensor, "step tower"], weights: Float[Tensor, "step tower"]
+) -> Float[Tensor, "step fused"]:
+    """Return the logits' gradient from the weights', by differences: w_t sum_s w_s (g_t - g_s) loses no digits where
+    one weight is nearly all."""
+    differences = gradient[:, :-1, None] - gradient[:, None, :]
+    return (differences * weights[:, :-1, None] * weights[:, None, :]).sum(-1)
 
 
 def _by_block(weights: Sequence[Tensor]) -> list[Sequence[Tensor]]:
     return [weights[start : start + _WEIGHTS] for start in range(0, len(weights), _WEIGHTS)]
 
 
-def _split(saved: Sequence[Tensor], *, num_steps: int) -> tuple[Sequence[Tensor], list[_Block]]:
-    """Return one state a step, and the blocks."""
+def _split(saved: Sequence[Tensor], *, num_states: int) -> tuple[Sequence[Tensor], list[_Block]]:
+    """Return the states, and the blocks."""
     size = len(_Block._fields)
-    return saved[:num_steps], [_Block(*saved[start : start + size]) for start in range(num_steps, len(saved), size)]
+    return saved[:num_states], [_Block(*saved[start : start + size]) for start in range(num_states, len(saved), size)]
 
 
 def _in_order(to_weights: list[tuple[Tensor, ...]]) -> list[Tensor]:
