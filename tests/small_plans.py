@@ -80,7 +80,7 @@ def planner_of(settings: Settings) -> StepPlanner:
     return StepPlanner(
         settings,
         num_items=workload.num_items,
-        num_words=workload.title_words,
+        mean_tokens=workload.mean_tokens,
         sequence_length=workload.sequence_length,
     )
 

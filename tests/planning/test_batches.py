@@ -27,8 +27,8 @@ def test_sizes_are_those_of_the_batches_that_training_draws(tmp_path: Path) -> N
     words = [batch.items.content("text").token_ids.shape[1] for batch in drawn]
     sizes = read_workload(settings).batches(settings)
     assert sizes.num_steps == len(drawn) == 7
-    assert sizes.first == BatchShape(num_users=10, num_items=items[0], num_words=words[0])
-    assert sizes.largest == BatchShape(num_users=10, num_items=max(items), num_words=max(words))
+    assert sizes.first == BatchShape(num_users=10, num_items=items[0], title_tokens={"text": words[0]})
+    assert sizes.largest == BatchShape(num_users=10, num_items=max(items), title_tokens={"text": max(words)})
     assert sizes.mean.num_items == round(float(np.mean(items)))
 
 
@@ -37,15 +37,15 @@ def test_negatives_leave_out_the_users_own_items() -> None:
     workload = MeasuredWorkload(
         num_items=4,
         sequence_length=4,
-        title_words=1.0,
+        mean_tokens={"text": 2.0, "long": 3.0},
         origin="",
         windows=Interactions.from_lists(["a", "b"], [[0, 1, 2], [2, 3, 3]]),
-        title_lengths=np.array([1, 1, 1, 5]),
+        title_lengths={"text": np.array([1, 1, 1, 5]), "long": np.array([3, 3, 3, 3])},
         train_counts=np.array([1, 1, 2, 2]),
     )
     sizes = workload.batches(settings_of(Path("unused"), batch_size=2))
     assert sizes.negatives_per_positive == (2 * (4 - 3) + 2 * (4 - 2)) / 4
-    assert sizes.first == BatchShape(num_users=2, num_items=4, num_words=5)
+    assert sizes.first == BatchShape(num_users=2, num_items=4, title_tokens={"text": 5, "long": 3})
 
 
 def expected(settings_windows: str = "last", **size: int) -> ExpectedWorkload:
@@ -53,7 +53,7 @@ def expected(settings_windows: str = "last", **size: int) -> ExpectedWorkload:
     return ExpectedWorkload(
         num_items=numbers["items"],
         sequence_length=10,
-        title_words=30,
+        mean_tokens={"text": 30},
         origin="",
         size=DataSize(**numbers),
         windows=settings_windows,

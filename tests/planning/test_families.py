@@ -46,14 +46,15 @@ CASES = [
     *(pytest.param("iisan_versa", *pair, marks=pytest.mark.slow) for pair in PAIRS if pair not in QUICK_STATES),
 ]
 IMAGE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-SHAPE = BatchShape(num_users=6, num_items=12, num_words=8)
+SHAPE = BatchShape(num_users=6, num_items=12, title_tokens={"text": 8})
 
 
 def real_batch(image: ImageBatch | PatchBatch | None) -> SequenceBatch:
     """Return random titles beside images, or none."""
     random = np.random.default_rng(0)
-    mask = torch.arange(SHAPE.num_words) < torch.arange(SHAPE.num_items)[:, None] % 6 + 3
-    tokens = torch.from_numpy(random.integers(4, 40, (SHAPE.num_items, SHAPE.num_words))) * mask
+    words = SHAPE.title_tokens["text"]
+    mask = torch.arange(words) < torch.arange(SHAPE.num_items)[:, None] % 6 + 3
+    tokens = torch.from_numpy(random.integers(4, 40, (SHAPE.num_items, words))) * mask
     contents: dict[str, Any] = {"text": TextBatch(token_ids=tokens, mask=mask)}
     if image is not None:
         contents["image"] = image

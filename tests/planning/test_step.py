@@ -24,7 +24,7 @@ from small_plans import STRATEGIES, TWINS, described, each_or_slow, first_batch,
 
 pytestmark = pytest.mark.integration
 
-SHAPE = BatchShape(num_users=16, num_items=40, num_words=9)
+SHAPE = BatchShape(num_users=16, num_items=40, title_tokens={"text": 9})
 
 
 def optimizer_states(module: RecommenderModule, batch: SequenceBatch) -> list[torch.Tensor]:
@@ -107,8 +107,8 @@ def test_a_larger_batch_takes_more_memory(accelerator: str, tmp_path: Path) -> N
     settings = settings_of(tmp_path, "ln_tuning", trainer={"accelerator": accelerator}, towers={"image": None})
     planner = StepPlanner(settings, num_items=100, sequence_length=10)
     smaller = planner.plan(SHAPE)
-    for size in ("num_users", "num_items", "num_words"):
-        larger = planner.plan(replace(SHAPE, **{size: 64}))
+    for size, value in {"num_users": 64, "num_items": 64, "title_tokens": {"text": 64}}.items():
+        larger = planner.plan(replace(SHAPE, **{size: value}))
         assert smaller.exact_bytes.total < larger.exact_bytes.total
         assert smaller.peak_bytes < larger.peak_bytes
         assert smaller.operations < larger.operations
@@ -117,7 +117,7 @@ def test_a_larger_batch_takes_more_memory(accelerator: str, tmp_path: Path) -> N
 def test_nothing_of_the_planned_size_is_allocated(tmp_path: Path) -> None:
     """A table of a hundred million items is planned like any other."""
     planner = StepPlanner(settings_of(tmp_path, "id"), num_items=10**8, sequence_length=10)
-    planned = planner.plan(BatchShape(num_users=2, num_items=4, num_words=0))
+    planned = planner.plan(BatchShape(num_users=2, num_items=4))
     assert planned.exact_bytes.parameters > 4 * 8 * 10**8
     assert planned.exact_bytes.optimizer_state > 2 * 4 * 8 * 10**8
 

@@ -1,5 +1,6 @@
 """A planned store is as large as the built one, and is built by the towers' forward pass alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from peftrec.errors import SettingsError
 from peftrec.models.item_encoder import ItemEncoder, TowerItemEncoder
+from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import Towers
 from peftrec.planning.fake_tensors import FakeRun, build_fake_run
 from peftrec.planning.store import PlannedStore, plan_store
@@ -26,13 +28,15 @@ from small_plans import settings_of
 from small_runs import TOKENIZER, small_settings
 
 
-def fake_run(settings: Settings, num_items: int = 10) -> FakeRun:
-    return build_fake_run(settings, find_target(settings), num_items=num_items, sequence_length=10)
+def fake_run(settings: Settings, num_items: int = 10, mean_tokens: Mapping[TowerName, float] | None = None) -> FakeRun:
+    return build_fake_run(
+        settings, find_target(settings), num_items=num_items, sequence_length=10, mean_tokens=mean_tokens
+    )
 
 
 def planned(settings: Settings, *, rate: float | None = None) -> PlannedStore:
     workload = read_workload(settings)
-    run = fake_run(settings, workload.num_items)
+    run = fake_run(settings, workload.num_items, workload.mean_tokens)
     assert run.stored is not None
     return plan_store(settings, run.stored, workload, rate=rate, saved_operations=None)
 

@@ -29,18 +29,18 @@ def test_images_are_not_needed_and_that_is_said(tmp_path: Path) -> None:
     assert (workload.num_items, workload.num_windows) == (9, 2)
     assert workload.origin == "data: 2 users, 9 items, 18 interactions"
     assert workload.caveats[0].startswith("images and ready features are not looked at")
-    assert workload.title_words > 3
+    assert workload.mean_tokens["text"] > 3
 
 
 def test_titles_count_at_their_longest_without_a_tokenizer(tmp_path: Path) -> None:
     workload = read_workload(published(tmp_path, **{"towers.text.tokenizer": str(tmp_path / "none")}))
-    assert workload.title_words == 30
-    assert set(workload.title_lengths) == {30}
+    assert workload.mean_tokens == {"text": 30}
+    assert set(workload.title_lengths["text"]) == {30}
     assert workload.caveats[1].startswith("titles are counted at their longest, 30 tokens: towers.text.tokenizer: ")
 
 
 def test_without_a_text_tower_titles_count_nothing(tmp_path: Path) -> None:
-    assert read_workload(published(tmp_path, **{"towers.text": "null"})).title_words == 0
+    assert read_workload(published(tmp_path, **{"towers.text": "null"})).mean_tokens == {}
 
 
 def test_missing_data_is_one_error_with_the_way_out(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_numbers_stand_in_for_data_that_is_not_there(tmp_path: Path) -> None:
     settings = compose_settings(["data=iisan", f"data.root={tmp_path / 'none'}", "data.sequence_length=20"])
     workload = find_workload(settings, PlanRequest(size=SIZE))
     assert isinstance(workload, ExpectedWorkload)
-    assert (workload.num_items, workload.sequence_length, workload.title_words) == (50, 20, 30)
+    assert (workload.num_items, workload.sequence_length, workload.mean_tokens) == (50, 20, {"text": 30})
     assert workload.origin == "numbers: 100 users, 50 items, 700 interactions"
 
 

@@ -10,7 +10,10 @@ import torch
 
 from peftrec.config.roles import roles_of
 from peftrec.errors import DataError, SettingsError
+from peftrec.planning.plan import plan_run
+from peftrec.planning.request import PlanRequest
 from peftrec.planning.workloads import read_workload
+from peftrec.results.record import read_record
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
 from peftrec.serving.http.messages import EncodeBody, NewItem
 from peftrec.serving.http.request import ServeRequest
@@ -123,15 +126,25 @@ def test_a_text_that_no_tower_reads_is_said() -> None:
 def test_a_plan_counts_the_tokens_of_both(tmp_path: Path) -> None:
     settings = two_texts(tmp_path, "full")
     items = prepare_data(settings).items
-    lengths = [
-        settings.towers.text_encoders[name].tokenise(texts or (), name).lengths()
-        for name, texts in (("text", items.titles), ("long", items.texts["description"]))
-    ]
     workload = read_workload(settings)
-    assert np.array_equal(workload.title_lengths, np.maximum(*lengths))
-    assert workload.caveats == (
-        "of several text towers, each is planned at the most tokens that any of them makes of an item",
-    )
+    assert list(workload.title_lengths) == ["text", "long"]
+    for name, texts in (("text", items.titles), ("long", items.texts["description"])):
+        lengths = settings.towers.text_encoders[name].tokenise(texts or (), name).lengths()
+        assert np.array_equal(workload.title_lengths[name], lengths)
+    assert workload.mean_tokens["text"] != workload.mean_tokens["long"]
+    assert workload.caveats == ()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("strategy", ["full", "lora_cached"])
+def test_a_plan_of_two_texts_is_what_the_run_needs(strategy: str, tmp_path: Path) -> None:
+    """Each tower is counted at the tokens of its own text."""
+    settings = two_texts(tmp_path, strategy, trainer={"max_epochs": 1})
+    record = read_record(train_run(settings).run_directory)
+    plan = plan_run(strategy, settings, read_workload(settings), PlanRequest())
+    assert record.efficiency is not None
+    assert plan.step_operations == record.efficiency.step_operations
+    assert plan.exact_bytes == record.efficiency.exact_bytes
 
 
 def test_what_a_tower_reads_is_in_the_words_of_an_export(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from peftrec.data.interactions import Interactions
 from peftrec.data.loading import EpochOrder, pad_left
 from peftrec.data.negatives import negatives_per_positive
 from peftrec.data.split import EXTRA, HELD_OUT
+from peftrec.models.towers.names import TowerName
 from peftrec.planning.request import DataSize
 from peftrec.settings.run import Settings
 
@@ -27,8 +28,8 @@ class BatchShape:
     num_users: int
     num_items: int
     """Distinct items."""
-    num_words: int
-    """Tokens of the longest title."""
+    title_tokens: Mapping[TowerName, int] = field(default_factory=dict, hash=False)
+    """Tokens of the longest title that each text tower reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class Workload(ABC):
 
     num_items: int
     sequence_length: int
-    title_words: float
-    """Tokens of a mean title: what building a store encodes, as its batches are sorted by length."""
+    mean_tokens: Mapping[TowerName, float]
+    """Tokens of a mean title of each text tower: what building a store encodes, as its batches are sorted by length."""
     origin: str
     """Where the sizes come from, and what they are: equal for equal data."""
     caveats: tuple[str, ...] = ()
@@ -73,7 +74,8 @@ class MeasuredWorkload(Workload):
     """Batches are drawn and counted; nothing of an item but its title's length is read."""
 
     windows: Interactions
-    title_lengths: npt.NDArray[np.int64]
+    title_lengths: Mapping[TowerName, npt.NDArray[np.int64]]
+    """Tokens of each item's title, for each text tower that titles are read by."""
     train_counts: npt.NDArray[np.int64]
     """Training interactions of each item."""
 
@@ -97,8 +99,8 @@ class MeasuredWorkload(Workload):
         for _, rows in zip(range(_MOST_BATCHES), order, strict=False):
             items, mask = pad_left(self.windows, rows, length)
             distinct = np.union1d(items[mask], competition.beside(rows))
-            words = int(self.title_lengths[distinct].max())
-            shapes.append(BatchShape(num_users=len(rows), num_items=len(distinct), num_words=words))
+            tokens = {name: int(lengths[distinct].max()) for name, lengths in self.title_lengths.items()}
+            shapes.append(BatchShape(num_users=len(rows), num_items=len(distinct), title_tokens=tokens))
         return BatchSizes(
             num_steps=len(order),
             first=shapes[0],
@@ -112,7 +114,9 @@ def _over(shapes: list[BatchShape], summarise: Callable[[list[int]], int]) -> Ba
     return BatchShape(
         num_users=summarise([shape.num_users for shape in shapes]),
         num_items=summarise([shape.num_items for shape in shapes]),
-        num_words=summarise([shape.num_words for shape in shapes]),
+        title_tokens={
+            name: summarise([shape.title_tokens[name] for shape in shapes]) for name in shapes[0].title_tokens
+        },
     )
 
 
@@ -146,7 +150,8 @@ class ExpectedWorkload(Workload):
         drawn = {"batch": 0, "sampled": competitors.number, "catalogue": self.num_items}[competitors.kind]
         share = min(1.0, drawn / self.num_items)
         pool = distinct + share * (self.num_items - distinct)
-        shape = BatchShape(num_users=users, num_items=max(1, round(pool)), num_words=math.ceil(self.title_words))
+        tokens = {name: math.ceil(mean) for name, mean in self.mean_tokens.items()}
+        shape = BatchShape(num_users=users, num_items=max(1, round(pool)), title_tokens=tokens)
         limits = (
             math.ceil(self.num_windows / settings.batch_size),
             settings.trainer.max_steps_per_epoch,

@@ -84,9 +84,11 @@ class StoredStates:
     image_tokens: Mapping[TowerName, int]
     """Tokens that each image tower makes of a picture, where states of all are kept."""
 
-    def rows_an_item(self, tower: TowerName, num_words: float) -> float:
-        """Return how many vectors a state of an item is, where its title has so many tokens."""
-        return 1 if self.kept.form == "pooled" else self.image_tokens.get(tower, num_words)
+    def rows_an_item(self, tower: TowerName, title_tokens: Mapping[TowerName, float]) -> float:
+        """Return how many vectors a state of an item is, where its titles have so many tokens."""
+        if self.kept.form == "pooled":
+            return 1
+        return self.image_tokens[tower] if tower in self.image_tokens else title_tokens[tower]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +112,15 @@ class FakeRun:
 
 
 def build_fake_run(
-    settings: Settings, target: Target, *, num_items: int, sequence_length: int, num_words: float = 1.0
+    settings: Settings,
+    target: Target,
+    *,
+    num_items: int,
+    sequence_length: int,
+    mean_tokens: Mapping[TowerName, float] | None = None,
 ) -> FakeRun:
-    """Build what the run would train, on titles of `num_words` tokens on average.
+    """Build what the run would train. Titles of so many tokens on average, for each text tower, decide what a store of
+    tokens holds; without one they decide nothing, and need not be given.
 
     Raises SettingsError where the run could not be built either.
     """
@@ -121,7 +129,7 @@ def build_fake_run(
     stored = _stored_states(settings) if settings.strategy.states == "store" else None
     reader = None
     if stored is not None:
-        states = _states(settings, stored, num_items, num_words, mode)
+        states = _states(settings, stored, num_items, mean_tokens or {}, mode)
         reader = FakeStates(states=states, scales=_scales(settings, stored, mode))
     with torch.device("meta"):
         towers = load_trained_towers(settings, with_weights=False)
@@ -176,16 +184,21 @@ def _stored_states(settings: Settings) -> StoredStates:
     kept = settings.strategy.stored(towers.depths())
     image_tokens: dict[TowerName, int] = {}
     if kept.form == "tokens" and settings.towers.image_encoders:
-        item = fake_items(settings, BatchShape(num_users=0, num_items=1, num_words=1), device="meta")
+        one = BatchShape(num_users=0, num_items=1, title_tokens=dict.fromkeys(settings.towers.text_encoders, 1))
+        item = fake_items(settings, one, device="meta")
         for name in settings.towers.image_encoders:
             image_tokens[name] = towers.present()[name].token_states(item.content(name), (0,))[0].shape[1]
     return StoredStates(towers=towers, kept=kept, image_tokens=image_tokens)
 
 
 def _states(
-    settings: Settings, stored: StoredStates, num_items: int, num_words: float, mode: FakeTensorMode
+    settings: Settings,
+    stored: StoredStates,
+    num_items: int,
+    mean_tokens: Mapping[TowerName, float],
+    mode: FakeTensorMode,
 ) -> dict[TowerName, Tensor]:
-    rows = {name: round(num_items * stored.rows_an_item(name, num_words)) for name in stored.towers.present()}
+    rows = {name: round(num_items * stored.rows_an_item(name, mean_tokens)) for name in stored.towers.present()}
     with mode:
         return {name: _kept(settings, stored, name, number) for name, number in rows.items()}
 
@@ -261,7 +274,7 @@ def _fake_tokens(settings: Settings, stored: StoredStates, shape: BatchShape) ->
     """Make stored states of tokens."""
     batches: dict[str, TokenBatch] = {}
     for name in stored.towers.present():
-        tokens = round(stored.rows_an_item(name, shape.num_words))
+        tokens = round(stored.rows_an_item(name, shape.title_tokens))
         batches[name] = TokenBatch(
             states=_kept(settings, stored, name, shape.num_items, tokens),
             mask=torch.empty(shape.num_items, tokens, dtype=torch.bool),
@@ -285,7 +298,7 @@ def _fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
         elif isinstance(part, PretrainedImage):
             content[name] = part.transform(name).blank(shape.num_items)
         else:
-            size = (shape.num_items, shape.num_words)
+            size = (shape.num_items, shape.title_tokens[name])
             token_ids, mask = torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.bool)
             content[name] = TextBatch(token_ids=token_ids, mask=mask)
     items = torch.empty(shape.num_items, dtype=torch.int64)

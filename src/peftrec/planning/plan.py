@@ -159,7 +159,7 @@ def _planner(settings: Settings, workload: Workload, memory: int | None) -> Step
         return StepPlanner(
             settings,
             num_items=workload.num_items,
-            num_words=workload.title_words,
+            mean_tokens=workload.mean_tokens,
             sequence_length=workload.sequence_length,
         )
 

@@ -1,11 +1,13 @@
 """One training step without values: what it would keep, at most hold, and compute."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from peftrec.data.batches import SequenceBatch
+from peftrec.models.towers.names import TowerName
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.cuda import ALLOCATOR_BLOCK
@@ -31,11 +33,18 @@ class PlannedStep:
 class StepPlanner:
     """Observes steps of one run on batches of any shape; the model is built once."""
 
-    def __init__(self, settings: Settings, *, num_items: int, sequence_length: int, num_words: float = 1.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        num_items: int,
+        sequence_length: int,
+        mean_tokens: Mapping[TowerName, float] | None = None,
+    ) -> None:
         self.settings = settings
         self.target = find_target(settings)
         self.run = build_fake_run(
-            settings, self.target, num_items=num_items, num_words=num_words, sequence_length=sequence_length
+            settings, self.target, num_items=num_items, mean_tokens=mean_tokens, sequence_length=sequence_length
         )
         self._planned: dict[BatchShape, PlannedStep] = {}
         with self.run.mode:

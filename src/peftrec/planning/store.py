@@ -37,7 +37,7 @@ def store_bytes(settings: Settings, stored: StoredStates, workload: Workload) ->
     """Return the size of the store of all items."""
     precision = settings.hidden_states.dtype
     numbers = sum(
-        stored.rows_an_item(name, workload.title_words)
+        stored.rows_an_item(name, workload.mean_tokens)
         * len(stored.kept.layers[name])
         * row_width(tower.width, precision)
         for name, tower in stored.towers.present().items()
@@ -82,7 +82,8 @@ def _bytes_of(module: nn.Module) -> int:
 def _operations_an_item(settings: Settings, stored: StoredStates, workload: Workload) -> int:
     mode = FakeTensorMode()
     give_storage(stored.towers, mode)
-    shape = BatchShape(num_users=0, num_items=1, num_words=max(1, round(workload.title_words)))
+    tokens = {name: max(1, round(mean)) for name, mean in workload.mean_tokens.items()}
+    shape = BatchShape(num_users=0, num_items=1, title_tokens=tokens)
     with mode, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED_BY_TORCH) as operations:
         towers = stored.towers.eval()
         compute = towers.states if stored.kept.form == "pooled" else towers.token_states

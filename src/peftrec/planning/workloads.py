@@ -1,6 +1,7 @@
 """From settings to a workload: the data's own sizes, or the numbers given in its place."""
 
 import numpy as np
+import numpy.typing as npt
 
 from peftrec.data.split import split_catalogue
 from peftrec.errors import DataError, SettingsError
@@ -13,7 +14,6 @@ from peftrec.towers.pretrained import PretrainedText
 from peftrec.training.building.reading import read_content
 
 _NOT_READ = "images and ready features are not looked at: items that their policies would drop are counted"
-_LONGEST_OF_SEVERAL = "of several text towers, each is planned at the most tokens that any of them makes of an item"
 _EXPECTED = (
     "items are taken as equally popular and titles at their longest, the most that a batch can be expected to hold"
 )
@@ -25,8 +25,7 @@ def find_workload(settings: Settings, request: PlanRequest) -> Workload:
 
 
 def read_workload(settings: Settings) -> MeasuredWorkload:
-    """Read histories, and texts where towers read them; no image is opened. Of several text towers, the one that
-    makes most tokens of an item counts."""
+    """Read histories, and texts where towers read them; no image is opened."""
     texts = settings.towers.text_encoders
     try:
         catalogue = read_content(settings, images=False)
@@ -34,21 +33,19 @@ def read_workload(settings: Settings) -> MeasuredWorkload:
     except DataError as error:
         raise DataError(f"{error}; or plan from numbers: users=N items=N interactions=N") from error
     caveats = [_NOT_READ] if len(texts) < len(settings.towers.parts) or not texts else []
-    caveats += [_LONGEST_OF_SEVERAL] * (len(texts) > 1)
-    lengths = np.zeros(len(split.items), dtype=np.int64)
+    lengths: dict[TowerName, npt.NDArray[np.int64]] = {}
     for name, text in texts.items() if settings.strategy.reads_content else ():
         try:
             text.preprocessing(name)  # asks for the tokenizer's files
         except SettingsError as error:
-            found = np.full(len(split.items), longest_title(text, name))
+            lengths[name] = np.full(len(split.items), longest_title(text, name))
             caveats.append(f"titles are counted at their longest, {longest_title(text, name)} tokens: {error}")
         else:
-            found = text.tokenise(split.items.text(text.text) or (), name).lengths()
-        lengths = np.maximum(lengths, found)
+            lengths[name] = text.tokenise(split.items.text(text.text) or (), name).lengths()
     return MeasuredWorkload(
         num_items=len(split.items),
         sequence_length=split.sequence_length,
-        title_words=float(lengths.mean()),
+        mean_tokens={name: float(found.mean()) for name, found in lengths.items()},
         origin=f"data: {len(split.test):,} users, {len(split.items):,} items, {split.num_interactions:,} interactions",
         caveats=tuple(caveats),
         windows=split.windows,
@@ -63,9 +60,9 @@ def expect_workload(settings: Settings, size: DataSize) -> ExpectedWorkload:
     return ExpectedWorkload(
         num_items=size.items,
         sequence_length=settings.data.sequence_length,
-        title_words=max((longest_title(text, name) for name, text in texts.items()), default=0),
+        mean_tokens={name: longest_title(text, name) for name, text in texts.items()},
         origin=f"numbers: {size.users:,} users, {size.items:,} items, {size.interactions:,} interactions",
-        caveats=(_EXPECTED, *([_LONGEST_OF_SEVERAL] * (len(texts) > 1))),
+        caveats=(_EXPECTED,),
         size=size,
         windows=settings.data.windows,
     )

@@ -44,7 +44,13 @@ def trained_groups(settings: Settings) -> frozenset[str]:
     from peftrec.planning.fake_tensors import build_fake_run
     from peftrec.planning.target import find_target
 
-    run = build_fake_run(settings, find_target(settings), num_items=_FEW_ITEMS, sequence_length=_SHORT)
+    run = build_fake_run(
+        settings,
+        find_target(settings),
+        num_items=_FEW_ITEMS,
+        sequence_length=_SHORT,
+        mean_tokens=dict.fromkeys(settings.towers.text_encoders, 1.0),
+    )
     return frozenset(role.group for role in run.module.parameter_roles if role.group is not None)
 
 
