@@ -25,10 +25,15 @@ def test_sizes_are_those_of_the_batches_that_training_draws(tmp_path: Path) -> N
     drawn = [batches[rows] for rows in order]
     items = [len(batch.items.items) for batch in drawn]
     words = [batch.items.content("text").token_ids.shape[1] for batch in drawn]
+    positions = [int(batch.mask[:, :-1].sum()) for batch in drawn]
     sizes = read_workload(settings).batches(settings)
     assert sizes.num_steps == len(drawn) == 7
-    assert sizes.first == BatchShape(num_users=10, num_items=items[0], title_tokens={"text": words[0]})
-    assert sizes.largest == BatchShape(num_users=10, num_items=max(items), title_tokens={"text": max(words)})
+    assert sizes.first == BatchShape(
+        num_users=10, num_items=items[0], title_tokens={"text": words[0]}, num_positions=positions[0]
+    )
+    assert sizes.largest == BatchShape(
+        num_users=10, num_items=max(items), title_tokens={"text": max(words)}, num_positions=max(positions)
+    )
     assert sizes.mean.num_items == round(float(np.mean(items)))
 
 
@@ -45,7 +50,7 @@ def test_negatives_leave_out_the_users_own_items() -> None:
     )
     sizes = workload.batches(settings_of(Path("unused"), batch_size=2))
     assert sizes.negatives_per_positive == (2 * (4 - 3) + 2 * (4 - 2)) / 4
-    assert sizes.first == BatchShape(num_users=2, num_items=4, title_tokens={"text": 5, "long": 3})
+    assert sizes.first == BatchShape(num_users=2, num_items=4, title_tokens={"text": 5, "long": 3}, num_positions=4)
 
 
 def expected(settings_windows: str = "last", **size: int) -> ExpectedWorkload:

@@ -46,6 +46,19 @@ def test_a_plan_says_what_the_record_will(strategy: str, precision: str, batch_s
     assert plan.parameters == record.parameters.by_origin
 
 
+@pytest.mark.parametrize("objective", ["full_softmax", "scalable_cross_entropy", "sampled_softmax"])
+def test_a_plan_knows_what_an_objective_scores(objective: str, tmp_path: Path) -> None:
+    """Of the whole catalogue, or of drawn items, for each position that is no padding."""
+    name = "".join(map(str.capitalize, objective.split("_")))
+    node = {"_target_": f"peftrec.objectives.{objective}.{name}"}
+    settings = settings_of(tmp_path, "id", trainer={"max_epochs": 1}, objective=node)
+    record = read_record(train_run(settings).run_directory)
+    plan = plan_run("id", settings, read_workload(settings), PlanRequest())
+    assert record.efficiency is not None
+    assert plan.step_operations == record.efficiency.step_operations
+    assert plan.exact_bytes == record.efficiency.exact_bytes
+
+
 def test_reduced_precision_keeps_less_for_the_backward_pass(tmp_path: Path) -> None:
     saved = {}
     for precision in ("32-true", "bf16-mixed", "bf16-true"):

@@ -11,7 +11,7 @@ import yaml
 from peftrec.config.folder import config_directory
 from peftrec.data.loading import TrainingBatches, pad_left
 from peftrec.errors import SettingsError
-from peftrec.processes import ProcessRank
+from peftrec.processes import ALONE, ProcessRank
 from peftrec.results.record import read_record
 from peftrec.settings.run import Settings
 from peftrec.training import module as training_module
@@ -124,6 +124,26 @@ def test_each_of_several_processes_knows_what_was_drawn(negatives: str, tmp_path
         assert batch.whole is not None
         assert batch.drawn is not None
         assert set(batch.whole.pool[batch.drawn].tolist()) == drawn
+
+
+@pytest.mark.parametrize("processes", [ALONE, ProcessRank(rank=0, count=2), ProcessRank(rank=1, count=2)])
+@pytest.mark.parametrize(("objective", "are_listed"), [("full_softmax", True), ("sampled_softmax", False)])
+def test_positions_are_listed_where_the_catalogue_competes(
+    objective: str, are_listed: bool, processes: ProcessRank, tmp_path: Path
+) -> None:
+    settings = settings_of(tmp_path, "id", objective)
+    split = prepare_data(settings)
+    batch = TrainingBatches(
+        split.windows,
+        assemble(settings, split, CPU).module.content,
+        length=split.sequence_length + 1,
+        processes=processes,
+        competition=competition_of(settings, split),
+    )[np.arange(8)]
+    assert (batch.positions is not None) == are_listed
+    if batch.positions is not None:
+        assert 0 < len(batch.positions) < batch.mask[:, :-1].numel()
+        assert torch.equal(batch.positions, batch.mask[:, :-1].flatten().nonzero()[:, 0])
 
 
 @pytest.mark.parametrize("strategy", ["id", "iisan_cached"])

@@ -177,6 +177,9 @@ class SequenceBatch(TensorBatch):
     """When each item was taken, in the unit of the data; null where the user encoder does not read it."""
     drawn: Bool[Tensor, " pool"] | None = None
     """Which of the items that its positions are scored against were drawn beside the batch; null where none were."""
+    positions: Int[Tensor, " position"] | None = None
+    """Places in the flattened `mask[:, :-1]` that are no padding, listed where the whole catalogue competes: their
+    number is known without asking the device. Null elsewhere."""
     whole: GlobalBatch | None = None
     """Null where this is the whole batch."""
 

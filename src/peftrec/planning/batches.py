@@ -30,6 +30,8 @@ class BatchShape:
     """Distinct items."""
     title_tokens: Mapping[TowerName, int] = field(default_factory=dict, hash=False)
     """Tokens of the longest title that each text tower reads."""
+    num_positions: int = 1
+    """Training positions, which decide a step's cost where each is scored against the catalogue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,14 @@ class MeasuredWorkload(Workload):
             items, mask = pad_left(self.windows, rows, length)
             distinct = np.union1d(items[mask], competition.beside(rows))
             tokens = {name: int(lengths[distinct].max()) for name, lengths in self.title_lengths.items()}
-            shapes.append(BatchShape(num_users=len(rows), num_items=len(distinct), title_tokens=tokens))
+            shapes.append(
+                BatchShape(
+                    num_users=len(rows),
+                    num_items=len(distinct),
+                    title_tokens=tokens,
+                    num_positions=int(mask[:, :-1].sum()),
+                )
+            )
         return BatchSizes(
             num_steps=len(order),
             first=shapes[0],
@@ -114,6 +123,7 @@ def _over(shapes: list[BatchShape], summarise: Callable[[list[int]], int]) -> Ba
     return BatchShape(
         num_users=summarise([shape.num_users for shape in shapes]),
         num_items=summarise([shape.num_items for shape in shapes]),
+        num_positions=summarise([shape.num_positions for shape in shapes]),
         title_tokens={
             name: summarise([shape.title_tokens[name] for shape in shapes]) for name in shapes[0].title_tokens
         },
@@ -151,7 +161,12 @@ class ExpectedWorkload(Workload):
         share = min(1.0, drawn / self.num_items)
         pool = distinct + share * (self.num_items - distinct)
         tokens = {name: math.ceil(mean) for name, mean in self.mean_tokens.items()}
-        shape = BatchShape(num_users=users, num_items=max(1, round(pool)), title_tokens=tokens)
+        shape = BatchShape(
+            num_users=users,
+            num_items=max(1, round(pool)),
+            title_tokens=tokens,
+            num_positions=round(users * (length - 1)),
+        )
         limits = (
             math.ceil(self.num_windows / settings.batch_size),
             settings.trainer.max_steps_per_epoch,

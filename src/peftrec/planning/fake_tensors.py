@@ -260,13 +260,14 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
         items = replace(items, states=gathered)
     size = (shape.num_users, run.sequence_length + 1)
-    draws = run.settings.objective.competitors().kind == "sampled"
+    kind = run.settings.objective.competitors().kind
     return SequenceBatch(
         items=items,
         sequences=torch.empty(size, dtype=torch.int64),
         mask=torch.empty(size, dtype=torch.bool),
         times=torch.empty(size, dtype=torch.int64) if run.settings.user_encoder.reads_times else None,
-        drawn=torch.empty(shape.num_items, dtype=torch.bool) if draws else None,
+        drawn=torch.empty(shape.num_items, dtype=torch.bool) if kind == "sampled" else None,
+        positions=torch.empty(shape.num_positions, dtype=torch.int64) if kind == "catalogue" else None,
     )
 
 

@@ -138,6 +138,7 @@ class RecommenderModule(LightningModule):
             log_popularity=cast("Tensor", self.log_popularity)[pool],
             multiplicity=multiplicity,
             drawn=batch.drawn,
+            positions=batch.positions,
         )
         loss = weight * self.objective(inputs)
         # Not weighted: it is the same in all processes, and so is its mean.

@@ -76,7 +76,11 @@ def test_full_softmax(seed: int, max_logit_bytes: int) -> None:
 
         return mean_over(batch, of)
 
-    agree(FullSoftmaxLoss(max_logit_bytes=max_logit_bytes), literal, random_batch(seed, num_drawn=NUM_ITEMS))
+    batch = random_batch(seed, num_drawn=NUM_ITEMS)
+    loss = FullSoftmaxLoss(max_logit_bytes=max_logit_bytes)
+    agree(loss, literal, batch)
+    listed = replace(batch, positions=batch.valid_positions(), mask=torch.zeros_like(batch.mask))
+    assert torch.equal(loss(listed), loss(batch)), "listed positions are looked for again"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

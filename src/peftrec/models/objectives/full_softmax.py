@@ -2,8 +2,8 @@
 
     L = - mean [ s_u+ - log sum over all items j  e^s_uj ]
 
-Scores of all positions against all items may not fit into memory; those of a few positions at a time do, where the
-backward pass computes them again.
+Positions of padding are not scored. Scores of all others against all items may not fit into memory; those of a few
+positions at a time do, where the backward pass computes them again.
 """
 
 import math
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from peftrec.models.objectives.inputs import ObjectiveInputs
-from peftrec.models.objectives.positions import mean_over_positions
 
 
 class FullSoftmaxLoss(nn.Module):
@@ -25,16 +24,18 @@ class FullSoftmaxLoss(nn.Module):
         self.max_logit_bytes = max_logit_bytes
 
     def forward(self, inputs: ObjectiveInputs) -> Float[Tensor, ""]:
-        targets = inputs.sequences[:, 1:]
-        states = inputs.states.flatten(0, 1)
+        positions = inputs.valid_positions()
+        targets = inputs.sequences[:, 1:].flatten()[positions]
+        # An embedding look-up: unlike fancy indexing its backward pass is deterministic on every device.
+        states = nn.functional.embedding(positions, inputs.states.flatten(0, 1))
         row_bytes = len(inputs.embeddings) * states.element_size()
         number = math.ceil(len(states) * row_bytes / self.max_logit_bytes)
-        parts = zip(states.chunk(number), targets.flatten().chunk(number), strict=True)
+        parts = zip(states.chunk(number), targets.chunk(number), strict=True)
         if number == 1:
             losses = [_losses(inputs.embeddings, *part) for part in parts]
         else:
             losses = [checkpoint(_losses, inputs.embeddings, *part, use_reentrant=False) for part in parts]
-        return mean_over_positions(torch.cat(losses).view(targets.shape), inputs)
+        return torch.cat(losses).mean()
 
 
 def _losses(

@@ -24,3 +24,9 @@ class ObjectiveInputs:
     """How often each item stands in the batch; null where `sequences` is the whole batch and can be counted."""
     drawn: Bool[Tensor, " item"] | None = None
     """Items that were drawn beside the batch, which may stand in it as well; null where the objective asks for none."""
+    positions: Int[Tensor, " position"] | None = None
+    """Places of `states`, flattened, whose input item is not padding; null where nobody listed them."""
+
+    def valid_positions(self) -> Int[Tensor, " position"]:
+        """Return those places; where they have to be found, the host waits for the device."""
+        return self.mask[:, :-1].flatten().nonzero()[:, 0] if self.positions is None else self.positions
