@@ -82,6 +82,23 @@ def test_no_name_of_a_key_or_of_a_yaml_is_left(runs: list[Run]) -> None:
     assert "TPME is relative to the set it is normalised over: adapter, bitfit, fft, frozen, id, IISAN (cached)" in text
 
 
+def test_in_a_list_of_rows_a_comma_is_in_parentheses_or_between_two(runs: list[Run]) -> None:
+    encoders = {"iisan": "LiGR", "lora": "GRU4Rec", "adapter": "LiGR", "bitfit": "GRU4Rec"}
+    for run in runs:
+        encoder = encoders.get(run.record.strategy)
+        if encoder is not None:
+            is_iisan = run.record.strategy in ("iisan", "lora")
+            run.record.strategy = run.record.config["strategy_name"] = "iisan_cached" if is_iisan else "id"
+            run.record.config["strategy"] = {"display_name": "IISAN (cached)" if is_iisan else "Item ids"}
+            run.record.config["user_encoder"] = {"_target_": f"made_up.{encoder}"}
+    runs = [
+        run for run in runs if run.record.strategy in ("iisan_cached", "id") and "user_encoder" in run.record.config
+    ]
+    text = to_latex(compare(runs), NO_TESTS)
+    every = "id (GRU4Rec), id (LiGR), IISAN (cached, GRU4Rec), IISAN (cached, LiGR)"
+    assert f"TPME is relative to the set it is normalised over: {every}. Lower" in text
+
+
 def test_strategies_without_a_name_are_called_by_their_yaml(runs: list[Run]) -> None:
     for run in runs:
         if run.record.strategy == "lora":

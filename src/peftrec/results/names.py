@@ -93,4 +93,9 @@ def _row_name(row: Row, strategies: Mapping[str, str]) -> str:
         return BASELINES.get(row.strategy, cleaned(row.strategy))
     strategy, _, told = row.strategy.partition(" (")
     name = strategies.get(strategy, cleaned(strategy))
-    return f"{name}, {told.removesuffix(')').replace('_', ' ').replace('=', ' ')}" if told else name
+    return _with_told(name, told.removesuffix(")").replace("_", " ").replace("=", " ")) if told else name
+
+
+def _with_told(name: str, told: str) -> str:
+    """Put what tells a row apart into the name's parentheses: in a list of names no comma then stands outside them."""
+    return f"{name[:-1]}, {told})" if name.endswith(")") else f"{name} ({told})"
