@@ -115,7 +115,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "testing": {
         *("code", "config", "data", "data/readers", "models", "models/towers", "models/objectives", "towers"),
-        *("strategies", "user_encoders", "objectives", "settings"),
+        *("strategies", "user_encoders", "objectives", "settings", "planning"),
         *("training", "training/building", "training/measurement"),
     },
 }

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from peftrec.config.folder import config_directory
 from peftrec.data.batches import SequenceBatch
+from peftrec.errors import SettingsError
+from peftrec.models.objectives.inputs import ObjectiveInputs
+from peftrec.objectives.full_softmax import FullSoftmax
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
 from peftrec.planning.step import StepPlanner
@@ -170,6 +174,32 @@ def test_what_is_computed_again_is_computed_as_before(strategy: str, tmp_path: P
     first, second = planner_of(plain).plan(SHAPE), planner_of(again).plan(SHAPE)
     assert second.exact_bytes.saved_for_backward < first.exact_bytes.saved_for_backward
     assert second.operations > first.operations
+
+
+class IndexingWithTheMask(nn.Module):
+    """Looks for its positions."""
+
+    def forward(self, inputs: ObjectiveInputs) -> torch.Tensor:
+        return inputs.states[inputs.mask[:, :-1]].square().mean() + inputs.embeddings.square().mean()
+
+
+class AskingForANumber(nn.Module):
+    """Makes a plain number of a tensor."""
+
+    def forward(self, inputs: ObjectiveInputs) -> torch.Tensor:
+        states = inputs.states.square().mean() + inputs.embeddings.square().mean()
+        return states / inputs.mask.sum().item()
+
+
+@pytest.mark.parametrize("objective", [IndexingWithTheMask, AskingForANumber])
+def test_a_part_that_asks_for_values_is_one_error(
+    objective: type[nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FullSoftmax, "build", lambda *_, **__: objective())
+    node = {"_target_": "peftrec.objectives.full_softmax.FullSoftmax"}
+    planner = StepPlanner(settings_of(tmp_path, "id", objective=node), num_items=20, sequence_length=10)
+    with pytest.raises(SettingsError, match=r"cannot be planned.*valid_positions\(\).*\.item\(\)"):
+        planner.plan(SHAPE)
 
 
 @pytest.mark.gpu

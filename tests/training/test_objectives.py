@@ -127,11 +127,8 @@ def test_each_of_several_processes_knows_what_was_drawn(negatives: str, tmp_path
 
 
 @pytest.mark.parametrize("processes", [ALONE, ProcessRank(rank=0, count=2), ProcessRank(rank=1, count=2)])
-@pytest.mark.parametrize(("objective", "are_listed"), [("full_softmax", True), ("sampled_softmax", False)])
-def test_positions_are_listed_where_the_catalogue_competes(
-    objective: str, are_listed: bool, processes: ProcessRank, tmp_path: Path
-) -> None:
-    settings = settings_of(tmp_path, "id", objective)
+def test_positions_are_listed(processes: ProcessRank, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "id", "full_softmax")
     split = prepare_data(settings)
     batch = TrainingBatches(
         split.windows,
@@ -140,10 +137,9 @@ def test_positions_are_listed_where_the_catalogue_competes(
         processes=processes,
         competition=competition_of(settings, split),
     )[np.arange(8)]
-    assert (batch.positions is not None) == are_listed
-    if batch.positions is not None:
-        assert 0 < len(batch.positions) < batch.mask[:, :-1].numel()
-        assert torch.equal(batch.positions, batch.mask[:, :-1].flatten().nonzero()[:, 0])
+    assert batch.positions is not None
+    assert 0 < len(batch.positions) < batch.mask[:, :-1].numel()
+    assert torch.equal(batch.positions, batch.mask[:, :-1].flatten().nonzero()[:, 0])
 
 
 @pytest.mark.parametrize("strategy", ["id", "iisan_cached"])

@@ -178,8 +178,8 @@ class SequenceBatch(TensorBatch):
     drawn: Bool[Tensor, " pool"] | None = None
     """Which of the items that its positions are scored against were drawn beside the batch; null where none were."""
     positions: Int[Tensor, " position"] | None = None
-    """Places in the flattened `mask[:, :-1]` that are no padding, listed where the whole catalogue competes: their
-    number is known without asking the device. Null elsewhere."""
+    """Places in the flattened `mask[:, :-1]` that are no padding. The loader lists them: how many there are is then
+    known without waiting for the device, and where a step is planned. Null where nobody listed them."""
     whole: GlobalBatch | None = None
     """Null where this is the whole batch."""
 

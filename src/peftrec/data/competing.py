@@ -27,11 +27,6 @@ class Competition:
         return self.competitors.kind == "sampled"
 
     @property
-    def is_catalogue(self) -> bool:
-        """Whether every item there is competes."""
-        return self.competitors.kind == "catalogue"
-
-    @property
     def is_batch_apart(self) -> bool:
         """Whether positions compete with what is drawn alone."""
         return self.draws and not self.competitors.with_batch
@@ -42,7 +37,7 @@ class Competition:
             return _NONE
         assert self.train_counts is not None
         num_items = len(self.train_counts)
-        if self.is_catalogue:
+        if self.competitors.kind == "catalogue":
             return np.arange(num_items, dtype=np.int32)
         draws = np.random.default_rng([_STREAM, self.seed, *rows.tolist()])
         counts = self.train_counts
@@ -55,7 +50,7 @@ class Competition:
         """Say what a position competes with, for the record."""
         if self.competitors.kind == "batch":
             return "items of the batch"
-        if self.is_catalogue:
+        if self.competitors.kind == "catalogue":
             return "all items"
         how = "by popularity" if self.competitors.by_popularity else "evenly"
         drawn = f"{self.competitors.number:,} drawn {how}"

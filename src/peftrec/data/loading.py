@@ -118,14 +118,11 @@ class TrainingBatches(Dataset[SequenceBatch]):
             sequences=torch.from_numpy(sequences),
             mask=torch.from_numpy(mask),
             drawn=self._drawn(pool, beside),
-            positions=self._positions(mask),
+            positions=_positions(mask),
         )
 
     def _drawn(self, pool: npt.NDArray[np.int32], beside: npt.NDArray[np.int32]) -> Tensor | None:
         return torch.from_numpy(np.isin(pool, beside)) if self.competition.draws else None
-
-    def _positions(self, mask: npt.NDArray[np.bool_]) -> Tensor | None:
-        return torch.from_numpy(np.flatnonzero(mask[:, :-1])) if self.competition.is_catalogue else None
 
     def _own_users(self, num_users: int) -> slice:
         """Return the users that this process trains on; at least one, because it takes part in every exchange."""
@@ -151,7 +148,7 @@ class TrainingBatches(Dataset[SequenceBatch]):
             sequences=torch.from_numpy(sequences[users] if self.gathers_negatives else sequences),
             mask=torch.from_numpy(mask[users]),
             drawn=self._drawn(pool, beside),
-            positions=self._positions(mask[users]),
+            positions=_positions(mask[users]),
             whole=GlobalBatch(
                 pool=torch.from_numpy(pool.astype(np.int64)),
                 multiplicity=torch.from_numpy(multiplicity.astype(np.float32)),
@@ -164,6 +161,10 @@ class TrainingBatches(Dataset[SequenceBatch]):
                 num_users=len(items),
             ),
         )
+
+
+def _positions(mask: npt.NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(mask[:, :-1]))
 
 
 def distinct_items(

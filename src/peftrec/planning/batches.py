@@ -31,7 +31,7 @@ class BatchShape:
     title_tokens: Mapping[TowerName, int] = field(default_factory=dict, hash=False)
     """Tokens of the longest title that each text tower reads."""
     num_positions: int = 1
-    """Training positions, which decide a step's cost where each is scored against the catalogue."""
+    """Places whose input item is not padding; they decide a step's cost where they alone are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,42 +5,32 @@ torch's fake tensors, which answer as tensors on a CPU do: attention picks the s
 plain meta tensors do neither.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from peftrec.data.batches import (
-    FeatureBatch,
-    ImageBatch,
     ItemBatch,
-    PatchBatch,
     SequenceBatch,
-    StateBatch,
-    TextBatch,
-    TokenBatch,
 )
 from peftrec.data.content import ItemContent
 from peftrec.errors import SettingsError
 from peftrec.hidden_states.rows import gather
 from peftrec.models.towers.names import TowerName
-from peftrec.models.towers.stored_precision import element_type, restore, row_width
-from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape
+from peftrec.planning.fake_items import fake_items
+from peftrec.planning.fake_store import FakeStates, StoredStates, fake_scales, fake_states, fake_tokens, stored_states
 from peftrec.planning.target import Target
 from peftrec.settings.run import Settings
-from peftrec.strategies.base import Stored
-from peftrec.towers.pretrained import PretrainedImage
-from peftrec.towers.ready_features import ReadyFeatures
 from peftrec.training.building.assembly import build_module
-from peftrec.training.building.item_side import load_towers, load_trained_towers
+from peftrec.training.building.item_side import load_trained_towers
 from peftrec.training.module import RecommenderModule
 from peftrec.training.trainer import checkpoint_activations
 
@@ -55,40 +45,6 @@ class MeanDraws(TorchFunctionMode):
         if func is torch.rand and args == (1,):
             return torch.tensor([0.5])
         return func(*args, **(kwargs or {}))
-
-
-@dataclass(kw_only=True)
-class FakeStates:
-    """Stands in for a hidden-state store."""
-
-    states: Mapping[TowerName, Shaped[Tensor, "candidate state kept"]]
-    scales: Mapping[TowerName, Float[Tensor, "state hidden"]]
-    read_tokens: Callable[[], StateBatch] | None = None
-    """Makes what the next step gathers, where the states are those of all tokens."""
-
-    def read(self, items: Int[Tensor, " item"]) -> Mapping[TowerName, Tensor | TokenBatch]:
-        """Gather as a store does."""
-        if self.read_tokens is not None:
-            return self.read_tokens()
-        return {
-            name: restore(gather(tensor, items), scales=self.scales.get(name)) for name, tensor in self.states.items()
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredStates:
-    """What a store would keep: the towers that compute it, on the meta device, and which of their states."""
-
-    towers: Towers
-    kept: Stored
-    image_tokens: Mapping[TowerName, int]
-    """Tokens that each image tower makes of a picture, where states of all are kept."""
-
-    def rows_an_item(self, tower: TowerName, title_tokens: Mapping[TowerName, float]) -> float:
-        """Return how many vectors a state of an item is, where its titles have so many tokens."""
-        if self.kept.form == "pooled":
-            return 1
-        return self.image_tokens[tower] if tower in self.image_tokens else title_tokens[tower]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +82,11 @@ def build_fake_run(
     """
     # What a layer keeps as a plain attribute, such as FourierFT's indices, has values; it becomes fake when it is read.
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    stored = _stored_states(settings) if settings.strategy.states == "store" else None
+    stored = stored_states(settings) if settings.strategy.states == "store" else None
     reader = None
     if stored is not None:
-        states = _states(settings, stored, num_items, mean_tokens or {}, mode)
-        reader = FakeStates(states=states, scales=_scales(settings, stored, mode))
+        states = fake_states(settings, stored, num_items, mean_tokens or {}, mode)
+        reader = FakeStates(states=states, scales=fake_scales(settings, stored, mode))
     with torch.device("meta"):
         towers = load_trained_towers(settings, with_weights=False)
         module = build_module(
@@ -179,46 +135,6 @@ def require_configs(settings: Settings) -> None:
             ) from error
 
 
-def _stored_states(settings: Settings) -> StoredStates:
-    towers = load_towers(settings, with_weights=False)
-    kept = settings.strategy.stored(towers.depths())
-    image_tokens: dict[TowerName, int] = {}
-    if kept.form == "tokens" and settings.towers.image_encoders:
-        one = BatchShape(num_users=0, num_items=1, title_tokens=dict.fromkeys(settings.towers.text_encoders, 1))
-        item = fake_items(settings, one, device="meta")
-        for name in settings.towers.image_encoders:
-            image_tokens[name] = towers.present()[name].token_states(item.content(name), (0,))[0].shape[1]
-    return StoredStates(towers=towers, kept=kept, image_tokens=image_tokens)
-
-
-def _states(
-    settings: Settings,
-    stored: StoredStates,
-    num_items: int,
-    mean_tokens: Mapping[TowerName, float],
-    mode: FakeTensorMode,
-) -> dict[TowerName, Tensor]:
-    rows = {name: round(num_items * stored.rows_an_item(name, mean_tokens)) for name in stored.towers.present()}
-    with mode:
-        return {name: _kept(settings, stored, name, number) for name, number in rows.items()}
-
-
-def _scales(settings: Settings, stored: StoredStates, mode: FakeTensorMode) -> dict[TowerName, Tensor]:
-    """Make the scales that all items share, where they do."""
-    if settings.hidden_states.dtype != "int8_channels":
-        return {}
-    towers = stored.towers.present()
-    with mode:
-        return {name: torch.empty(len(stored.kept.layers[name]), tower.width) for name, tower in towers.items()}
-
-
-def _kept(settings: Settings, stored: StoredStates, name: TowerName, *rows: int) -> Tensor:
-    """Make so many rows of a tower's states, as they are kept."""
-    precision, tower = settings.hidden_states.dtype, stored.towers.present()[name]
-    size = (*rows, len(stored.kept.layers[name]), row_width(tower.width, precision))
-    return torch.empty(size, dtype=getattr(torch, element_type(precision)))
-
-
 def give_storage(
     module: nn.Module, mode: FakeTensorMode, *, dtype: torch.dtype = torch.float32
 ) -> dict[int, nn.Parameter]:
@@ -250,7 +166,7 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
     if run.settings.strategy.reads_content and run.stored is None:
         items = fake_items(run.settings, shape)
     if run.stored is not None and run.stored.kept.form == "tokens":
-        tokens = partial(_fake_tokens, run.settings, run.stored, shape)
+        tokens = partial(fake_tokens, run.settings, run.stored, shape)
         if run.target.is_store_read_by_loader:
             items = replace(items, states=tokens())
         else:
@@ -260,47 +176,12 @@ def fake_batch(run: FakeRun, shape: BatchShape) -> SequenceBatch:
         gathered = {name: gather(tensor, items.items) for name, tensor in run.states.items()}
         items = replace(items, states=gathered)
     size = (shape.num_users, run.sequence_length + 1)
-    kind = run.settings.objective.competitors().kind
+    draws = run.settings.objective.competitors().kind == "sampled"
     return SequenceBatch(
         items=items,
         sequences=torch.empty(size, dtype=torch.int64),
         mask=torch.empty(size, dtype=torch.bool),
         times=torch.empty(size, dtype=torch.int64) if run.settings.user_encoder.reads_times else None,
-        drawn=torch.empty(shape.num_items, dtype=torch.bool) if kind == "sampled" else None,
-        positions=torch.empty(shape.num_positions, dtype=torch.int64) if kind == "catalogue" else None,
+        drawn=torch.empty(shape.num_items, dtype=torch.bool) if draws else None,
+        positions=torch.empty(shape.num_positions, dtype=torch.int64),
     )
-
-
-def _fake_tokens(settings: Settings, stored: StoredStates, shape: BatchShape) -> StateBatch:
-    """Make stored states of tokens."""
-    batches: dict[str, TokenBatch] = {}
-    for name in stored.towers.present():
-        tokens = round(stored.rows_an_item(name, shape.title_tokens))
-        batches[name] = TokenBatch(
-            states=_kept(settings, stored, name, shape.num_items, tokens),
-            mask=torch.empty(shape.num_items, tokens, dtype=torch.bool),
-        )
-    return batches
-
-
-def fake_items(settings: Settings, shape: BatchShape, device: str | None = None) -> ItemBatch:
-    """Make items with the content that the towers read."""
-    with torch.device(device or torch.get_default_device()):
-        return _fake_items(settings, shape)
-
-
-def _fake_items(settings: Settings, shape: BatchShape) -> ItemBatch:
-    content: dict[TowerName, TextBatch | ImageBatch | PatchBatch | FeatureBatch] = {}
-    for name, part in settings.towers.parts.items():
-        if isinstance(part, ReadyFeatures):
-            rows = part.features(name).states
-            states = torch.empty(shape.num_items, *rows.shape[1:], dtype=getattr(torch, rows.dtype.name))
-            content[name] = FeatureBatch(states=states)
-        elif isinstance(part, PretrainedImage):
-            content[name] = part.transform(name).blank(shape.num_items)
-        else:
-            size = (shape.num_items, shape.title_tokens[name])
-            token_ids, mask = torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.bool)
-            content[name] = TextBatch(token_ids=token_ids, mask=mask)
-    items = torch.empty(shape.num_items, dtype=torch.int64)
-    return ItemBatch(items=items, contents=content)

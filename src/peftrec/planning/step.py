@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from peftrec.data.batches import SequenceBatch
+from peftrec.errors import SettingsError
 from peftrec.models.towers.names import TowerName
 from peftrec.planning.allocation import LiveBytes
 from peftrec.planning.batches import BatchShape
@@ -28,6 +30,13 @@ class PlannedStep:
     peak_bytes: int
     """Most that is alive at a moment, temporaries and batch included; on CUDA also a store that lies there."""
     operations: int
+
+
+_NEEDS_VALUES = (
+    "a step of this run cannot be planned: it asks for values of a tensor ({operation}), and a plan has none. In a "
+    "part of your own, take the places that are listed (ObjectiveInputs.valid_positions()), or multiply by the mask in "
+    "place of indexing with it, and use no .item()"
+)
 
 
 class StepPlanner:
@@ -55,7 +64,8 @@ class StepPlanner:
         self._optimizer_states = [value for value in states if isinstance(value, Tensor)]
 
     def plan(self, shape: BatchShape) -> PlannedStep:
-        """Plan a step on a batch of this shape. Raises AdaptationError as the run's own first step would."""
+        """Plan a step on a batch of this shape. Raises AdaptationError as the run's own first step would, and
+        SettingsError where a part asks for values."""
         if shape not in self._planned:
             with self.run.mode, MeanDraws():
                 self._planned[shape] = self._observe(fake_batch(self.run, shape))
@@ -68,8 +78,11 @@ class StepPlanner:
         follow = live.hold if self.target.holds_store else live.leave_out
         follow(self.run.states.values())
         live.hold(self._make_gradients())  # the last step's are alive until the loss is there
-        with live:
-            cost = observe_step(module, batch, self.target.arithmetic())
+        try:
+            with live:
+                cost = observe_step(module, batch, self.target.arithmetic())
+        except (DynamicOutputShapeException, DataDependentOutputException) as error:
+            raise SettingsError(_NEEDS_VALUES.format(operation=error.func)) from error
         return PlannedStep(
             exact_bytes=ExactBytes(
                 parameters=cost.parameter_bytes,

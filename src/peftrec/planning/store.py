@@ -11,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from peftrec.models.towers.stored_precision import element_type, row_width, shared_bytes
 from peftrec.models.towers.towers import Towers
 from peftrec.planning.batches import BatchShape, Workload
-from peftrec.planning.fake_tensors import StoredStates, fake_items, give_storage
+from peftrec.planning.fake_items import fake_items
+from peftrec.planning.fake_store import StoredStates
+from peftrec.planning.fake_tensors import give_storage
 from peftrec.settings.run import Settings
 from peftrec.training.measurement.first_step import UNCOUNTED_BY_TORCH
 

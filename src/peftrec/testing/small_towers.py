@@ -70,5 +70,8 @@ def sequence_batch(pair: TowerPair, *, num_items: int = 12, num_users: int = 6, 
     mask[: -(-num_items // 5)] = True
     sequences[~mask] = 0
     return SequenceBatch(
-        items=item_batch(num_items, pair), sequences=torch.from_numpy(sequences), mask=torch.from_numpy(mask)
+        items=item_batch(num_items, pair),
+        sequences=torch.from_numpy(sequences),
+        mask=torch.from_numpy(mask),
+        positions=torch.from_numpy(np.flatnonzero(mask[:, :-1])),
     )

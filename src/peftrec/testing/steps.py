@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftrec.data.batches import SequenceBatch, TokenBatch
+from peftrec.data.batches import SequenceBatch, TextBatch, TokenBatch
 from peftrec.data.content import ItemContent
 from peftrec.models.recommender import Recommender
 from peftrec.models.towers.names import TowerName
 from peftrec.models.towers.towers import StateReader, Towers
+from peftrec.planning.batches import BatchShape
+from peftrec.planning.step import StepPlanner
 from peftrec.settings.run import LearningRates, Settings
 from peftrec.strategies.base import Stored
 from peftrec.testing.small_towers import item_batch, sequence_batch
@@ -75,6 +77,23 @@ def batch_of(settings: Settings, *, seed: int = 0) -> SequenceBatch:
         return batch
     times = 1_000_000_000 + 86_400 * torch.arange(batch.mask.shape[1]).expand(batch.mask.shape)
     return replace(batch, times=times * batch.mask)
+
+
+def planned_operations(settings: Settings) -> int:
+    """Count a step's operations on tensors without values, as `peftrec plan` does."""
+    batch = batch_of(settings)
+    assert batch.positions is not None
+    texts = {
+        name: content.mask.shape[1] for name, content in batch.items.contents.items() if isinstance(content, TextBatch)
+    }
+    planner = StepPlanner(settings, num_items=NUM_ITEMS, sequence_length=batch.mask.shape[1] - 1)
+    shape = BatchShape(
+        num_users=len(batch.mask),
+        num_items=len(batch.items.items),
+        title_tokens=texts,
+        num_positions=len(batch.positions),
+    )
+    return planner.plan(shape).operations
 
 
 def train(module: RecommenderModule, settings: Settings) -> None:

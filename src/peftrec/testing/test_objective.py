@@ -11,7 +11,18 @@ from peftrec.models.objectives.inputs import ObjectiveInputs
 from peftrec.settings.run import Settings
 from peftrec.testing.parts import compose
 from peftrec.testing.small_towers import SMALL_PAIRS
-from peftrec.testing.steps import DIM, batch_of, build, copies, draws, moved, small, train, trainable
+from peftrec.testing.steps import (
+    DIM,
+    batch_of,
+    build,
+    copies,
+    draws,
+    moved,
+    planned_operations,
+    small,
+    train,
+    trainable,
+)
 from peftrec.training.measurement.first_step import probe_step
 
 POOL, BESIDE, USERS, STEPS = 9, 4, 5, 6
@@ -142,3 +153,9 @@ def test_the_first_steps_check_accepts_it(trial: ObjectiveTrial) -> None:
     cost = probe_step(build(trial.settings), batch_of(trial.settings))
     assert cost.saved_bytes > 0
     assert cost.operations > 0
+
+
+def test_a_plan_counts_what_a_step_computes(trial: ObjectiveTrial) -> None:
+    """And so asks for no value of a tensor."""
+    cost = probe_step(build(trial.settings), batch_of(trial.settings))
+    assert planned_operations(trial.settings) == cost.operations

@@ -11,7 +11,18 @@ from peftrec.errors import SettingsError
 from peftrec.settings.run import Settings
 from peftrec.testing.parts import compose
 from peftrec.testing.small_towers import SMALL_PAIRS
-from peftrec.testing.steps import DIM, batch_of, build, copies, draws, moved, small, train, trainable
+from peftrec.testing.steps import (
+    DIM,
+    batch_of,
+    build,
+    copies,
+    draws,
+    moved,
+    planned_operations,
+    small,
+    train,
+    trainable,
+)
 from peftrec.training.measurement.first_step import probe_step
 
 LENGTH = 7
@@ -175,3 +186,9 @@ def is_refused(ask: Callable[[], object]) -> bool:
     except SettingsError:
         return True
     return False
+
+
+def test_a_plan_counts_what_a_step_computes(trial: UserEncoderTrial) -> None:
+    """And so asks for no value of a tensor."""
+    cost = probe_step(build(trial.settings), batch_of(trial.settings))
+    assert planned_operations(trial.settings) == cost.operations

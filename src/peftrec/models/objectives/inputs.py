@@ -25,8 +25,10 @@ class ObjectiveInputs:
     drawn: Bool[Tensor, " item"] | None = None
     """Items that were drawn beside the batch, which may stand in it as well; null where the objective asks for none."""
     positions: Int[Tensor, " position"] | None = None
-    """Places of `states`, flattened, whose input item is not padding; null where nobody listed them."""
+    """Places of `states`, flattened over users and steps, whose input item is not padding; null where nobody listed
+    them."""
 
     def valid_positions(self) -> Int[Tensor, " position"]:
-        """Return those places; where they have to be found, the host waits for the device."""
+        """Return those places. They are to be taken and not looked for with the mask, for which the host waits for the
+        device, and which a plan, whose tensors have no values, cannot do."""
         return self.mask[:, :-1].flatten().nonzero()[:, 0] if self.positions is None else self.positions
