@@ -15,6 +15,10 @@ class SettingsError(UserError):
     """A key of the configuration is unknown, has the wrong type, or contradicts another key."""
 
 
+class OwnCodeError(SettingsError):
+    """A class of the user's own, whose folder the command does not name."""
+
+
 class DataError(UserError):
     """A file of items, interactions or images is missing or malformed."""
 

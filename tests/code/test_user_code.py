@@ -70,7 +70,9 @@ def test_a_record_that_names_a_class_beside_the_user_runs_nothing(
     user = ["user=user00001"] if verb == "recommend" else []
     assert main([verb, f"run={run}", *user]) == 2
     said = capsys.readouterr().err
-    assert "said_in_record.Mine is no class of peftrec" in said
+    assert f"{run / 'record.json'}: strategy._target_: said_in_record.Mine is no class of peftrec" in said
+    assert "add code=DIR, where DIR holds said_in_record.py" in said
+    assert "version" not in said, "another version of peftrec would not have it either"
     assert not (here / "imported").exists()
 
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from pydantic import BaseModel, ConfigDict, Field
 
 from peftrec.code.places import PACKAGE, PACKAGE_FOLDER, SourceFile, Sources
-from peftrec.errors import SettingsError
+from peftrec.errors import OwnCodeError, SettingsError
 
 
 class UserCode(BaseModel):
@@ -132,14 +132,15 @@ def take_over(code: UserCode) -> None:
 
 
 def require(target: str, key: str) -> None:
-    """Raise SettingsError unless the class that `key` names may be imported. Nothing is imported here."""
+    """Raise SettingsError unless the class that `key` names may be imported: OwnCodeError where the folder that holds
+    it has to be named. Nothing is imported here."""
     top = target.partition(".")[0]
     if top == PACKAGE:
         return
     if (other := _door.sources.taken(target)) is not None:
         raise SettingsError(f"{key}: {target}: a module {top} is installed already ({other}); rename yours")
     if not _door.sources.owns(target):
-        raise SettingsError(
+        raise OwnCodeError(
             f"{key}: {target} is no class of {PACKAGE}, and classes of others are imported only from a folder that the "
             f"command names: add code=DIR, where DIR holds {top}.py or {top}/"
         )

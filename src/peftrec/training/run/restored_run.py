@@ -11,7 +11,7 @@ from peftrec.data.items import Items
 from peftrec.data.readers.base import FileSource
 from peftrec.data.split import Split, split_catalogue
 from peftrec.devices import resolve_device
-from peftrec.errors import DataError, RecordError, SettingsError
+from peftrec.errors import DataError, OwnCodeError, RecordError, SettingsError
 from peftrec.results.record import RECORD_FILE, Provenance, Record, read_finished
 from peftrec.settings.places import STORES, bases_of, placed
 from peftrec.settings.run import Settings, settings_from_config
@@ -87,6 +87,8 @@ def _settings_of(record: Record, run_directory: Path, places: Sequence[str]) -> 
     )
     try:
         return settings_from_config(config)
+    except OwnCodeError as error:
+        raise OwnCodeError(f"{run_directory / RECORD_FILE}: {error}") from error
     except SettingsError as error:
         if places:
             raise
