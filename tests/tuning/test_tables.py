@@ -1,14 +1,11 @@
 """What is said under the table of tuned settings."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from peftrec.errors import RecordError
-from peftrec.tuning.combinations import Combination
-from peftrec.tuning.tables import chosen_text, seeds_text, trials_begun
+from peftrec.tuning.tables import chosen_text, seeds_text
 
 
 def test_chosen_values_stand_behind_the_shortest_keys_that_tell_them_apart() -> None:
@@ -32,11 +29,3 @@ def row(strategy: str, **seeds: int) -> Any:
 )
 def test_seeds_of_earlier_commands_are_told_apart(rows: list[Any], said: str) -> None:
     assert seeds_text(rows, [frozenset("ab"), frozenset("d")], (1, 2)) == said
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'a,b\n1,2,3\n4,"5'])
-def test_a_damaged_table_of_trials_is_one_message(content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "trials.csv"
-    file.write_bytes(content)
-    with pytest.raises(RecordError, match=r"trials\.csv: no table can be read; remove it"):
-        trials_begun(file, [Combination(strategy="id")])

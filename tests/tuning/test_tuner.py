@@ -3,20 +3,18 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from peftrec.jobs.isolation import Job, JobOutcome
 from peftrec.tuning.candidates import Candidate, compose_candidates
-from peftrec.tuning.combinations import Combination
 from peftrec.tuning.finals import best_file, final_settings, write_best
 from peftrec.tuning.journal import opened_journal
 from peftrec.tuning.learnt import budget_curves, curves_table
 from peftrec.tuning.settings import Budget, TuneSettings
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import trials_begun, trials_table
+from peftrec.tuning.tables import trials_table
 from peftrec.tuning.tuner import Tuner
 from tuner_that_is_killed import run_trial, tuned_of
 
@@ -175,13 +173,7 @@ def test_combinations_take_turns_and_are_told_apart_in_every_file(
     assert list(table.columns[:3]) == ["strategy", "user_encoder", "trial"]
     assert table["user_encoder"].tolist() == ["sasrec"] * 4 + ["ligr"] * 4
     assert table["user_encoder.dropout"].nunique() == 7  # the defaults are the same, and no draw
-    table[:6].to_csv(tmp_path / "trials.csv")
-    begun = [each.combination for each in (*combinations, replace(combinations[0], combination=OTHER))]
-    assert trials_begun(tmp_path / "trials.csv", begun) == [4, 2, 0]
     assert set(curves_table(budget_curves(list(studies.values())))["strategy"]) == {"id (SASRec)", "id (LiGR)"}
-
-
-OTHER = Combination(strategy="id", beside={"user_encoder": "hstu"})
 
 
 @pytest.mark.parametrize("compared", ["candidates", "combinations"])

@@ -52,6 +52,12 @@ class Combination:
         return tuple(f"{group}={option}" for group, option in self.choices.items())
 
 
+def combination_of(name: str) -> Combination:
+    """Return the combination that has this name in a journal."""
+    strategy, *beside = name.split(", ")
+    return Combination(strategy=strategy, beside=dict(each.split("=", 1) for each in beside))
+
+
 def split_words(words: Sequence[str]) -> tuple[list[Combination], list[str]]:
     """Return the combinations that the words list, and the words that hold for all of them.
 

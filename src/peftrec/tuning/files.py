@@ -38,12 +38,14 @@ class Learnt:
     settings: TuneSettings
     studies: dict[str, StrategyStudy]
     """By name."""
+    others: dict[str, StrategyStudy] = field(default_factory=dict)
+    """What the folder's journal held when the command began: its own of before, and those of other commands."""
     baselines: dict[str, Metrics] = field(default_factory=dict)
     """Test figures of what was tuned and needs no training."""
 
     def write_trials(self) -> None:
-        """Write one row a trial."""
-        self._write(TRIALS_FILE, to_csv(trials_table(list(self.studies.values()))))
+        """Write one row a trial, of all that was tuned in this folder."""
+        self._write(TRIALS_FILE, to_csv(trials_table(list((self.others | self.studies).values()))))
 
     def add_item_knn(self, storage: "BaseStorage", space: Space, run: Settings) -> None:
         """Tune item-kNN on the data of a run, in this process."""

@@ -17,6 +17,7 @@ from peftrec.results.tables import bytes_text, number_text
 from peftrec.settings.run import settings_to_config
 from peftrec.tuning.candidates import Candidate
 from peftrec.tuning.settings import TuneSettings
+from peftrec.tuning.study import Spent
 
 _BEST_BYTES, _LAST_BYTES = 4, 12
 """Of a trainable parameter in the two checkpoints of a run: itself, and with Adam's two moments."""
@@ -37,6 +38,7 @@ class Forecast:
     """Where seconds come from."""
     max_epochs: int
     budget_seconds: float | None
+    """Of trials still to be run; null where the budget is trials."""
     final_bytes: int
     running_bytes: int
     store_bytes: int
@@ -53,19 +55,19 @@ class Forecast:
 
 
 def forecasts(
-    candidates: Sequence[Candidate], settings: TuneSettings, begun: Sequence[int], request: PlanRequest
+    candidates: Sequence[Candidate], settings: TuneSettings, spent: Sequence[Spent], request: PlanRequest
 ) -> list[Forecast]:
-    """Return each combination's share; `begun` are its trials so far. Raises what planning raises."""
+    """Return each combination's share; `spent` is what each has had. Raises what planning raises."""
     planned = plan_set({each.label: each.settings for each in candidates}, request)
     records = list(_records(Path(candidates[0].settings.runs_dir)))
     return [
-        _forecast(candidate, settings, number, plan, records)
-        for candidate, number, plan in zip(candidates, begun, planned.plans, strict=True)
+        _forecast(candidate, settings, had, plan, records)
+        for candidate, had, plan in zip(candidates, spent, planned.plans, strict=True)
     ]
 
 
 def _forecast(
-    candidate: Candidate, settings: TuneSettings, begun: int, plan: Plan, records: Sequence[Record]
+    candidate: Candidate, settings: TuneSettings, spent: Spent, plan: Plan, records: Sequence[Record]
 ) -> Forecast:
     config = settings_to_config(candidate.settings)
     tuned = candidate.space.dimensions
@@ -78,12 +80,12 @@ def _forecast(
     budget = settings.budget
     return Forecast(
         label=candidate.label,
-        trials=None if budget.trials is None else max(0, budget.trials - begun),
+        trials=None if budget.trials is None else max(0, budget.trials - spent.begun) + spent.unfinished,
         finals=len(settings.final_seeds),
         seconds_per_epoch=seconds,
         basis=basis if seconds is not None else "nothing measured yet",
         max_epochs=candidate.settings.trainer.max_epochs,
-        budget_seconds=budget.seconds,
+        budget_seconds=None if budget.seconds is None else max(0.0, budget.seconds - spent.seconds),
         final_bytes=len(settings.final_seeds) * plan.trainable_parameters * (_BEST_BYTES + _LAST_BYTES),
         running_bytes=plan.trainable_parameters * (_BEST_BYTES + _LAST_BYTES),
         store_bytes=0 if plan.store is None else plan.store.num_bytes,

@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from peftrec.errors import UserError
+from peftrec.errors import RecordError, UserError
 from peftrec.results.process import this_process
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 def opened_journal(folder: Path) -> Iterator["BaseStorage"]:
     """Yield the storage of a tuning's folder, mended, for this process alone.
 
-    Raises UserError where another tuner holds it, where the file system has no locks, and where Optuna is missing.
+    Raises UserError where another tuner holds it, where the file system has no locks, and where Optuna is missing;
+    RecordError for a journal with a line that is none.
     """
     require_optuna()
     from optuna.storages import JournalStorage
@@ -42,7 +43,55 @@ def opened_journal(folder: Path) -> Iterator["BaseStorage"]:
         cut_broken_line(journal)
         for left in folder.glob(f"{JOURNAL_FILE}.*"):  # the lock of a writer that was killed, or its renamed remains
             left.unlink()
+        _whole_lines(journal)
         yield JournalStorage(JournalFileBackend(str(journal)))
+
+
+def copied_journal(folder: Path) -> "BaseStorage | None":
+    """Return what a folder's journal holds now, for whoever asks while a tuner may write: nothing is locked, and what
+    is put into the copy stays in memory. None where there is no journal.
+
+    Raises UserError where there is one and Optuna is missing, RecordError where a line of it is none.
+    """
+    if not (journal := folder / JOURNAL_FILE).exists():
+        return None
+    require_optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import BaseJournalBackend
+
+    class InMemory(BaseJournalBackend):
+        def __init__(self, lines: list[dict[str, Any]]) -> None:
+            self.lines = lines
+
+        def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+            return self.lines[log_number_from:]
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            self.lines += logs
+
+    return JournalStorage(InMemory(_whole_lines(journal)))
+
+
+def _whole_lines(journal: Path) -> list[dict[str, Any]]:
+    """Return the lines of a journal, but a last one that is being written. Raises RecordError for what is no line."""
+    found = []
+    content = journal.read_bytes() if journal.exists() else b""
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            found.append(_operation(line))
+        except ValueError as error:  # text that is not UTF-8 too
+            raise RecordError(
+                f"{journal}:{number}: no line of a journal of trials; put the file back as it was, or set name=NAME "
+                "for a tuning of its own"
+            ) from error
+    return found
+
+
+def _operation(line: bytes) -> dict[str, Any]:
+    operation = json.loads(line)
+    if not isinstance(operation, dict) or "op_code" not in operation:
+        raise ValueError("no operation")
+    return operation
 
 
 def require_optuna() -> None:

@@ -50,6 +50,18 @@ class TrialResult:
     error: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What of a budget is spent."""
+
+    begun: int = 0
+    """Trials that ended or go on with the same command."""
+    unfinished: int = 0
+    """Those of them that have not ended."""
+    seconds: float = 0.0
+    """Of training, by those that ended."""
+
+
 class StrategyStudy:
     """Trials of one strategy, of one combination of methods, or of a baseline without training."""
 
@@ -119,6 +131,12 @@ class StrategyStudy:
 
         trials = self.study.get_trials(deepcopy=False)
         return sum(trial.state != optuna.trial.TrialState.WAITING for trial in trials)
+
+    def spent(self) -> Spent:
+        """Return what of its budget is spent."""
+        results = self.results()
+        unfinished = sum(result.state == "running" for result in results)
+        return Spent(begun=len(results), unfinished=unfinished, seconds=sum(result.seconds for result in results))
 
     def ask(self) -> "Trial":
         """Begin the next trial."""

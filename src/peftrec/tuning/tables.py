@@ -1,12 +1,10 @@
 """What a tuning leaves to read: every trial, and the table of the final runs with budget and chosen values."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 from pydantic import JsonValue
 
-from peftrec.errors import RecordError
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.configs import short_keys
 from peftrec.results.costs import Metrics
@@ -54,17 +52,6 @@ def trials_table(studies: Sequence[StrategyStudy]) -> pd.DataFrame:
     for column in ("epochs", "chosen_epoch"):
         frame[column] = frame[column].astype("Int64")
     return frame
-
-
-def trials_begun(file: Path, combinations: Sequence[Combination]) -> list[int]:
-    """Return how many trials of each combination are in the table of trials. Raises RecordError where it is none."""
-    if not file.exists():
-        return [0] * len(combinations)
-    try:
-        rows = pd.read_csv(file).to_dict("records")
-    except ValueError as error:  # pandas' own are among them, and text that is not UTF-8
-        raise RecordError(f"{file}: no table can be read; remove it, and the tuning writes it again") from error
-    return [sum(row.items() >= each.choices.items() for row in rows) for each in combinations]
 
 
 def chosen_text(values: Mapping[str, JsonValue]) -> str:

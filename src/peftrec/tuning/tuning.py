@@ -26,12 +26,13 @@ from peftrec.tuning.candidates import Candidate, compose_candidates
 from peftrec.tuning.combinations import Combination, check_one_kind
 from peftrec.tuning.files import TRIALS_FILE, Learnt
 from peftrec.tuning.finals import final_jobs, write_best
+from peftrec.tuning.former_studies import former_studies
 from peftrec.tuning.item_knn import NAME as ITEM_KNN
 from peftrec.tuning.item_knn import item_knn_space
-from peftrec.tuning.journal import opened_journal, require_optuna
+from peftrec.tuning.journal import copied_journal, opened_journal, require_optuna
 from peftrec.tuning.settings import Budget, TuneSettings
-from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import budget_text, chosen_text, trials_begun
+from peftrec.tuning.study import Spent, StrategyStudy
+from peftrec.tuning.tables import budget_text, chosen_text
 from peftrec.tuning.tuner import Tuned, Tuner
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ def tune(words: Sequence[str], *, module: str = JOB_MODULE) -> int:
     devices = device_groups(jobs)
     runner = JobRunner(slots=settings.slots or max(1, len(devices)), devices=devices, module=module)
     with opened_journal(home / FOLDER) as storage:
-        check_one_kind(candidates[0].combination, former_names(storage), home / FOLDER)
+        former = former_studies(storage)
+        studies = open_studies(storage, candidates, settings)
         tuned = [
-            Tuned(candidate=each, study=open_study(storage, each, settings), job=job)
-            for each, job in zip(candidates, jobs, strict=True)
+            Tuned(candidate=each, study=study, job=job)
+            for each, study, job in zip(candidates, studies, jobs, strict=True)
         ]
-        learnt = Learnt(home / FOLDER, settings, {each.study.name: each.study for each in tuned})
+        learnt = Learnt(home / FOLDER, settings, {study.name: study for study in studies}, former)
         learnt.write_trials()
         if not Tuner(tuned, settings, home / FOLDER, on_told=learnt.write_trials).run(runner):
             print(_stopped(tuned, settings), file=sys.stderr)
@@ -115,6 +117,15 @@ def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> in
     if without:
         print(f"no trial ended well: {', '.join(without)}; see {learnt.folder / TRIALS_FILE}", file=sys.stderr)
     return 1 if failed or without else 0
+
+
+def open_studies(
+    storage: "BaseStorage", candidates: Sequence[Candidate], settings: TuneSettings
+) -> list[StrategyStudy]:
+    """Open the studies of a command. Raises SettingsError where the journal holds them, or the folder, for another."""
+    folder = candidates[0].settings.experiment_directory / FOLDER
+    check_one_kind(candidates[0].combination, former_names(storage), folder)
+    return [open_study(storage, each, settings) for each in candidates]
 
 
 def open_study(storage: "BaseStorage", candidate: Candidate, settings: TuneSettings) -> StrategyStudy:
@@ -181,7 +192,10 @@ def forecast_tuning(words: Sequence[str]) -> str:
     settings, others = read_words([word for word in words if _key(word) != "rate"])
     candidates = compose_candidates(others, settings)
     jobs = [job_of(each.settings, [], []) for each in candidates]
-    file = candidates[0].settings.experiment_directory / FOLDER / TRIALS_FILE
-    begun = trials_begun(file, [each.combination for each in candidates])
-    found = forecasts(candidates, settings, begun, PlanRequest.of(own))
+    storage = copied_journal(candidates[0].settings.experiment_directory / FOLDER)
+    if storage is None:
+        spent = [Spent() for _ in candidates]
+    else:
+        spent = [study.spent() for study in open_studies(storage, candidates, settings)]
+    found = forecasts(candidates, settings, spent, PlanRequest.of(own))
     return to_text(found, settings, settings.slots or max(1, len(device_groups(jobs))))
