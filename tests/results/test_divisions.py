@@ -9,7 +9,7 @@ import pytest
 
 from peftrec.errors import RecordError
 from peftrec.results.divisions import RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult, find_results, read_result
-from peftrec.results.divisions_table import beside_runs
+from peftrec.results.divisions_table import beside_runs, to_markdown
 from peftrec.results.report.report import compare_folder
 from peftrec.results.runs import Run
 from peftrec.results.tpme_reference import CostChoices
@@ -22,9 +22,9 @@ def runs_of(folder: Path) -> Mapping[str, Run]:
     return {run.name: run for run in compare_folder(folder, CostChoices()).runs}
 
 
-def divide(of: Run, **changes: Any) -> Path:
+def divide(of: Run, *, name: str = "1-made-up", **changes: Any) -> Path:
     """Write a division of one group that ranks everybody as the run does."""
-    folder = of.folder / "groups" / "1-made-up"
+    folder = of.folder / "groups" / name
     folder.mkdir(parents=True)
     shutil.copy(of.folder / "ranks.parquet", folder)
     test = dict(of.evaluation.test)
@@ -100,3 +100,33 @@ def test_figures_that_cannot_be_read_are_one_message(few: Path) -> None:
     (run / "groups" / "1-made-up" / RESULT_FILE).mkdir(parents=True)
     with pytest.raises(RecordError, match=r"groups\.json: cannot be read \(Is a directory\); remove .*1-made-up"):
         find_results(run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"run_id": "lora-example9"}, "not of lora-example1"),
+        ({"test": {"hr@10": 0.99, "ndcg@10": 0.5}}, r"test\.hr@10 is 0\.99"),
+        (None, "no result of this version"),
+    ],
+)
+def test_one_bad_division_leaves_the_others_of_its_run(changes: dict[str, Any] | None, says: str, few: Path) -> None:
+    """In a report, beside the division that was just made, and where another is asked for by its number."""
+    run = runs_of(few)["lora-example1"]
+    good = divide(run, name="1-good")
+    bad = divide(run, name="0-bad", question_hash="other", **(changes or {}))
+    if changes is None:
+        (bad / RESULT_FILE).write_text("{}")
+    frame, unreadable = beside_runs(compare_folder(few, CostChoices()).strategies)
+    assert frame["groups"].tolist() == ["the run", "number=1"]
+    (line,) = unreadable
+    with pytest.raises(RecordError, match=says):
+        raise RecordError(line)
+    assert str(bad) in line
+    text = to_markdown(run.folder, good)
+    assert [row.split(" | ")[0] for row in text.splitlines()[2:4]] == ["| the run", "| number=1"]
+    assert text.count("- left out: ") == 1
+    with pytest.raises(RecordError, match=says):
+        to_markdown(run.folder, bad)
+    if changes is None or "test" not in changes:
+        assert named_division(run.folder, "1") == good

@@ -136,10 +136,20 @@ def read_division(run: Path, folder: Path) -> FoundGroups:
     return FoundGroups(folder=folder, result=result)
 
 
-def find_results(run: Path, asked: Path | None = None) -> list[FoundGroups]:
+def find_results(run: Path, asked: Path | None = None, *, unreadable: list[str] | None = None) -> list[FoundGroups]:
     """Return the finished divisions of a run, fewest groups first; of each question the one in the folder `asked`, or
-    what the latest code answered. Raises RecordError."""
-    found = [read_division(run, file.parent) for file in (run / DIVISIONS).glob(f"*/{RESULT_FILE}")]
+    what the latest code answered.
+
+    What is wrong with one goes into `unreadable`, and it is left out; without that list it raises RecordError.
+    """
+    found = []
+    for file in sorted((run / DIVISIONS).glob(f"*/{RESULT_FILE}")):
+        try:
+            found.append(read_division(run, file.parent))
+        except RecordError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
     latest: dict[str, FoundGroups] = {}
     for each in sorted(found, key=lambda each: (each.folder == asked, each.result.finished_at)):
         latest[each.result.question_hash] = each

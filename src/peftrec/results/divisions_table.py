@@ -4,15 +4,24 @@ A division is no row of a report's main table: it goes on from a run that is tra
 of one training, which TPME compares, are not what it took.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from peftrec.errors import RecordError
+from peftrec.outputs.safe_text import for_markdown_sentence
 from peftrec.results.costs import Metrics
-from peftrec.results.divisions import RESULT_FILE, FoundGroups, GroupFigures, GroupsResult, find_results
+from peftrec.results.divisions import (
+    RESULT_FILE,
+    FoundGroups,
+    GroupFigures,
+    GroupsCosts,
+    GroupsResult,
+    find_results,
+    read_division,
+)
 from peftrec.results.paired_tests import bootstrap_interval, permutation_p_value
 from peftrec.results.ranks import per_user, read_ranks
 from peftrec.results.recomputed import differing
@@ -32,67 +41,94 @@ EXPLAINED = (
 
 
 def to_markdown(run: Path, asked: Path) -> str:
-    """Return the run beside all divisions of its users, and the groups of the one that was asked for. Raises
-    RecordError."""
-    found = find_results(run, asked)
-    own = next(each.result for each in found if each.folder == asked)
-    counts = sum(group.test_users for group in own.groups) + own.users_without_group
+    """Return the run beside all divisions of its users, and the groups of the one that was asked for. Another that
+    cannot be read is left out with a line. Raises RecordError for the one that was asked for."""
+    own, record, unreadable = read_division(run, asked), read_record(run), list[str]()
+    _division_row(run, record, own)
+    found = find_results(run, asked, unreadable=unreadable)
+    rows = pd.DataFrame(_rows(run, record, found, unreadable))
+    result, costs = own.result, own.result.costs
+    counts = sum(group.test_users for group in result.groups) + result.users_without_group
     notes = [
         f"{counts:,} test users. {EXPLAINED}",
-        f"Towers, once: {bytes_text(own.costs.tower_bytes)}.",
-        f"Each encoding of the catalogue took {own.costs.encoding_seconds:.3f} s.",
+        f"Towers, once: {bytes_text(costs.tower_bytes)}.",
+        f"Each encoding of the catalogue took {costs.encoding_seconds:.3f} s.",
     ]
-    if own.users_without_group:
-        notes.append(f"{own.users_without_group:,} of them train in no group and are ranked by the run's own weights.")
-    rows = pd.DataFrame(_rows(run, read_record(run), found))
-    return "\n".join([markdown_grid(rows), f"{' '.join(notes)}\n", markdown_grid(pd.DataFrame(_group_rows(own)))])
+    if result.users_without_group:
+        notes.append(
+            f"{result.users_without_group:,} of them train in no group and are ranked by the run's own weights."
+        )
+    left_out = "".join(f"- left out: {for_markdown_sentence(line)}\n" for line in unreadable)
+    groups = markdown_grid(pd.DataFrame(_group_rows(result)))
+    return "\n".join([markdown_grid(rows), *([left_out] if left_out else []), f"{' '.join(notes)}\n", groups])
 
 
 def beside_runs(rows: Sequence[Row]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the runs of a report's rows that were divided, each before its divisions, and what of them cannot be
-    read; both empty where none was."""
+    """Return the runs of a report's rows that were divided, each before its divisions, and a line for each division
+    that cannot be read and is left out; both empty where none was."""
     lines: list[dict[str, str]] = []
     unreadable: list[str] = []
     for row in rows:
         for run in row.runs:
             name = row.strategy if len(row.runs) == 1 else f"{row.strategy}, seed {run.record.seed}"
-            try:
-                if found := find_results(run.folder):
-                    lines += [{"strategy": name, **cells} for cells in _rows(run.folder, run.record, found)]
-            except RecordError as error:
-                unreadable.append(str(error))
+            found = find_results(run.folder, unreadable=unreadable)
+            lines += [{"strategy": name, **cells} for cells in _rows(run.folder, run.record, found, unreadable)]
     return pd.DataFrame(lines), unreadable
 
 
-def _rows(run: Path, record: Record, found: Sequence[FoundGroups]) -> Iterator[dict[str, str]]:
-    """Yield the run and its divisions. Raises RecordError for one whose figures are not those of its ranks."""
-    seconds = sum(epoch.training_seconds for epoch in record.epochs)
-    memory = None if record.efficiency is None else record.efficiency.peak_memory_bytes
-    costs = found[0].result.costs
-    yield {
+def _rows(run: Path, record: Record, found: Sequence[FoundGroups], unreadable: list[str]) -> list[dict[str, str]]:
+    """Return the run and its divisions; none where no division is left. What is wrong with one whose figures are not
+    those of its ranks goes into `unreadable`."""
+    divisions = []
+    for each in found:
+        try:
+            divisions.append((each, _division_row(run, record, each)))
+        except RecordError as error:
+            unreadable.append(str(error))
+    if not divisions:
+        return []
+    return [_run_row(run, record, divisions[0][0].result.costs), *(cells for _, cells in divisions)]
+
+
+def _run_row(run: Path, record: Record, costs: GroupsCosts) -> dict[str, str]:
+    """Return the run itself; `costs` of any of its divisions say what is kept of it."""
+    return {
         **_quality("the run", Run(record, run).evaluation.test),
         "trainable": "" if record.parameters is None else count_text(record.parameters.trainable),
-        "training, s": f"{seconds:.1f}",
-        "peak memory": bytes_text(memory),
+        "training, s": f"{_training_seconds(record):.1f}",
+        "peak memory": bytes_text(_peak_memory(record)),
         "kept": bytes_text(costs.shared_bytes + costs.part_bytes),
         "item vectors": bytes_text(costs.vector_bytes),
     }
-    for each in found:
-        _check_figures(each)
-        result, costs = each.result, each.result.costs
-        mean, (low, high), p_value = difference(each.folder, run)
-        label = " ".join(f"{key}={value}" for key, value in result.config.items())
-        trainable = costs.trainable_parameters(len(result.groups))
-        yield {
-            **_quality(label, result.test),
-            f"{TESTED} - the run's": f"{mean:+.4f} ({low:+.4f} to {high:+.4f})",
-            "p": f"{p_value:.4f}",
-            "trainable": "" if trainable is None else count_text(trainable),
-            "training, s": f"{seconds:.1f} + {sum(group.training_seconds for group in result.groups):.1f}",
-            "peak memory": bytes_text(_largest([memory, *(group.peak_memory_bytes for group in result.groups)])),
-            "kept": bytes_text(costs.kept_bytes),
-            "item vectors": f"{costs.parts} x {bytes_text(costs.vector_bytes) or '?'}",
-        }
+
+
+def _division_row(run: Path, record: Record, found: FoundGroups) -> dict[str, str]:
+    """Return one division. Raises RecordError where its figures are not those of its ranks."""
+    _check_figures(found)
+    result, costs = found.result, found.result.costs
+    mean, (low, high), p_value = difference(found.folder, run)
+    label = " ".join(f"{key}={value}" for key, value in result.config.items())
+    trainable = costs.trainable_parameters(len(result.groups))
+    memory = [_peak_memory(record), *(group.peak_memory_bytes for group in result.groups)]
+    groups_seconds = sum(group.training_seconds for group in result.groups)
+    return {
+        **_quality(label, result.test),
+        f"{TESTED} - the run's": f"{mean:+.4f} ({low:+.4f} to {high:+.4f})",
+        "p": f"{p_value:.4f}",
+        "trainable": "" if trainable is None else count_text(trainable),
+        "training, s": f"{_training_seconds(record):.1f} + {groups_seconds:.1f}",
+        "peak memory": bytes_text(_largest(memory)),
+        "kept": bytes_text(costs.kept_bytes),
+        "item vectors": f"{costs.parts} x {bytes_text(costs.vector_bytes) or '?'}",
+    }
+
+
+def _training_seconds(record: Record) -> float:
+    return sum(epoch.training_seconds for epoch in record.epochs)
+
+
+def _peak_memory(record: Record) -> int | None:
+    return None if record.efficiency is None else record.efficiency.peak_memory_bytes
 
 
 def _check_figures(found: FoundGroups) -> None:
