@@ -10,7 +10,7 @@ import pytest
 from peftrec.errors import RecordError
 from peftrec.results.divisions import RESULT_FILE, GroupFigures, GroupsCosts, GroupsResult, find_results, read_result
 from peftrec.results.divisions_table import beside_runs, to_markdown
-from peftrec.results.report.report import compare_folder
+from peftrec.results.report.report import compare_folder, write_report
 from peftrec.results.runs import Run
 from peftrec.results.tpme_reference import CostChoices
 from peftrec.user_groups.named_division import named_division
@@ -130,3 +130,19 @@ def test_one_bad_division_leaves_the_others_of_its_run(changes: dict[str, Any] |
         to_markdown(run.folder, bad)
     if changes is None or "test" not in changes:
         assert named_division(run.folder, "1") == good
+
+
+def test_a_report_says_nothing_of_divisions_that_are_gone(few: Path) -> None:
+    run = runs_of(few)["lora-example1"]
+    folder, file = divide(run), few / "report" / "groups.md"
+    write_report(few)
+    assert "number=1" in file.read_text()
+    (folder / RESULT_FILE).write_text("{}")
+    write_report(few)
+    assert file.read_text().startswith("Groups of users (`peftrec groups`).\n\n- left out: ")
+    shutil.rmtree(folder)
+    write_report(few)
+    assert not file.exists()
+    file.write_text("# The user's own\n")
+    write_report(few)
+    assert file.read_text() == "# The user's own\n"

@@ -69,6 +69,8 @@ def test_the_report_says_where_the_figures_are_from(experiment: Path, capsys: py
     assert "arXiv:2404.02059" in text
     assert "350 to 380" in text
     assert "350 to 380" not in (run / "report" / "table.md").read_text()
+    assert main([str(run)]) == 0
+    assert not (run / "report" / "published.md").exists()
 
 
 def test_a_report_without_a_paper_holds_none(written: Report) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -23,6 +24,9 @@ from peftrec.results.tested import Tested, infer
 from peftrec.results.tpme_reference import CostChoices
 
 FOLDER = "report"
+GROUPS_FILE, PUBLISHED_FILE = "groups.md", "published.md"
+_OPENINGS = {GROUPS_FILE: "Groups of users (`peftrec groups`).", PUBLISHED_FILE: "Published: "}
+"""How the files begin that not every report has: one that lies there from a report before says what holds no more."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,23 @@ class Report:
         return f"{tables.to_terminal(self.comparison)}{claims}{divisions}{published}"
 
     def write(self) -> None:
-        """Write the files. Raises UserError where they cannot be written."""
-        write_files(self.directory, self.contents)
+        """Write the files, and remove what a report before had to say and this one has not. Raises UserError where
+        they cannot be written."""
+        openings = {name: opening for name, opening in _OPENINGS.items() if name not in self.contents}
+        write_files(self.directory, self.contents, stale=openings)
 
 
-def write_files(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files by their names. Raises UserError where they cannot be written."""
+def write_files(
+    directory: Path, contents: Mapping[str, bytes], *, stale: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write files by their names, and remove those of `stale` that begin as it says: a file of that name which the user
+    put there stays. Raises UserError where they cannot be written."""
     try:
         for name, content in contents.items():
             write_atomically(directory / name, content)
+        for name, opening in stale.items():
+            if (file := directory / name).is_file() and file.read_bytes().startswith(opening.encode()):
+                file.unlink()
     except OSError as error:
         raise UserError(
             f"{directory}: cannot be written ({error.strerror}), so that the report is not there as files; "
@@ -136,21 +148,22 @@ def report_of(
     }
     divisions = ""
     if len(divided) or unreadable:
-        divisions = contents["groups.md"] = _divisions(divided, unreadable)
+        divisions = contents[GROUPS_FILE] = _divisions(divided, unreadable)
     beside_published = ""
     if published is not None:
-        beside_published = contents["published.md"] = _beside_published(comparison, published)
+        beside_published = contents[PUBLISHED_FILE] = _beside_published(comparison, published)
     every = {name: text.encode() for name, text in contents.items()} | pictures
     return Report(directory, every, comparison, found, beside_published, divisions)
 
 
 def _divisions(divided: pd.DataFrame, unreadable: Sequence[str]) -> str:
     """Return the table of what was divided, and a line for each that cannot be read."""
-    grid = f"Groups of users (`peftrec groups`). {EXPLAINED}\n\n{tables.markdown_grid(divided)}" if len(divided) else ""
-    return grid + "".join(f"\n- left out: {for_markdown_sentence(line)}\n" for line in unreadable)
+    grid = f" {EXPLAINED}\n\n{tables.markdown_grid(divided)}" if len(divided) else "\n"
+    left_out = "".join(f"\n- left out: {for_markdown_sentence(line)}\n" for line in unreadable)
+    return _OPENINGS[GROUPS_FILE] + grid + left_out
 
 
 def _beside_published(comparison: Comparison, published: Published) -> str:
-    return f"Published: {published.source}; {published.setting}.\n\n" + tables.markdown_grid(
+    return f"{_OPENINGS[PUBLISHED_FILE]}{published.source}; {published.setting}.\n\n" + tables.markdown_grid(
         beside(comparison, published)
     )
