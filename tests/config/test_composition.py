@@ -4,10 +4,13 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 
+from peftrec.config.composition import NEEDED
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
+from peftrec.jobs.sweep import expand_sweep
 from peftrec.settings.composition import compose_settings
 from peftrec.settings.run import settings_from_config, settings_to_config
 
@@ -157,3 +160,44 @@ def test_nothing_global_is_left_behind() -> None:
     compose_settings(DATA)
     refusal("strategy=lroa")
     assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.mark.parametrize("group", sorted(NEEDED))
+def test_a_group_that_a_run_must_have_is_not_taken_away(group: str) -> None:
+    """And what is said instead composes."""
+    said = refusal(f"~{group}")
+    head, _, names = said.partition(", of ")
+    assert head == f"~{group}: a run needs one {group}: leave this word out, or write {group}=NAME"
+    offered = {file.relative_to(config_directory() / group).with_suffix("").as_posix() for file in FILES[group]}
+    assert set(names.split(", ")) == offered
+
+
+FILES = {group: sorted((config_directory() / group).rglob("*.yaml")) for group in NEEDED}
+
+
+def test_groups_that_a_run_must_have_are_those_of_the_root() -> None:
+    root = yaml.safe_load((config_directory() / "config.yaml").read_text())["defaults"]
+    chosen = {key for each in root if isinstance(each, dict) for key, option in each.items() if option is not None}
+    assert {key for key in chosen if " " not in key} == NEEDED
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        ("user_encoder=./sasrec", "write user_encoder=sasrec"),
+        ("strategy=x/../id", "write strategy=id"),
+        ("learning_rates=paper/./id", "write learning_rates=paper/id"),
+        ("user_encoder=../strategy/id", "write user_encoder=NAME"),
+        ("user_encoder='./sasrec'", "write user_encoder=sasrec"),
+    ],
+)
+def test_an_option_is_named_without_a_path(word: str, instead: str) -> None:
+    said = refusal(word)
+    assert said.endswith(f" is a path, and an option is named without one: {instead}")
+    assert said.startswith(f"{word}: ")
+
+
+def test_a_path_in_a_list_is_refused_as_alone() -> None:
+    """It would be the same choice twice."""
+    with pytest.raises(SettingsError, match=r"\./sasrec is a path, .*: write user_encoder=sasrec$"):
+        expand_sweep(["user_encoder=./sasrec,sasrec"])

@@ -4,6 +4,7 @@ Every `KEY=VALUE` is handed to Hydra as `++KEY=VALUE`, so that one place, the va
 command line and of yaml files alike, and a field that no yaml repeats can still be set.
 """
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -31,6 +32,10 @@ ROOT_CONFIG = "config"
 HYDRA_VERSION_BASE = "1.3"
 NO_OPTIONS = (int, float, list, dict, RangeSweep, IntervalSweep)
 """What may be a value, or many, and names no yaml file."""
+NEEDED = frozenset(
+    {"data", "towers", "strategy", "user_encoder", "objective", "learning_rates", "trainer", "logger"},
+)
+"""Groups of which a run has one option, whatever is said."""
 COMBINED = frozenset({"logger"})
 """Groups of which several options may stand together, `logger=[wandb,tensorboard]`: each sets keys of its own."""
 
@@ -122,6 +127,8 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         raise SweepError(text, key, is_choice=key in groups)
     if is_own := is_hydras(key):
         check_key(key, text)
+    if override.is_delete() and key in NEEDED & groups:
+        raise SettingsError(_needed_message(text, key))
     bare, value = text.lstrip("+"), override.value()
     is_written_as_choice = "/" in key or override.package is not None
     if override.is_delete() or (is_own and not is_written_as_choice):
@@ -131,10 +138,33 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
     choices: list[Any] = value.list if isinstance(value, ChoiceSweep) else [value]
     if key in COMBINED:
         choices = [option for each in choices for option in (each if isinstance(each, list) and each else [each])]
+    _check_choices(bare, key, choices)
+    return text if is_written_as_choice else bare
+
+
+def _check_choices(text: str, key: str, choices: Sequence[object]) -> None:
+    """Raise SettingsError for what cannot be an option of a group."""
     if any(each is None or isinstance(each, NO_OPTIONS) for each in choices):
         named = "options" if key in COMBINED else "one option"
-        raise SettingsError(f"{bare}: {key} is a choice among yaml files; leave it out, or name {named}")
-    return text if is_written_as_choice else bare
+        raise SettingsError(f"{text}: {key} is a choice among yaml files; leave it out, or name {named}")
+    for each in choices:
+        _check_option(text, key, each)
+
+
+def _needed_message(text: str, group: str) -> str:
+    """Say that a run needs one of a group, with what there is to choose."""
+    names = ", ".join(_options(group, GlobalHydra.instance().config_loader()))
+    return f"{text}: a run needs one {group}: leave this word out, or write {group}=NAME, of {names}"
+
+
+def _check_option(text: str, key: str, option: object) -> None:
+    """Raise SettingsError for an option that is named by a way to it: it would be another name for the same choice, or
+    a choice of another group."""
+    name = option.text if isinstance(option, QuotedString) else option
+    if isinstance(name, str) and {".", ".."} & {*name.split("/")}:
+        plain = posixpath.normpath(name)
+        instead = f"write {key}={plain}" if not plain.startswith(("..", ".")) else f"write {key}=NAME"
+        raise SettingsError(f"{text}: {name} is a path, and an option is named without one: {instead}")
 
 
 def parse_override(text: str) -> Override:
