@@ -121,8 +121,9 @@ class ServingTimes(RecordPart):
     """Floating-point operations to encode an item beyond those of the bare pretrained towers, for titles of the median
     length; null in records of before it was counted."""
     stored_operations: Count | None = None
-    """Floating-point operations to encode an item that are not repeated where a store holds what they give; 0 without a
-    store, null in records of before it was counted and where the towers found no memory beside the run."""
+    """Floating-point operations that compute an item's stored states, once; 0 without a store, null in records of
+    before it was counted and where the towers found no memory beside the run. A step may repeat some of them, as VQT
+    does keys and values, so that they are not what it saves: that is the plan's `saved a step`."""
 
 
 class Serving(RecordPart):

@@ -38,7 +38,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "store_build_seconds": (OF_STORE, "seconds to build the store"),
     "store_bytes": (OF_STORE, "size of the store"),
     "amortised_seconds_per_epoch": (OF_STORE, "seconds an epoch with the store's building"),
-    "stored_operations": (OF_STORE, "operations an item that the store saves"),
+    "stored_operations": (OF_STORE, "operations to compute an item's stored states, once"),
     "kept_bytes": (OF_SERVING, "bytes to keep"),
     "checkpoint_bytes": (OF_SERVING, "checkpoint"),
     "new_item_seconds": (OF_SERVING, "seconds a new item"),

@@ -89,7 +89,7 @@ class ItemCosts:
         )
 
     def _new_item(self, recommender: Recommender) -> tuple[float | None, int | None]:
-        """Return the seconds of a new item, and its operations that a store would have saved."""
+        """Return the seconds of a new item, and the operations that compute its stored states."""
         new = self.new_items
         if new is None:
             return None, 0
