@@ -1,6 +1,6 @@
 """One training step of cached IISAN at the paper's shape, against the arithmetic of the batch's distinct items.
 
-    python benchmarks/cached_step.py [--data-root DIR] [--pairs 11]
+    python benchmarks/cached_step.py [--data-root DIR] [--pairs 11] [--compiled]
     python benchmarks/cached_step.py --neighbour [--tries 10]
 
 Shape: 7 of 13 states of width 768 for text and image (random numbers), bottleneck 64, embedding 64, batches of 64
@@ -124,7 +124,7 @@ def seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
 class CachedStep:
     """The training step, ready to be taken on one batch of the epoch after another."""
 
-    def __init__(self, data_root: Path) -> None:
+    def __init__(self, data_root: Path, *, compiled: bool = False) -> None:
         torch.manual_seed(0)
         split = load_split(data_root)
         length = split.sequence_length
@@ -134,7 +134,9 @@ class CachedStep:
         self.optimizer = self.module.configure_optimizers()
         self.dataset = TrainingBatches(split.windows, ItemContent(), length=length + 1)
         self.order = itertools.cycle(EpochOrder(len(split.windows), batch_size=BATCH_SIZE, seed=0))
-        for _ in range(3):  # warm up
+        if compiled:
+            self.module.compile_encoders()
+        for _ in range(20 if compiled else 3):  # warm up; the compiler compiles once more when it has met two sizes
             self.take()
 
     def take(self) -> tuple[float, int]:
@@ -254,6 +256,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT)
     parser.add_argument("--pairs", type=int, default=11)
     parser.add_argument("--steps", type=int, default=4, help="steps a pair; each pair takes their median")
+    parser.add_argument("--compiled", action="store_true", help="as with trainer.compile=true; compiling is left out")
     parser.add_argument("--neighbour", action="store_true", help="measure beside another program")
     parser.add_argument("--tries", type=int, default=10, help="fresh processes of each way of waiting")
     parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
@@ -266,7 +269,8 @@ def main() -> None:
     elif arguments.answer:
         answer_questions(CachedStep(arguments.data_root))
     else:
-        against_bound(CachedStep(arguments.data_root), pairs=arguments.pairs, steps=arguments.steps)
+        step = CachedStep(arguments.data_root, compiled=arguments.compiled)
+        against_bound(step, pairs=arguments.pairs, steps=arguments.steps)
 
 
 if __name__ == "__main__":
