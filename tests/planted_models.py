@@ -93,6 +93,18 @@ class ComparesUsers(LawAbidingEncoder):
         return AcrossUsers(dim)
 
 
+class Counting(Mean):
+    def forward(self, embeddings: Tensor, mask: Tensor, times: Tensor | None = None) -> Tensor:
+        longest = int(mask.sum(dim=1).max().item())
+        return super().forward(embeddings, mask, times) if longest else embeddings
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AsksForANumber(LawAbidingEncoder):
+    def build(self, *, dim: int, sequence_length: int) -> nn.Module:
+        return Counting(dim)
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DropsUndeclared(LawAbidingEncoder):
     def build(self, *, dim: int, sequence_length: int) -> nn.Module:
@@ -149,8 +161,9 @@ class CrossEntropy(nn.Module):
         return nn.functional.cross_entropy(*self.scored(inputs))
 
     def scored(self, inputs: ObjectiveInputs) -> tuple[Tensor, Tensor]:
-        is_valid = inputs.mask[:, :-1]
-        return inputs.states[is_valid] @ inputs.embeddings.T, inputs.sequences[:, 1:][is_valid]
+        positions = inputs.valid_positions()
+        states = nn.functional.embedding(positions, inputs.states.flatten(0, 1))
+        return states @ inputs.embeddings.T, inputs.sequences[:, 1:].flatten()[positions]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -209,6 +222,18 @@ class OwnItems(CrossEntropy):
 class IgnoresWhatItAskedFor(LawAbidingObjective):
     def build(self, *, dim: int, num_items: int) -> nn.Module:
         return OwnItems()
+
+
+class Searching(CrossEntropy):
+    def scored(self, inputs: ObjectiveInputs) -> tuple[Tensor, Tensor]:
+        is_valid = inputs.mask[:, :-1]
+        return inputs.states[is_valid] @ inputs.embeddings.T, inputs.sequences[:, 1:][is_valid]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LooksForItsPositions(LawAbidingObjective):
+    def build(self, *, dim: int, num_items: int) -> nn.Module:
+        return Searching()
 
 
 class Noisy(CrossEntropy):

@@ -33,6 +33,7 @@ USER_ENCODERS: list[tuple[type[UserEncoder], Law]] = [
     (planted.DropsNothing, USERS.test_draws_random_numbers_in_training_where_declared),
     (planted.HasAnIdleLayer, USERS.test_what_moves_is_what_is_declared_trainable),
     (planted.HasAnIdleLayer, USERS.test_the_first_steps_check_accepts_it),
+    (planted.AsksForANumber, USERS.test_a_plan_counts_what_a_step_computes),
     (planted.RefusesLate, USERS.test_a_width_that_cannot_be_built_is_known_beforehand),
 ]
 OBJECTIVES: list[tuple[type[Objective], Law]] = [
@@ -43,6 +44,7 @@ OBJECTIVES: list[tuple[type[Objective], Law]] = [
     (planted.AddsNoiseUndeclared, LOSSES.test_draws_random_numbers_in_training_where_declared),
     (planted.HasAnIdleParameter, LOSSES.test_what_moves_is_what_is_declared_trainable),
     (planted.HasAnIdleParameter, LOSSES.test_the_first_steps_check_accepts_it),
+    (planted.LooksForItsPositions, LOSSES.test_a_plan_counts_what_a_step_computes),
 ]
 DATA: list[tuple[type[planted_sources.LawAbidingSource], Law]] = [
     (planted_sources.ReadsInAnyOrder, SOURCES.test_reading_again_gives_the_same),
@@ -105,7 +107,7 @@ def test_a_user_encoder_that_breaks_a_law_fails_it(encoder: type[UserEncoder], l
 
 @pytest.mark.parametrize(("objective", "law"), OBJECTIVES, ids=name_of)
 def test_an_objective_that_breaks_a_law_fails_it(objective: type[Objective], law: Law) -> None:
-    with pytest.raises((AssertionError, AdaptationError)):
+    with pytest.raises((AssertionError, AdaptationError, SettingsError)):
         law(objective_trial(objective()))
 
 
