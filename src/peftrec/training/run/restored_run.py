@@ -88,7 +88,7 @@ def _settings_of(record: Record, run_directory: Path, places: Sequence[str]) -> 
     try:
         return settings_from_config(config)
     except OwnCodeError as error:
-        raise OwnCodeError(f"{run_directory / RECORD_FILE}: {error}") from error
+        raise RecordError(f"{run_directory / RECORD_FILE}: {error}") from error
     except SettingsError as error:
         if places:
             raise
