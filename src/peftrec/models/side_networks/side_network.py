@@ -31,6 +31,7 @@ from peftrec.models.side_networks.options import INTER, Activation, Branch, Mixi
 from peftrec.models.side_networks.side_alignment import StateAlignment
 from peftrec.models.side_networks.side_blocks import BlockLayer, Dense, LayerBuilder
 from peftrec.models.side_networks.side_recurrences import (
+    PUBLISHED_TOWERS,
     InterRecurrence,
     IntraRecurrence,
     fuse,
@@ -40,7 +41,6 @@ from peftrec.models.towers.names import TowerName, in_order
 
 GATE_TEMPERATURE = 0.1  # Ladder Side-Tuning and the published code
 _BLOCK_STD = 0.01  # published initialisation
-_PUBLISHED_TOWERS = 2  # with one gate a step
 
 
 class SideBlock(nn.Module):
@@ -89,7 +89,7 @@ class SideTower(nn.Module):
         out_dim = hidden if out_dim is None else out_dim
         self.blocks = nn.ModuleList(block(hidden) for _ in range(num_blocks))
         self.num_fused = num_fused
-        size = (num_blocks,) if num_fused <= _PUBLISHED_TOWERS else (num_blocks, num_fused - 1)
+        size = (num_blocks,) if num_fused <= PUBLISHED_TOWERS else (num_blocks, num_fused - 1)
         self.gates = nn.Parameter(torch.zeros(size)) if mixing == "gated" else None
         self.out = nn.Linear(hidden, out_dim)
         self.project = nn.Linear(out_dim, embedding_dim)

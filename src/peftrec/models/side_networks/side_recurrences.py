@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from peftrec.models.precision import product_dtype
 
 _WEIGHTS = 4  # of a block: down, its bias, up, its bias
-_PUBLISHED_TOWERS = 2  # with one gate a step
+PUBLISHED_TOWERS = 2  # with one gate a step
 
 
 class _Block(NamedTuple):
@@ -135,7 +135,7 @@ def weights_of_towers(logits: Float[Tensor, "step *fused"]) -> Float[Tensor, "st
 
 def fuse(states: Sequence[Tensor], shares: Sequence[Tensor]) -> Float[Tensor, "item hidden"]:
     """Return the weighted sum of what the towers have at one step, in new memory."""
-    if len(states) == _PUBLISHED_TOWERS:
+    if len(states) == PUBLISHED_TOWERS:
         return torch.lerp(states[1], states[0], shares[0])
     mixed = states[0] * shares[0]
     for state, share in zip(states[1:], shares[1:], strict=True):
