@@ -24,6 +24,14 @@ def test_csv_reads_back_equal(comparison: Comparison) -> None:
         pd.testing.assert_frame_equal(again, frame, check_exact=True, check_dtype=False)
 
 
+def test_counts_are_whole_numbers_in_csv(comparison: Comparison) -> None:
+    """Though baselines beside them have none."""
+    frame = table(comparison)
+    lines = pd.read_csv(io.StringIO(tables.to_csv(frame)), dtype=str).set_index("strategy")
+    for column in ("seeds", "trainable_parameters", "peak_memory_bytes"):
+        assert lines.loc["lora", column] == str(frame.set_index("strategy").loc["lora", column])
+
+
 def test_baselines_have_empty_cells_in_csv(comparison: Comparison) -> None:
     line = next(line for line in tables.to_csv(table(comparison)).splitlines() if line.startswith("popularity"))
     assert line.split(",")[:8] == ["popularity", "", "0.04", "0.02", "", "", "", ""]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +36,9 @@ COST_DETAILS = (
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Return csv that pandas reads back to the same values, and in which no spreadsheet finds a formula."""
-    return frame.map(for_csv).rename(columns=for_csv).to_csv(index=False, lineterminator="\n")
+    # Numbers are left out of the map: it would make fractions of whole numbers beside empty cells.
+    safe = frame.apply(lambda column: column if is_numeric_dtype(column) else column.map(for_csv))
+    return safe.rename(columns=for_csv).to_csv(index=False, lineterminator="\n")
 
 
 def readable(comparison: Comparison) -> pd.DataFrame:
