@@ -1,10 +1,12 @@
 """Requirements beside what is installed."""
 
+import re
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from markdown_pages import REPOSITORY
 
 from peftrec.cli.doctor import uses_of_extras
 from peftrec.doctor.packages import extras, required_packages
@@ -45,3 +47,21 @@ def test_extras_that_verbs_name_are_extras() -> None:
 def test_this_environment_is_good(requirement: str) -> None:
     (package,) = required_packages([requirement])
     assert package.is_good
+
+
+def test_a_verb_names_the_options_that_import_an_extra() -> None:
+    """And no other: `profile=pinnersage` does without."""
+    sources = (REPOSITORY / "src" / "peftrec").rglob("*.py")
+    asked = re.findall(r'optional_module\("[\w.]+", key="([^"]+)"\)', "".join(file.read_text() for file in sources))
+    options = {key for key in asked if "=" in key}
+    assert options
+    for verb in ("recommend", "retrieval"):
+        assert set(re.findall(r"\w+=\w+", uses_of_extras()["profiles"][verb])) == options
+
+
+def test_the_quickstart_lists_every_extra() -> None:
+    text = (REPOSITORY / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    rows = re.search(r"^\| extra \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    assert rows is not None
+    listed = [name for row in rows[0].splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert sorted(listed) == sorted({*PROJECT["optional-dependencies"]} - {"dev", "docs"})

@@ -41,7 +41,8 @@ def test_a_rate_gives_hours_and_a_plan_bytes(tmp_path: Path) -> None:
     assert found[1].store_bytes > 0
     text = to_text(found, SETTINGS, 2)
     assert "in all: 24 jobs; " in text
-    assert text.splitlines()[-2].endswith("2 at a time")
+    assert text.splitlines()[-2].endswith("one job at a time; slots=2 runs 2 at a time")
+    assert to_text(found, SETTINGS, 1).splitlines()[-2].endswith("hours at most, one job at a time")
 
 
 def test_a_budget_of_seconds_is_its_own_forecast(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ GRAMMAR = Grammar(
     composes=Composed(folder="cold_start"),
     needs_words=True,
     runs_user_code=True,
-    extras={"cold-start": "models but popularity"},
+    extras={"cold-start": "pairs=citeulike"},
 )
 
 

@@ -20,9 +20,10 @@ examples:
       users=12076 items=20314 interactions=81711
 
 Everything else is as in `peftrec train`: the same groups, keys and checks. Weights are never loaded and images never
-opened. Towers need their config.json at hand, or towers=bert_vit_base_random. trainer=gpu plans for CUDA anywhere.
-A plan is for one device: of several, give it one's share of batch_size. Methods of the peft library that read the
-weights which they adapt (ADAMSS, FROD) cannot be planned.
+opened. Of checkpoints on the hub the small files alone are fetched (config, tokenizer, image processor);
+towers=bert_vit_base_random needs none. trainer=gpu plans for CUDA anywhere. A plan is for one device: of several, give
+it one's share of batch_size. Methods of the peft library that read the weights which they adapt (ADAMSS, FROD) cannot
+be planned.
 """
 GRAMMAR = Grammar(
     verb="plan",

@@ -68,7 +68,7 @@ GRAMMAR = Grammar(
     composes=Composed(folder="profiles"),
     takes_places=True,
     runs_user_code=True,
-    extras={"profiles": "profile=pinnersage and the like, neighbours=hnsw"},
+    extras={"profiles": "profile=kmeans, neighbours=hnsw"},
 )
 
 

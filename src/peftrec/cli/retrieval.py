@@ -40,7 +40,7 @@ GRAMMAR = Grammar(
     composes=Composed(folder="profiles"),
     takes_places=True,
     runs_user_code=True,
-    extras={"profiles": "neighbours, and profiles by clusters"},
+    extras={"profiles": "profile=kmeans, which is one of its rows; neighbours=hnsw"},
 )
 
 

@@ -125,12 +125,16 @@ def to_text(found: Sequence[Forecast], settings: TuneSettings, slots: int) -> st
     return "\n".join(
         [
             *lines,
-            f"in all: {jobs} jobs{trials}; {hours}; {slots} at a time",
+            f"in all: {jobs} jobs{trials}; {hours}{_of_slots(slots)}",
             f"disk: {bytes_text(final_bytes)} of checkpoints that stay, {bytes_text(running)} while trials run, "
             f"{bytes_text(stores)} of hidden states",
             "",
         ]
     )
+
+
+def _of_slots(slots: int) -> str:
+    return "" if slots == 1 else f"; slots={slots} runs {slots} at a time"
 
 
 def _line(each: Forecast) -> str:
