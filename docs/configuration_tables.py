@@ -6,6 +6,7 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -118,11 +119,18 @@ def sections(folder: Path, settings: type) -> Iterator[Section]:
         if classes := part_classes(field.annotation):
             options = list(_options(folder / name))
             yield Section(title=f"`{name}`", options=options)
-            yield from _parts(classes, f"{name}.", root.get(name) or {}, _role(field.metadata, Role.RESULT), choices)
+            parts = _parts(classes, f"{name}.", root.get(name) or {}, _role(field.metadata, Role.RESULT), choices)
+            yield from _joined(parts)
     for group in sorted(path for path in folder.iterdir() if path.is_dir()):
         is_own = not (group / "config.yaml").exists() and group.name not in NOT_OPTIONS
         if is_own and group.name not in fields_of(settings):
             yield Section(title=f"`{group.name}`", options=list(_options(group)))
+
+
+def _joined(parts: Iterator[Section]) -> Iterator[Section]:
+    """Join sections that follow each other and are about the same: a class and what it inherits."""
+    for about, same in groupby(parts, lambda section: section.about):
+        yield Section(title="", about=about, keys=[key for section in same for key in section.keys])
 
 
 def _parts(
@@ -134,7 +142,7 @@ def _parts(
     ancestors = [one for each in possible for one in reversed(each.__mro__) if fields_of(one)]
     for part_class in dict.fromkeys(ancestors):
         users = [each for each in possible if issubclass(each, part_class)]
-        about = "" if len(possible) == 1 else _whose(users, possible, choices)
+        about = "" if len(possible) == 1 else _whose(users, possible, choices, prefix)
         keys = list(_leaves(part_class, prefix, values, role))
         if keys:
             yield Section(title="", about=about, keys=keys)
@@ -150,13 +158,14 @@ def _named(part_class: type, entries: Entries, prefix: str, role: Role) -> Itera
     """Yield what parts under names of the user's own have beside what the fields of their class say already."""
     beside = {one for field in fields_of(part_class).values() for one in part_classes(field.annotation)}
     for each in (one for one in entries.classes if one not in beside):
-        yield Section(title="", about=f"What `{each.__name__}` has:", keys=list(_leaves(each, prefix, {}, role)))
+        yield Section(title="", about=f"What {code(prefix[:-1])} has:", keys=list(_leaves(each, prefix, {}, role)))
 
 
-def _whose(users: Sequence[type], possible: Sequence[type], choices: Choices) -> str:
+def _whose(users: Sequence[type], possible: Sequence[type], choices: Choices, prefix: str) -> str:
+    """Name who has keys by the options that choose it; what no option names stands below the prefix by default."""
     if list(users) == list(possible):
         return "What all have:"
-    named = dict.fromkeys(option for each in users for option in choices.get(each, [each.__name__]))
+    named = dict.fromkeys(option for each in users for option in choices.get(each, [prefix[:-1]]))
     return f"What {', '.join(map(code, named))} {'has' if len(named) == 1 else 'have'}:"
 
 

@@ -1,5 +1,6 @@
 """The page of keys says what the settings' classes say today."""
 
+import itertools
 import re
 
 from configuration_tables import CONF, KEYS_PAGE, ROOTS, Key, keys_page, sections
@@ -43,3 +44,12 @@ def test_every_option_of_a_group_is_on_the_page() -> None:
         for section in sections(folder, settings):
             assert all(re.search(rf"`{section.title[1:-1]}={option.name}`", text) for option in section.options)
             assert all(option.about for option in section.options), f"{section.title}: a yaml without a header"
+
+
+def test_tables_are_named_by_words_of_a_command_and_each_once() -> None:
+    """Not by the classes, whose names a reader has never seen."""
+    for _, folder, settings in ROOTS:
+        found = [section for section in sections(folder, settings) if section.about]
+        assert not [section.about for section in found if re.search(r"`[A-Z][A-Za-z]+`", section.about)]
+        for above, below in itertools.pairwise(sections(folder, settings)):
+            assert not below.about or below.title or above.about != below.about

@@ -162,7 +162,7 @@ class LoggerSettings:
     """Write to MLflow: to the place that `mlflow_uri` names."""
     mlflow_uri: str | None = None
     """MLflow's tracking server or store. Null takes the variable MLFLOW_TRACKING_URI, or the file `mlflow.db` in
-    `runs_dir`. It stands in records: user and password belong into variables."""
+    `runs_dir`. It stands in records: user and password belong in variables."""
 
     def __post_init__(self) -> None:
         if self.mlflow_uri is not None and urlsplit(self.mlflow_uri).password is not None:

@@ -25,7 +25,8 @@ class Adapter(AdaptedBlocks):
     bottleneck: int = Field(default=64, ge=1)
     """Width of an adapter's inner layer."""
     sites: tuple[str, ...] = Field(default=("attention_output", "ffn_output"), min_length=1)
-    """Generic names of the layers that an adapter follows; `text.ffn_output` is asked of the text tower alone."""
+    """Layers that an adapter follows, by names that are the same for every family (docs/strategies.md lists them);
+    `text.ffn_output` is asked of the text tower alone."""
 
     @property
     def draws_in_training(self) -> bool:

@@ -37,8 +37,8 @@ class LoRA(AdaptedBlocks):
     trains_biases: bool = False
     """Whether the biases of the adapted layers train, at the rates of their towers."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted.
-    `text.query_key_value` is asked of the text tower alone."""
+    """Layers of a block, by names that are the same for every family (docs/strategies.md lists them); each must exist
+    in every block that is adapted. `text.query_key_value` is asked of the text tower alone."""
 
     @property
     def draws_in_training(self) -> bool:

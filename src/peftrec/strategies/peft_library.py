@@ -30,8 +30,8 @@ class PeftLibrary(AdaptedBlocks):
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields of the method's config class (LoraConfig, VeraConfig, ...); what is left out has peft's default."""
     sites: tuple[str, ...] = Field(default=("query", "value"), min_length=1)
-    """Generic site names (see peftrec.models.towers.family); each must exist in every block that is adapted.
-    `text.query_key_value` is asked of the text tower alone."""
+    """Layers of a block, by names that are the same for every family (docs/strategies.md lists them); each must exist
+    in every block that is adapted. `text.query_key_value` is asked of the text tower alone."""
     feedforward_sites: tuple[str, ...] = ()
     """Those of `sites` whose input is scaled in place of their output, for IA3."""
 

@@ -1,8 +1,12 @@
 """Sites that are asked of one tower alone, and of a layer that computes several things."""
 
+import re
+
 import pytest
+from markdown_pages import REPOSITORY
 
 from peftrec.errors import SettingsError
+from peftrec.models.towers.families import FAMILIES
 from peftrec.models.towers.tower_sites import asked_of_each, sites_by_tower
 from peftrec.models.towers.towers import Towers
 from peftrec.strategies.lora import LoRA
@@ -60,3 +64,14 @@ def test_a_part_of_a_layer_is_refused_with_the_setting_that_takes_the_layer(pair
 def test_one_tower_is_told_its_site_without_its_name(towers: Towers) -> None:
     with pytest.raises(SettingsError, match=r"set 'strategy\.sites=\[query_key_value,ffn_output\]'"):
         sites_by_tower(("key", "value", "ffn_output"), Towers(text=towers.text))
+
+
+def test_the_page_of_strategies_lists_every_site() -> None:
+    text = (REPOSITORY / "docs" / "strategies.md").read_text(encoding="utf-8")
+    rows = re.search(r"^\| site \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    assert rows is not None
+    cells = [row.split("|")[1:4] for row in rows[0].splitlines()[2:]]
+    listed = {name: where.strip() for names, _, where in cells for name in re.findall(r"`([^`]+)`", names)}
+    held = [family.sites | family.gated_sites for family in FAMILIES.values()]
+    assert set(listed) == {site for sites in held for site in sites}
+    assert {name for name, where in listed.items() if where == "all"} <= set.intersection(*map(set, held))
