@@ -32,7 +32,7 @@ $(BIN)/python:
 
 install: $(STAMP) ## Install the package and its development tools
 
-quickstart: $(STAMP) ## Compare all strategies on the built-in data; ends in the table
+quickstart: $(STAMP) ## Compare eight strategies on the built-in data; ends in the table
 	$(BIN)/peftrec train -m experiment=quickstart strategy=$(STRATEGIES) measure=never
 
 list: $(STAMP) ## The tables, what each runs, what is done: make list [SCALE=tiny|real|paper]; make table-main builds one
