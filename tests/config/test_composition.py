@@ -62,6 +62,7 @@ BLOCKS = "strategy.blocks: expected all, the uppermost by number, top_2, or a li
         (["strategy=lora", "Strategy.Rank=3"], "unknown key Strategy.Rank; did you mean strategy.rank?"),
         ([f"name={'a' * 256}"], "name: expected a name of at most 255 characters, got 256; shorten it"),
         (["runs_dir="], 'runs_dir: expected text with at least 1 character, got ""'),
+        (["strategy=mine"], "; one of your own is a file DIR/strategy/mine.yaml, and DIR is named by --config-dir DIR"),
         (["experiment=quikstart"], "experiment=quikstart: no such option; did you mean quickstart? available:"),
         (["learning_rates=paper/lroa"], "learning_rates=paper/lroa: no such option; did you mean paper/lora?"),
         (["hydra/launcher=isolatd"], "hydra/launcher=isolatd: no such option; did you mean isolated?"),

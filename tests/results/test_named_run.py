@@ -61,6 +61,16 @@ def test_of_several_runs_of_a_name_one_must_be_chosen(runs: Path) -> None:
     assert choices == [f"  run={runs}/lora-{digits}   seed=1, success" for digits in (FIRST, SECOND)]
 
 
+def test_runs_of_a_name_are_told_apart_by_their_settings(runs: Path) -> None:
+    """As rows of a table are: two seeds of nothing else would read the same."""
+    first = runs / f"lora-{FIRST}"
+    config = read_record(first).config
+    copy_of(first, SECOND, question_hash="another", config=config | {"objective": {"_target_": "own.Tempered"}})
+    with pytest.raises(RecordError) as caught:
+        named_run(runs / "lora")
+    assert str(caught.value).splitlines()[2] == f"  run={runs}/lora-{SECOND}   seed=1, Tempered, success"
+
+
 def test_of_several_answers_to_one_question_the_latest_codes_counts(runs: Path) -> None:
     first = runs / f"lora-{FIRST}"
     latest = read_record(first).latest.model_copy(update={"started_at": "2999-01-01T00:00:00+00:00"})

@@ -188,8 +188,11 @@ def _missing_option_message(error: MissingConfigException, loader: ConfigLoader)
         return _first_lines(error)
     by_name = {each.rpartition("/")[2]: each for each in options}
     near = nearest_name(option.rpartition("/")[2], by_name)
-    suggestion = f"did you mean {by_name[near]}? " if near is not None else ""
-    return f"{group}={option}: no such option; {suggestion}available: {', '.join(options)}"
+    start, available = f"{group}={option}: no such option", f"available: {', '.join(options)}"
+    if near is not None:
+        return f"{start}; did you mean {by_name[near]}? {available}"
+    own = f"one of your own is a file DIR/{group}/{option}.yaml, and DIR is named by --config-dir DIR"
+    return f"{start}; {available}; {own} (in Python config_dir=)"
 
 
 def _split_choice(path: str, loader: ConfigLoader) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from peftrec.errors import SHOWN, RecordError, counted, nearest_name
+from peftrec.results.labels import label_parts
 from peftrec.results.record import RECORD_FILE, read_record
 from peftrec.results.runs import Run
 from peftrec.results.superseded import without_superseded
@@ -34,7 +35,11 @@ def named_run(name: Path) -> Path:
     counting, _ = without_superseded([Run(read_record(folder), folder) for folder in alike])
     if len(counting) == 1:
         return counting[0].folder
-    listed = "\n".join(f"  run={run.folder}   seed={run.record.seed}, {run.record.status}" for run in counting)
+    told_apart = label_parts(counting)
+    listed = "\n".join(
+        f"  run={run.folder}   {', '.join([f'seed={run.record.seed}', *told_apart[run.name], run.record.status])}"
+        for run in counting
+    )
     raise RecordError(f"{name}: {len(counting)} runs are called so; give one of\n{listed}")
 
 
