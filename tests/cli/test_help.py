@@ -58,6 +58,13 @@ def test_help_of_an_unknown_verb_names_the_nearest(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "error: unknown verb trian; did you mean train?\n"
 
 
+def test_a_verb_of_another_program_is_answered_with_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", "runs/first"]) == 2
+    assert capsys.readouterr().err == "error: unknown verb compare; write report\n"
+    assert not set(cli.VERB_OF) & set(cli.VERBS)
+    assert {verb.split()[0] for verb in cli.VERB_OF.values()} <= set(cli.VERBS)
+
+
 @pytest.mark.parametrize("name", HELPS)
 def test_every_help_has_examples(name: str) -> None:
     examples = examples_in(HELPS[name])

@@ -38,6 +38,20 @@ VERBS = {
 """Verb to its line in the help: the one list of verbs. The verb is also the name of its module beside this one, which
 has `GRAMMAR` and `main(arguments) -> int`."""
 
+_ELSEWHERE = {
+    "train": "fit run finetune fine-tune",
+    "train -m": "sweep multirun grid",
+    "tune": "optimize optimise hpo search",
+    "plan": "estimate cost costs profile",
+    "evaluate": "eval test score",
+    "recommend": "predict infer",
+    "report": "compare summarize summarise results",
+    "measure": "benchmark time",
+    "doctor": "check info env",
+}
+VERB_OF = {word: verb for verb, words in _ELSEWHERE.items() for word in words.split()}
+"""What verbs are called in other programs, and in the Python API, to what to write here."""
+
 FIRST_STEPS = """first steps, on the built-in data (name= names the experiment: its runs and report lie in runs/NAME):
 
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
@@ -110,7 +124,8 @@ def _message(error: UserError | OSError) -> str:
 def run(verb: str, arguments: list[str]) -> int:
     """Import the verb's module and run it. Raises UserError for an unknown verb, naming the nearest one."""
     if verb not in VERBS:
-        raise UserError(f"unknown verb {verb}; {did_you_mean(verb, VERBS)}")
+        ours = VERB_OF.get(verb)
+        raise UserError(f"unknown verb {verb}; {f'write {ours}' if ours else did_you_mean(verb, VERBS)}")
     status: int = import_module(f"peftrec.cli.{verb}").main(arguments)
     return status
 
