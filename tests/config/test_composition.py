@@ -89,7 +89,7 @@ BLOCKS = "strategy.blocks: expected all, the uppermost by number, top_2, or a li
         (["strategy=[lora,full]"], "strategy is a choice among yaml files"),
         (["strategy_name=x"], "strategy_name is filled in"),
         (["hydra.launcher.slots=abc"], "hydra.launcher.slots=abc: Value 'abc' of type 'str' could not be converted"),
-        (["~nowhere"], "'nowhere' does not exist"),
+        (["~nowhere"], "~nowhere: there is nothing to take away"),
         (["strategy._target_=peftrec.nowhere.X"], "strategy._target_: cannot import"),
         (
             ["strategy._target_=peftrec.settings.run.Settings"],
@@ -202,3 +202,84 @@ def test_a_path_in_a_list_is_refused_as_alone() -> None:
     """It would be the same choice twice."""
     with pytest.raises(SettingsError, match=r"\./sasrec is a path, .*: write user_encoder=sasrec$"):
         expand_sweep(["user_encoder=./sasrec,sasrec"])
+
+
+REQUIRED = {
+    "seed": [],
+    "name": [],
+    "runs_dir": [],
+    "learning_rates.text": [],
+    "evaluation": ["evaluation={}"],
+    "hidden_states": ["hidden_states.directory=somewhere"],
+    "towers.text": ["towers.text=null"],
+    "towers.image": ["towers.image=null"],
+    "data.root": ["data.root=somewhere"],
+}
+"""Keys that a run needs, with what may be written in place of a word that takes one away; DIR is somewhere."""
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+@pytest.mark.parametrize("end", ["", "=null"])
+def test_a_word_that_takes_away_what_a_run_needs_is_named(key: str, end: str) -> None:
+    """Where it alone is at fault, and what is offered in its place composes."""
+    said = refusal(f"~{key}{end}")
+    head, _, instead = said.partition(", or write ")
+    assert head == f"~{key}: a run needs {key}: leave this word out"
+    offered = [instead.replace("DIR", "somewhere")] if instead else []
+    assert offered == REQUIRED[key]
+    compose_settings([*DATA, *offered])
+
+
+def test_a_key_that_has_a_default_is_taken_away() -> None:
+    taken = compose_settings([*DATA, "batch_size=32", "~batch_size", "logger=wandb", "~logger.wandb"])
+    assert (taken.batch_size, taken.logger.wandb) == (64, "disabled")
+
+
+def test_a_sweep_says_which_word_took_something_away() -> None:
+    with pytest.raises(SettingsError, match=r"^job strategy=lora: ~seed: a run needs seed: leave this word out$"):
+        expand_sweep([*DATA, "strategy=lora,iisan", "~seed"])
+
+
+NOTHING = "there is nothing to take away, as no yaml file of this command sets it, or it is null: leave this word out"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("~trainer.max_epochs", f"~trainer.max_epochs: {NOTHING}"),
+        ("~data.images", f"~data.images: {NOTHING}"),
+        ("~nowhere.key", f"~nowhere.key: {NOTHING}"),
+        ("~experiment=quickstart", f"~experiment=quickstart: {NOTHING}"),
+        ("~seed=2", "~seed=2: seed is 1 here: leave this word out, or write seed=2 to set it"),
+        ("~debug=1", "~debug=1: it names no one option of debug: write ~debug, or leave this word out"),
+        ("~debug=[fast]", "~debug=[fast]: it names no one option of debug: write ~debug, or leave this word out"),
+        ("~hydra/launcher", "~hydra/launcher: a sweep needs a launcher: leave this word out, or write hydra/launcher="),
+        ("~hydra/launcher=1", "~hydra/launcher=1: a sweep needs a launcher: leave this word out, or write "),
+        ("hydra.launcher.slot=1", "hydra.launcher.slot: the launcher has no such key, or nothing stands there yet: "),
+        ("~", "cannot read '~' (it names no key): write KEY=VALUE"),
+        ("=1", "cannot read '=1' (it names no key): write KEY=VALUE"),
+        ("data@here=iisan", "data@here=iisan: what is chosen of data has one place in a run: write data=iisan"),
+        ("+data@data=iisan", "+data@data=iisan: what is chosen of data has one place in a run: write data=iisan"),
+        ("towers/text=tiny", "towers/text: there is no such choice; write GROUP=NAME, with GROUP one of cold_items, "),
+    ],
+)
+def test_a_word_that_nothing_answers_to_is_left_out_or_rewritten(word: str, said: str) -> None:
+    assert refusal(word).startswith(said)
+
+
+@pytest.mark.parametrize("values", ["fast,overfit", "1,2"])
+def test_a_sweep_takes_no_several_options_away(values: str) -> None:
+    with pytest.raises(SettingsError, match=f"^~debug={values}: it names no one option of debug: write ~debug"):
+        expand_sweep([f"~debug={values}"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("evaluation=null", "evaluation: expected a group of keys (evaluation.mask_history, "),
+        ("trainer.max_steps_per_epoch=x", 'trainer.max_steps_per_epoch: expected an integer or null, got "x"'),
+        ("data.images=1", "data.images: expected text or null, got 1"),
+    ],
+)
+def test_what_may_stand_at_a_key_is_said_of_null_too(word: str, said: str) -> None:
+    assert refusal(word).startswith(said)

@@ -113,7 +113,7 @@ def test_a_width_that_no_heads_divide_stops_the_sweep_before_the_first_job(user_
         (["sed=1,2"], "job sed=1: unknown key sed; did you mean seed?"),
         (["seed=interval(1,3)"], "does not support sweep type"),
         (["strategy=1,1e400"], "strategy=1,1e400: strategy is a choice among yaml files; leave it out, or name one"),
-        (["towers@towers=range(3)"], "towers is a choice among yaml files"),
+        (["towers@towers=range(3)"], "what is chosen of towers has one place in a run: write towers=range(3)"),
         (["strategy=id,null"], "strategy is a choice among yaml files"),
         (["hydra/launcher=basic", "~hydra.launcher.module"], "hydra.launcher.module"),
     ],

@@ -5,6 +5,7 @@ command line and of yaml files alike, and a field that no yaml repeats can still
 """
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,9 @@ from yaml import MarkedYAMLError, YAMLError
 
 from peftrec.code.user_code import config_folders
 from peftrec.config.folder import config_directory
-from peftrec.config.hydra_node import check_key, is_hydras
+from peftrec.config.hydra_node import LAUNCHER, check_key, is_hydras
 from peftrec.config.instantiate import PartType, build_part
+from peftrec.config.taken_away import explain_nothing_taken, explaining_taken_away
 from peftrec.errors import SettingsError, UserError, nearest_name
 
 ROOT_CONFIG = "config"
@@ -39,6 +41,8 @@ NEEDED = frozenset(
 COMBINED = frozenset({"logger"})
 """Groups of which several options may stand together, `logger=[wandb,tensorboard]`: each sets keys of its own."""
 
+_UNKNOWN_GROUP = re.compile("Could not override '([^']*)'")
+
 
 def compose_part(declared: type[PartType], overrides: Sequence[str], *, folder: str) -> PartType:
     """Compose the settings of a verb that trains no sequential recommender, from `conf/FOLDER/config.yaml` and the
@@ -50,12 +54,12 @@ def compose_parts(
     declared: type[PartType], overrides: Sequence[str], *, folder: str, is_sweep: bool = True
 ) -> list[PartType]:
     """Compose such a verb's settings for every combination of comma-separated values."""
-    with composer(config_directory() / folder) as loader:
+    with composer(config_directory() / folder) as loader, explaining_taken_away(overrides):
         parsed = OverridesParser.create(loader).parse_overrides(prepare_overrides(overrides, is_sweep=is_sweep))
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         composed = [compose(ROOT_CONFIG, overrides=list(job)) for batch in batches for job in batch]
         plain = [cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True)) for config in composed]
-    return [build_part(declared, node) for node in plain]
+        return [build_part(declared, node) for node in plain]
 
 
 class SweepError(SettingsError):
@@ -84,7 +88,8 @@ def composer(config_dir: Path | None = None) -> Iterator[ConfigLoader]:
         except OmegaConfBaseException as error:
             raise SettingsError(_interpolation_message(error)) from error
         except HydraException as error:
-            raise SettingsError(_first_lines(error)) from error
+            said = _first_lines(error)
+            raise SettingsError(explain_nothing_taken(said) or _no_group_message(said, loader) or said) from error
         except YAMLError as error:
             raise SettingsError(_yaml_message(error)) from error
         except UnicodeDecodeError as error:
@@ -127,11 +132,16 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         raise SweepError(text, key, is_choice=key in groups)
     if is_own := is_hydras(key):
         check_key(key, text)
-    if override.is_delete() and key in NEEDED & groups:
-        raise SettingsError(_needed_message(text, key))
     bare, value = text.lstrip("+"), override.value()
     is_written_as_choice = "/" in key or override.package is not None
-    if override.is_delete() or (is_own and not is_written_as_choice):
+    is_choice = is_written_as_choice or key in groups
+    if override.package is not None:
+        plain = bare.replace(f"@{override.package}", "", 1)
+        raise SettingsError(f"{text}: what is chosen of {key} has one place in a run: write {plain}")
+    if override.is_delete():
+        _check_taken_away(text, key, value, is_choice=is_choice, is_needed=key in NEEDED & groups)
+        return text
+    if is_own and not is_written_as_choice:
         return text
     if not is_written_as_choice and (key not in groups or isinstance(value, dict)):
         return f"++{bare}"
@@ -140,6 +150,16 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         choices = [option for each in choices for option in (each if isinstance(each, list) and each else [each])]
     _check_choices(bare, key, choices)
     return text if is_written_as_choice else bare
+
+
+def _check_taken_away(text: str, key: str, value: object, *, is_choice: bool, is_needed: bool) -> None:
+    """Raise SettingsError for a word that takes away what a run must have, or that Hydra could not read."""
+    if is_needed:
+        raise SettingsError(_needed_message(text, key))
+    if key == LAUNCHER:
+        raise SettingsError(f"{text}: a sweep needs a launcher: leave this word out, or write {key}=isolated")
+    if isinstance(value, ChoiceSweep) or (is_choice and isinstance(value, NO_OPTIONS)):
+        raise SettingsError(f"{text}: it names no one option of {key}: write ~{key}, or leave this word out")
 
 
 def _check_choices(text: str, key: str, choices: Sequence[object]) -> None:
@@ -170,15 +190,20 @@ def _check_option(text: str, key: str, option: object) -> None:
 def parse_override(text: str) -> Override:
     """Read a word of a command line. Raises SettingsError that quotes it where it is none."""
     try:
-        return OverridesParser.create().parse_overrides([text])[0]
+        override = OverridesParser.create().parse_overrides([text])[0]
     except OverrideParseException as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(
-            f"cannot read {text!r} ({reason}): write KEY=VALUE, and quote a value with special characters: "
-            "KEY='\"VALUE\"'"
-        ) from error
+        raise SettingsError(_unreadable(text, str(error).splitlines()[0])) from error
     except ValueError as error:  # a whole number of more digits than Python reads
         raise SettingsError(f"{text.partition('=')[0]}: expected a number that a record can hold") from error
+    if not override.key_or_group:
+        raise SettingsError(_unreadable(text, "it names no key"))
+    return override
+
+
+def _unreadable(text: str, reason: str) -> str:
+    return (
+        f"cannot read {text!r} ({reason}): write KEY=VALUE, and quote a value with special characters: KEY='\"VALUE\"'"
+    )
 
 
 def _missing_option_message(error: MissingConfigException, loader: ConfigLoader) -> str:
@@ -193,6 +218,19 @@ def _missing_option_message(error: MissingConfigException, loader: ConfigLoader)
         return f"{start}; did you mean {by_name[near]}? {available}"
     own = f"one of your own is a file DIR/{group}/{option}.yaml, and DIR is named by --config-dir DIR"
     return f"{start}; {available}; {own} (in Python config_dir=)"
+
+
+def _no_group_message(said: str, loader: ConfigLoader) -> str | None:
+    """Say which groups there are where Hydra says that it knows none of a name."""
+    if (unknown := _UNKNOWN_GROUP.match(said)) is None:
+        return None
+    key = unknown[1]
+    if is_hydras(key):
+        return (
+            f"{key}: the launcher has no such key, or nothing stands there yet: correct it, or add it by +{key}=VALUE"
+        )
+    groups = [each for each in loader.get_group_options("", ObjectType.GROUP) if each != "hydra"]
+    return f"{key}: there is no such choice; write GROUP=NAME, with GROUP one of {', '.join(groups)}"
 
 
 def _split_choice(path: str, loader: ConfigLoader) -> tuple[str, str]:

@@ -27,6 +27,22 @@ def part_classes(annotation: Any) -> tuple[type, ...]:
     return tuple(each for each in members if inspect.isclass(each) and "__pydantic_fields__" in vars(each))
 
 
+def what_to_write(field: FieldInfo, key: str) -> str:
+    """Return the words that give a required field: a part is left out where it may be, and else given what it needs."""
+    classes = part_classes(field.annotation)
+    if classes and may_be_null(field):
+        return f"{key}=null"
+    if not classes or inspect.isabstract(classes[0]):
+        return f"{key}={placeholder(key)}"
+    needed = [(each, f"{key}.{name}") for name, each in fields_of(classes[0]).items() if each.is_required()]
+    return " ".join(what_to_write(each, path) for each, path in needed) or f"{key}={{}}"
+
+
+def may_be_null(field: FieldInfo) -> bool:
+    """Say whether null may stand there."""
+    return type(None) in get_args(field.annotation)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Named:
     """Marks a field that holds parts, or values, by names that the user chooses; in a node they stand beside the keys

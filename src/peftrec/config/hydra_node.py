@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from peftrec.errors import SettingsError
 
-ALLOWED = ("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir")
+LAUNCHER = "hydra/launcher"
+"""The group of what starts the jobs of a sweep."""
+ALLOWED = (LAUNCHER, "hydra.launcher.", "hydra.sweep.dir")
 """Keys of a command line, or how they begin."""
 PLUGINS = ("hydra_plugins.peftrec_launcher.", "hydra._internal.core_plugins.")
 """Modules of launchers and sweepers; that a class there is one, Hydra checks itself."""
@@ -46,7 +48,10 @@ def check_node(config: DictConfig) -> None:
         *_, last = path.split(".")
         if path in BUILT:
             if not str(value).startswith(PLUGINS):
-                raise SettingsError(f"hydra.{path}: {value}: no launcher or sweeper of this package or of Hydra")
+                raise SettingsError(
+                    f"hydra.{path}: {value}: no launcher or sweeper of this package or of Hydra; take "
+                    f"{LAUNCHER}=isolated or {LAUNCHER}=slurm"
+                )
         elif last in PROGRAMS or path.startswith(("callbacks.", "job.env_set.")):
             raise SettingsError(
                 f"hydra.{path}: what Hydra would run or set here, no sweep needs; remove it (code of your own comes in "

@@ -23,14 +23,16 @@ from peftrec.config.fields import (
     entries_of,
     fields_of,
     is_unsaid,
+    may_be_null,
     named_field,
     part_classes,
     told_class,
     untold_kind,
     ways_to_tell,
+    what_to_write,
 )
-from peftrec.config.unknown_keys import UnknownKeysError
-from peftrec.config.validation_messages import describe, explain, placeholder
+from peftrec.config.unknown_keys import MissingKeysError, UnknownKeysError
+from peftrec.config.validation_messages import describe, explain
 from peftrec.errors import SettingsError, nearest_name
 
 MISSING = "???"
@@ -49,9 +51,8 @@ def build_part(declared: type[PartType], node: Node, key: str = "") -> PartType:
     draft = _draft((declared,), node, key, _Reading(root=node, known=known, unknown=unknown))
     if unknown:
         raise UnknownKeysError(unknown, known)
-    missing = list(_missing_keys(draft))
-    if missing:
-        raise SettingsError("\n".join(f"{path} is required: set {path}={placeholder(path)}" for path in missing))
+    if missing := list(_missing_keys(draft)):
+        raise MissingKeysError(missing)
     part: PartType = _finish(draft)
     return part
 
@@ -224,8 +225,9 @@ def _leaves(key: str, value: object) -> dict[str, Any]:
     return {leaf: end for name, inner in value.items() for leaf, end in _leaves(f"{key}.{name}", inner).items()}
 
 
-def _missing_keys(draft: _Draft) -> list[str]:
-    missing = []
+def _missing_keys(draft: _Draft) -> list[tuple[str, str]]:
+    """Return the required keys that nothing gives, each with what to write."""
+    missing: list[tuple[str, str]] = []
     for name, field in fields_of(draft.part_class).items():
         value = draft.values.get(name, MISSING if field.is_required() else None)
         if isinstance(value, _Draft):
@@ -234,7 +236,7 @@ def _missing_keys(draft: _Draft) -> list[str]:
             for each in (value or {}).values():
                 missing.extend(_missing_keys(each) if isinstance(each, _Draft) else ())
         elif value == MISSING:
-            missing.append(draft.path(name))
+            missing.append((draft.path(name), what_to_write(field, draft.path(name))))
     return missing
 
 
@@ -262,13 +264,13 @@ def _finished(field: FieldInfo, value: Any, draft: _Draft, name: str) -> Any:
 def _read_leaf(field: FieldInfo, value: object, key: str) -> Any:
     """Validate as JSON, where a strict tuple accepts yaml's list while every scalar stays strict."""
     classes = part_classes(field.annotation)
-    if classes and value is not None:
+    if classes and not (value is None and may_be_null(field)):
         names = ", ".join(f"{key}.{name}" for each in classes for name in fields_of(each))
         raise SettingsError(f"{key}: expected a group of keys ({names or _names(classes)}), got {describe(value)}")
     try:
         leaf = _leaf_adapter(field).validate_json(to_json(value))
     except ValidationError as error:
-        raise SettingsError(explain(error, key, value)) from error
+        raise SettingsError(explain(error, key, value, or_null=may_be_null(field))) from error
     for number in _numbers(leaf):
         if not abs(number) < (_LARGEST if isinstance(number, int) else math.inf):
             raise SettingsError(f"{key}: expected a number that a record can hold, got {describe(value)}")

@@ -1,4 +1,4 @@
-"""Keys that a configuration does not have, and what may have been meant."""
+"""Keys that a configuration does not have, and what may have been meant; and those that it must have and has not."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +18,15 @@ class UnknownKeysError(SettingsError):
         super().__init__(explain_unknown(unknown, known))
         self.unknown = unknown
         self.known = known
+
+
+class MissingKeysError(SettingsError):
+    """Keys that a configuration must have and has not."""
+
+    def __init__(self, missing: Sequence[tuple[str, str]]) -> None:
+        self.missing = [(key, instead, f"{key} is required: set {instead}") for key, instead in missing]
+        """Each key, what to write, and the whole line about it."""
+        super().__init__("\n".join(line for _, _, line in self.missing))
 
 
 def explain_unknown(unknown: Mapping[str, Any], known: Sequence[str], answer: Answer | None = None) -> str:

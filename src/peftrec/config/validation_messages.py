@@ -34,16 +34,19 @@ _PHRASES = {
     " after validation": "",
 }
 _LONGEST_VALUE = 60
+VALUE = "VALUE"
+"""What stands in a message for a value that only the user knows."""
 
 
-def explain(error: ValidationError, key: str, value: object = None) -> str:
+def explain(error: ValidationError, key: str, value: object = None, *, or_null: bool = False) -> str:
     """Say for each place below `key` what was expected and what stands there, one line a place. Of `value`, what was
-    read there, the names of entries are places; other names in an error are pydantic's own, of types."""
+    read there, the names of entries are places; other names in an error are pydantic's own, of types. `or_null` says
+    that null may stand at `key` too, which pydantic leaves out."""
     by_place: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors():
         parts = [str(part) for part in detail["loc"]] if not key else _places(detail["loc"], value)
         by_place.setdefault(".".join([key, *parts]).strip("."), []).append(detail)
-    return "\n".join(_explain_place(place, details) for place, details in by_place.items())
+    return "\n".join(_explain_place(place, details, or_null and place == key) for place, details in by_place.items())
 
 
 def _places(path: tuple[int | str, ...], value: object) -> list[str]:
@@ -71,14 +74,15 @@ def placeholder(key: str) -> str:
     name = key.rpartition(".")[2]
     if name == "root" or "dir" in name:
         return "DIR"
-    return "PATH" if name in ("path", "file") else "VALUE"
+    return "PATH" if name in ("path", "file") else VALUE
 
 
-def _explain_place(place: str, details: list[ErrorDetails]) -> str:
+def _explain_place(place: str, details: list[ErrorDetails], or_null: bool) -> str:
     prefix = f"{place}: " if place else ""
     if details[0]["type"] == "value_error":
         return prefix + str(details[0]["msg"]).removeprefix("Value error, ")
-    wanted, given = " or ".join(dict.fromkeys(_expectation(detail) for detail in details)), details[0]["input"]
+    expected = [*(_expectation(detail) for detail in details), *["null"] * or_null]
+    wanted, given = " or ".join(dict.fromkeys(expected)), details[0]["input"]
     near = nearest_name(given, _listed(details)) if isinstance(given, str) else None
     return f"{prefix}expected {wanted}, got {describe(given)}" + (f"; did you mean {near}?" if near else "")
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from peftrec.config.composition import ROOT_CONFIG, composer, prepare_overrides
 from peftrec.config.hydra_node import check_node
+from peftrec.config.taken_away import explaining_taken_away
 from peftrec.config.unknown_keys import UnknownKeysError, explain_unknown
 from peftrec.errors import SettingsError, nearest_name
 from peftrec.settings.best_settings import check_best_settings
@@ -34,13 +35,19 @@ def settings_from_composed(config: DictConfig) -> Settings:
     check_node(config)
     check_best_settings(config.hydra.runtime.choices)
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # as they were given
+    with explaining_taken_away(words):
+        return _checked(own, config.hydra.runtime.choices)
+
+
+def _checked(own: DictConfig, choices: DictConfig) -> Settings:
     plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
     refuse_values_of_others(plain.get("trainer"))
     try:
-        return settings_from_config({**plain, FILLED_BY_CHOICE: config.hydra.runtime.choices.strategy})
+        return settings_from_config({**plain, FILLED_BY_CHOICE: choices.strategy})
     except UnknownKeysError as error:
-        choices = {*error.known, *config.hydra.runtime.choices}
-        raise SettingsError(explain_unknown(error.unknown, error.known, partial(_answer, choices))) from error
+        known = {*error.known, *choices}
+        raise SettingsError(explain_unknown(error.unknown, error.known, partial(_answer, known))) from error
 
 
 def _answer(known: Collection[str], word: str, value: Any) -> str | None:
