@@ -25,7 +25,7 @@ GROUND = {"errors", "files", "processes", "devices"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"processes"},
-    "processes": set(),
+    "processes": {"errors"},
     "devices": {"errors"},
     "code": set(),
     "config": {"code"},

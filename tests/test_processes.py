@@ -2,6 +2,7 @@
 
 import pytest
 
+from peftrec.errors import UserError
 from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
 
 
@@ -35,3 +36,35 @@ def test_a_step_of_slurm_is_read_and_a_batch_script_is_not() -> None:
     step = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"}
     assert rank_of_environment(script | step) == ProcessRank(rank=5, count=8, local_rank=1, num_nodes=2)
     assert rank_of_environment(script | {"SLURM_STEP_NUM_TASKS": "1"}) is None
+
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+SRUN = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}
+OUTSIDE = {
+    "WORLD_SIZE": "0",
+    "RANK": "4",
+    "LOCAL_RANK": "2",
+    "LOCAL_WORLD_SIZE": "5",
+    "SLURM_STEP_NUM_TASKS": "0",
+    "SLURM_STEP_NUM_NODES": "0",
+    "SLURM_PROCID": "4",
+    "SLURM_LOCALID": "4",
+}
+"""Variables with a number that they cannot hold beside those above."""
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_an_odd_environment_is_one_error_with_what_to_unset(name: str) -> None:
+    whole = SRUN if name in SRUN else TORCHRUN
+    assert rank_of_environment(whole) == ProcessRank(rank=1, count=4, local_rank=1, num_nodes=2)
+    for value in ("", "x", "-1", "1.5", "2(x3)", "\u0661", "9" * 5000, OUTSIDE[name]):
+        with pytest.raises(UserError, match=f"^{name}=") as caught:
+            rank_of_environment({**whole, name: value})
+        unset = str(caught.value).partition("after: unset ")[2].split()
+        assert rank_of_environment({key: text for key, text in whole.items() if key not in unset}) is None
+
+
+@pytest.mark.parametrize("name", ["SLURM_STEP_NUM_NODES", "SLURM_PROCID", "SLURM_LOCALID"])
+def test_a_step_without_one_of_its_variables_is_one_error(name: str) -> None:
+    with pytest.raises(UserError, match=f"^{name} is not set in the environment, where srun puts a whole number"):
+        rank_of_environment({key: value for key, value in SRUN.items() if key != name})

@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar, cast
 
 import psutil
 
+from peftrec.errors import UserError
+
 Value = TypeVar("Value")
 Fate = Literal["own", "alive", "gone", "unknown"]
 TERMINATED = 128 + signal.SIGTERM
@@ -123,6 +125,9 @@ class ProcessRank:
 
 
 ALONE = ProcessRank()
+_OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_OF_SRUN = "SLURM_STEP_NUM_TASKS"
+_LONGEST_NUMBER = 18  # digits, all of which 64 bits hold
 
 
 def rank_of_environment(environment: Mapping[str, str] = os.environ) -> ProcessRank | None:
@@ -131,22 +136,50 @@ def rank_of_environment(environment: Mapping[str, str] = os.environ) -> ProcessR
     The first two say it in torchrun's variables. Slurm's are those of a job step: a batch script, which srun has not
     started yet, has only the job's.
     """
-    if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys():
-        count = int(environment["WORLD_SIZE"])
+    if {*_OF_TORCHRUN} <= environment.keys():
+        count = whole_number(environment, "WORLD_SIZE", least=1)
+        per_node = whole_number(environment, "LOCAL_WORLD_SIZE", least=1, most=count, otherwise=count)
         return ProcessRank(
-            rank=int(environment["RANK"]),
+            rank=whole_number(environment, "RANK", most=count - 1),
             count=count,
-            local_rank=int(environment["LOCAL_RANK"]),
-            num_nodes=count // int(environment.get("LOCAL_WORLD_SIZE", count)),
+            local_rank=whole_number(environment, "LOCAL_RANK", most=per_node - 1),
+            num_nodes=count // per_node,
         )
-    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if (count := whole_number(environment, _OF_SRUN, least=1, otherwise=1)) > 1:
         return ProcessRank(
-            rank=int(environment["SLURM_PROCID"]),
-            count=int(environment["SLURM_STEP_NUM_TASKS"]),
-            local_rank=int(environment["SLURM_LOCALID"]),
-            num_nodes=int(environment["SLURM_STEP_NUM_NODES"]),
+            rank=whole_number(environment, "SLURM_PROCID", most=count - 1),
+            count=count,
+            local_rank=whole_number(environment, "SLURM_LOCALID", most=count - 1),
+            num_nodes=whole_number(environment, "SLURM_STEP_NUM_NODES", least=1, most=count),
         )
     return None
+
+
+def whole_number(
+    environment: Mapping[str, str], name: str, *, least: int = 0, most: int | None = None, otherwise: int | None = None
+) -> int:
+    """Return a number that a launcher leaves in the environment; `otherwise` is that of a variable that is not set.
+
+    Raises UserError where it is none from `least` to `most`, with what the shell is to be told.
+    """
+    text = environment.get(name)
+    if text is None and otherwise is not None:
+        return otherwise
+    if text is not None and text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER:
+        number = int(text)
+        if least <= number and (most is None or number <= most):
+            return number
+    is_slurms = name.startswith("SLURM_")
+    first = f"{name} is not set" if text is None else f"{name}={text!r}"
+    span = f"{least} on" if most is None else f"{least} to {most}"
+    alone = (
+        "SLURM_RESTART_COUNT" if name == "SLURM_RESTART_COUNT" else _OF_SRUN if is_slurms else " ".join(_OF_TORCHRUN)
+    )
+    starter = "srun" if is_slurms else "torchrun"
+    raise UserError(
+        f"{first} in the environment, where {starter} puts a whole number from {span}: start the command by {starter}, "
+        f"or in a shell of its own, after: unset {alone}"
+    )
 
 
 def torchrun_environment(rank: ProcessRank, *, address: str, port: int) -> dict[str, str]:

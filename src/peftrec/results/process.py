@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from peftrec.processes import whole_number
 from peftrec.results.record_part import RecordPart
 
 SAME_START_SECONDS = 2.0
@@ -57,7 +58,7 @@ def birth_of(process_id: int) -> str | None:
 
 def this_slurm_job() -> tuple[str | None, int]:
     """Return the Slurm job that this process belongs to, and how often it was requeued."""
-    return os.environ.get("SLURM_JOB_ID"), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    return os.environ.get("SLURM_JOB_ID"), whole_number(os.environ, "SLURM_RESTART_COUNT", otherwise=0)
 
 
 def is_alive(process: Process) -> bool:

@@ -12,11 +12,12 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import Tensor, distributed
 
 from peftrec.errors import SettingsError
-from peftrec.processes import ALONE, ProcessRank, rank_of_environment, torchrun_environment
+from peftrec.processes import ALONE, ProcessRank, rank_of_environment, torchrun_environment, whole_number
 from peftrec.settings.run import TrainerSettings
 
 _LONGEST_WAIT = timedelta(days=1)  # the others wait while the first builds a store; torch's default is ten minutes
 _FIRST_PORT, _NUM_PORTS = 12000, 16000  # below those that systems give to whoever asks for any
+_LAST_PORT = 65535
 
 
 @contextmanager
@@ -32,6 +33,7 @@ def joined(trainer: TrainerSettings) -> Iterator[ProcessRank]:
         return
     if "RANK" not in os.environ:
         os.environ.update(_slurms_meeting_point(processes))
+    _check_meeting_point()
     backend = "gloo"
     if trainer.accelerator in ("auto", "gpu") and torch.cuda.is_available():
         _choose_device(processes)
@@ -53,9 +55,19 @@ def _check_number(trainer: TrainerSettings, processes: ProcessRank) -> None:
 
 def _slurms_meeting_point(processes: ProcessRank) -> dict[str, str]:
     """Return where the processes of a Slurm step meet without a word: its first node, a port made of its number."""
-    address = SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
-    number = 7 * int(os.environ["SLURM_JOB_ID"]) + int(os.environ["SLURM_STEP_ID"])
+    address = SLURMEnvironment.resolve_root_node_address(os.environ.get("SLURM_STEP_NODELIST", ""))
+    number = 7 * whole_number(os.environ, "SLURM_JOB_ID") + whole_number(os.environ, "SLURM_STEP_ID")
     return torchrun_environment(processes, address=address, port=_FIRST_PORT + number % _NUM_PORTS)
+
+
+def _check_meeting_point() -> None:
+    """Raise UserError where the environment does not say where to meet."""
+    whole_number(os.environ, "MASTER_PORT", least=1, most=_LAST_PORT)
+    if not os.environ.get("MASTER_ADDR"):
+        raise SettingsError(
+            "MASTER_ADDR is not set in the environment, where torchrun puts the address at which processes meet, and "
+            "peftrec the first node of SLURM_STEP_NODELIST: start the command by torchrun or srun"
+        )
 
 
 def _choose_device(processes: ProcessRank) -> None:
