@@ -69,7 +69,7 @@ def test_a_damaged_record_is_one_error_and_leaves_the_report_of_the_others(kind:
     assert str(caught.value).startswith(f"{file}: ")
     assert message in str(caught.value)
     comparison = compare_folder(few, CostChoices())
-    assert any(note.startswith(f"Not in this comparison: {file}") for note in comparison.notes)
+    assert any(note.startswith(f"Not in this comparison: {caught.value}") for note in comparison.notes)
     assert len(comparison.runs) == len(list(few.rglob("ranks.parquet"))) - 1
 
 
@@ -91,6 +91,14 @@ def test_damaged_ranks_take_the_tests_and_not_the_table(content: bytes | None, f
     report = build_report(few)
     assert str(file) in report.to_terminal()
     assert len(report.comparison.strategies) == 3
+
+
+def test_ranks_that_are_gone_come_with_the_words_that_bring_them_back(few: Path, undrawn: None) -> None:
+    """The command of the run alone does not: it finds the run finished already."""
+    file = sorted(few.rglob("ranks.parquet"))[0]
+    file.unlink()
+    with pytest.raises(RecordError, match=r"no such file, .*; remove the folder of the run and give its command again"):
+        read_ranks(file.parent)
 
 
 def test_names_do_nothing_in_any_output(experiment: Path, change: Callable[..., None]) -> None:

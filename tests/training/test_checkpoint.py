@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from peftrec.errors import CheckpointError
-from peftrec.training.checkpoint import epochs_to_train, read_checkpoint
+from peftrec.training.checkpoint import epochs_to_train, load_best, read_checkpoint
 
 WHOLE = {
     "epoch": 2,
@@ -62,6 +62,14 @@ def test_what_is_no_checkpoint_is_one_error(kind: str, name: str, remedy: str, t
     assert str(caught.value).startswith(f"{path}: ")
     assert remedy.format(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_best_checkpoint_that_is_gone_is_trained_anew_in_an_empty_place(tmp_path: Path) -> None:
+    """The command of a finished run trains nothing while its record is there."""
+    with pytest.raises(CheckpointError) as caught:
+        load_best(torch.nn.Linear(1, 1), tmp_path)
+    remedy = f"remove the folder {tmp_path} and give the command of the run again: it then trains anew"
+    assert str(caught.value) == f"{tmp_path}/checkpoints/best.ckpt: missing; {remedy}"
 
 
 def test_no_byte_of_the_weights_can_change_unseen(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def main(arguments: list[str]) -> int:
         if asked != "off":
             raise SettingsError(f"{GROUPS}= and {CONTENT_NEIGHBOURS}= are evaluated apart; leave one of the two out")
         return _division(run_directory, given.own[GROUPS], given.places)
-    from peftrec.results.record import read_finished
+    from peftrec.results.record import ANEW, read_finished
 
     recorded = read_finished(run_directory).evaluation
     if recorded is None:
-        raise RecordError(f"{run_directory}: the run has no test figures; train it again")
+        raise RecordError(f"{run_directory}: the run has no test figures; {ANEW}")
     from peftrec.serving.loaded_run import LoadedRun
     from peftrec.training.run.pipeline import evaluate_restored
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from peftrec.errors import RecordError
-from peftrec.results.record import RANKS_FILE
+from peftrec.results.record import ANEW, RANKS_FILE
 
 RANK_COLUMNS = ("user", "rank", "is_cold", "is_unreachable", "history_length")
 
@@ -42,14 +42,14 @@ def read_seeds(name: str, folders: Sequence[Path]) -> UserSeedRanks:
     )
 
 
-_REMEDY = "remove the folder of the run and give its command again, or leave the run out"
+_REMEDY = f"{ANEW}, or leave the run out"
 
 
 def read_ranks(run: Path) -> pd.DataFrame:
     """Read the per-user ranks of a run's folder; RecordError names what is missing."""
     file = run / RANKS_FILE
     if not file.is_file():
-        raise RecordError(f"{file}: no such file, so per-user tests cannot include this run; train it again")
+        raise RecordError(f"{file}: no such file, so per-user tests cannot include this run; {_REMEDY}")
     try:
         ranks = pd.read_parquet(file)
     except (OSError, ValueError, TypeError, KeyError) as error:  # pyarrow's own are among them
@@ -57,12 +57,12 @@ def read_ranks(run: Path) -> pd.DataFrame:
         raise RecordError(f"{file}: damaged, no table can be read ({reason}); {_REMEDY}") from error
     missing = [column for column in RANK_COLUMNS if column not in ranks.columns]
     if missing:
-        raise RecordError(f"{file}: column {missing[0]} is missing; written by another version, train the run again")
+        raise RecordError(f"{file}: column {missing[0]} is missing; {_REMEDY}")
     kinds = [ranks[column].dtype.kind for column in ("rank", "is_unreachable")]
     if kinds != ["i", "b"] or ranks["user"].isna().any():
         raise RecordError(f"{file}: ranks are whole numbers of every user, and here are others; {_REMEDY}")
     if ranks["user"].duplicated().any() or (ranks.loc[~ranks["is_unreachable"], "rank"] < 1).any():
-        raise RecordError(f"{file}: a user occurs twice or a rank is below 1; the file is damaged, train the run again")
+        raise RecordError(f"{file}: a user occurs twice or a rank is below 1; {_REMEDY}")
     return ranks
 
 

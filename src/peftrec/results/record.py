@@ -222,11 +222,14 @@ def write_record(record: Record, run_directory: Path) -> None:
 _MALFORMED = (AttributeError, TypeError, ValueError, LookupError, RecursionError)
 """What bringing an earlier record to this schema raises where it is none."""
 _REMEDY = "remove it, and the command of the run goes on from its last checkpoint, or trains anew"
+ANEW = "remove the folder of the run and give its command again"
+"""How a run that says it is finished is trained once more: its command alone finds it finished already."""
 
 
 def read_record(path: Path) -> Record:
     """Read a run folder's record, or a record file; RecordError names the file and the key that is wrong."""
-    file = path / RECORD_FILE if path.is_dir() else path
+    is_folder_of_a_run = path.is_dir() and path.name != RECORD_FILE
+    file = path / RECORD_FILE if is_folder_of_a_run else path
     try:
         content = file.read_bytes()
     except FileNotFoundError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from peftrec.errors import RecordError, nearest_name
 from peftrec.files import folders_below
 from peftrec.results.configs import flatten, telling_values, value_at
-from peftrec.results.record import RECORD_FILE, Evaluation, Record, read_record
+from peftrec.results.record import ANEW, RECORD_FILE, Evaluation, Record, read_record
 from peftrec.results.tower_names import FIRST, TOWERS, towers_of
 
 _DIGITS = 8  # of a hash that tells groups of runs apart
@@ -34,7 +34,7 @@ class Run:
     def evaluation(self) -> Evaluation:
         """The test scores, which a successful run has."""
         if self.record.evaluation is None:
-            raise RecordError(f"{self.folder / RECORD_FILE}: status is success but evaluation is null; train it again")
+            raise RecordError(f"{self.folder / RECORD_FILE}: status is success but evaluation is null; {ANEW}")
         return self.record.evaluation
 
 

@@ -150,7 +150,7 @@ def load_best(module: nn.Module, run_directory: Path) -> int:
     """Load the chosen checkpoint and return its epoch. Raises CheckpointError."""
     path = checkpoint_path(run_directory, BEST)
     if not path.exists():
-        raise CheckpointError(f"{path}: missing; finish the run with the command that started it")
+        raise CheckpointError(_unreadable(path, "missing"))
     checkpoint = read_checkpoint(path)
     try:
         module.load_state_dict(checkpoint["state_dict"])
