@@ -54,7 +54,8 @@ class FeatureFile:
                     f"{self.path}: cannot be read as .npy (Python objects, or no .npy at all): save one array of "
                     f"numbers by np.save(FILE, np.stack(rows).astype(np.float32)), or correct {self.key}.file"
                 ) from error
-            raise DataError(f"{self.path}: cannot be read as .npy ({error}): correct {self.key}.file") from error
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{self.path}: cannot be read as .npy ({reason}): correct {self.key}.file") from error
         if not isinstance(array, np.ndarray):
             raise DataError(
                 f"{self.path}: an archive of several arrays: save one as .npy and set {self.key}.file to it"

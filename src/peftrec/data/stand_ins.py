@@ -11,6 +11,9 @@ STAND_INS = {
 }
 """How what is not the file itself begins, in lower case, and what it is."""
 
+WRITE_AGAIN = "it is damaged, or broke off on its way: copy, download or write it again"
+"""What to do about a file that is neither these nor whole."""
+
 
 def stand_in(file: Path) -> str | None:
     """Say what lies at `file` in place of its content, and what to do; None where it may be the file itself, or where

@@ -400,3 +400,30 @@ def test_empty_lines_of_json_keep_the_numbers_of_the_others(tmp_path: Path) -> N
 def test_every_data_set_has_a_page() -> None:
     pages = Path(__file__).parents[3] / "docs" / "data"
     assert {page.stem for page in pages.glob("*.md")} >= {folder.name for folder in PUBLISHED.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "old", "new", "remedy"),
+    [
+        ("movielens", "ratings.csv", "userId,", "user,", "call its columns userId, movieId and timestamp"),
+        ("movielens", "movies.csv", "movieId,", "id,", "call its columns movieId"),
+        (
+            "pixelrec",
+            "interaction.csv",
+            "item_id,user_id",
+            "item,user",
+            "call its columns user_id, item_id and timestamp",
+        ),
+        ("hm", "transactions_train.csv", "t_dat,", "day,", "call its columns customer_id, article_id and t_dat"),
+    ],
+)
+def test_a_published_column_that_is_gone_is_no_value_of_a_key(
+    tmp_path: Path, name: str, file: str, old: str, new: str, remedy: str
+) -> None:
+    """`data.interactions` and `data.items` name files."""
+    root = write_dataset(name, tmp_path)
+    edit(root / file, old, new)
+    said = message(name, root)
+    assert said.startswith(f"{root / file}: there is no column ")
+    assert said.endswith(f"; take the file as it is published, or {remedy}")
+    assert "set data." not in said

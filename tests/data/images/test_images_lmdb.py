@@ -140,6 +140,7 @@ def test_files_that_are_no_lmdb_are_named(tmp_path: Path) -> None:
     for name, content in [("empty.lmdb", b""), ("text.lmdb", b"x" * 10_000)]:
         (tmp_path / name).write_bytes(content)
         assert f"{tmp_path / name}: the LMDB of images cannot be opened (" in message(tmp_path / name)
+        assert message(tmp_path / name).endswith("write it again, or name another")
     assert message(tmp_path / "no.lmdb").endswith("no.lmdb: no such folder, zip or LMDB of images: correct data.images")
 
 

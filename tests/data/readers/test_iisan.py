@@ -143,6 +143,7 @@ def test_many_unknown_items_are_counted_and_a_header_is_suspected(tmp_path: Path
     assert "users.tsv:1: item 'item_list' has no row" in found
     assert "if it is a header, remove it" in found
     assert "in all 4 such entries: 'item_list' in line 1, 'x' in line 5, 'y' in line 5 and 1 more" in found
+    assert "the history of user 'user' has no items left of 1, at least 5 are needed" in found
 
 
 def test_short_histories_are_refused_or_dropped(tmp_path: Path) -> None:

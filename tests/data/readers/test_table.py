@@ -246,6 +246,10 @@ def test_missing_files_and_formats(tmp_path: Path) -> None:
     assert "items.parquet: the file cannot be read as Parquet" in message(tmp_path, items="items.parquet")
     (tmp_path / "items.csv.gz").write_bytes(gzip.compress(b"no such thing")[:-9])
     assert "items.csv.gz: the file cannot be read" in message(tmp_path, items="items.csv.gz")
+    for name in ("items.parquet", "items.csv.gz"):
+        assert "copy, download or write it again" in message(tmp_path, items=name)
+    (tmp_path / "folder.csv").mkdir()
+    assert "folder.csv: a folder and not a file: correct data.items or" in message(tmp_path, items="folder.csv")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])

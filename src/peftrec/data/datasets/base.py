@@ -63,7 +63,8 @@ class PublishedFiles(RowSource):
         from peftrec.data.tables.columns import Wanted
 
         title = [Wanted("data.text_fields", each) for each in self.text_fields]
-        return [Wanted("data.items", layout.item_id), *title, *self.columns_of_texts()]
+        item_id = Wanted("data.items", layout.item_id, remedy=_as_published(layout.item_id))
+        return [item_id, *title, *self.columns_of_texts()]
 
     def read_rows(self, root: Path) -> "RowTables":
         """Read both tables; both are looked for before either is read."""
@@ -76,7 +77,8 @@ class PublishedFiles(RowSource):
         events_file, events_form = find_file(root, layout.interactions, self.interactions, key="data.interactions")
         items, num_repeated = first_rows(items_form.read(items_file, self.columns_of_items(layout)), layout.item_id)
         items = self.prepared_items(root, items)
-        wanted = [Wanted("data.interactions", name) for name in (layout.user, layout.item, layout.time)]
+        names = (layout.user, layout.item, layout.time)
+        wanted = [Wanted("data.interactions", name, remedy=_as_published(*names)) for name in names]
         events = events_form.read(events_file, wanted)
         self._require_whole(events)
         user, item = self.user_and_item(layout, events, items)
@@ -112,3 +114,9 @@ class PublishedFiles(RowSource):
             f"{file}: {found:,} {what}, and this edition has {expected:,}: download it again, or set data.edition=null "
             "for a file of your own"
         )
+
+
+def _as_published(*columns: str) -> str:
+    """Say what to do about a table that lacks one of the columns which this data set has, and no key names."""
+    named = f"{', '.join(columns[:-1])} and {columns[-1]}" if len(columns) > 1 else columns[0]
+    return f"take the file as it is published, or call its columns {named}"

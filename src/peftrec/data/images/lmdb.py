@@ -15,6 +15,7 @@ from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.handles import PerProcess
 from peftrec.data.images.lmdb_pages import check_pages
 from peftrec.data.images.stored import StoredImages
+from peftrec.data.stand_ins import WRITE_AGAIN
 from peftrec.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def _status(path: Path) -> os.stat_result:
     try:
         return data_file(path).stat()
     except OSError as error:
-        raise DataError(f"{path}: the LMDB of images cannot be opened ({error.strerror})") from error
+        raise DataError(
+            f"{path}: the LMDB of images cannot be opened ({error.strerror}); {WRITE_AGAIN}, or name another"
+        ) from error
 
 
 def _open_environment(path: Path) -> "lmdb.Environment":
@@ -133,7 +136,9 @@ def _open_environment(path: Path) -> "lmdb.Environment":
             str(path), subdir=path.is_dir(), readonly=True, create=False, lock=False, readahead=False
         )
     except library.Error as error:
-        raise DataError(f"{path}: the LMDB of images cannot be opened ({error})") from error
+        raise DataError(
+            f"{path}: the LMDB of images cannot be opened ({error}); {WRITE_AGAIN}, or name another"
+        ) from error
     return environment
 
 

@@ -14,6 +14,7 @@ from peftrec.data.images.decoding import CorruptImageError
 from peftrec.data.images.handles import PerProcess
 from peftrec.data.images.naming import match_names, other_suffixes
 from peftrec.data.images.stored import StoredImages
+from peftrec.data.stand_ins import WRITE_AGAIN
 from peftrec.errors import DataError
 
 DAMAGE = (
@@ -43,7 +44,9 @@ class OpenZip:
         try:
             return cls(zipfile.ZipFile(path))
         except DAMAGE as error:
-            raise DataError(f"{path}: the zip of images cannot be opened ({error})") from error
+            raise DataError(
+                f"{path}: the zip of images cannot be opened ({error}); {WRITE_AGAIN}, or name another"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from peftrec.data.stand_ins import WRITE_AGAIN
 from peftrec.data.tables.columns import Columns, Wanted, require_columns
-from peftrec.data.tables.lines import EXCERPT, decode_utf8, opened, refuse_utf16
+from peftrec.data.tables.lines import EXCERPT, decode_utf8, opened, refuse_utf16, unreadable
 from peftrec.errors import DataError
 
 _BLOCK_BYTES = 2**24  # no row may be longer; Arrow's default of 1 MiB refuses a long description
@@ -77,7 +78,7 @@ class DelimitedFile:
             with opened(file) as stream:
                 content = stream.read()
         except OSError as error:
-            raise DataError(f"{file}: the file cannot be read ({error})") from error
+            raise unreadable(file, error) from error
         refuse_utf16(file, content)
         table = cls(file=file, dialect=dialect, content=content.removeprefix(codecs.BOM_UTF8))
         if not columns or tuple((first := table.first_row())[: len(columns)]) == columns:
@@ -165,8 +166,8 @@ class DelimitedFile:
                 if len(row) != len(header):
                     return self._uneven(header, line, row)
         except csv.Error as fault:
-            return DataError(f"{self.file}: the row after line {line} cannot be read ({fault})")
-        return DataError(f"{self.file}: the table cannot be read ({str(error).splitlines()[0]})")
+            return DataError(f"{self.file}: the row after line {line} cannot be read ({fault}); {WRITE_AGAIN}")
+        return DataError(f"{self.file}: the table cannot be read ({str(error).splitlines()[0]}); {WRITE_AGAIN}")
 
     def _uneven(self, header: list[str], line: int, row: list[str]) -> DataError:
         """Say which row has another number of columns: the first line itself where those below agree on another."""

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
+from peftrec.data.stand_ins import WRITE_AGAIN
 from peftrec.data.tables.columns import Columns, Wanted
-from peftrec.data.tables.lines import EXCERPT, opened
+from peftrec.data.tables.lines import EXCERPT, opened, unreadable
 from peftrec.errors import DataError
 
 LONGEST_LINE = 2**24
@@ -35,7 +36,7 @@ def read_json_lines(file: Path, wanted: Sequence[Wanted], whole_numbers: Collect
             ).select(names)
             table.validate(full=True)  # reading looks at no text: it may not be UTF-8
     except OSError as error:
-        raise DataError(f"{file}: the file cannot be read ({error})") from error
+        raise unreadable(file, error) from error
     except pa.ArrowInvalid as error:
         raise _explain(file, types, error) from error
     if not len(table):
@@ -87,7 +88,7 @@ def filled_lines(file: Path) -> Iterator[tuple[int, str]]:
             f"{file}:{number}: byte 0x{error.object[error.start]:02x} is not UTF-8: save the file as UTF-8"
         ) from error
     except OSError as error:
-        raise DataError(f"{file}: the file cannot be read after line {number} ({error})") from error
+        raise unreadable(file, error, after=number) from error
 
 
 def _lines(stream: Any) -> Iterator[bytes]:
@@ -126,7 +127,7 @@ def _explain(file: Path, types: dict[str, Any], error: Exception) -> DataError:
                 return DataError(f"{file}:{number}: {name} is {value!r}, not {expected}")
             if isinstance(value, str) and has_half_character(value):
                 return half_character(f"{file}:{number}", name, value)
-    return DataError(f"{file}: the file cannot be read as lines of JSON ({str(error).splitlines()[0]})")
+    return DataError(f"{file}: the file cannot be read as lines of JSON ({str(error).splitlines()[0]}); {WRITE_AGAIN}")
 
 
 def has_half_character(text: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from peftrec.data.stand_ins import refuse_stand_in
+from peftrec.data.stand_ins import WRITE_AGAIN, refuse_stand_in
 from peftrec.data.tables.columns import Columns, Wanted, require_columns
 from peftrec.errors import DataError
 
@@ -21,7 +21,10 @@ def read_parquet(file: Path, wanted: Sequence[Wanted]) -> Columns:
             table = opened.read(columns=names)
         table.validate(full=True)  # reading looks at no text: it may not be UTF-8
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{file}: the file cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+        raise DataError(
+            f"{file}: the file cannot be read as Parquet ({str(error).splitlines()[0]}); {WRITE_AGAIN}, or let its "
+            "name end as its format does (.csv, .tsv)"
+        ) from error
     if not len(table):
         raise DataError(f"{file}: the table has no rows")
     return Columns(file=file, columns={name: table.column(name) for name in names}, lines=range(1, len(table) + 1))

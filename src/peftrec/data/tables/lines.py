@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from peftrec.data.stand_ins import refuse_stand_in
+from peftrec.data.stand_ins import WRITE_AGAIN, refuse_stand_in
 from peftrec.errors import DataError
 
 EXCERPT = 60
@@ -47,8 +47,15 @@ def _decode(path: Path) -> str:
         with opened(path) as stream:
             content = stream.read()
     except OSError as error:
-        raise DataError(f"{path}: the file cannot be read ({error.strerror or error})") from error
+        raise unreadable(path, error) from error
     return decode_utf8(path, content.removeprefix(codecs.BOM_UTF8))
+
+
+def unreadable(path: Path, error: OSError, *, after: int = 0) -> DataError:
+    """Return what to say of a file that the system, or what decompresses it, cannot read, from line `after` on."""
+    remedy = "let this user read it" if isinstance(error, PermissionError) else WRITE_AGAIN
+    place = f" after line {after}" * bool(after)
+    return DataError(f"{path}: the file cannot be read{place} ({error.strerror or error}); {remedy}")
 
 
 def opened(path: Path) -> "pa.NativeStream":

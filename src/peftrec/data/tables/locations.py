@@ -24,10 +24,9 @@ def require_file(root: Path, name: str, *, key: str, otherwise: str = "") -> Pat
     """Return the file `name` of `root`, which the configuration names under `key`; `otherwise` ends the message where
     there is none."""
     path = root / name
-    if kind_of(path, key=key) != "file":
-        raise DataError(
-            f"{path}: no such file: correct {key} or data.root ({root} holds {contents_of(root)}){otherwise}"
-        )
+    if (kind := kind_of(path, key=key)) != "file":
+        there = "no such file" if kind == "nothing" else "a folder and not a file"
+        raise DataError(f"{path}: {there}: correct {key} or data.root ({root} holds {contents_of(root)}){otherwise}")
     return path
 
 

@@ -142,9 +142,10 @@ class Screening:
     def _short_histories(self, short: npt.NDArray[np.int64]) -> str:
         table = self.histories
         user, length = short[0], int(table.lengths[short[0]])
-        found = "is empty" if length == 0 else f"has {length} item{'s' * (length != 1)}"
-        if length < table.lengths_in_file[user]:
-            found += f" left of {table.lengths_in_file[user]}"
+        in_file = int(table.lengths_in_file[user])
+        found = f"has {length or 'no'} item{'s' * (length != 1)}" if in_file else "is empty"
+        if length < in_file:
+            found += f" left of {in_file}"
         shortest = int(table.lengths[short].min())
         lower = f" or data.minimum_history={shortest}" if shortest >= LEAST_MINIMUM else ""
         others = f" ({len(short)} such users, lines {shortlist(table.lines[short])})" if len(short) > 1 else ""
