@@ -166,6 +166,28 @@ def test_doubles_and_several_data_sets_stop_the_sweep_before_the_first_job(
     assert not list(tmp_path.rglob("pid-*"))
 
 
+SLURM = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.cluster=local"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hydra.launcher.slots=-1"], "hydra.launcher.slots=-1: expected a whole number from 1 on"),
+        ([*SLURM, "hydra.launcher.timeout_min=0"], "hydra.launcher.timeout_min=0: expected a whole number from 1 on"),
+        ([*SLURM, "hydra.launcher.nodes=-2"], "hydra.launcher.nodes=-2: expected a whole number from 1 on"),
+        (
+            [*SLURM, "hydra.launcher.cluster=slrm"],
+            "hydra.launcher.cluster=slrm: expected slurm, local or debug; did you mean slurm?",
+        ),
+    ],
+)
+def test_odd_settings_of_a_launcher_are_refused_before_any_job(words: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        run_sweep([*BASE[:3], "seed=1,2", f"runs_dir={tmp_path / 'runs'}", *words])
+    assert str(caught.value) == said
+    assert not list(tmp_path.iterdir())
+
+
 def test_hydras_own_launcher_is_refused() -> None:
     with pytest.raises(SettingsError, match="hydra/launcher=isolated"):
         run_sweep(["data=iisan", "data.root=somewhere", "hydra/launcher=basic", "seed=1,2"])

@@ -9,6 +9,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from peftrec.errors import SettingsError
+
 if TYPE_CHECKING:
     from peftrec.jobs.isolation import Job, JobOutcome
     from peftrec.jobs.sweep import Sweep
@@ -36,6 +38,12 @@ class CheckedLauncher(Launcher):
             JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=outcome)
             for overrides, outcome in zip(job_overrides, outcomes, strict=True)
         ]
+
+    def require_counts(self, **counts: int | None) -> None:
+        """Raise SettingsError for a key of the launcher that counts something, and is below one."""
+        for name, number in counts.items():
+            if number is not None and number < 1:
+                raise SettingsError(f"hydra.launcher.{name}={number}: expected a whole number from 1 on")
 
     @abstractmethod
     def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":

@@ -38,5 +38,6 @@ class IsolatedLauncher(CheckedLauncher):
         self.module = module
 
     def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
+        self.require_counts(slots=self.slots)
         directory = Path(self.config.hydra.sweep.dir)
         return self.sweep.run_jobs(jobs, directory=directory, slots=self.slots, module=self.module)

@@ -15,13 +15,16 @@ from hydra.core.singleton import Singleton
 from omegaconf import MISSING, OmegaConf
 
 from hydra_plugins.peftrec_launcher.checked_launcher import CheckedLauncher
-from peftrec.errors import SettingsError, counted
+from peftrec.errors import SettingsError, counted, expected_one_of
 
 if TYPE_CHECKING:
     from peftrec.jobs.isolation import ClusterNode, Job, JobOutcome
 
 _OF_ANY_CLUSTER = {"cpus_per_task", "gpus_per_node", "mem_gb", "name", "nodes", "tasks_per_node", "timeout_min"}
 """Parameters that submitit names without the cluster."""
+
+_CLUSTERS = ("slurm", "local", "debug")
+_COUNTS = ("cpus_per_task", "timeout_min", "array_parallelism", "nodes", "tasks_per_node")
 
 
 @dataclass
@@ -69,6 +72,7 @@ class SlurmLauncher(CheckedLauncher):
         self.parameters = parameters
 
     def run(self, jobs: "list[Job]", job_overrides: Sequence[Sequence[str]], first_number: int) -> "list[JobOutcome]":
+        self._check()
         finished = self.sweep.finished(jobs, self._node())
         if finished:
             print(f"not submitted, as finished already: {len(finished)} of {counted(len(jobs), 'job')}")
@@ -84,6 +88,12 @@ class SlurmLauncher(CheckedLauncher):
             print(f"the jobs go on without this process; scancel {array} ends them")
             raise
         return outcomes
+
+    def _check(self) -> None:
+        """Raise SettingsError for what submitit would refuse in words of its own, or only on a node."""
+        if self.cluster not in _CLUSTERS:
+            raise SettingsError(f"hydra.launcher.cluster={self.cluster}: {expected_one_of(_CLUSTERS, self.cluster)}")
+        self.require_counts(**{name: self.parameters[name] for name in _COUNTS if name in self.parameters})
 
     def _submit(
         self, jobs: "dict[int, Job]", job_overrides: Sequence[Sequence[str]], first_number: int
