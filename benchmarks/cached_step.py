@@ -70,7 +70,7 @@ def load_split(root: Path) -> Split:
     """Read Amazon Scientific, or make sequences of its size with Zipf popularity."""
     if root.is_dir():
         source = IisanFiles(root=str(root))
-        return split_catalogue(source.read(text=False, images=False), source)
+        return split_catalogue(source.read(titles=[], images=[]), source)
     generator = np.random.default_rng(0)
     lengths = 5 + generator.geometric(1 / (MEAN_LENGTH - 4), size=NUM_USERS) - 1
     weights = 1 / np.arange(1, NUM_ITEMS + 1) ** 0.7

@@ -112,7 +112,7 @@ def measure_data(size: int, folder: Path) -> dict[str, float]:
     source = IisanFiles(root=str(folder))
     with watching() as most:
         started = time.perf_counter()
-        split = split_catalogue(source.read(text=True, images=False), source)
+        split = split_catalogue(source.read(titles=["text"], images=[]), source)
         seconds = time.perf_counter() - started
         assert len(split.test) == size
         return {"seconds": seconds, "bytes": most()}
@@ -148,7 +148,7 @@ def measure_table(size: int, folder: Path, suffix: str) -> dict[str, float]:
     pa.default_memory_pool().release_unused()
     with watching() as most:
         started = time.perf_counter()
-        split = split_catalogue(source.read(text=True, images=False), source)
+        split = split_catalogue(source.read(titles=["text"], images=[]), source)
         seconds = time.perf_counter() - started
         assert len(split.test) > 0.99 * size
         return {"seconds": seconds, "bytes": most()}

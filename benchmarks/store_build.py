@@ -69,7 +69,7 @@ def render(num_items: int) -> RenderedJpegs:
 def titles_of(root: Path, num_items: int) -> list[str]:
     """Return real titles, or made ones of 5 to 30 words."""
     if root.is_dir():
-        titles = IisanFiles(root=str(root)).read(text=True, images=False).items.titles
+        titles = IisanFiles(root=str(root)).read(titles=["text"], images=[]).items.titles
         assert titles is not None
         return list(titles[:num_items])
     random = np.random.default_rng(0)

@@ -40,16 +40,20 @@ class ReadsInAnyOrder(LawAbidingSource):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ListsItemsTwice(LawAbidingSource):
-    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> Catalogue:
-        catalogue = super().read(text=text, images=images, texts=texts)
+    def read(
+        self, *, titles: Sequence[str], images: Sequence[str], texts: Mapping[str, Sequence[str]] = NO_TEXTS
+    ) -> Catalogue:
+        catalogue = super().read(titles=titles, images=images, texts=texts)
         ids = (catalogue.items.ids[1], *catalogue.items.ids[1:])
         return replace(catalogue, items=replace(catalogue.items, ids=ids))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OpensImagesUnasked(LawAbidingSource):
-    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> Catalogue:
-        catalogue = super().read(text=text, images=images, texts=texts)
+    def read(
+        self, *, titles: Sequence[str], images: Sequence[str], texts: Mapping[str, Sequence[str]] = NO_TEXTS
+    ) -> Catalogue:
+        catalogue = super().read(titles=titles, images=images, texts=texts)
         pixels: Any = np.zeros((len(catalogue.items), 16, 16, 3), dtype=np.uint8)
         return replace(catalogue, items=replace(catalogue.items, images=RenderedPictures(pixels)))
 

@@ -69,7 +69,7 @@ def source_of(name: str, root: Path, keys: Mapping[str, str] | None = None) -> F
 def read_dataset(name: str, root: Path, **keys: str) -> Catalogue:
     """Read a data set with all that it has."""
     source = source_of(name, root, keys)
-    return source.read(text=source.has_text, images=source.has_images)
+    return source.read(titles=["text"] * source.has_text, images=["image"] * source.has_images)
 
 
 def histories_of(catalogue: Catalogue) -> dict[str, list[str]]:

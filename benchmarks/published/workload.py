@@ -165,6 +165,6 @@ def _read(data_root: Path) -> tuple[Split, tuple[str, ...] | None]:
     if not data_root.is_dir():
         return load_split(data_root), None
     source = IisanFiles(root=str(data_root))
-    catalogue: Catalogue = source.read(text=True, images=False)
+    catalogue: Catalogue = source.read(titles=["text"], images=[])
     split = split_catalogue(catalogue, source)
     return split, split.items.titles

@@ -27,7 +27,7 @@ def write_data(folder: Path, *, titles: dict[str, str] | None = None, users: dic
 
 def split_of(folder: Path, **settings: object) -> Split:
     source = IisanFiles(root=str(folder), images="images", **settings)
-    return split_catalogue(source.read(text=True, images=True), source)
+    return split_catalogue(source.read(titles=["text"], images=["image"]), source)
 
 
 def lists(windows: Interactions) -> list[list[int]]:

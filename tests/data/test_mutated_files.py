@@ -61,7 +61,9 @@ def with_policies(source: FileSource, chance: random.Random) -> FileSource:
 
 def reading(source: FileSource, files: list[Path]) -> Target:
     def read(chance: random.Random) -> None:
-        catalogue = with_policies(source, chance).read(text=source.has_text, images=source.has_images)
+        catalogue = with_policies(source, chance).read(
+            titles=["text"] * source.has_text, images=["image"] * source.has_images
+        )
         assert len(catalogue.interactions) > 0
 
     return Target(Path(source.root), files, read)

@@ -15,7 +15,7 @@ def split_of(name: str, windows: str) -> Split:
     if not (SHARED / name).is_dir():
         pytest.skip(f"the data set {name} is not beside the repository (../shared/data)")
     source = IisanFiles(root=str(SHARED / name), windows=windows)
-    return split_catalogue(source.read(text=True, images=False), source)
+    return split_catalogue(source.read(titles=["text"], images=[]), source)
 
 
 def test_amazon_scientific() -> None:

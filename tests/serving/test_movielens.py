@@ -19,7 +19,7 @@ FOLDER = Path(os.path.normpath(Path(__file__).resolve().parents[2] / ".." / "sha
 )
 def test_days_of_movielens() -> None:
     data = compose_settings(["experiment=movielens_profiles", f"data.root={FOLDER}"]).data
-    kept = kept_histories(data.read(text=False, images=False), data)
+    kept = kept_histories(data.read(titles=[], images=[]), data)
     predictions = [
         each
         for _, history in UserHistories(interactions=kept, day_length=SECONDS_A_DAY)

@@ -46,14 +46,14 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 @pytest.fixture(scope="module")
 def titles() -> list[str]:
-    made = SOURCE.read(text=True, images=False).items.titles
+    made = SOURCE.read(titles=["text"], images=[]).items.titles
     assert made is not None
     return list(made)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    made = SOURCE.read(text=False, images=True).items.images
+    made = SOURCE.read(titles=[], images=["image"]).items.images
     assert isinstance(made, RenderedPictures)
     return made.pixels
 

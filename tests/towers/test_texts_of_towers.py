@@ -114,6 +114,24 @@ def test_a_tower_of_a_text_that_there_is_not_is_refused_in_one_line(words: list[
     assert "\n" not in str(raised.value)
 
 
+def test_a_title_that_is_not_there_is_said_with_the_towers_that_read_titles(tmp_path: Path) -> None:
+    """And what the message says to leave out can be left out."""
+    (tmp_path / "items.csv").write_text("item,title\n" + "".join(f"i{item},{'a' * (item != 3)}\n" for item in range(6)))
+    rows = "".join(f"u{user},i{item},{item}\n" for user in range(4) for item in range(6))
+    (tmp_path / "interactions.csv").write_text(f"user,item,timestamp\n{rows}")
+    words = ["data=table", f"data.root={tmp_path}", "towers.image=null", "towers.text=null", *LONG, "strategy=id"]
+    second = [word.replace("long", "other") for word in LONG]
+    with pytest.raises(DataError, match=r"towers\.long=null towers\.other=null") as raised:
+        prepare_data(compose_settings([*words, *second]))
+    assert "towers.text=null" not in str(raised.value)
+    without = ["towers.long=null", "towers.other=null"]
+    assert prepare_data(compose_settings([*words, *second, *without])).items.titles is not None
+    nowhere = [*words, *second, "data.text_columns=[]"]
+    with pytest.raises(DataError, match=r"names no field: set towers\.long=null towers\.other=null"):
+        prepare_data(compose_settings(nowhere))
+    prepare_data(compose_settings([*nowhere, *without]))
+
+
 def test_a_text_that_no_tower_reads_is_said() -> None:
     named = compose_settings([*TABLE, "data.texts.description=about"])
     assert unread_texts(named) == [

@@ -154,20 +154,21 @@ def _draft(classes: tuple[type, ...], node: Node, key: str, reading: _Reading) -
     draft = _Draft(part_class=_choose_class(classes, node, key), key=key, values={})
     fields = fields_of(draft.part_class)
     field, entries = named_field(draft.part_class) or (None, None)
-    reading.known.extend(draft.path(name) for name in fields if name != field)
+    written = set(fields) - {field}  # the field of named parts is never a key itself
+    reading.known.extend(draft.path(name) for name in fields if name in written)
     for name, value in node.items():
         if name == TARGET:
             continue
-        if name in fields and name != field:
+        if name in written:
             nested = part_classes(fields[name].annotation)
             is_nested = nested and isinstance(value, Mapping)
             draft.values[name] = _draft(nested, value, draft.path(name), reading) if is_nested else value
         elif entries is not None and entries.take(name, value, reading.root):
             reading.known.append(draft.path(name))
-            near = nearest_name(name, set(fields) - {field})
+            near = nearest_name(name, written)
             drafted = _draft_entry(entries, value, draft.path(name), reading, near) if entries.classes else value
             draft.values.setdefault(str(field), {})[name] = drafted
-        elif not (entries is not None and entries.is_left_out(name, value, beside=fields)):
+        elif not (entries is not None and entries.is_left_out(name, value, beside=written)):
             reading.unknown.update(_leaves(draft.path(name), value))
     return draft
 

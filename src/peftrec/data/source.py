@@ -102,9 +102,11 @@ class DataSource(ABC):
         return False
 
     @abstractmethod
-    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> "Catalogue":
-        """Read and check the files; `text` and `images` say whether towers need titles and images, `texts` which
-        further texts they need, each with the names of the towers that do.
+    def read(
+        self, *, titles: Sequence[str], images: Sequence[str], texts: Mapping[str, Sequence[str]] = NO_TEXTS
+    ) -> "Catalogue":
+        """Read and check the files. `titles` and `images` are the names of the towers that read them, none where no
+        tower does; `texts` holds the further texts that towers read, each with the names of those towers.
 
         Raises DataError that names the file, the line and the remedy.
         """

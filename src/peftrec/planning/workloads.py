@@ -28,7 +28,7 @@ def read_workload(settings: Settings) -> MeasuredWorkload:
     """Read histories, and texts where towers read them; no image is opened."""
     texts = settings.towers.text_encoders
     try:
-        catalogue = read_content(settings, images=False)
+        catalogue = read_content(settings, images=())
         split = split_catalogue(catalogue, settings.data)
     except DataError as error:
         raise DataError(f"{error}; or plan from numbers: users=N items=N interactions=N") from error

@@ -21,7 +21,7 @@ class DataTrial:
     def __init__(self, source: DataSource) -> None:
         self.source = source
         self.has_images = not isinstance(source, FileSource) or source.has_images
-        self.has_text = not isinstance(source, FileSource) or source.has_text
+        self.titles = ("text",) if not isinstance(source, FileSource) or source.has_text else ()
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -36,7 +36,7 @@ class DataTrial:
     def read(self) -> Catalogue:
         """Read it anew."""
         texts = dict.fromkeys(self.source.further_texts, ("text",))
-        return self.source.read(text=self.has_text, images=self.has_images, texts=texts)
+        return self.source.read(titles=self.titles, images=("image",) * self.has_images, texts=texts)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_reads_the_modalities_that_are_asked_for(trial: DataTrial) -> None:
     lengths = {name: len(texts) for name, texts in trial.catalogue.items.texts.items()}
     assert lengths == dict.fromkeys(trial.source.further_texts, len(trial.catalogue.items))
     assert (images is not None) == trial.has_images
-    without = trial.source.read(text=trial.has_text, images=False).items
+    without = trial.source.read(titles=trial.titles, images=()).items
     assert without.images is None
     assert not without.texts
     assert without.ids == trial.catalogue.items.ids
@@ -80,4 +80,4 @@ def test_files_that_are_not_there_are_named(trial: DataTrial, tmp_path: Path) ->
     if isinstance(trial.source, FileSource):
         for root in (tmp_path / "nowhere", tmp_path):
             with pytest.raises(UserError, match=str(root)):
-                replace(trial.source, root=str(root)).read(text=trial.has_text, images=False)
+                replace(trial.source, root=str(root)).read(titles=trial.titles, images=())

@@ -37,7 +37,7 @@ def main(parent: Path | None = None) -> None:
     torch.set_num_threads(NUM_THREADS)
     torch.use_deterministic_algorithms(mode=True)
     source = SyntheticCatalogue(catalogue_seed=PRETRAINING_SEED, num_items=NUM_ITEMS, num_users=2, image_size=SIDE)
-    items = source.read(text=True, images=True).items
+    items = source.read(titles=["text"], images=["image"]).items
     assert items.titles is not None
     assert isinstance(items.images, RenderedPictures)
     bert_directory = parent / BERT_DIRECTORY.name if parent else BERT_DIRECTORY

@@ -296,7 +296,7 @@ def test_mmrec_label_is_not_read(tmp_path: Path) -> None:
     """x_label is a random split: the last item by time is labelled as training here, and is the test target."""
     root = write_dataset("mmrec", tmp_path)
     source = source_of("mmrec", root)
-    split = split_catalogue(source.read(text=False, images=False), source)
+    split = split_catalogue(source.read(titles=[], images=[]), source)
     assert [split.items.ids[item] for item in split.test.targets] == ["4", "0"]
     edit(root / "baby.inter", "x_label", "something")
     assert histories_of(read_dataset("mmrec", root))["0"] == ["0", "1", "2", "3", "4"]

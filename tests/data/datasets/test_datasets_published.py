@@ -14,9 +14,9 @@ FOLDER = Path(os.path.normpath(Path(__file__).resolve().parents[3] / ".." / "sha
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="movielens_posters is not beside the repository (../shared/data)")
 def test_movielens_by_its_name() -> None:
     source = source_of("movielens", FOLDER, {"windows": "all"})
-    split = split_catalogue(source.read(text=True, images=False), source)
+    split = split_catalogue(source.read(titles=["text"], images=[]), source)
     assert (len(split.test), len(split.items), split.num_interactions) == (610, 3_627, 90_075)
     source = source_of("movielens", FOLDER, {"core": "20"})
-    catalogue = source.read(text=True, images=False)
+    catalogue = source.read(titles=["text"], images=[])
     assert catalogue.counts["users_dropped_core"] == 610 - len(catalogue.interactions) == 44
     assert catalogue.interactions.lengths.min() >= 20

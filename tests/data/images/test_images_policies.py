@@ -56,7 +56,7 @@ def read(root: Path, **fields: Any) -> Catalogue:
     (root / "items.tsv").write_text("".join(f"{item}\tTitle\n" for item in ITEMS))
     (root / "users.tsv").write_text(f"u1\t{' '.join(ITEMS)}\nu2\t{' '.join(ITEMS[::-1])}\n")
     name = "images.lmdb" if (root / "images.lmdb").exists() else "images"
-    return IisanFiles(root=str(root), images=name, **fields).read(text=False, images=True)
+    return IisanFiles(root=str(root), images=name, **fields).read(titles=[], images=["image"])
 
 
 def test_both_are_errors_that_name_the_place(tmp_path: Path, make: Callable[[Path], str]) -> None:

@@ -48,16 +48,16 @@ def root(tmp_path: Path) -> Path:
 
 def test_data_without_images_gets_them_where_a_tower_needs_them(root: Path) -> None:
     source = IisanFiles(root=str(root), rendered_images=48)
-    catalogue = source.read(text=True, images=True)
+    catalogue = source.read(titles=["text"], images=["image"])
     assert catalogue.items.images is not None
     assert catalogue.items.images.load(5).size == (48, 48)
     assert catalogue.counts == {}
-    assert source.read(text=True, images=False).items.images is None
+    assert source.read(titles=["text"], images=[]).items.images is None
 
 
 def test_without_any_the_message_names_the_way_to_measure_cost(root: Path) -> None:
     with pytest.raises(DataError, match=r"to measure cost, data\.rendered_images=224"):
-        IisanFiles(root=str(root)).read(text=True, images=True)
+        IisanFiles(root=str(root)).read(titles=["text"], images=["image"])
 
 
 def test_rendered_and_real_images_exclude_each_other(root: Path) -> None:

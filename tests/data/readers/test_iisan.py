@@ -33,7 +33,7 @@ def write(root: Path, items: list[str] = ITEMS, users: list[str] = USERS) -> Pat
 
 
 def read(root: Path, *, text: bool = True, images: bool = True, **fields: Any) -> Catalogue:
-    return IisanFiles(root=str(root), images="images", **fields).read(text=text, images=images)
+    return IisanFiles(root=str(root), images="images", **fields).read(titles=["text"] * text, images=["image"] * images)
 
 
 def message(root: Path, **fields: Any) -> str:
@@ -167,10 +167,10 @@ def test_no_user_left_is_an_error(tmp_path: Path) -> None:
 
 def test_images_that_the_data_lacks_are_refused_before_any_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"set data\.images=.* or towers\.image=null"):
-        IisanFiles(root=str(tmp_path)).read(text=True, images=True)
+        IisanFiles(root=str(tmp_path)).read(titles=["text"], images=["image"])
     posters = IisanFiles(root=str(write(tmp_path)), images="posters")
     with pytest.raises(DataError, match=r"posters: no such folder, zip or LMDB of images: correct data\.images"):
-        posters.read(text=True, images=True)
+        posters.read(titles=["text"], images=["image"])
 
 
 def test_missing_images_follow_their_policy(tmp_path: Path) -> None:

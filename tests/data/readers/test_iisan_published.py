@@ -35,7 +35,7 @@ class Decoded(Dataset):
 def test_amazon_scientific_has_the_published_counts() -> None:
     source = IisanFiles(root=folder("amazon_scientific"))
     start = time.process_time()
-    catalogue = source.read(text=True, images=False)
+    catalogue = source.read(titles=["text"], images=[])
     assert time.process_time() - start < 3, "0.15 seconds on two cores"
     assert len(catalogue.interactions) == 12_076
     assert len(catalogue.items) == 20_825
@@ -49,7 +49,7 @@ def test_amazon_scientific_has_the_published_counts() -> None:
 
 def test_movielens_posters_are_whole_and_the_same_in_loader_workers() -> None:
     source = IisanFiles(root=folder("movielens_posters"), images="images.zip", windows="all")
-    catalogue = source.read(text=True, images=True)
+    catalogue = source.read(titles=["text"], images=["image"])
     assert len(catalogue.interactions) == 610
     assert len(catalogue.items) == 3_627
     assert len(catalogue.interactions.items) == 90_075

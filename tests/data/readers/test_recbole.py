@@ -33,7 +33,7 @@ def write(root: Path, items: list[str] = ITEMS, events: list[str] = EVENTS) -> P
 
 
 def read(root: Path, **fields: Any) -> Catalogue:
-    return RecBoleFiles(**{"root": str(root), "dataset": "tiny", **fields}).read(text=True, images=False)
+    return RecBoleFiles(**{"root": str(root), "dataset": "tiny", **fields}).read(titles=["text"], images=[])
 
 
 def message(root: Path, **fields: Any) -> str:
@@ -134,6 +134,6 @@ def test_ids_alone_need_no_item_file(tmp_path: Path) -> None:
     advice = found.rpartition("to train on ids alone, add: ")[2]
     assert advice == "data.text_fields=[] strategy=id towers.text=null towers.image=null"
     words = ["data=recbole", f"data.root={tmp_path}", "data.dataset=tiny", *advice.split()]
-    catalogue = compose_settings(words).data.read(text=False, images=False)
+    catalogue = compose_settings(words).data.read(titles=[], images=[])
     assert catalogue.items.ids == ("i1", "i2", "i3", "i4", "i 5")
     assert [history.tolist() for history in catalogue.interactions] == [[4, 3, 2, 1, 0], [0, 0, 1, 2, 3, 4]]

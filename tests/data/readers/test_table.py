@@ -58,7 +58,7 @@ def source_of(root: Path, suffix: str = ".csv", **fields: Any) -> TableFiles:
 
 def read(root: Path, suffix: str = ".csv", *, images: bool = False, **fields: Any) -> Catalogue:
     source = source_of(root, suffix, **fields)
-    return source.read(text=bool(source.text_columns), images=images)
+    return source.read(titles=["text"] * bool(source.text_columns), images=["image"] * images)
 
 
 def message(root: Path, suffix: str = ".csv", **fields: Any) -> str:
@@ -195,7 +195,7 @@ def test_image_paths_of_a_column(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="image_column excludes images"):
         source_of(tmp_path, image_column="picture", images="p")
     with pytest.raises(DataError, match=r"the data names none: set data\.images"):
-        source_of(tmp_path).read(text=False, images=True)
+        source_of(tmp_path).read(titles=[], images=["image"])
 
 
 def test_unknown_items_are_refused_or_dropped(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_ids_alone_need_no_items_file(tmp_path: Path) -> None:
     (write(tmp_path) / "items.csv").unlink()
     advice = message(tmp_path).rpartition("to train on ids alone, add: ")[2]
     words = ["data=table", f"data.root={tmp_path}", *advice.split()]
-    catalogue = compose_settings(words).data.read(text=False, images=False)
+    catalogue = compose_settings(words).data.read(titles=[], images=[])
     assert histories(catalogue) == HISTORIES
     assert catalogue.items.titles is None
     with pytest.raises(ValueError, match="items=null has no columns"):

@@ -37,8 +37,8 @@ def table_of(root: str, **fields: Any) -> TableFiles:
 
 
 def test_movielens_from_ratings_has_the_histories_of_its_sequences(movielens: str) -> None:
-    by_rating = table_of(movielens).read(text=True, images=False)
-    by_sequence = IisanFiles(root=movielens, windows="all").read(text=True, images=False)
+    by_rating = table_of(movielens).read(titles=["text"], images=[])
+    by_sequence = IisanFiles(root=movielens, windows="all").read(titles=["text"], images=[])
     of_rating, of_sequence = by_rating.interactions, by_sequence.interactions
     assert set(of_rating.users) == set(of_sequence.users)
     in_sequence = set(by_sequence.items.ids)
@@ -53,7 +53,7 @@ def test_movielens_from_ratings_has_the_histories_of_its_sequences(movielens: st
 
 def test_movielens_split_by_time(movielens: str) -> None:
     source = table_of(movielens, split="global_time")
-    split = split_catalogue(source.read(text=False, images=False), source)
+    split = split_catalogue(source.read(titles=[], images=[]), source)
     assert split.num_interactions == 90_075
     assert len(split.items) == 3_627
     assert split.train_counts.sum() == round(0.8 * 90_075)

@@ -43,11 +43,11 @@ def table(root: Path, suffix: str = ".csv", **fields: Any) -> TableFiles:
 
 
 def read(source: TableFiles) -> Catalogue:
-    return source.read(text=True, images=False, texts=READ)
+    return source.read(titles=["text"], images=[], texts=READ)
 
 
 def cut(source: TableFiles, **further: Any) -> Split:
-    return split_catalogue(source.read(text=True, images=False, **further), source)
+    return split_catalogue(source.read(titles=["text"], images=[], **further), source)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -61,7 +61,7 @@ def test_a_further_text_is_cleaned_as_titles_are_and_stands_beside_them(tmp_path
 
 def test_several_columns_become_one_text_and_may_be_the_titles_too(tmp_path: Path) -> None:
     source = table(tmp_path, texts={"long": ("title", "about"), "brand": ("brand",)})
-    catalogue = source.read(text=True, images=False, texts={"long": ["a"], "brand": ["b"]})
+    catalogue = source.read(titles=["text"], images=[], texts={"long": ["a"], "brand": ["b"]})
     assert catalogue.items.texts["long"][:3] == ("thing a", "thing b. about: Two & three", "thing c. about: Blue")
     assert catalogue.items.texts["brand"] == tuple(ITEMS["brand"])
 
@@ -156,10 +156,10 @@ def test_recboles_fields_may_be_further_texts(tmp_path: Path) -> None:
         + "".join(f"u\t{item}\t{time}\n" for time, item in enumerate("abcde"))
     )
     source = RecBoleFiles(root=str(tmp_path), dataset="t", texts={"long": ("about", "title")})
-    items = source.read(text=True, images=False, texts=READ).items
+    items = source.read(titles=["text"], images=[], texts=READ).items
     assert items.texts["long"][0] == "red a. title: thing a"
     with pytest.raises(DataError, match="'abut'"):
-        RecBoleFiles(root=str(tmp_path), dataset="t", texts={"long": ("abut",)}).read(text=True, images=False)
+        RecBoleFiles(root=str(tmp_path), dataset="t", texts={"long": ("abut",)}).read(titles=["text"], images=[])
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_data_sets_by_name_have_their_columns(
     tmp_path: Path, name: str, column: str, first: str, keys: dict[str, str]
 ) -> None:
     source = source_of(name, write_dataset(name, tmp_path), {"texts.long": f"[{column}]", **keys})
-    items = source.read(text=True, images=False, texts=READ).items
+    items = source.read(titles=["text"], images=[], texts=READ).items
     assert items.texts["long"][0] == first
     assert items.titles is not None
     assert items.titles[0] != first

@@ -19,12 +19,12 @@ SMALL = SyntheticCatalogue(num_users=60, num_items=100)
 
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
-    return SOURCE.read(text=True, images=True)
+    return SOURCE.read(titles=["text"], images=["image"])
 
 
 @pytest.fixture(scope="module")
 def small() -> Catalogue:
-    return SMALL.read(text=True, images=True)
+    return SMALL.read(titles=["text"], images=["image"])
 
 
 def pixels(catalogue: Catalogue) -> RenderedPictures:
@@ -38,7 +38,7 @@ def taken_counts(catalogue: Catalogue, places: slice) -> np.ndarray:
 
 
 def test_same_seed_gives_the_same_bytes(small: Catalogue) -> None:
-    again = SMALL.read(text=True, images=True)
+    again = SMALL.read(titles=["text"], images=["image"])
     assert again.items.titles == small.items.titles
     assert pixels(again).fingerprint() == pixels(small).fingerprint()
     np.testing.assert_array_equal(again.interactions.items, small.interactions.items)
@@ -46,15 +46,15 @@ def test_same_seed_gives_the_same_bytes(small: Catalogue) -> None:
 
 
 def test_another_seed_gives_other_items_and_users(small: Catalogue) -> None:
-    other = replace(SMALL, catalogue_seed=1).read(text=True, images=True)
+    other = replace(SMALL, catalogue_seed=1).read(titles=["text"], images=["image"])
     assert other.items.titles != small.items.titles
     assert pixels(other).fingerprint() != pixels(small).fingerprint()
     assert other.interactions.items.tolist() != small.interactions.items.tolist()
 
 
 def test_a_modality_left_out_changes_nothing_else(small: Catalogue) -> None:
-    text_only = SMALL.read(text=True, images=False)
-    image_only = SMALL.read(text=False, images=True)
+    text_only = SMALL.read(titles=["text"], images=[])
+    image_only = SMALL.read(titles=[], images=["image"])
     assert text_only.items.images is None
     assert image_only.items.titles is None
     assert text_only.items.titles == small.items.titles
@@ -142,7 +142,7 @@ def test_pictures_load_as_rgb_and_select(catalogue: Catalogue) -> None:
 
 
 def test_size_of_pictures_is_a_setting() -> None:
-    small = SyntheticCatalogue(num_items=100, num_users=2, image_size=48).read(text=False, images=True)
+    small = SyntheticCatalogue(num_items=100, num_users=2, image_size=48).read(titles=[], images=["image"])
     assert pixels(small).load(99).size == (48, 48)
 
 

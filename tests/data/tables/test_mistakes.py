@@ -32,7 +32,7 @@ def source(words: list[str]) -> DataSource:
 
 def refusal(words: list[str]) -> str:
     with pytest.raises(DataError) as caught:
-        source(words).read(text=True, images=True)
+        source(words).read(titles=["text"], images=["image"])
     return str(caught.value)
 
 
@@ -53,7 +53,7 @@ def test_all_mistakes_are_one_message_whose_overrides_work(tmp_path: Path) -> No
     assert last.startswith(ADVICE)
     overrides = last.removeprefix(ADVICE).split()
     assert len(overrides) == 6
-    catalogue = source([*words, *overrides]).read(text=True, images=True)
+    catalogue = source([*words, *overrides]).read(titles=["text"], images=["image"])
     assert len(catalogue.interactions) == 12
     assert len(catalogue.interactions.occurring()) == 8
 
@@ -70,7 +70,14 @@ def test_a_mistake_alone_is_its_message_and_what_dropping_it_needs_too(tmp_path:
     mistake, advice = refusal(needing).splitlines()
     assert mistake.startswith("2 of 12 items with an empty title")
     assert advice == f"{ADVICE}data.empty_titles=drop data.short_histories=drop"
-    assert len(source([*needing, *advice.removeprefix(ADVICE).split()]).read(text=True, images=True).interactions) == 2
+    assert (
+        len(
+            source([*needing, *advice.removeprefix(ADVICE).split()])
+            .read(titles=["text"], images=["image"])
+            .interactions
+        )
+        == 2
+    )
 
 
 def test_where_dropping_leaves_nobody_no_override_is_advised(tmp_path: Path) -> None:
@@ -93,4 +100,4 @@ def test_blanks_for_all_items_tell_none_from_another(tmp_path: Path, policy: str
     words = [*words, *(f"data.{name}=drop" for name in names), f"data.{policy}=blank", "data.images=none"]
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=rf"all 12 items are with.*tell none from another: .*set towers\.{tower}=null"):
-        source(words).read(text=tower == "text", images=tower == "image")
+        source(words).read(titles=["text"] * (tower == "text"), images=["image"] * (tower == "image"))

@@ -93,17 +93,20 @@ class FileSource(DataSource):
 
         return Decoding(max_pixels=self.max_image_pixels, orientation=self.orientation)
 
-    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> "Catalogue":
+    def read(
+        self, *, titles: Sequence[str], images: Sequence[str], texts: Mapping[str, Sequence[str]] = NO_TEXTS
+    ) -> "Catalogue":
         """Read the tables, and check the content of their items."""
         from peftrec.data.readers.screening import FileContent
         from peftrec.data.tables.core import in_core
         from peftrec.data.tables.locations import require_folder
+        from peftrec.data.tables.policies import without_towers
 
         root = require_folder(self.root, key="data.root")
         if images and not self.has_images:
             raise DataError(
                 f"{root}: the image tower needs images and the data names none: set data.images=<folder, zip or LMDB "
-                "below data.root>, or towers.image=null; to measure cost, data.rendered_images=224"
+                f"below data.root>, or {without_towers(images)}; to measure cost, data.rendered_images=224"
             )
         items, histories = self.read_tables(root)
         if self.core is not None:
@@ -121,4 +124,4 @@ class FileSource(DataSource):
             empty_titles=self.empty_titles,
             empty_texts=self.empty_texts,
         )
-        return content.catalogue(text=text, images=images, texts=texts)
+        return content.catalogue(titles=titles, images=images, texts=texts)

@@ -16,7 +16,15 @@ from peftrec.data.images.rendered import RenderedImages
 from peftrec.data.images.stored import StoredImages
 from peftrec.data.items import ImageSource, Items
 from peftrec.data.source import DataSource
-from peftrec.data.tables.policies import CORRUPT_IMAGE, EMPTY_TITLE, MISSING_IMAGE, Fault, Screening, empty_text
+from peftrec.data.tables.policies import (
+    Fault,
+    Screening,
+    corrupt_image,
+    empty_text,
+    empty_title,
+    missing_image,
+    without_towers,
+)
 from peftrec.data.tables.tables import HistoryTable, ItemTable
 from peftrec.errors import DataError
 
@@ -40,31 +48,33 @@ class FileContent:
     empty_titles: Policy
     empty_texts: Policy
 
-    def catalogue(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]]) -> Catalogue:
+    def catalogue(
+        self, *, titles: Sequence[str], images: Sequence[str], texts: Mapping[str, Sequence[str]]
+    ) -> Catalogue:
         """Check cheap things before expensive ones: histories, texts, image names, pixels. Content is checked for the
-        items that occur in a history, and in the modalities and further texts asked for.
+        items that occur in a history, and only where towers are named that read it.
 
         Raises DataError that names all mistakes, each with file, line and remedy.
         """
         items = self.items
-        if text and items.titles is None:
+        if titles and items.titles is None:
             raise DataError(
-                f"{items.file}: the text tower needs text and the data names no field: set towers.text=null"
+                f"{items.file}: the text tower needs text and the data names no field: set {without_towers(titles)}"
             )
         if self.source.split == "global_time":
             times_of(self.histories.interactions)
         screening = Screening(source=self.source, histories=self.histories, counts=dict(self.histories.counts))
         screening.settle_short_histories()
-        titles = None if items.titles is None else _cleaned(items.titles)
-        if text and titles is not None:
-            self._screen_texts(screening, titles, EMPTY_TITLE, self.empty_titles)
+        cleaned = None if items.titles is None else _cleaned(items.titles)
+        if titles and cleaned is not None:
+            self._screen_texts(screening, cleaned, empty_title(titles), self.empty_titles)
         further = {name: _cleaned(items.texts[name]) for name in texts}
         for name, found in further.items():
             self._screen_texts(screening, found, empty_text(name, texts[name]), self.empty_texts)
-        pictures = self._screen_images(screening) if images else None
+        pictures = self._screen_images(screening, images) if images else None
         screening.mistakes.refuse()
         return Catalogue(
-            items=Items(ids=items.ids, titles=titles, images=pictures, texts=further),
+            items=Items(ids=items.ids, titles=cleaned, images=pictures, texts=further),
             interactions=screening.histories.interactions,
             counts=screening.counts,
         )
@@ -75,20 +85,20 @@ class FileContent:
         faulty = {item: f"{items.place(item)} (item {items.ids[item]!r})" for item in empty}
         screening.settle(fault, policy, faulty)
 
-    def _screen_images(self, screening: Screening) -> ImageSource:
+    def _screen_images(self, screening: Screening, towers: Sequence[str]) -> ImageSource:
         items = self.items
         if self.rendered_images is not None:
             return RenderedImages(ids=items.ids, side=self.rendered_images)
         pictures, looked_for = self._find_images()
         missing = [item for item in screening.histories.occurring().tolist() if pictures.names[item] is None]
         faulty = {item: f"item {items.ids[item]!r} at {looked_for(item)}" for item in missing}
-        pictures = pictures.blank(screening.settle(MISSING_IMAGE, self.missing_images, faulty))
+        pictures = pictures.blank(screening.settle(missing_image(towers), self.missing_images, faulty))
         occurring = screening.histories.occurring().tolist()
         if len(occurring) >= REMEMBERED_FROM:
             screening.mistakes.refuse(unseen="whether the images can be decoded was not looked at yet")
         corrupt = corrupt_images(pictures, occurring)
         named = {item: f"item {items.ids[item]!r} at {message}" for item, message in corrupt.items()}
-        return pictures.blank(screening.settle(CORRUPT_IMAGE, self.corrupt_images, named))
+        return pictures.blank(screening.settle(corrupt_image(towers), self.corrupt_images, named))
 
     def _find_images(self) -> tuple[StoredImages, Callable[[int], str]]:
         """Return the images by item, and how messages call the place where an item's image was looked for."""

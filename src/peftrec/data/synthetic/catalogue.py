@@ -61,7 +61,9 @@ class SyntheticCatalogue(DataSource):
         """Return the one there is."""
         return (DESCRIPTION,)
 
-    def read(self, *, text: bool, images: bool, texts: Mapping[str, Sequence[str]] = NO_TEXTS) -> "Catalogue":
+    def read(
+        self, *, titles: Sequence[str], images: Sequence[str], texts: Mapping[str, Sequence[str]] = NO_TEXTS
+    ) -> "Catalogue":
         """Make the catalogue; a modality or a text that no tower needs is not made."""
         from peftrec.data.catalogue import Catalogue
         from peftrec.data.items import Items
@@ -73,7 +75,7 @@ class SyntheticCatalogue(DataSource):
         pictures = render_pictures(self._stream(PICTURE_STREAM), attributes, self.image_size) if images else None
         items = Items(
             ids=tuple(f"item{item:05d}" for item in range(self.num_items)),
-            titles=compose_titles(self._stream(TITLE_STREAM), attributes) if text else None,
+            titles=compose_titles(self._stream(TITLE_STREAM), attributes) if titles else None,
             images=None if pictures is None else RenderedPictures(pictures),
             texts={name: compose_titles(self._stream(DESCRIPTION_STREAM), attributes) for name in texts},
         )

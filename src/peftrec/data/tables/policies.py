@@ -26,30 +26,45 @@ class Fault:
     """The setting under which nobody reads such content, strategies that know items by their ids included."""
 
 
-MISSING_IMAGE = Fault(
-    key="data.missing_images",
-    summary="without an image",
-    count_dropped="items_dropped_missing_image",
-    count_blanked="images_blanked_missing",
-    blank="a grey image",
-    without="towers.image=null",
-)
-CORRUPT_IMAGE = Fault(
-    key="data.corrupt_images",
-    summary="with a corrupt image",
-    count_dropped="items_dropped_corrupt_image",
-    count_blanked="images_blanked_corrupt",
-    blank="a grey image",
-    without="towers.image=null",
-)
-EMPTY_TITLE = Fault(
-    key="data.empty_titles",
-    summary="with an empty title",
-    count_dropped="items_dropped_empty_title",
-    count_blanked="titles_blank",
-    blank="an empty text",
-    without="towers.text=null",
-)
+def without_towers(names: Sequence[str]) -> str:
+    """Return the overrides that leave out the towers of these names."""
+    return " ".join(f"towers.{name}=null" for name in names)
+
+
+def missing_image(towers: Sequence[str]) -> Fault:
+    """Return what an item lacks that has no image, which `towers` read."""
+    return Fault(
+        key="data.missing_images",
+        summary="without an image",
+        count_dropped="items_dropped_missing_image",
+        count_blanked="images_blanked_missing",
+        blank="a grey image",
+        without=without_towers(towers),
+    )
+
+
+def corrupt_image(towers: Sequence[str]) -> Fault:
+    """Return what is wrong with an item whose image, which `towers` read, cannot be decoded."""
+    return Fault(
+        key="data.corrupt_images",
+        summary="with a corrupt image",
+        count_dropped="items_dropped_corrupt_image",
+        count_blanked="images_blanked_corrupt",
+        blank="a grey image",
+        without=without_towers(towers),
+    )
+
+
+def empty_title(towers: Sequence[str]) -> Fault:
+    """Return what an item lacks that has no title, which `towers` read."""
+    return Fault(
+        key="data.empty_titles",
+        summary="with an empty title",
+        count_dropped="items_dropped_empty_title",
+        count_blanked="titles_blank",
+        blank="an empty text",
+        without=without_towers(towers),
+    )
 
 
 def empty_text(name: str, towers: Sequence[str]) -> Fault:
@@ -60,7 +75,7 @@ def empty_text(name: str, towers: Sequence[str]) -> Fault:
         count_dropped=f"items_dropped_empty_{name}",
         count_blanked=f"texts_blank_{name}",
         blank="an empty text",
-        without=" ".join(f"towers.{tower}=null" for tower in towers),
+        without=without_towers(towers),
     )
 
 

@@ -1,10 +1,13 @@
 """What a run reads: the data, for the modalities that its towers take."""
 
+from collections.abc import Sequence
+
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.choices import TITLE
 from peftrec.data.feature_screening import attach_features
 from peftrec.data.split import Split, split_catalogue
 from peftrec.errors import SettingsError
+from peftrec.models.towers.names import TowerName
 from peftrec.settings.run import Settings
 
 
@@ -24,15 +27,15 @@ def read_catalogue(settings: Settings) -> Catalogue:
     drop the same items for each and all rank the same candidates."""
     towers = settings.towers
     features = towers.feature_files()
-    catalogue = read_content(settings, images=bool(towers.image_encoders))
+    catalogue = read_content(settings, images=list(towers.image_encoders))
     return attach_features(catalogue, settings.data, features)
 
 
-def read_content(settings: Settings, *, images: bool) -> Catalogue:
-    """Read the data with the texts that towers read, and with images where they are asked for."""
+def read_content(settings: Settings, *, images: Sequence[TowerName]) -> Catalogue:
+    """Read the data with the texts that towers read, and with images for the towers that are named."""
     readers = settings.towers.text_readers
     further = {name: towers for name, towers in readers.items() if name != TITLE}
-    return settings.data.read(text=TITLE in readers, images=images, texts=further)
+    return settings.data.read(titles=readers.get(TITLE, ()), images=images, texts=further)
 
 
 def unread_texts(settings: Settings) -> list[str]:
