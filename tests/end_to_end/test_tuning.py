@@ -52,3 +52,12 @@ def test_from_words_to_table_and_again(tmp_path: Path, capfd: pytest.CaptureFixt
     assert {path: path.read_bytes() for path in home.rglob("record.json")} == before
     assert main([*words, "--dry-run"]) == 0
     assert "in all: 4 jobs" in capfd.readouterr().out
+    later = [word.replace("id,frozen_cached", "lst_cached").replace("trials=4", "trials=1") for word in words]
+    assert main([*later, "item_knn=false"]) == 0
+    budgets = pd.read_csv(home / "tuning" / "table.csv").set_index("strategy")["budget"].str.partition(",")[0]
+    assert budgets[["id", "frozen_cached", "lst_cached"]].to_dict() == {
+        **dict.fromkeys(("id", "frozen_cached"), "4 trials"),
+        "lst_cached": "1 trial",
+    }
+    said = (home / "tuning" / "table.md").read_text()
+    assert "had 1 trial (id, frozen_cached, item_knn, tuned before, what the column says)" in said

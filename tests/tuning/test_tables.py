@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from peftrec.tuning.tables import chosen_text, seeds_text
+from peftrec.tuning.tables import chosen_text, is_final, seeds_text
 
 
 def test_chosen_values_stand_behind_the_shortest_keys_that_tell_them_apart() -> None:
@@ -22,10 +22,38 @@ def row(strategy: str, **seeds: int) -> Any:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([row("id", a=1, b=2), row("full", x=7)], "seeds 1, 2"),
+        ([row("id", a=1, b=2)], "seeds 1, 2"),
         ([row("id", a=1, b=2, c=3), row("lora", d=2)], "seeds 1, 2; id also with seed 3, before"),
         ([row("id", a=1, c=4, e=3)], "seeds 1, 2; id also with seeds 3, 4, before"),
     ],
 )
 def test_seeds_of_earlier_commands_are_told_apart(rows: list[Any], said: str) -> None:
-    assert seeds_text(rows, [frozenset("ab"), frozenset("d")], (1, 2)) == said
+    assert seeds_text(rows, (1, 2)) == said
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_it"),
+    [
+        ({}, True),
+        ({"learning_rates": {"text": 1e-4, "recommender": 1e-3}}, False),
+        ({"batch_size": 64}, False),
+        ({"towers": {"text": {"checkpoint": "bert", "seed": 7}}, "seed": 7}, True),
+        ({"name": "elsewhere", "trainer": {"devices": 2}}, True),
+    ],
+)
+def test_a_row_is_a_studys_by_its_settings_and_not_by_who_trained_it(changed: dict[str, Any], is_it: bool) -> None:
+    """Seeds are no setting, and what decides no result is not in a study's plan."""
+    shared = {
+        "seed": 0,
+        "batch_size": 128,
+        "learning_rates": {"text": 1e-4, "recommender": 1e-3},
+        "towers": {"text": {"checkpoint": "bert", "seed": 0}},
+    }
+    best: Any = SimpleNamespace(number=3)
+    study: Any = SimpleNamespace(
+        best=lambda: best, plan={"settings": shared}, chosen_values=lambda _: {"learning_rates.text": 3e-4}
+    )
+    config = {**shared, "learning_rates": {"text": 3e-4, "recommender": 1e-3}, "name": "here", **changed}
+    runs: Any = [SimpleNamespace(record=SimpleNamespace(config=config))]
+    assert is_final(SimpleNamespace(runs=runs), study) is is_it  # type: ignore[arg-type]
+    assert not is_final(SimpleNamespace(runs=[]), study)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 from peftrec.errors import SettingsError
 from peftrec.jobs.isolation import Job, JobOutcome
 from peftrec.tuning import tuning
+from peftrec.tuning.files import Learnt
 from tuner_that_is_killed import run_trial
 
 pytestmark = pytest.mark.integration
@@ -77,6 +78,27 @@ def test_a_second_tuning_leaves_the_first_in_the_table_and_done(folder: Path) ->
     pd.testing.assert_frame_equal(second[second["strategy"] != "lora"][first.columns], first)
     assert dry_run(folder, *TWO_FIRST) == ["id: 0 trials", "lst_cached: 0 trials"]
     assert dry_run(folder, "strategy=lora,frozen", "budget.trials=5", "pruner=none")[0] == "lora: 2 trials"
+
+
+def test_tables_hold_what_commands_before_tuned_on_the_same_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a row that was tuned before would stand there as if it had not been."""
+    held = {}
+
+    def keep(_: object, learnt: Learnt, __: object) -> int:
+        held["compared"] = list(learnt.compared())
+        learnt.write_curves("hr@10")
+        return 0
+
+    monkeypatch.setattr(tuning, "_train_best", keep)
+    tune(folder, *TWO_FIRST, "pruner=none", "sampler=random")
+    tune(folder, "strategy=lora", "budget.trials=3", "item_knn=false")
+    assert held["compared"] == ["id", "lst_cached", "item_knn", "lora"]
+    curves = pd.read_csv(folder / "made-up" / "tuning" / "budget.csv")
+    assert {"id", "lst_cached"} <= {*curves["strategy"]}
+    tune(folder, "strategy=frozen", "budget.trials=3", "item_knn=false", "data.windows=all")
+    assert held["compared"] == ["frozen"]
+    tune(folder, "strategy=bitfit", "budget.trials=3", "item_knn=false", "evaluation.mask_history=none")
+    assert held["compared"] == ["bitfit"]
 
 
 def test_a_table_that_was_removed_comes_back_whole(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """The files of a tuning's folder: every trial, curves of quality against budget, the table, and what was learnt."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from peftrec.config.roles import roles_of
 from peftrec.files import write_atomically
@@ -20,7 +22,7 @@ from peftrec.tuning.learnt import budget_curves, curves_table, importances, note
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.spaces import Space
 from peftrec.tuning.study import StrategyStudy
-from peftrec.tuning.tables import budget_line, seeds_text, to_markdown, trials_table, tuned_table
+from peftrec.tuning.tables import budget_line, is_final, seeds_text, to_markdown, trials_table, tuned_table
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -59,25 +61,40 @@ class Learnt:
             self.baselines[NAME] = figures
         self.write_trials()
 
+    def compared(self) -> dict[str, StrategyStudy]:
+        """Return the studies of this command, and those of commands before that can stand beside them: of the same
+        data, chosen by the same metric."""
+        own = next(iter(self.studies.values()))
+        data = _data_hashes(self.studies.values())
+        beside = {
+            name: study
+            for name, study in self.others.items()
+            if name not in self.studies and _asked(study) == _asked(own) and _data_hashes([study]) <= data
+        }
+        return beside | self.studies
+
     def write_curves(self, monitor: str) -> list[BudgetCurve]:
         """Write the curves, which the report shows too, and their figure."""
-        curves = budget_curves(list(self.studies.values()))
+        compared = self.compared()
+        curves = budget_curves(list(compared.values()))
         self._write("budget.csv", to_csv(curves_table(curves)))
-        trained = [curve for curve in curves if curve.strategy not in self.baselines]
-        best = {name: self.studies[name].best() for name in self.baselines}
-        untrained = {f"{name}, tuned": each.value for name, each in best.items() if each and each.value is not None}
+        trained = [curve for curve in curves if curve.strategy != NAME]
+        best = compared[NAME].best() if NAME in compared else None
+        untrained = {f"{NAME}, tuned": best.value} if best is not None and best.value is not None else {}
         write_atomically(self.folder / "budget.svg", draw_curves(trained, monitor, untrained))
         return curves
 
-    def write_tables(
-        self, comparison: Comparison, run_ids: Mapping[str, frozenset[str]], curves: Sequence[BudgetCurve]
-    ) -> list[str]:
+    def write_tables(self, comparison: Comparison, curves: Sequence[BudgetCurve]) -> list[str]:
         """Write importances and the table; return what was learnt, in sentences."""
-        studies = list(self.studies.values())
+        compared = self.compared()
+        studies = list(compared.values())
         told = notes(studies, curves)
-        frame = tuned_table(comparison, self.studies, run_ids, self.baselines)
-        seeds = seeds_text(comparison.rows, run_ids.values(), self.settings.final_seeds)
-        had = budget_line([study.combination for study in studies], self.settings, seeds)
+        frame = tuned_table(comparison, compared, self.baselines)
+        rows = [row for row in comparison.rows if any(is_final(row, study) for study in self.studies.values())]
+        before = [study.label for name, study in compared.items() if name not in self.studies]
+        had = budget_line(
+            [study.combination for study in studies], self.settings, seeds_text(rows, self.settings.final_seeds), before
+        )
         self._write("importance.json", json.dumps({each.label: importances(each) for each in studies}, indent=2))
         self._write("table.csv", to_csv(frame))
         self._write("table.md", to_markdown(frame, [had, *told]))
@@ -85,3 +102,17 @@ class Learnt:
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.folder / name, text.encode())
+
+
+def _asked(study: StrategyStudy) -> list[JsonValue]:
+    """Return the data and the evaluation that a study was planned with, with those of its settings or, where nothing is
+    trained, alone."""
+    shared = study.plan.get("settings", study.plan)
+    assert isinstance(shared, Mapping)
+    return [shared["data"], shared["evaluation"]]
+
+
+def _data_hashes(studies: Iterable[StrategyStudy]) -> set[str]:
+    """Return what tells the data that trials saw; item-kNN's trials keep no such hash."""
+    found = {result.comparison_hash for study in studies for result in study.results()}
+    return {each for each in found if each is not None}

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from peftrec.config.strict import STRICT
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, counted
 from peftrec.measuring.request import When
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -30,7 +30,7 @@ class Budget:
 
     def describe(self) -> str:
         """Say it in a few words."""
-        return f"{self.trials} trials" if self.trials is not None else f"{self.seconds:g} training seconds"
+        return counted(self.trials, "trial") if self.trials is not None else f"{self.seconds:g} training seconds"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -84,6 +84,7 @@ class StrategyStudy:
         self.name = name = combination.name
         self.space = space
         self.starts = starts
+        self.plan = plan
         self.settings = settings
         self.stops_early = stops_early and settings.pruner == "halving"
         known = {each.study_name for each in storage.get_all_studies()}

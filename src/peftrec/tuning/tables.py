@@ -1,15 +1,17 @@
 """What a tuning leaves to read: every trial, and the table of the final runs with budget and chosen values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 from pydantic import JsonValue
 
+from peftrec.errors import counted
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.configs import short_keys
 from peftrec.results.costs import Metrics
 from peftrec.results.rows import Row
 from peftrec.results.tables import markdown_grid, number_text, readable
+from peftrec.settings.run_identity import flat_config
 from peftrec.tuning.combinations import BESIDE, Combination, one_of
 from peftrec.tuning.finals import override_value
 from peftrec.tuning.settings import TuneSettings
@@ -66,19 +68,16 @@ def budget_text(results: Sequence[TrialResult]) -> str:
     named = {"pruned": "stopped", "failed": "failed"}
     ended_early = ", ".join(f"{count} {named[state]}" for state, count in counts.items() if count)
     seconds = sum(result.seconds for result in results)
-    return f"{len(results)} trials{f' ({ended_early})' if ended_early else ''}, {number_text(seconds)} s"
+    return f"{counted(len(results), 'trial')}{f' ({ended_early})' if ended_early else ''}, {number_text(seconds)} s"
 
 
 def tuned_table(
-    comparison: Comparison,
-    studies: Mapping[str, StrategyStudy],
-    run_ids: Mapping[str, frozenset[str]],
-    baselines: Mapping[str, Metrics],
+    comparison: Comparison, studies: Mapping[str, StrategyStudy], baselines: Mapping[str, Metrics]
 ) -> pd.DataFrame:
-    """Return the comparison's table with what was tuned beside each row; `run_ids` are the final runs by study,
-    `baselines` the test figures of what was tuned and needs no training."""
+    """Return the comparison's table with what was tuned beside each row; `baselines` are the test figures of what was
+    tuned and needs no training."""
     frame = readable(comparison)
-    tuned = [_study_of(row, studies, run_ids) for row in comparison.rows]
+    tuned = [next((study for study in studies.values() if is_final(row, study)), None) for row in comparison.rows]
     cells = [dict.fromkeys(TUNED, "") if study is None else _cells(study) for study in tuned]
     rows = pd.concat([frame, pd.DataFrame(cells, columns=list(TUNED))], axis="columns")
     further = [
@@ -92,11 +91,14 @@ def tuned_table(
     return pd.concat([rows, pd.DataFrame(further, columns=rows.columns)], ignore_index=True).fillna("")
 
 
-def _study_of(
-    row: Row, studies: Mapping[str, StrategyStudy], run_ids: Mapping[str, frozenset[str]]
-) -> StrategyStudy | None:
-    own = {run.name for run in row.runs}
-    return next((studies[name] for name, ids in run_ids.items() if own & ids), None)
+def is_final(row: Row, study: StrategyStudy) -> bool:
+    """Say whether a row's runs have the best settings of a study, whichever command trained them."""
+    best, shared = study.best(), study.plan.get("settings")
+    if best is None or not isinstance(shared, Mapping) or not row.runs:
+        return False
+    own = flat_config(row.runs[0].record.config)
+    chosen = flat_config(shared) | study.chosen_values(best)
+    return all(own.get(key) == value for key, value in chosen.items() if key.rpartition(".")[2] != "seed")
 
 
 def _cells(study: StrategyStudy) -> dict[str, str]:
@@ -111,12 +113,10 @@ def _cells(study: StrategyStudy) -> dict[str, str]:
     }
 
 
-def seeds_text(rows: Sequence[Row], run_ids: Iterable[frozenset[str]], final_seeds: Sequence[int]) -> str:
-    """Say with which seeds the tuned rows were trained: those of this command, and in which rows others, because an
+def seeds_text(rows: Sequence[Row], final_seeds: Sequence[int]) -> str:
+    """Say with which seeds the rows that a command tuned were trained: its own, and in which rows others, because an
     earlier command had the same settings trained with them."""
-    final_ids = frozenset[str]().union(*run_ids)
-    tuned = [row for row in rows if any(run.name in final_ids for run in row.runs)]
-    others = {row.strategy: {run.record.seed for run in row.runs} - {*final_seeds} for row in tuned}
+    others = {row.strategy: {run.record.seed for run in row.runs} - {*final_seeds} for row in rows}
     also = "".join(f"; {name} also with {_listed(sorted(seeds))}, before" for name, seeds in others.items() if seeds)
     return f"{_listed(final_seeds)}{also}"
 
@@ -125,11 +125,15 @@ def _listed(seeds: Sequence[int]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
 
-def budget_line(combinations: Sequence[Combination], settings: TuneSettings, seeds: str) -> str:
-    """Say what each had and how it was chosen; `seeds` are those of the rows, in words."""
+def budget_line(
+    combinations: Sequence[Combination], settings: TuneSettings, seeds: str, before: Collection[str] = ()
+) -> str:
+    """Say what each had and how it was chosen; `seeds` are those of the rows, in words, `before` what other commands
+    tuned in this folder."""
+    others = f" ({', '.join(before)}, tuned before, what the column says)" if before else ""
     return (
-        f"Each {one_of(combinations)} had {settings.budget.describe()}; settings were chosen by validation with seed "
-        f"{settings.trial_seed}, trained anew ({seeds}), and the test set was scored in those runs alone."
+        f"Each {one_of(combinations)} had {settings.budget.describe()}{others}; settings were chosen by validation "
+        f"with seed {settings.trial_seed}, trained anew ({seeds}), and the test set was scored in those runs alone."
     )
 
 

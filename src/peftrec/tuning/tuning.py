@@ -3,7 +3,6 @@
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -14,7 +13,7 @@ from peftrec.config.fields import fields_of
 from peftrec.config.roles import roles_of
 from peftrec.dashboards.after_report import log_comparison
 from peftrec.errors import UserError
-from peftrec.jobs.isolation import JobOutcome, JobRunner
+from peftrec.jobs.isolation import JobRunner
 from peftrec.jobs.launching import JOB_MODULE
 from peftrec.jobs.sweep import Sweep, device_groups, job_of, with_user_code
 from peftrec.measuring.after_sweep import measure_sweep
@@ -23,7 +22,7 @@ from peftrec.results.report.report import build_report
 from peftrec.settings.run import settings_to_config
 from peftrec.settings.run_identity import deciding_config
 from peftrec.tuning.candidates import Candidate, compose_candidates
-from peftrec.tuning.combinations import Combination, check_one_kind
+from peftrec.tuning.combinations import check_one_kind
 from peftrec.tuning.files import TRIALS_FILE, Learnt
 from peftrec.tuning.finals import final_jobs, write_best
 from peftrec.tuning.former_studies import former_studies
@@ -102,8 +101,7 @@ def _train_best(tuned: Sequence[Tuned], learnt: Learnt, runner: JobRunner) -> in
     report = build_report(home)
     report.write()
     print(report.to_terminal())
-    ids = run_ids(outcomes, [each.candidate.combination for each in tuned])
-    for line in learnt.write_tables(report.comparison, ids, curves):
+    for line in learnt.write_tables(report.comparison, curves):
         print(f"- {line}")
     for study in learnt.studies.values():
         if (best := study.best()) is not None:
@@ -158,15 +156,6 @@ def check_one_data_set(studies: Iterable[StrategyStudy]) -> None:
 def former_names(storage: "BaseStorage") -> list[str]:
     """Return the names of the studies of methods that a journal holds."""
     return [each.study_name for each in storage.get_all_studies() if each.study_name != ITEM_KNN]
-
-
-def run_ids(outcomes: Sequence[JobOutcome], combinations: Sequence[Combination]) -> dict[str, frozenset[str]]:
-    """Return the names of final runs by what was tuned."""
-    found: dict[str, frozenset[str]] = {}
-    for each in combinations:
-        own = [outcome.run_directory for outcome in outcomes if set(each.overrides) <= set(outcome.overrides)]
-        found[each.name] = frozenset(Path(folder).name for folder in own if folder is not None)
-    return found
 
 
 def _stopped(tuned: Sequence[Tuned], settings: TuneSettings) -> str:
