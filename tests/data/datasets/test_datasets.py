@@ -234,7 +234,8 @@ def test_amazon_2014_evaluates_nothing(tmp_path: Path) -> None:
     meta = root / "meta_Baby.json"
     planted = tmp_path / "planted"
     edit(meta, "'price': 2.5", f"'price': open({str(planted)!r}, 'w')")
-    assert "meta_Baby.json:2: not one object" in message("amazon_2014", root)
+    said = message("amazon_2014", root)
+    assert "meta_Baby.json:2: not one object (malformed node or string on line 1): " in said
     assert not planted.exists()
 
 

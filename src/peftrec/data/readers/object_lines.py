@@ -58,7 +58,8 @@ def _parsed(file: Path, number: int, line: str, parse: Parse) -> dict[str, Any]:
     try:
         row = parse(line)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:  # the last two: nested without end
-        raise DataError(f"{file}:{number}: not one object ({error}): {line[:EXCERPT]!r}") from error
+        reason = str(error).partition(": <ast.")[0]  # a node, by its address
+        raise DataError(f"{file}:{number}: not one object ({reason}): {line[:EXCERPT]!r}") from error
     if not isinstance(row, dict):
         raise DataError(f"{file}:{number}: not one object: {line[:EXCERPT]!r}")
     return row
