@@ -17,12 +17,12 @@ from peftrec.data.images.stored import StoredImages
 from peftrec.data.items import ImageSource, Items
 from peftrec.data.source import DataSource
 from peftrec.data.tables.policies import (
+    CORRUPT_IMAGE,
+    EMPTY_TITLE,
+    MISSING_IMAGE,
     Fault,
     Screening,
-    corrupt_image,
     empty_text,
-    empty_title,
-    missing_image,
     without_towers,
 )
 from peftrec.data.tables.tables import HistoryTable, ItemTable
@@ -67,10 +67,10 @@ class FileContent:
         screening.settle_short_histories()
         cleaned = None if items.titles is None else _cleaned(items.titles)
         if titles and cleaned is not None:
-            self._screen_texts(screening, cleaned, empty_title(titles), self.empty_titles)
+            self._screen_texts(screening, cleaned, EMPTY_TITLE.read_by(titles), self.empty_titles)
         further = {name: _cleaned(items.texts[name]) for name in texts}
         for name, found in further.items():
-            self._screen_texts(screening, found, empty_text(name, texts[name]), self.empty_texts)
+            self._screen_texts(screening, found, empty_text(name).read_by(texts[name]), self.empty_texts)
         pictures = self._screen_images(screening, images) if images else None
         screening.mistakes.refuse()
         return Catalogue(
@@ -92,13 +92,13 @@ class FileContent:
         pictures, looked_for = self._find_images()
         missing = [item for item in screening.histories.occurring().tolist() if pictures.names[item] is None]
         faulty = {item: f"item {items.ids[item]!r} at {looked_for(item)}" for item in missing}
-        pictures = pictures.blank(screening.settle(missing_image(towers), self.missing_images, faulty))
+        pictures = pictures.blank(screening.settle(MISSING_IMAGE.read_by(towers), self.missing_images, faulty))
         occurring = screening.histories.occurring().tolist()
         if len(occurring) >= REMEMBERED_FROM:
             screening.mistakes.refuse(unseen="whether the images can be decoded was not looked at yet")
         corrupt = corrupt_images(pictures, occurring)
         named = {item: f"item {items.ids[item]!r} at {message}" for item, message in corrupt.items()}
-        return pictures.blank(screening.settle(corrupt_image(towers), self.corrupt_images, named))
+        return pictures.blank(screening.settle(CORRUPT_IMAGE.read_by(towers), self.corrupt_images, named))
 
     def _find_images(self) -> tuple[StoredImages, Callable[[int], str]]:
         """Return the images by item, and how messages call the place where an item's image was looked for."""

@@ -1,7 +1,7 @@
 """What happens to items without usable content and to users with short histories: an error, or a counted repair."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,17 @@ class Fault:
     count_dropped: str
     count_blanked: str
     blank: str
-    without: str
-    """The setting under which nobody reads such content, strategies that know items by their ids included."""
+    towers: tuple[str, ...] = ()
+    """Names of the towers that read such content."""
+
+    def read_by(self, towers: Sequence[str]) -> "Fault":
+        """Return the same of content that these towers read."""
+        return replace(self, towers=tuple(towers))
+
+    @property
+    def without(self) -> str:
+        """The overrides under which nobody reads such content, strategies that know items by their ids included."""
+        return without_towers(self.towers)
 
 
 def without_towers(names: Sequence[str]) -> str:
@@ -31,51 +40,37 @@ def without_towers(names: Sequence[str]) -> str:
     return " ".join(f"towers.{name}=null" for name in names)
 
 
-def missing_image(towers: Sequence[str]) -> Fault:
-    """Return what an item lacks that has no image, which `towers` read."""
-    return Fault(
-        key="data.missing_images",
-        summary="without an image",
-        count_dropped="items_dropped_missing_image",
-        count_blanked="images_blanked_missing",
-        blank="a grey image",
-        without=without_towers(towers),
-    )
+MISSING_IMAGE = Fault(
+    key="data.missing_images",
+    summary="without an image",
+    count_dropped="items_dropped_missing_image",
+    count_blanked="images_blanked_missing",
+    blank="a grey image",
+)
+CORRUPT_IMAGE = Fault(
+    key="data.corrupt_images",
+    summary="with a corrupt image",
+    count_dropped="items_dropped_corrupt_image",
+    count_blanked="images_blanked_corrupt",
+    blank="a grey image",
+)
+EMPTY_TITLE = Fault(
+    key="data.empty_titles",
+    summary="with an empty title",
+    count_dropped="items_dropped_empty_title",
+    count_blanked="titles_blank",
+    blank="an empty text",
+)
 
 
-def corrupt_image(towers: Sequence[str]) -> Fault:
-    """Return what is wrong with an item whose image, which `towers` read, cannot be decoded."""
-    return Fault(
-        key="data.corrupt_images",
-        summary="with a corrupt image",
-        count_dropped="items_dropped_corrupt_image",
-        count_blanked="images_blanked_corrupt",
-        blank="a grey image",
-        without=without_towers(towers),
-    )
-
-
-def empty_title(towers: Sequence[str]) -> Fault:
-    """Return what an item lacks that has no title, which `towers` read."""
-    return Fault(
-        key="data.empty_titles",
-        summary="with an empty title",
-        count_dropped="items_dropped_empty_title",
-        count_blanked="titles_blank",
-        blank="an empty text",
-        without=without_towers(towers),
-    )
-
-
-def empty_text(name: str, towers: Sequence[str]) -> Fault:
-    """Return what an item lacks that has none of a further text, which `towers` read."""
+def empty_text(name: str) -> Fault:
+    """Return what an item lacks that has none of a further text."""
     return Fault(
         key="data.empty_texts",
         summary=f"with an empty {name}",
         count_dropped=f"items_dropped_empty_{name}",
         count_blanked=f"texts_blank_{name}",
         blank="an empty text",
-        without=without_towers(towers),
     )
 
 
