@@ -38,7 +38,7 @@ def test_seeds_of_earlier_commands_are_told_apart(rows: list[Any], said: str) ->
         ({"learning_rates": {"text": 1e-4, "recommender": 1e-3}}, False),
         ({"batch_size": 64}, False),
         ({"towers": {"text": {"checkpoint": "bert", "seed": 7}}, "seed": 7}, True),
-        ({"name": "elsewhere", "trainer": {"devices": 2}}, True),
+        ({"name": "elsewhere", "trainer": {"devices": 2, "precision": "32-true"}}, True),
     ],
 )
 def test_a_row_is_a_studys_by_its_settings_and_not_by_who_trained_it(changed: dict[str, Any], is_it: bool) -> None:
@@ -46,6 +46,7 @@ def test_a_row_is_a_studys_by_its_settings_and_not_by_who_trained_it(changed: di
     shared = {
         "seed": 0,
         "batch_size": 128,
+        "trainer": {"precision": "auto"},
         "learning_rates": {"text": 1e-4, "recommender": 1e-3},
         "towers": {"text": {"checkpoint": "bert", "seed": 0}},
     }

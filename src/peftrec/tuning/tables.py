@@ -98,7 +98,9 @@ def is_final(row: Row, study: StrategyStudy) -> bool:
         return False
     own = flat_config(row.runs[0].record.config)
     chosen = flat_config(shared) | study.chosen_values(best)
-    return all(own.get(key) == value for key, value in chosen.items() if key.rpartition(".")[2] != "seed")
+    # A record holds the precision that `auto` came to, and the plan of a study what was asked.
+    asked = {key: value for key, value in chosen.items() if value != "auto" and key.rpartition(".")[2] != "seed"}
+    return all(own.get(key) == value for key, value in asked.items())
 
 
 def _cells(study: StrategyStudy) -> dict[str, str]:
