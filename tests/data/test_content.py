@@ -7,10 +7,13 @@ from PIL import Image
 from transformers import ViTImageProcessorPil
 
 from peftrec.data.content import ImageTransform, ItemContent, Pixels, TokenisedTitles
+from peftrec.data.patches import PatchTransform
 from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.tiny_towers.vocabulary import build_tokenizer
 
 TITLES = ["red steel lamp", "a", "", "Größe: 12,5 mm (2-pack) zzyzx", "the long long long way home at night"]
+
+PATCHES = PatchTransform(patch_size=4, most_patches=6, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def transform_to(height: int, width: int) -> ImageTransform:
@@ -25,6 +28,13 @@ class CountingPictures(RenderedPictures):
     def load(self, item: int) -> Image.Image:
         CountingPictures.loaded += 1
         return super().load(item)
+
+
+class CroppedInTurn(RenderedPictures):
+    """Pictures that lie and stand in turn."""
+
+    def load(self, item: int) -> Image.Image:
+        return super().load(item).crop((0, 0, 12, 8) if item % 2 else (0, 0, 8, 12))
 
 
 def pictures(number: int = 6, height: int = 13, width: int = 10) -> CountingPictures:
@@ -79,6 +89,35 @@ def test_kept_pixels_equal_decoded_ones() -> None:
     assert CountingPictures.loaded == len(items), "one byte too few: decoded when asked for"
     assert torch.equal(first.pixels, second.pixels)
     assert (first.mean, first.std) == (second.mean, second.std) == (transform.mean, transform.std)
+
+
+@pytest.mark.parametrize("keep_bytes", [0, 2**30])
+@pytest.mark.parametrize("transform", [transform_to(6, 4), PATCHES])
+def test_images_are_alike_where_no_pixel_differs(transform: ImageTransform | PatchTransform, keep_bytes: int) -> None:
+    def are_alike(source: CountingPictures) -> bool:
+        return Pixels(source, transform, keep_bytes=keep_bytes).are_alike()
+
+    source = pictures()
+    assert not are_alike(source)
+    source.pixels[1:] = source.pixels[0]
+    assert are_alike(source)
+    for item in range(len(source)):
+        changed = CountingPictures(source.pixels.copy())
+        changed.pixels[item, 0, 0] = 255 - changed.pixels[item, 0, 0]
+        assert not are_alike(changed), "one image that differs is enough, wherever it stands"
+
+
+def test_patches_of_the_same_pixels_in_other_proportions_are_not_alike() -> None:
+    source = CroppedInTurn(np.full((4, 12, 12, 3), 9, dtype=np.uint8))
+    assert not Pixels(source, PATCHES, keep_bytes=0).are_alike()
+
+
+def test_few_images_are_decoded_to_find_them_different() -> None:
+    source = pictures(number=1000)
+    source.pixels[:900] = source.pixels[0]
+    pixels = Pixels(source, transform_to(6, 4), keep_bytes=0)
+    assert not pixels.are_alike()
+    assert CountingPictures.loaded < 40, "though the first 900 are the same"
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 17), (224, 224), (16, 40)])

@@ -177,6 +177,26 @@ class Pixels:
         with ThreadPoolExecutor() as pool:
             return np.array(list(pool.map(grid, range(len(self.source)))), dtype=np.int64)
 
+    def are_alike(self) -> bool:
+        """Say whether all images are the same pixels.
+
+        The first that differs ends it. Images are looked at in an order drawn once and for all, so that few are decoded
+        even where a catalogue begins with thousands of the same: where 99 of 100 are, a hundred on average.
+        """
+        order = np.random.default_rng(0).permutation(len(self.source))
+        first_pixels, first_grid = self._one(order[0])
+        for item in order[1:]:
+            pixels, grid = self._one(item)
+            if tuple(grid) != tuple(first_grid) or not np.array_equal(pixels, first_pixels):
+                return False
+        return True
+
+    def _one(self, item: np.integer) -> tuple[npt.NDArray[np.uint8], Sequence[int]]:
+        if self._kept is None:
+            return self._decode(int(item))
+        pixels, grids = self._kept
+        return pixels[item], grids[item].tolist()
+
     def batch(self, items: npt.NDArray[np.integer]) -> ImageBatch | PatchBatch:
         """Return the pixels of `items`."""
         if self._kept is not None:

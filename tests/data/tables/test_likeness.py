@@ -18,14 +18,23 @@ NFD = normalize("NFD", "café")
         ("7", "0007", "'0007' there differs in leading zeros alone: keep the column as text"),
         ("a ", "a", "'a' there differs in white space around it alone: strip it"),
         (NFD, "café", "'café' there differs in how accents are coded (NFC, NFD) alone: write ids in NFC"),
-        ("7.0", "007", "'007' there differs in several of white space, zeros, capital letters and how accents are"),
+        ("A\u00a01", "A 1", "'A 1' there differs in white space in it alone: write one plain space between words"),
+        ("\u30001", "1", "'1' there differs in white space around it alone"),
+        ("a\u200b1", "a1", "'a1' there differs in characters that cannot be seen alone: remove them"),
+        ("a1", "\ufeffa1", "'\\ufeffa1' there differs in characters that cannot be seen alone"),
+        ("\uff11\uff12", "12", "'12' there differs in the form of its characters (full width, ligatures) alone: write"),
+        ("\ufb01n", "fin", "'fin' there differs in the form of its characters"),
+        ("7.0", "007", "'007' there differs in several of white space, unseen characters, how characters are coded,"),
+        ("\u200b \uff10\uff17.0", "7", "'7' there differs in several of"),
     ],
 )
 def test_an_id_that_looks_alike_is_named_with_the_difference(unknown: str, known: str, said: str) -> None:
     assert look_alike([unknown], ["other", known]).startswith(said)
 
 
-@pytest.mark.parametrize(("unknown", "known"), [("12.5", "12"), ("0", "00x"), ("ab", "ac"), ("1.0.0", "1.0")])
+@pytest.mark.parametrize(
+    ("unknown", "known"), [("12.5", "12"), ("0", "00x"), ("ab", "ac"), ("1.0.0", "1.0"), ("a1", "a 1"), ("-1", "1")]
+)
 def test_other_ids_are_other_ids(unknown: str, known: str) -> None:
     assert look_alike([unknown], [known]) == ""
 

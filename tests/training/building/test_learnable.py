@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
 from peftrec.data.split import Split, split_catalogue
+from peftrec.data.synthetic.pictures import RenderedPictures
 from peftrec.errors import DataError, SettingsError
 from peftrec.results.record import read_record
 from peftrec.settings.run import Settings
@@ -111,6 +113,20 @@ def test_titles_that_are_the_same_to_the_tower_are_refused(
         items = Items(ids=items.ids, titles=tuple(unknown or [titles] * len(items)), images=None)
     with pytest.raises(SettingsError, match=rf"all \d+ titles are the same \d+ tokens to the text tower.*{said}"):
         load_content_to_learn(settings, items, keep_bytes=0)
+
+
+@pytest.mark.parametrize("keep_bytes", [0, 2**30])
+def test_images_that_are_the_same_to_the_tower_are_refused(tmp_path: Path, keep_bytes: int) -> None:
+    settings = small_settings(tmp_path, towers={"text": None})
+    ids = ("a", "b", "c")
+    coloured = np.zeros((3, 16, 16, 3), dtype=np.uint8)
+    same = Items(ids=ids, titles=None, images=RenderedPictures(coloured))
+    said = r"all 3 images are the same to the image tower \(images resized to 16 x 16\).*set towers.image=null"
+    with pytest.raises(SettingsError, match=said):
+        load_content_to_learn(settings, same, keep_bytes=keep_bytes)
+    load_content_to_learn(settings, same.select(np.array([0])), keep_bytes=keep_bytes)  # one is refused elsewhere
+    coloured[1] = 7
+    load_content_to_learn(settings, same, keep_bytes=keep_bytes)
 
 
 def test_a_run_says_so_first_and_one_without_a_figure_leaves_nothing(

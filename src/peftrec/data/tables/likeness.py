@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,28 @@ class Spelling:
     remedy: str
 
 
+def _visible(text: str) -> str:
+    """Drop what no font draws: zero-width spaces and joiners, marks of byte order and direction, soft hyphens, control
+    characters."""
+    return "".join(char for char in text if char.isspace() or category(char) not in {"Cc", "Cf"})
+
+
 SPELLINGS = (
     Spelling(str.strip, "white space around it", "strip it"),
+    Spelling(lambda text: " ".join(text.split()), "white space in it", "write one plain space between words"),
+    Spelling(_visible, "characters that cannot be seen", "remove them"),
+    Spelling(lambda text: normalize("NFC", text), "how accents are coded (NFC, NFD)", "write ids in NFC"),
+    Spelling(
+        lambda text: normalize("NFKC", text), "the form of its characters (full width, ligatures)", "write ids in NFKC"
+    ),
     Spelling(lambda text: re.sub(r"^(-?\d+)\.0+$", r"\1", text), "a fraction of zero", "write whole numbers"),
     Spelling(lambda text: re.sub(r"^0+(?=\d)", "", text), "leading zeros", "keep the column as text"),
     Spelling(str.casefold, "capital letters", "write ids in one case"),
-    Spelling(lambda text: normalize("NFC", text), "how accents are coded (NFC, NFD)", "write ids in NFC"),
 )
+"""From what a text is coded in to what it says, so that each sees what those before it have made plain."""
 ALL = Spelling(
-    lambda text: reduce(lambda done, spelling: spelling.of(done), SPELLINGS, text),
-    "several of white space, zeros, capital letters and how accents are coded",
+    lambda text: reduce(lambda done, spelling: spelling.of(done), SPELLINGS, _visible(text)),
+    "several of white space, unseen characters, how characters are coded, zeros and capital letters",
     "write ids in one way",
 )
 

@@ -37,15 +37,21 @@ def _there(content: Content | None, tower: TowerName, kind: str) -> Content:
 
 
 def load_content_to_learn(settings: Settings, items: Items, *, keep_bytes: int) -> ItemContent:
-    """Load the content of a run's items. Raises SettingsError where a text tower would read the same of all."""
+    """Load the content of a run's items. Raises SettingsError where a tower would read the same of all; ready features
+    were looked through where they met the items."""
     content = load_content(settings.towers, items, keep_bytes=keep_bytes)
     for name, each in content.by_tower.items():
-        if isinstance(each, TokenisedTitles) and len(items) > 1 and each.are_alike():
-            raise SettingsError(_alike(settings, items, name, int(each.lengths()[0])))
+        if len(items) > 1 and isinstance(each, TokenisedTitles) and each.are_alike():
+            raise SettingsError(_texts_alike(settings, items, name, int(each.lengths()[0])))
+        if len(items) > 1 and isinstance(each, Pixels) and each.are_alike():
+            raise SettingsError(
+                f"all {len(items):,} images are the same to the {name} tower ({each.transform.describe()}), so that "
+                f"they tell no item from another; mend the data, or set towers.{name}=null"
+            )
     return content
 
 
-def _alike(settings: Settings, items: Items, name: TowerName, num_tokens: int) -> str:
+def _texts_alike(settings: Settings, items: Items, name: TowerName, num_tokens: int) -> str:
     text = settings.towers.text_encoders[name]
     texts = _there(items.text(text.text), name, text.content)
     key, all_alike = (
