@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.errors import SettingsError
+from peftrec.errors import SettingsError, UserError
 from peftrec.jobs.sweep import expand_sweep, run_sweep
 from peftrec.settings.composition import compose_settings
 
@@ -70,3 +70,70 @@ def test_what_sweeps_need_is_let_through(tmp_path: Path) -> None:
         "seed=1,2",
     ]
     assert len(expand_sweep(words)) == len([1, 2])
+
+
+SLURM = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["+hydra.launcher.nosuch=1"],
+            "hydra.launcher.nosuch: hydra/launcher=isolated has no such key; it has slots, mod",
+        ),
+        (
+            ["hydra.launcher.slot=1"],
+            "hydra.launcher.slot: hydra/launcher=isolated has no such key; did you mean slots?",
+        ),
+        (["hydra.launcher.nosuch.x=1"], "hydra.launcher.nosuch: hydra/launcher=isolated has no such key; it has slots"),
+        (
+            [*SLURM, "hydra.launcher.mem=1"],
+            "hydra.launcher.mem: hydra/launcher=slurm has no such key; did you mean mem_gb?",
+        ),
+        (["hydra/launcher=nosuch"], "hydra/launcher=nosuch: no such option; available: isolated, slurm"),
+        (
+            ["hydra/launcher=slrm"],
+            "hydra/launcher=slrm: no such option; did you mean slurm? available: isolated, slurm",
+        ),
+        (
+            ["hydra/launcher=basic"],
+            "hydra.launcher._target_: hydra._internal.core_plugins.basic_launcher.BasicLauncher: no launcher of this "
+            "package; take hydra/launcher=isolated or hydra/launcher=slurm",
+        ),
+        (["hydra.launcher.slots=abc"], "hydra.launcher.slots=abc: expected a whole number"),
+        (
+            ["hydra.launcher.slots.x=1"],
+            "hydra.launcher.slots.x=1: hydra.launcher.slots has no keys of its own; write hy",
+        ),
+        (
+            [*SLURM, "+hydra.launcher.setup.x=1"],
+            "+hydra.launcher.setup.x=1: hydra.launcher.setup has no keys of its own",
+        ),
+        (["hydra.sweep.dir=null"], "hydra.sweep.dir=null: it must have a value: write hydra.sweep.dir=VALUE, or leave"),
+    ],
+)
+def test_what_a_launcher_does_not_have_is_said_in_words_of_ours(words: list[str], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        compose_settings([*words, "strategy=id"])
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hydra.launcher.slots=null"],
+        [*SLURM, "hydra.launcher.setup=[module load cuda]"],
+        [*SLURM, "hydra.launcher.additional_parameters.reservation=mine"],
+        [*SLURM, "hydra.launcher.additional_parameters={reservation: mine}"],
+    ],
+)
+def test_what_a_launcher_has_is_taken(words: list[str]) -> None:
+    compose_settings([*words, "strategy=id"])
+
+
+def test_a_sweep_that_cannot_be_written_names_the_key_that_said_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for key in ("hydra.sweep.dir", "runs_dir"):
+        with pytest.raises(UserError, match=rf"^cannot write to {tmp_path}/file/\S+: Not a directory; set {key}=DIR$"):
+            run_sweep(["strategy=id", "seed=1,2", f"{key}={tmp_path / 'file' / 'below'}"])

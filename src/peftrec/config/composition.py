@@ -25,8 +25,9 @@ from yaml import MarkedYAMLError, YAMLError
 
 from peftrec.code.user_code import config_folders
 from peftrec.config.folder import config_directory
-from peftrec.config.hydra_node import LAUNCHER, check_key, is_hydras
+from peftrec.config.hydra_node import check_key, is_hydras
 from peftrec.config.instantiate import PartType, build_part
+from peftrec.config.launchers import LAUNCHER, explain_wrong_value, without_other_programs
 from peftrec.config.taken_away import explain_nothing_taken, explaining_taken_away
 from peftrec.errors import SettingsError, UserError, nearest_name
 
@@ -89,7 +90,8 @@ def composer(config_dir: Path | None = None) -> Iterator[ConfigLoader]:
             raise SettingsError(_interpolation_message(error)) from error
         except HydraException as error:
             said = _first_lines(error)
-            raise SettingsError(explain_nothing_taken(said) or _no_group_message(said, loader) or said) from error
+            ours = explain_nothing_taken(said) or explain_wrong_value(said) or _no_group_message(said, loader)
+            raise SettingsError(ours or said) from error
         except YAMLError as error:
             raise SettingsError(_yaml_message(error)) from error
         except UnicodeDecodeError as error:
@@ -130,7 +132,7 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
     key = override.key_or_group
     if override.is_sweep_override() and not is_sweep:
         raise SweepError(text, key, is_choice=key in groups)
-    if is_own := is_hydras(key):
+    if is_hydras(key):
         check_key(key, text)
     bare, value = text.lstrip("+"), override.value()
     is_written_as_choice = "/" in key or override.package is not None
@@ -140,8 +142,6 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         raise SettingsError(f"{text}: what is chosen of {key} has one place in a run: write {plain}")
     if override.is_delete():
         _check_taken_away(text, key, value, is_choice=is_choice, is_needed=key in NEEDED & groups)
-        return text
-    if is_own and not is_written_as_choice:
         return text
     if not is_written_as_choice and (key not in groups or isinstance(value, dict)):
         return f"++{bare}"
@@ -216,6 +216,8 @@ def _missing_option_message(error: MissingConfigException, loader: ConfigLoader)
     start, available = f"{group}={option}: no such option", f"available: {', '.join(options)}"
     if near is not None:
         return f"{start}; did you mean {by_name[near]}? {available}"
+    if group == LAUNCHER:
+        return f"{start}; {available}"
     own = f"one of your own is a file DIR/{group}/{option}.yaml, and DIR is named by --config-dir DIR"
     return f"{start}; {available}; {own} (in Python config_dir=)"
 
@@ -225,10 +227,6 @@ def _no_group_message(said: str, loader: ConfigLoader) -> str | None:
     if (unknown := _UNKNOWN_GROUP.match(said)) is None:
         return None
     key = unknown[1]
-    if is_hydras(key):
-        return (
-            f"{key}: the launcher has no such key, or nothing stands there yet: correct it, or add it by +{key}=VALUE"
-        )
     groups = [each for each in loader.get_group_options("", ObjectType.GROUP) if each != "hydra"]
     return f"{key}: there is no such choice; write GROUP=NAME, with GROUP one of {', '.join(groups)}"
 
@@ -246,7 +244,7 @@ def _options(group: str, loader: ConfigLoader, prefix: str = "") -> list[str]:
     options = [prefix + name for name in loader.get_group_options(group, ObjectType.CONFIG)]
     for nested in loader.get_group_options(group, ObjectType.GROUP):
         options += _options(f"{group}/{nested}", loader, f"{prefix}{nested}/")
-    return options
+    return without_other_programs(options) if group == LAUNCHER else options
 
 
 def _interpolation_message(error: OmegaConfBaseException) -> str:

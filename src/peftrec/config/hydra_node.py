@@ -10,15 +10,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from peftrec.config.launchers import LAUNCHER, check_launcher, check_nested
 from peftrec.errors import SettingsError
 
-LAUNCHER = "hydra/launcher"
-"""The group of what starts the jobs of a sweep."""
 ALLOWED = (LAUNCHER, "hydra.launcher.", "hydra.sweep.dir")
 """Keys of a command line, or how they begin."""
-PLUGINS = ("hydra_plugins.peftrec_launcher.", "hydra._internal.core_plugins.")
-"""Modules of launchers and sweepers; that a class there is one, Hydra checks itself."""
-BUILT = ("launcher._target_", "sweeper._target_")
+SWEEPER, SWEEPERS = "sweeper._target_", "hydra._internal.core_plugins."
+"""What divides a sweep into jobs, and where such classes lie; that a class there is one, Hydra checks itself."""
 PROGRAMS = frozenset({"_target_", "_args_", "_partial_", "()", "class", "factory", "env_set"})
 """Keys that name what is called, or, the last one, what the environment of a job holds."""
 
@@ -36,27 +34,29 @@ def check_key(key: str, text: str) -> None:
             f"{text}: not for a command: of Hydra's own keys, sweeps need hydra/launcher=NAME, "
             "hydra.launcher.KEY=VALUE and hydra.sweep.dir=DIR alone"
         )
+    check_nested(key, text)
 
 
 def check_node(config: DictConfig) -> None:
-    """Raise SettingsError where the composed node of Hydra names a program besides a launcher and a sweeper.
+    """Raise SettingsError where the composed node of Hydra names a program besides a launcher of ours and a sweeper, or
+    a key that the launcher does not have.
 
     Interpolations are not resolved: that would need the job.
     """
     node: Any = OmegaConf.to_container(config.hydra, resolve=False)
     for path, value in _leaves(node, ""):
         *_, last = path.split(".")
-        if path in BUILT:
-            if not str(value).startswith(PLUGINS):
-                raise SettingsError(
-                    f"hydra.{path}: {value}: no launcher or sweeper of this package or of Hydra; take "
-                    f"{LAUNCHER}=isolated or {LAUNCHER}=slurm"
-                )
+        if path == "launcher._target_":
+            continue  # one of ours, or refused below
+        if path == SWEEPER:
+            if not str(value).startswith(SWEEPERS):
+                raise SettingsError(f"hydra.{path}: {value}: no sweeper of Hydra; remove it")
         elif last in PROGRAMS or path.startswith(("callbacks.", "job.env_set.")):
             raise SettingsError(
                 f"hydra.{path}: what Hydra would run or set here, no sweep needs; remove it (code of your own comes in "
                 "by code=DIR and --config-dir DIR)"
             )
+    check_launcher(node["launcher"])
 
 
 def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
