@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
+from peftrec.config import choices, other_names
 from peftrec.config.composition import NEEDED
 from peftrec.config.folder import config_directory
 from peftrec.errors import SettingsError
@@ -102,6 +103,22 @@ BLOCKS = "strategy.blocks: expected all, the uppermost by number, top_2, or a li
 )
 def test_mistakes_on_the_command_line(overrides: list[str], message: str) -> None:
     assert message in refusal(*overrides)
+
+
+@pytest.mark.parametrize("guess", ["csv", "tsv", "JSONL", "own-data"])
+def test_a_format_of_own_tables_is_answered_with_the_option_that_reads_them(guess: str) -> None:
+    own = r"tables of your own \(CSV, TSV or Parquet\) are data=table data.root=FOLDER"
+    with pytest.raises(SettingsError, match=f"^data={guess}: no such option; {own}; available: amazon_2014, "):
+        compose_settings([f"data={guess}"])
+
+
+def test_guesses_of_an_option_are_answered_with_one_that_there_is() -> None:
+    for group, others in other_names._GUESSES.items():
+        assert set(others) <= {*choices.options()[group]}, "the answer composes"
+        words = [word for guesses in others.values() for word in guesses.split()]
+        assert len(words) == len({*words} - {*choices.options()[group]}), "each means one option, and is none itself"
+    assert refusal("strategy=fine-tuning").startswith("strategy=fine-tuning: no such option; write strategy=full; ")
+    assert refusal("trainer=cuda").startswith("trainer=cuda: no such option; write trainer=gpu; available: cpu, ")
 
 
 def test_several_options_of_a_group_are_a_sweep_and_nothing_else() -> None:
@@ -258,9 +275,12 @@ NOTHING = "there is nothing to take away, as no yaml file of this command sets i
         ("data@here=iisan", "data@here=iisan: what is chosen of data has one place in a run: write data=iisan"),
         ("+data@data=iisan", "+data@data=iisan: what is chosen of data has one place in a run: write data=iisan"),
         ("towers/text=tiny", "towers/text: there is no such choice; write GROUP=NAME, with GROUP one of cold_items, "),
+        ("evaluation=null", "evaluation: expected a group of keys (evaluation.mask_history, "),
+        ("trainer.max_steps_per_epoch=x", 'trainer.max_steps_per_epoch: expected an integer or null, got "x"'),
+        ("data.images=1", "data.images: expected text or null, got 1"),
     ],
 )
-def test_a_word_that_nothing_answers_to_is_left_out_or_rewritten(word: str, said: str) -> None:
+def test_a_word_that_cannot_stand_is_answered_with_what_can(word: str, said: str) -> None:
     assert refusal(word).startswith(said)
 
 
@@ -268,15 +288,3 @@ def test_a_word_that_nothing_answers_to_is_left_out_or_rewritten(word: str, said
 def test_a_sweep_takes_no_several_options_away(values: str) -> None:
     with pytest.raises(SettingsError, match=f"^~debug={values}: it names no one option of debug: write ~debug"):
         expand_sweep([f"~debug={values}"])
-
-
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [
-        ("evaluation=null", "evaluation: expected a group of keys (evaluation.mask_history, "),
-        ("trainer.max_steps_per_epoch=x", 'trainer.max_steps_per_epoch: expected an integer or null, got "x"'),
-        ("data.images=1", "data.images: expected text or null, got 1"),
-    ],
-)
-def test_what_may_stand_at_a_key_is_said_of_null_too(word: str, said: str) -> None:
-    assert refusal(word).startswith(said)

@@ -28,6 +28,7 @@ from peftrec.config.folder import config_directory
 from peftrec.config.hydra_node import check_key, is_hydras
 from peftrec.config.instantiate import PartType, build_part
 from peftrec.config.launchers import LAUNCHER, explain_wrong_value, without_other_programs
+from peftrec.config.other_names import instead_of
 from peftrec.config.taken_away import explain_nothing_taken, explaining_taken_away
 from peftrec.errors import SettingsError, UserError, nearest_name
 
@@ -214,6 +215,8 @@ def _missing_option_message(error: MissingConfigException, loader: ConfigLoader)
     by_name = {each.rpartition("/")[2]: each for each in options}
     near = nearest_name(option.rpartition("/")[2], by_name)
     start, available = f"{group}={option}: no such option", f"available: {', '.join(options)}"
+    if (instead := instead_of(group, option, options)) is not None:
+        return f"{start}; {instead}; {available}"
     if near is not None:
         return f"{start}; did you mean {by_name[near]}? {available}"
     if group == LAUNCHER:
