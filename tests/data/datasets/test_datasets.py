@@ -1,6 +1,7 @@
 """Each data set by its name, from a few lines in its published layout: what is read, and its traps."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from peftrec.data.datasets.microlens import MicroLens
 from peftrec.data.images.folder import FolderImages
 from peftrec.data.split import split_catalogue
 from peftrec.errors import DataError
+from peftrec.settings.composition import compose_settings
+from peftrec.towers.ready_features import ReadyFeatures
 from small_datasets import PUBLISHED, compress, histories_of, read_dataset, source_of, write_dataset
 
 
@@ -301,6 +304,47 @@ def test_mmrec_label_is_not_read(tmp_path: Path) -> None:
     assert [split.items.ids[item] for item in split.test.targets] == ["4", "0"]
     edit(root / "baby.inter", "x_label", "something")
     assert histories_of(read_dataset("mmrec", root))["0"] == ["0", "1", "2", "3", "4"]
+
+
+def test_mmrec_without_its_vectors_is_told_all_that_is_wrong_at_once(tmp_path: Path) -> None:
+    root = write_dataset("mmrec", tmp_path)
+    source = source_of("mmrec", root)
+    with pytest.raises(DataError) as caught:
+        source.read(titles=["text"], images=["image"])
+    said = str(caught.value)
+    assert said.startswith(
+        f"{root}: the text tower needs text and the data names no field, and the image tower needs images and the data "
+        "names none: for vectors in place of both add towers=features "
+    )
+    _, vectors, ids = (part.partition("; ")[0] for part in said.split(" add "))
+    dataset = ["data=mmrec", f"data.root={root}", "data.dataset=baby"]
+    features = compose_settings([*dataset, *shlex.split(vectors)]).towers
+    assert isinstance(features.text, ReadyFeatures)
+    assert isinstance(features.image, ReadyFeatures)
+    assert [features.text.file, features.image.file] == [f"{root}/text_feat.npy", f"{root}/image_feat.npy"]
+    alone = compose_settings([*dataset, *ids.split()])
+    assert alone.data.read(titles=alone.towers.text_readers, images=alone.towers.image_encoders).items.ids
+
+
+@pytest.mark.parametrize(
+    ("titles", "images", "said"),
+    [
+        (
+            ["text"],
+            [],
+            "the text tower needs text and the data names no field: set data.text_fields='[COLUMN]' or towers.",
+        ),
+        ([], ["image"], "the image tower needs images and the data names none: set data.images=<folder, zip or LMDB "),
+        (["a", "b"], [], "the a and b tower needs text and the data names no field: set data.text_fields="),
+    ],
+)
+def test_one_content_that_is_not_there_is_told_alone(
+    titles: list[str], images: list[str], said: str, tmp_path: Path
+) -> None:
+    root = write_dataset("mmrec", tmp_path)
+    with pytest.raises(DataError) as caught:
+        source_of("mmrec", root).read(titles=titles, images=images)
+    assert str(caught.value).startswith(f"{root}: {said}")
 
 
 def test_mmrec_without_times_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ are read without pickles: `towers=features towers.text.file=DIR/text_feat.npy`.
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -29,6 +30,14 @@ class MMRec(PublishedFiles):
     dataset: str = Field(min_length=1)
     """As the file of interactions is named: baby, ..."""
     text_fields: tuple[str, ...] = ()
+
+    @property
+    def ready_features(self) -> str:
+        """Name the files of vectors that the repository gives."""
+        return (
+            f"towers=features towers.text.file={quote(f'{self.root}/text_feat.npy')} "
+            f"towers.image.file={quote(f'{self.root}/image_feat.npy')}"
+        )
 
     def layout(self) -> "Layout":
         """Both files have a header line."""

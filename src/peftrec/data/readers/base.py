@@ -83,6 +83,11 @@ class FileSource(DataSource):
         return True
 
     @property
+    def text_key(self) -> str:
+        """Return the key that names fields of text."""
+        return "data.text_fields"
+
+    @property
     def keeps_empty_texts(self) -> bool:
         """Say whether an item without a further text is kept, with an empty one."""
         return self.empty_texts == "blank"
@@ -100,14 +105,9 @@ class FileSource(DataSource):
         from peftrec.data.readers.screening import FileContent
         from peftrec.data.tables.core import in_core
         from peftrec.data.tables.locations import require_folder
-        from peftrec.data.tables.policies import without_towers
 
         root = require_folder(self.root, key="data.root")
-        if images and not self.has_images:
-            raise DataError(
-                f"{root}: the image tower needs images and the data names none: set data.images=<folder, zip or LMDB "
-                f"below data.root>, or {without_towers(images)}; to measure cost, data.rendered_images=224"
-            )
+        self._require_content(root, titles=() if self.has_text else titles, images=() if self.has_images else images)
         items, histories = self.read_tables(root)
         if self.core is not None:
             histories = in_core(histories, self.core)
@@ -125,3 +125,30 @@ class FileSource(DataSource):
             empty_texts=self.empty_texts,
         )
         return content.catalogue(titles=titles, images=images, texts=texts)
+
+    @property
+    def ready_features(self) -> str:
+        """Say how files of vectors are read in place of titles and images."""
+        return "towers=features towers.text.file=FILE.npy towers.image.file=FILE.npy"
+
+    def _require_content(self, root: Path, *, titles: Sequence[str], images: Sequence[str]) -> None:
+        """Refuse towers of content that the configuration does not name: `titles` and `images` are theirs. Where both
+        lack theirs it is said at once, with what helps both."""
+        from peftrec.data.tables.policies import without_towers
+
+        text = f"the {' and '.join(titles)} tower needs text and the data names no field"
+        pictures = f"the {' and '.join(images)} tower needs images and the data names none"
+        add_images = "set data.images=<folder, zip or LMDB below data.root>"
+        if titles and images:
+            raise DataError(
+                f"{root}: {text}, and {pictures}: for vectors in place of both add {self.ready_features}; for ids "
+                f"alone add strategy=id {without_towers([*titles, *images])}; else name columns of text by "
+                f"{self.text_key}='[COLUMN]', and {add_images}"
+            )
+        if titles:
+            raise DataError(f"{root}: {text}: set {self.text_key}='[COLUMN]' or {without_towers(titles)}")
+        if images:
+            raise DataError(
+                f"{root}: {pictures}: {add_images}, or {without_towers(images)}; to measure cost, "
+                "data.rendered_images=224"
+            )

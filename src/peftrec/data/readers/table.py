@@ -52,6 +52,11 @@ class TableFiles(RowSource):
         """Say whether the configuration names text."""
         return bool(self.text_columns)
 
+    @property
+    def text_key(self) -> str:
+        """Return the key that names columns of text."""
+        return "data.text_columns"
+
     def read_rows(self, root: Path) -> "RowTables":
         """Read the columns that the configuration names."""
         from peftrec.data.readers.formats import read_table
