@@ -66,6 +66,8 @@ class Grammar:
     """Words that keys may be set to beside numbers."""
     composes: Composed | None = None
     """The configuration that other words compose."""
+    otherwise_called: Mapping[str, str] = field(default_factory=dict)
+    """Words that may be meant for a key, and no likeness tells, each with what to write."""
     takes_names: bool = False
     """Whether words without `=` are names or folders, which the verb reads."""
     beside: tuple[str, ...] = ()
@@ -118,8 +120,12 @@ class Arguments:
 
         return tuple(named_run(Path(name)) for name in self.repeated[RUN])
 
-    def only(self, kind: str) -> str:
-        """Return the one word that is somebody else's, of what `kind` says. Raises UserError for none or several."""
+    def only(self, kind: str, grammar: Grammar) -> str:
+        """Return the one word that is somebody else's, of what `kind` says. Raises UserError for none or several, and
+        SettingsError for one that looks like a key and is none."""
+        for word in self.others:
+            if "=" in word and not os.path.lexists(word):
+                raise SettingsError(_unknown_word(grammar, word, grammar.keys))
         if len(self.others) != 1:
             raise UserError(f"expected one {kind}, got {' '.join(self.others) or 'none'}")
         return self.others[0]
@@ -233,7 +239,11 @@ def _check_own(grammar: Grammar, own: Mapping[str, str]) -> None:
 
 
 def _unknown_word(grammar: Grammar, word: str, keys: Collection[str]) -> str:
-    hint = did_you_mean(word.partition("=")[0], keys, otherwise=f"see peftrec {grammar.verb} --help")
+    name, equals, _ = word.partition("=")
+    listed = f"its keys are {', '.join(keys)}: " if equals and keys else ""
+    hint = did_you_mean(name, keys, otherwise=f"{listed}see peftrec {grammar.verb} --help")
+    if (instead := grammar.otherwise_called.get(name)) is not None:
+        hint = f"write {instead}"
     return f"{word}: unknown to peftrec {grammar.verb}; {hint}"
 
 

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    folder = Path(given.only("RUNS_DIR"))
+    folder = Path(given.only("RUNS_DIR", GRAMMAR))
     from peftrec.jobs.cleaning import find_waste
 
     is_dry = DRY_RUN in given.flags

@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    shell = given.only("shell: bash, zsh or fish")
+    shell = given.only("shell: bash, zsh or fish", GRAMMAR)
     if shell not in SCRIPTS:
         from peftrec.errors import UserError, did_you_mean
 

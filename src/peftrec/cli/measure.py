@@ -7,7 +7,7 @@ from peftrec.measuring.request import KEYS, MeasureRequest
 
 HELP = """usage: peftrec measure RUNS_DIR [rounds=7] [width=0.1] [again=true] [seed=1] [code=DIR] [--config-dir DIR]
 
-  rounds=7     how often every run takes its turn, at most
+  rounds=7     how often every run takes its turn, at most: 5 or more
   width=0.1    fewer where the 95 % interval of every run's ratio to the others is this narrow: its ends 10 % apart
   again=true   also what is measured already, by the same code, under the same conditions
   seed=1       of the order, which is drawn anew for each round
@@ -24,6 +24,7 @@ GRAMMAR = Grammar(
     help=HELP,
     keys=KEYS,
     values={"again": SWITCH},
+    otherwise_called=dict.fromkeys(("iterations", "n", "repeat", "repeats", "repetitions", "turns"), "rounds=7"),
     leaves_others=True,
     runs_user_code=True,
     needs_words=True,
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     given = read_arguments(GRAMMAR, arguments)
     if given is None:
         return 0
-    request = MeasureRequest.of(Path(given.only("RUNS_DIR")), given.own, again=given.switch("again"))
+    request = MeasureRequest.of(Path(given.only("RUNS_DIR", GRAMMAR)), given.own, again=given.switch("again"))
     from peftrec.measuring.measuring import measure
     from peftrec.measuring.summary import summary
 

@@ -15,6 +15,11 @@ AUTO: Literal["auto"] = "auto"
 KEYS = ("rounds", "width", "again", "seed")
 FEWEST_ROUNDS = 5
 """Before a measurement may end early: an interval over fewer says nothing (peftrec.results.bootstrap)."""
+_EXPECTED = {
+    "rounds": f"expected a whole number from {FEWEST_ROUNDS}, as rounds=7",
+    "width": "expected how far an interval's ends may be apart, a number from 0, as width=0.1",
+    "seed": "expected a whole number from 0, as seed=1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +47,9 @@ class MeasureRequest:
                 f"rounds={rounds}: an interval needs {FEWEST_ROUNDS} rounds at least; set rounds={FEWEST_ROUNDS}"
             )
         if not 0 <= width < float("inf"):
-            raise SettingsError(f"width={own['width']}: expected how far an interval's ends may be apart, as width=0.1")
+            raise SettingsError(f"width={own['width']}: {_EXPECTED['width']}")
         if seed < 0:
-            raise SettingsError(f"seed={seed}: expected a whole number from 0, as seed=1")
+            raise SettingsError(f"seed={seed}: {_EXPECTED['seed']}")
         return cls(folder=folder, rounds=rounds, width=width, again=again, seed=seed)
 
 
@@ -52,5 +57,4 @@ def _number(key: str, text: str, kind: type[Number]) -> Number:
     try:
         return kind(text)
     except ValueError as error:
-        expected = "a whole number" if kind is int else "a number"
-        raise SettingsError(f"{key}={text}: expected {expected}") from error
+        raise SettingsError(f"{key}={text}: {_EXPECTED[key]}") from error
