@@ -7,7 +7,9 @@ HELP = """usage: peftrec plan [-m] [--json] [memory=SIZE] [rate=TFLOPS] [users=N
                     [GROUP=OPTION ...] [KEY=VALUE ...]
 
   -m            every combination of comma-separated values, and the TPME of the set
-  --json        the same figures as JSON, in base units
+  --json        the same figures as JSON, one entry of plans a run: peak_bytes, memory_bytes and exact_bytes in bytes;
+                step_operations and epoch_operations in floating-point operations; seconds_per_epoch in seconds, null
+                without rate=; trainable_parameters, batches, store, largest_batch. All keys: docs/planning.md
   memory=24GiB  say first whether it fits, and the largest batch that does, by the order of the first epoch; what does
                 not is planned with gradient checkpointing too, where towers train. A store is planned where
                 hidden_states.placement=auto would put it in so much memory
