@@ -1,14 +1,16 @@
 """What a tuning leaves to read: every trial, and the table of the final runs with budget and chosen values."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 from pydantic import JsonValue
 
-from peftrec.errors import counted
+from peftrec.errors import RecordError, counted
 from peftrec.results.comparison import QUALITY, Comparison
 from peftrec.results.configs import short_keys
 from peftrec.results.costs import Metrics
+from peftrec.results.record import read_record
 from peftrec.results.rows import Row
 from peftrec.results.tables import markdown_grid, number_text, readable
 from peftrec.settings.run_identity import flat_config
@@ -17,6 +19,8 @@ from peftrec.tuning.finals import override_value
 from peftrec.tuning.settings import TuneSettings
 from peftrec.tuning.study import StrategyStudy, TrialResult
 
+AUTO = "auto"
+"""What a setting is called that a run finds on its machine."""
 TUNED = ("budget", "chosen", "validation")
 COLUMNS = (
     *("strategy", "trial", "origin", "role", "state", "validation"),
@@ -98,9 +102,23 @@ def is_final(row: Row, study: StrategyStudy) -> bool:
         return False
     own = flat_config(row.runs[0].record.config)
     chosen = flat_config(shared) | study.chosen_values(best)
-    # A record holds the precision that `auto` came to, and the plan of a study what was asked.
-    asked = {key: value for key, value in chosen.items() if value != "auto" and key.rpartition(".")[2] != "seed"}
-    return all(own.get(key) == value for key, value in asked.items())
+    asked = {key: value for key, value in chosen.items() if key.rpartition(".")[2] != "seed"}
+    left_open = {key for key, value in asked.items() if value == AUTO}
+    if any(own.get(key) != value for key, value in asked.items() if key not in left_open):
+        return False
+    came_to = _config_of(best) if left_open else {}
+    return all(own.get(key) == came_to[key] for key in left_open & came_to.keys())
+
+
+def _config_of(trial: TrialResult) -> Mapping[str, JsonValue]:
+    """Return what a trial was run with: its record holds what `auto` came to, where the plan of a study has what was
+    asked. Nothing where the record is gone; a study is then told by what was asked alone."""
+    if trial.run_directory is None:
+        return {}
+    try:
+        return flat_config(read_record(Path(trial.run_directory)).config)
+    except RecordError:
+        return {}
 
 
 def _cells(study: StrategyStudy) -> dict[str, str]:
