@@ -3,7 +3,15 @@
 import pytest
 
 from peftrec.errors import UserError
-from peftrec.processes import ProcessRank, rank_of_environment, torchrun_environment
+from peftrec.processes import (
+    SRUN,
+    TORCHRUN,
+    ProcessRank,
+    Starter,
+    rank_of_environment,
+    torchrun_environment,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 12])
@@ -38,8 +46,8 @@ def test_a_step_of_slurm_is_read_and_a_batch_script_is_not() -> None:
     assert rank_of_environment(script | {"SLURM_STEP_NUM_TASKS": "1"}) is None
 
 
-TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-SRUN = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}
+OF_TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+OF_SRUN = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}
 OUTSIDE = {
     "WORLD_SIZE": "0",
     "RANK": "4",
@@ -55,7 +63,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_an_odd_environment_is_one_error_with_what_to_unset(name: str) -> None:
-    whole = SRUN if name in SRUN else TORCHRUN
+    whole = OF_SRUN if name in OF_SRUN else OF_TORCHRUN
     assert rank_of_environment(whole) == ProcessRank(rank=1, count=4, local_rank=1, num_nodes=2)
     for value in ("", "x", "-1", "1.5", "2(x3)", "\u0661", "9" * 5000, OUTSIDE[name]):
         with pytest.raises(UserError, match=f"^{name}=") as caught:
@@ -64,7 +72,18 @@ def test_an_odd_environment_is_one_error_with_what_to_unset(name: str) -> None:
         assert rank_of_environment({key: text for key, text in whole.items() if key not in unset}) is None
 
 
+@pytest.mark.parametrize("starter", [TORCHRUN, SRUN, Starter("sbatch", unset=("SLURM_RESTART_COUNT",))])
+def test_a_number_that_is_none_is_answered_with_what_its_caller_says_of_the_starter(starter: Starter) -> None:
+    """Whatever the variable is called."""
+    with pytest.raises(UserError) as caught:
+        whole_number({"SLURM_ANYTHING": "x"}, "SLURM_ANYTHING", starter, most=3)
+    assert str(caught.value) == (
+        f"SLURM_ANYTHING='x' in the environment, where {starter.name} puts a whole number from 0 to 3: start the "
+        f"command by {starter.name}, or in a shell of its own, after: unset {' '.join(starter.unset)}"
+    )
+
+
 @pytest.mark.parametrize("name", ["SLURM_STEP_NUM_NODES", "SLURM_PROCID", "SLURM_LOCALID"])
 def test_a_step_without_one_of_its_variables_is_one_error(name: str) -> None:
     with pytest.raises(UserError, match=f"^{name} is not set in the environment, where srun puts a whole number"):
-        rank_of_environment({key: value for key, value in SRUN.items() if key != name})
+        rank_of_environment({key: value for key, value in OF_SRUN.items() if key != name})

@@ -125,8 +125,19 @@ class ProcessRank:
 
 
 ALONE = ProcessRank()
-_OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-_OF_SRUN = "SLURM_STEP_NUM_TASKS"
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A program that starts commands, and tells them something in the environment."""
+
+    name: str
+    unset: tuple[str, ...]
+    """Variables without which a command takes itself for one that the program has not started."""
+
+
+TORCHRUN = Starter("torchrun", unset=("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+SRUN = Starter("srun", unset=("SLURM_STEP_NUM_TASKS",))
 _LONGEST_NUMBER = 18  # digits, all of which 64 bits hold
 
 
@@ -136,29 +147,35 @@ def rank_of_environment(environment: Mapping[str, str] = os.environ) -> ProcessR
     The first two say it in torchrun's variables. Slurm's are those of a job step: a batch script, which srun has not
     started yet, has only the job's.
     """
-    if {*_OF_TORCHRUN} <= environment.keys():
-        count = whole_number(environment, "WORLD_SIZE", least=1)
-        per_node = whole_number(environment, "LOCAL_WORLD_SIZE", least=1, most=count, otherwise=count)
+    if {*TORCHRUN.unset} <= environment.keys():
+        count = whole_number(environment, "WORLD_SIZE", TORCHRUN, least=1)
+        per_node = whole_number(environment, "LOCAL_WORLD_SIZE", TORCHRUN, least=1, most=count, otherwise=count)
         return ProcessRank(
-            rank=whole_number(environment, "RANK", most=count - 1),
+            rank=whole_number(environment, "RANK", TORCHRUN, most=count - 1),
             count=count,
-            local_rank=whole_number(environment, "LOCAL_RANK", most=per_node - 1),
+            local_rank=whole_number(environment, "LOCAL_RANK", TORCHRUN, most=per_node - 1),
             num_nodes=count // per_node,
         )
-    if (count := whole_number(environment, _OF_SRUN, least=1, otherwise=1)) > 1:
+    if (count := whole_number(environment, SRUN.unset[0], SRUN, least=1, otherwise=1)) > 1:
         return ProcessRank(
-            rank=whole_number(environment, "SLURM_PROCID", most=count - 1),
+            rank=whole_number(environment, "SLURM_PROCID", SRUN, most=count - 1),
             count=count,
-            local_rank=whole_number(environment, "SLURM_LOCALID", most=count - 1),
-            num_nodes=whole_number(environment, "SLURM_STEP_NUM_NODES", least=1, most=count),
+            local_rank=whole_number(environment, "SLURM_LOCALID", SRUN, most=count - 1),
+            num_nodes=whole_number(environment, "SLURM_STEP_NUM_NODES", SRUN, least=1, most=count),
         )
     return None
 
 
 def whole_number(
-    environment: Mapping[str, str], name: str, *, least: int = 0, most: int | None = None, otherwise: int | None = None
+    environment: Mapping[str, str],
+    name: str,
+    starter: Starter,
+    *,
+    least: int = 0,
+    most: int | None = None,
+    otherwise: int | None = None,
 ) -> int:
-    """Return a number that a launcher leaves in the environment; `otherwise` is that of a variable that is not set.
+    """Return a number that a starter leaves in the environment; `otherwise` is that of a variable that is not set.
 
     Raises UserError where it is none from `least` to `most`, with what the shell is to be told.
     """
@@ -169,16 +186,11 @@ def whole_number(
         number = int(text)
         if least <= number and (most is None or number <= most):
             return number
-    is_slurms = name.startswith("SLURM_")
     first = f"{name} is not set" if text is None else f"{name}={text!r}"
     span = f"{least} on" if most is None else f"{least} to {most}"
-    alone = (
-        "SLURM_RESTART_COUNT" if name == "SLURM_RESTART_COUNT" else _OF_SRUN if is_slurms else " ".join(_OF_TORCHRUN)
-    )
-    starter = "srun" if is_slurms else "torchrun"
     raise UserError(
-        f"{first} in the environment, where {starter} puts a whole number from {span}: start the command by {starter}, "
-        f"or in a shell of its own, after: unset {alone}"
+        f"{first} in the environment, where {starter.name} puts a whole number from {span}: start the command by "
+        f"{starter.name}, or in a shell of its own, after: unset {' '.join(starter.unset)}"
     )
 
 

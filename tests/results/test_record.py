@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from peftrec.errors import RecordError
+from peftrec.errors import RecordError, UserError
 from peftrec.files import write_stream_atomically
 from peftrec.results.process import this_process
 from peftrec.results.record import Record, read_record, write_record
@@ -95,6 +95,14 @@ def test_a_requeued_slurm_job_knows_that_its_former_self_is_gone(
     if restarts is not None:
         monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
     assert record.model_copy(update={"status": "running", "process": former}).effective_status() == expected
+
+
+def test_an_odd_number_of_restarts_is_answered_with_the_variable_to_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "x")
+    with pytest.raises(
+        UserError, match=r"^SLURM_RESTART_COUNT='x' in .* where sbatch puts .*: unset SLURM_RESTART_COUNT$"
+    ):
+        this_process()
 
 
 @pytest.mark.parametrize("status", ["success", "failed", "out_of_memory", "interrupted"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from peftrec.processes import whole_number
+from peftrec.processes import Starter, whole_number
 from peftrec.results.record_part import RecordPart
 
 SAME_START_SECONDS = 2.0
@@ -15,6 +15,8 @@ SAME_START_SECONDS = 2.0
 does not say what `Process.birth` holds."""
 _START_TICKS = 19
 """Of the fields behind the name in /proc/PID/stat (proc_pid_stat(5), starttime)."""
+_RESTARTS = "SLURM_RESTART_COUNT"
+_SBATCH = Starter("sbatch", unset=(_RESTARTS,))
 
 
 class Process(RecordPart):
@@ -58,7 +60,7 @@ def birth_of(process_id: int) -> str | None:
 
 def this_slurm_job() -> tuple[str | None, int]:
     """Return the Slurm job that this process belongs to, and how often it was requeued."""
-    return os.environ.get("SLURM_JOB_ID"), whole_number(os.environ, "SLURM_RESTART_COUNT", otherwise=0)
+    return os.environ.get("SLURM_JOB_ID"), whole_number(os.environ, _RESTARTS, _SBATCH, otherwise=0)
 
 
 def is_alive(process: Process) -> bool:

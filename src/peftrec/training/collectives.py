@@ -12,7 +12,15 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import Tensor, distributed
 
 from peftrec.errors import SettingsError
-from peftrec.processes import ALONE, ProcessRank, rank_of_environment, torchrun_environment, whole_number
+from peftrec.processes import (
+    ALONE,
+    SRUN,
+    TORCHRUN,
+    ProcessRank,
+    rank_of_environment,
+    torchrun_environment,
+    whole_number,
+)
 from peftrec.settings.run import TrainerSettings
 
 _LONGEST_WAIT = timedelta(days=1)  # the others wait while the first builds a store; torch's default is ten minutes
@@ -56,13 +64,14 @@ def _check_number(trainer: TrainerSettings, processes: ProcessRank) -> None:
 def _slurms_meeting_point(processes: ProcessRank) -> dict[str, str]:
     """Return where the processes of a Slurm step meet without a word: its first node, a port made of its number."""
     address = SLURMEnvironment.resolve_root_node_address(os.environ.get("SLURM_STEP_NODELIST", ""))
-    number = 7 * whole_number(os.environ, "SLURM_JOB_ID") + whole_number(os.environ, "SLURM_STEP_ID")
+    job, step = (whole_number(os.environ, name, SRUN) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    number = 7 * job + step
     return torchrun_environment(processes, address=address, port=_FIRST_PORT + number % _NUM_PORTS)
 
 
 def _check_meeting_point() -> None:
     """Raise UserError where the environment does not say where to meet."""
-    whole_number(os.environ, "MASTER_PORT", least=1, most=_LAST_PORT)
+    whole_number(os.environ, "MASTER_PORT", TORCHRUN, least=1, most=_LAST_PORT)
     if not os.environ.get("MASTER_ADDR"):
         raise SettingsError(
             "MASTER_ADDR is not set in the environment, where torchrun puts the address at which processes meet, and "
