@@ -101,6 +101,21 @@ def test_the_order_in_which_towers_are_said_decides_nothing() -> None:
     assert deciding(one) == deciding(other)
 
 
+@pytest.mark.parametrize("name", ["text2", "text_2", "image_b", "my_text", "audio"])
+def test_null_leaves_out_a_tower_whatever_it_is_called(name: str) -> None:
+    there = f"towers.{name}.file=a.npy"
+    assert name in compose_settings([there]).towers.names
+    assert compose_settings([there, f"towers.{name}=null"]) == compose_settings([])
+
+
+@pytest.mark.parametrize("name", ["texts", "imge", "imag", "Text"])
+def test_a_name_that_may_be_a_slip_is_asked_about_and_taken_away_as_a_word(name: str) -> None:
+    there = f"towers.{name}.file=a.npy"
+    with pytest.raises(SettingsError, match=rf"^unknown key towers\.{name}; did you mean towers\.(text|image)\?$"):
+        compose_settings([there, f"towers.{name}=null"])
+    assert compose_settings([there, f"~towers.{name}"]) == compose_settings([])
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -2,6 +2,7 @@
 later."""
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
@@ -94,8 +95,12 @@ class Entries:
         return name.isidentifier() and not name.startswith("_") and isinstance(value, Mapping) == bool(self.classes)
 
     def is_left_out(self, name: str, value: object, *, beside: Iterable[str]) -> bool:
-        """Say whether a key names a part that null leaves out; one that is called nearly as a field is a mistake."""
-        return value is None and bool(self.classes) and name.isidentifier() and nearest_name(name, beside) is None
+        """Say whether a key names a part that null leaves out. One that is called nearly as a field is a mistake,
+        unless the field's name is a word of it (`text2`, `second_text`): that is no slip."""
+        if value is not None or not self.classes or not name.isidentifier():
+            return False
+        near = nearest_name(name, beside)
+        return near is None or near in re.split(r"[_\d]+", name)
 
 
 def entries_of(field: FieldInfo) -> Entries | None:
