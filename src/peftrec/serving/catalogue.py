@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from peftrec.cold_start.content_neighbours import ContentNeighbours
 from peftrec.data.items import Items
+from peftrec.data.tables.likeness import look_alike
 from peftrec.data.tables.tables import LARGEST_SEARCH
 from peftrec.errors import CheckpointError, DataError
 from peftrec.training.run.restored_run import RestoredRun
@@ -111,10 +112,12 @@ def rows_of(ids: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of a message: the ids that resemble `name`, or the first ones where none does."""
+    """Return the end of a message: the ids that resemble `name`, else one that is written otherwise, else the first."""
     near = _of_the_same_number(name, known)
     if not near and len(known) <= LARGEST_SEARCH:
         near = get_close_matches(name, known, n=3)
+    if not near and (alike := look_alike([name], known)):
+        return f"; {alike}"
     are = "is" if len(near) == 1 else "are"
     return f"; the nearest {are} {', '.join(near)}" if near else f"; ids look like {', '.join(known[:3])}"
 
