@@ -12,8 +12,9 @@ from http_items import new_item, whole
 from peftrec.errors import DataError, SettingsError
 from peftrec.serving.cold_items import encode_cold_items, read_cold_items
 from peftrec.serving.http.app import Service
+from peftrec.serving.http.asking import UnknownError
 from peftrec.serving.http.messages import EncodeBody, ItemsBody, RecommendAnswer, RecommendBody
-from peftrec.serving.http.served_run import ENCODED_AT_ONCE, NotKeptError, ServedRun, UnknownError
+from peftrec.serving.http.served_run import ENCODED_AT_ONCE, NotKeptError, ServedRun
 from peftrec.serving.recommending import recommend
 from recommend_requests import read_request
 

@@ -20,6 +20,8 @@ class Spelling:
 def _visible(text: str) -> str:
     """Drop what no font draws: zero-width spaces and joiners, marks of byte order and direction, soft hyphens, control
     characters."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly all ids, and a service's requests wait for this
     return "".join(char for char in text if char.isspace() or category(char) not in {"Cc", "Cf"})
 
 

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from peftrec import __version__
 from peftrec.errors import DataError, UserError, nearest_name
 from peftrec.outputs.safe_text import for_line
+from peftrec.serving.http.asking import UnknownError
 from peftrec.serving.http.limits import LONGEST_ID, Limits
 from peftrec.serving.http.messages import (
     AddAnswer,
@@ -32,7 +33,7 @@ from peftrec.serving.http.messages import (
 )
 from peftrec.serving.http.metrics import CONTENT_TYPE, Metrics
 from peftrec.serving.http.middleware import BoundedBodies, CountedRequests, KnownHosts
-from peftrec.serving.http.served_run import NotKeptError, ServedRun, UnknownError
+from peftrec.serving.http.served_run import NotKeptError, ServedRun
 from peftrec.serving.http.worker import BusyError, Worker
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

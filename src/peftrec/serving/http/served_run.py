@@ -1,22 +1,23 @@
 """A run as a service holds it: asked and changed by the one thread that computes."""
 
 from collections.abc import Callable, Collection, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from peftrec.data.choices import TITLE
-from peftrec.data.interactions import Interactions, Times
+from peftrec.data.interactions import Interactions
 from peftrec.data.items import Items
-from peftrec.errors import DataError, SettingsError, UserError
+from peftrec.errors import SettingsError, UserError
 from peftrec.evaluation.ranking import users_per_block
 from peftrec.models.towers.towers import Towers
 from peftrec.serving.best_for_users import best_for_users
-from peftrec.serving.catalogue import ServedCatalogue, nearest
+from peftrec.serving.catalogue import ServedCatalogue
 from peftrec.serving.cold_items import as_it_is, check_can_know_items, encode_cold_items, towers_for_new_items
 from peftrec.serving.http.added_items import AddedItems
-from peftrec.serving.http.limits import LONGEST_ID, Limits
+from peftrec.serving.http.asking import Asked, Asking
+from peftrec.serving.http.limits import Limits
 from peftrec.serving.http.messages import (
     AddAnswer,
     EncodeAnswer,
@@ -30,35 +31,16 @@ from peftrec.serving.http.messages import (
 )
 from peftrec.serving.loaded_run import LoadedRun
 from peftrec.serving.many_users import SCORE_BYTES
-from peftrec.serving.recommending import check_num_left
 from peftrec.serving.sent_items import sent_items
 from peftrec.serving.served_catalogues import ServedCatalogues
 from peftrec.user_groups.held_groups import HeldGroups
 
 ENCODED_AT_ONCE = 4
 """New items between which recommendations are answered."""
-MOST_SEARCHED = 2_000
-"""Ids among which the nearest to an unknown one are looked for, in some 30 ms: everybody waits meanwhile."""
-
-
-class UnknownError(DataError):
-    """A run, user or item that is not there."""
 
 
 class NotKeptError(UserError):
     """Items were not added, because the file that keeps them cannot be written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A request for recommendations, its history found."""
-
-    body: RecommendBody
-    group: int
-    """Of the user; 0 for who is in none."""
-    items: Int[np.ndarray, " step"]
-    times: Times | None
-    excluded: Int[np.ndarray, " seen"]
 
 
 class ServedRun:
@@ -102,6 +84,14 @@ class ServedRun:
         if ids:
             limits.check_added(0, len(ids))
             self._extend(self.catalogues.with_items(Items(ids=ids, titles=titles, images=None), keys))
+        self.asking = Asking(
+            name=name,
+            limits=limits,
+            users=self.users,
+            rows=self.rows,
+            groups=groups,
+            reads_times=self.run.settings.user_encoder.reads_times,
+        )
 
     @property
     def catalogue(self) -> ServedCatalogue:
@@ -140,7 +130,7 @@ class ServedRun:
 
     def recommend(self, bodies: Sequence[RecommendBody]) -> list[RecommendAnswer | UserError]:
         """Recommend to each; users' states and scores are computed together, and who else asks changes no figure."""
-        found = [self._asked_or_refused(body) for body in bodies]
+        found = [self.asking.asked_or_refused(body) for body in bodies]
         asked = {place: each for place, each in enumerate(found) if isinstance(each, Asked)}
         size = users_per_block(len(self.catalogue.ids), SCORE_BYTES)
         answers: dict[int, RecommendAnswer] = {}
@@ -152,7 +142,7 @@ class ServedRun:
 
     def encode(self, body: EncodeBody) -> Generator[None, None, EncodeAnswer]:
         """Return, in parts, the vectors of new items by one part of the model; nothing is kept."""
-        models = [self._models[self._checked_group(body.group)]]
+        models = [self._models[self.asking.checked_group(body.group)]]
         items, vectors = yield from self._encoded(body, models, known=())
         pairs = zip(items.ids, vectors.tolist(), strict=True)
         encoded = [EncodedItem(id=item, vector=vector) for item, vector in pairs]
@@ -177,54 +167,9 @@ class ServedRun:
         self._extend(whole)
         return AddAnswer(run=self.name, added=len(items), num_items=len(self.catalogue.ids))
 
-    def _asked_or_refused(self, body: RecommendBody) -> Asked | UserError:
-        try:
-            return self._asked(body)
-        except UserError as error:
-            return error
-
-    def _asked(self, body: RecommendBody) -> Asked:
-        self.limits.check_k(body.k)
-        items, times = self._of_user(body.user) if body.user is not None else self._of_items(body.items or [])
-        excluded = items[:0] if body.seen else np.unique(items)
-        check_num_left(body.k, len(self.catalogue.ids) - len(excluded))
-        group = 0 if self.groups is None else self.groups.group_of(body.user)
-        return Asked(body=body, group=group, items=items, times=times, excluded=excluded)
-
-    def _of_user(self, user: str) -> tuple[Int[np.ndarray, " step"], Times | None]:
-        row = self.users.rows.get(user)
-        if row is None:
-            raise self._unknown("user", user, self.users.rows, key="user")
-        interactions = self.users.interactions
-        part = slice(*interactions.offsets[row : row + 2].tolist())
-        return interactions.items[part].astype(np.int64), None if interactions.times is None else interactions.times[
-            part
-        ]
-
-    def _of_items(self, items: Sequence[str]) -> tuple[Int[np.ndarray, " step"], None]:
-        self.limits.check_history(items)
-        if self.run.settings.user_encoder.reads_times:
-            raise SettingsError("items: the run's user encoder reads times, which a list of items lacks; name a user")
-        if unknown := [item for item in items if item not in self.rows]:
-            raise self._unknown("item", unknown[0], self.rows, key="items")
-        return np.array([self.rows[item] for item in items], dtype=np.int64), None
-
-    def _unknown(self, kind: str, name: str, known: Collection[str], *, key: str) -> UnknownError:
-        near = nearest(name, list(known)) if len(known) <= MOST_SEARCHED and len(name) <= LONGEST_ID else ""
-        return UnknownError(f"{key}: there is no {kind} {name!r} among the {len(known):,} of {self.name}{near}")
-
     @property
     def _models(self) -> Sequence[Callable[[], None]]:
         return [as_it_is] if self.groups is None else self.groups.models
-
-    def _checked_group(self, group: int | None) -> int:
-        if group is None:
-            return 0
-        if self.groups is None:
-            raise DataError(f"group: {self.name} is served without groups; leave it out, or serve with groups=NUMBER")
-        if group > len(self.groups):
-            raise UnknownError(f"group: there is no group {group} among the {len(self.groups)} of {self.name}")
-        return group
 
     def _answers(self, asked: Sequence[Asked], group: int) -> list[RecommendAnswer]:
         rows = np.arange(len(asked))
