@@ -14,7 +14,7 @@ SPREAD = "expected how far an interval's ends may be apart, a number from 0, as 
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("repeats=0", "repeats=0: unknown to peftrec measure; write rounds=7"),
+        ("repeats=0", "repeats=0: unknown to peftrec measure; write rounds=7 (5 or more)"),
         ("round=3", "round=3: unknown to peftrec measure; did you mean rounds?"),
         (
             "zzz=3",

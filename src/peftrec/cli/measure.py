@@ -24,7 +24,9 @@ GRAMMAR = Grammar(
     help=HELP,
     keys=KEYS,
     values={"again": SWITCH},
-    otherwise_called=dict.fromkeys(("iterations", "n", "repeat", "repeats", "repetitions", "turns"), "rounds=7"),
+    otherwise_called=dict.fromkeys(
+        ("iterations", "n", "repeat", "repeats", "repetitions", "turns"), "rounds=7 (5 or more)"
+    ),
     leaves_others=True,
     runs_user_code=True,
     needs_words=True,
