@@ -1,5 +1,6 @@
 """Options, offline guards and shared places of the test suite."""
 
+import ast
 import gc
 import os
 import signal
@@ -29,12 +30,29 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 _of_rewritten_code = jaxtyping._import_hook._optimized_cache_from_source
 
 
+class _CheckedShapes(jaxtyping._import_hook.JaxtypingTransformer):
+    """Checks what is annotated, but of functions inside functions, which it would wrap anew in each call of the outer
+    one (a hook at each block, in every step), those alone that say shapes."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802 - the visitor's name
+        is_inner = any(isinstance(parent, ast.FunctionDef) for parent in self._parents)
+        return node if is_inner and not _says_shapes(node) else super().visit_FunctionDef(node)
+
+
+def _says_shapes(node: ast.FunctionDef) -> bool:
+    names = {
+        part.value.id for part in ast.walk(node) if isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name)
+    }
+    return any(hasattr(jaxtyping, name) for name in names)
+
+
 def _compiled_file(typechecker: str, /, path: Any, debug_override: Any = None) -> str:
     if SOURCE in Path(path).parents:
-        return str(_of_rewritten_code(typechecker, path, debug_override))
+        return str(_of_rewritten_code(f"{typechecker}shapes", path, debug_override))
     return cache_from_source(path, debug_override)
 
 
+jaxtyping._import_hook.JaxtypingTransformer = _CheckedShapes
 jaxtyping._import_hook._optimized_cache_from_source = _compiled_file
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

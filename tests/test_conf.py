@@ -1,6 +1,7 @@
 """Every yaml of the configuration folder composes, whatever is added to it."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ def targets_in(node: Any) -> list[str]:
     return own + [target for value in node.values() for target in targets_in(value)]
 
 
+@cache
+def composed(option: Path) -> Settings:
+    """Compose with an option, giving any text to keys that its yaml leaves to the user; an objective on stored states,
+    which all take."""
+    on_states = ["strategy=iisan_cached"] if option.parts[0] == "objective" else []
+    return compose_with_required(*on_states, choice(option))
+
+
 def compose_with_required(*overrides: str) -> Settings:
-    """Compose, giving any text to keys that a yaml leaves to the user; an objective on stored states, which all
-    take."""
-    if overrides[0].startswith("objective="):
-        overrides = ("strategy=iisan_cached", *overrides)
     try:
         return compose_settings(overrides)
     except SettingsError as error:
@@ -53,7 +58,7 @@ def test_the_default_needs_nothing() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_every_option_composes_and_round_trips_and_its_code_is_part_of_a_runs_identity(option: Path) -> None:
-    settings = compose_with_required(choice(option))
+    settings = composed(option)
     config = settings_to_config(settings)
     assert settings_from_config(config) == settings
     named = {target.rpartition(".")[0] for target in targets_in(config)}
@@ -71,7 +76,7 @@ def test_strategies_have_names_for_people_that_decide_nothing() -> None:
     names = {}
     for option in OPTIONS:
         if option.parts[0] == "strategy" and option.stem != "peft":  # which is whatever method the user names
-            settings = compose_settings([choice(option)])
+            settings = composed(option)
             assert roles_of(settings)["strategy.display_name"] == Role.PLACE
             names[option.stem] = settings.strategy.display_name
     assert None not in names.values()
