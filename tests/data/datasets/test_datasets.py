@@ -335,7 +335,7 @@ def test_mmrec_without_its_vectors_is_told_all_that_is_wrong_at_once(tmp_path: P
             "the text tower needs text and the data names no field: set data.text_fields='[COLUMN]' or towers.",
         ),
         ([], ["image"], "the image tower needs images and the data names none: set data.images=<folder, zip or LMDB "),
-        (["a", "b"], [], "the a and b tower needs text and the data names no field: set data.text_fields="),
+        (["a", "b"], [], "the a and b towers need text and the data names no field: set data.text_fields="),
     ],
 )
 def test_one_content_that_is_not_there_is_told_alone(

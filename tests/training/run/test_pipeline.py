@@ -1,9 +1,11 @@
 """A run from settings to record: what it leaves, how it resumes, and what it refuses."""
 
+import errno
 import functools
 import json
 import multiprocessing
 import os
+import re
 import signal
 import statistics
 import warnings
@@ -466,8 +468,6 @@ def test_an_output_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path)
 def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
     whole_run: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import errno
-
     real = os.fsync
     calls = []
 
@@ -488,6 +488,22 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
     whole, expected = whole_run("full")
     assert record.evaluation == expected.evaluation
     assert np.array_equal(ranks(resumed)["rank"], ranks(whole)["rank"])
+
+
+@pytest.mark.parametrize("place", ["elsewhere/pictures.zip", "small/elsewhere"])
+def test_what_is_no_file_of_the_run_is_said_without_its_key(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / place
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr("peftrec.training.run.pipeline._run", refuse)
+    with pytest.raises(PermissionError, match=re.escape(str(file))):
+        train_run(small_settings(tmp_path))
+    (run,) = find_runs(tmp_path)
+    assert run.record.status == "failed"
 
 
 def test_a_mistake_that_building_the_model_finds_leaves_no_run(tmp_path: Path) -> None:

@@ -134,10 +134,10 @@ class FileSource(DataSource):
     def _require_content(self, root: Path, *, titles: Sequence[str], images: Sequence[str]) -> None:
         """Refuse towers of content that the configuration does not name: `titles` and `images` are theirs. Where both
         lack theirs it is said at once, with what helps both."""
-        from peftrec.data.tables.policies import without_towers
+        from peftrec.data.tables.policies import towers_need, without_towers
 
-        text = f"the {' and '.join(titles)} tower needs text and the data names no field"
-        pictures = f"the {' and '.join(images)} tower needs images and the data names none"
+        text = f"{towers_need(titles)} text and the data names no field"
+        pictures = f"{towers_need(images)} images and the data names none"
         add_images = "set data.images=<folder, zip or LMDB below data.root>"
         if titles and images:
             raise DataError(

@@ -23,6 +23,7 @@ from peftrec.data.tables.policies import (
     Fault,
     Screening,
     empty_text,
+    towers_need,
     without_towers,
 )
 from peftrec.data.tables.tables import HistoryTable, ItemTable
@@ -59,7 +60,7 @@ class FileContent:
         items = self.items
         if titles and items.titles is None:
             raise DataError(
-                f"{items.file}: the text tower needs text and the data names no field: set {without_towers(titles)}"
+                f"{items.file}: {towers_need(titles)} text and the data names no field: set {without_towers(titles)}"
             )
         if self.source.split == "global_time":
             times_of(self.histories.interactions)

@@ -35,6 +35,11 @@ class Fault:
         return without_towers(self.towers)
 
 
+def towers_need(names: Sequence[str]) -> str:
+    """Begin to say what towers lack: "the text tower needs"."""
+    return f"the {' and '.join(names)} {'tower needs' if len(names) == 1 else 'towers need'}"
+
+
 def without_towers(names: Sequence[str]) -> str:
     """Return the overrides that leave out the towers of these names."""
     return " ".join(f"towers.{name}=null" for name in names)

@@ -69,11 +69,9 @@ class Asking:
         row = self.users.rows.get(user)
         if row is None:
             raise self._unknown("user", user, self.users.rows, key="user")
-        interactions = self.users.interactions
-        part = slice(*interactions.offsets[row : row + 2].tolist())
-        return interactions.items[part].astype(np.int64), None if interactions.times is None else interactions.times[
-            part
-        ]
+        taken, times = self.users.interactions, self.users.interactions.times
+        part = slice(*taken.offsets[row : row + 2].tolist())
+        return taken.items[part].astype(np.int64), None if times is None else times[part]
 
     def _of_items(self, items: Sequence[str]) -> tuple[Int[np.ndarray, " step"], None]:
         self.limits.check_history(items)

@@ -199,9 +199,17 @@ def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL | UNUSABLE:
+        if error.errno not in FULL | UNUSABLE or not _is_of_run(error.filename, run_directory):
             raise
         raise UserError(
             f"{error.filename or run_directory}: {error.strerror}; free space or set runs_dir=DIR to a folder that can "
             "be written, then give the same command again: finished runs are kept and this one resumes"
         ) from error
+
+
+def _is_of_run(file: str | None, run_directory: Path) -> bool:
+    """Say whether it lies in the folder, or is a part of the way to it; the system does not always name a file."""
+    if file is None:
+        return True
+    folder, place = Path.absolute(run_directory), Path(file).absolute()
+    return place.is_relative_to(folder) or folder.is_relative_to(place)
