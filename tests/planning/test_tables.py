@@ -2,13 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import pytest
-from markdown_pages import REPOSITORY
-
+from described_json import described_keys, keys_of
 from peftrec.cli.plan import HELP
 from peftrec.planning.batches import BatchShape, BatchSizes
 from peftrec.planning.largest_batch import LargestBatch
@@ -49,33 +46,15 @@ def printed(plan: Plan) -> Any:
     return json.loads(to_json(PlannedSet(plans=[plan], tpme={"lora": 0.5}, tpme_problem=None, unit="GiB")))
 
 
-def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of all leaves; a list is one."""
-    if not isinstance(node, dict):
-        yield prefix
-        return
-    for key, value in node.items():
-        place = "SHAPE" if prefix == "batches" and isinstance(value, dict) else key
-        yield from keys_of(value, f"{prefix}.{place}" if prefix else place)
+def of_any_shape(key: str) -> str:
+    """Return a key of a batch as the page writes the three shapes."""
+    return re.sub(r"^batches\.(first|mean|largest)\.", "batches.SHAPE.", key)
 
 
-@pytest.fixture(scope="module")
-def described() -> tuple[set[str], set[str]]:
-    """The keys that the page describes: of all, and of a plan."""
-    section = (REPOSITORY / "docs" / "planning.md").read_text().partition("\n## As JSON\n")[2].partition("\n## ")[0]
-    whole, _, plan = section.partition("\n| key of a plan |")
-    first, second = (
-        {key for row in re.findall(r"^\| (`.*?`) \|", part, re.MULTILINE) for key in re.findall("`(.*?)`", row)}
-        for part in (whole, plan)
-    )
-    return first, second
-
-
-def test_the_page_describes_every_key_that_is_printed_and_no_other(described: tuple[set[str], set[str]]) -> None:
-    whole, of_a_plan = described
+def test_the_page_describes_every_key_that_is_printed_and_no_other() -> None:
     content = printed(PLAN)
-    assert set(content) == whole
-    assert set(keys_of(content["plans"][0])) == of_a_plan
+    assert set(content) == described_keys("planning.md", "key")
+    assert {of_any_shape(key) for key in keys_of(content["plans"][0])} == described_keys("planning.md", "key of a plan")
 
 
 def test_what_does_not_apply_is_null() -> None:

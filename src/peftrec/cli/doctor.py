@@ -11,7 +11,7 @@ Says first whether runs work here, with a remedy for what is in their way, and t
 against what is required, extras and the verbs that need them, devices, threads, memory, room on disks, folders of
 caches, and variables that change what a run does. Of tokens and passwords it only says that they are set.
 
-  --json   print JSON alone
+  --json   print JSON alone; its keys: docs/command_line.md
 
 The exit status is 1 where something is in the way; a missing extra is not.
 

@@ -39,7 +39,7 @@ HELP = """usage: peftrec recommend run=RUN_DIR user=ID|items=[ID,ID,...] [k=10] 
   profile=NAME     ask the interests of a profile (pinnersage, kmeans, decay_average, last_item, ...) in place of the
                    run's user encoder; its fields are in conf/profiles/profile
   data.root=DIR    where the run's data lies now, if it was moved; so for towers.*.checkpoint, hidden_states.directory
-  --json           print JSON alone
+  --json           print JSON alone; its keys: docs/recommending.md
 
   users=FILE       many users at once: text with an id a line, below a line user or without, or a .csv, .tsv or .parquet
                    with a column user; all for everybody whom the run's data holds

@@ -1,12 +1,12 @@
 """`peftrec recommend users=FILE`: its words, and what it prints."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from peftrec.cli.arguments import SWITCH, Arguments
 from peftrec.errors import SettingsError, counted
+from peftrec.outputs.safe_text import for_json
 from peftrec.serving.content_weight import content_weight
 from peftrec.serving.recommend_request import FileRequest, check_target
 
@@ -38,7 +38,7 @@ def main(given: Arguments, *, k: int) -> int:
 
     written = recommend_to_file(request)
     if given.wants_json:
-        print(json.dumps(asdict(written)))
+        print(for_json(asdict(written)))
         return 0
     print(f"{counted(written.num_rows, 'row')} of {counted(written.num_users, 'user')}: {request.to}")
     if written.content_neighbours is not None:

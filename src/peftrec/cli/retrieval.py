@@ -1,10 +1,10 @@
 """`peftrec retrieval`: PinnerSage and its baselines on a finished run, by the paper's offline protocol."""
 
-import json
 from typing import Any
 
 from peftrec.cli.arguments import JSON, RUN, SWITCH, Composed, Grammar, read_arguments
 from peftrec.errors import SettingsError
+from peftrec.outputs.safe_text import for_json
 
 HELP = """usage: peftrec retrieval run=RUN_DIR [profile=NAME,NAME,...] [budget=400] [threshold=0.8] [past_days=90]
                          [first_day=DAY] [num_draws=5] [excludes_seen=false] [KEY=VALUE ...] [--json]
@@ -21,7 +21,7 @@ cosine with a candidate reaches the threshold, recall the share that are candida
   neighbours=hnsw     by graph instead of exact; the share of exact neighbours found is printed
   KEY=VALUE           for every profile: day_length=86400 (a day in the unit of the timestamps), seed=1
   data.root=DIR       where the run's data lies now, if it was moved
-  --json              print JSON alone
+  --json              print JSON alone; its keys: docs/recommending.md
 
 examples:
   peftrec train name=first strategy=iisan_cached trainer.max_epochs=2
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     quieten_libraries()
     table = compare_profiles(run, settings, protocol, given.places)
     if given.wants_json:
-        print(json.dumps(table.to_json(), indent=2))
+        print(for_json(table.to_json()))
     else:
         print(table.to_text(), end="")
     return 0

@@ -1,7 +1,6 @@
 """Plans as text for a terminal and as JSON; both hold the same figures."""
 
 import io
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from peftrec.outputs.safe_text import each_for_line, for_line
+from peftrec.outputs.safe_text import each_for_line, for_json, for_line
 from peftrec.planning.answer import answer
 from peftrec.planning.plan import Plan, PlannedSet
 from peftrec.planning.request import size_text
@@ -45,7 +44,7 @@ def to_json(planned: PlannedSet) -> str:
         ],
         "notes": notes(planned),
     }
-    return json.dumps(content, indent=2) + "\n"
+    return f"{for_json(content)}\n"
 
 
 def to_text(planned: PlannedSet) -> str:
