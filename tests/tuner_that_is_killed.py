@@ -55,16 +55,16 @@ def run_trial(job: Job) -> JobOutcome:
     record = read_record(folder) if (folder / RECORD_FILE).exists() else new_record(folder.name, job)
     record.process, record.status = this_process(), "running"
     watch = TrialWatch(job.trial, monitor=MONITOR, run_directory=folder)
-    while len(record.epochs) < job.config["trainer"]["max_epochs"]:
+    goes_on = not record.epochs or watch.goes_on(record.epochs)  # where it was killed, the word may be there
+    while goes_on and len(record.epochs) < job.config["trainer"]["max_epochs"]:
         time.sleep(EPOCH_SECONDS)
         record.epochs.append(made_up_epoch(question, len(record.epochs)))
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "trained.txt").open("a") as log:
             log.write(f"{len(record.epochs)}\n")
         write_record(record, folder)
-        if not watch.goes_on(record.epochs):
-            break
-    record.status = "pruned" if watch.was_stopped else "success"
+        goes_on = watch.goes_on(record.epochs)
+    record.status = "success" if goes_on else "pruned"
     record.chosen_epoch = max(record.epochs, key=lambda epoch: epoch.validation[MONITOR]).epoch
     write_record(record, folder)
     return JobOutcome(label=job.label, overrides=[], status=record.status, run_directory=str(folder), seconds=0.0)

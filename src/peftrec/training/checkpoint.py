@@ -31,6 +31,8 @@ DAMAGE = (
 
 BEST = "best"
 LAST = "last"
+STOPPED = "was_stopped"
+"""What a callback that may end training keeps of itself."""
 
 
 def checkpoint_path(run_directory: Path, name: str) -> Path:
@@ -122,13 +124,16 @@ def keep_last(run_directory: Path) -> ModelCheckpoint:
 
 
 def epochs_to_train(last: Path, max_epochs: int) -> int:
-    """Return after how many epochs training ends: a resumed run that early stopping had ended is not trained on."""
+    """Return after how many epochs training ends: a resumed run that early stopping, or its tuner, had ended is not
+    trained on."""
     if not last.exists():
         return max_epochs
     checkpoint = read_checkpoint(last)
     try:
-        (stopping,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("EarlyStopping"))
+        callbacks = checkpoint["callbacks"]
+        (stopping,) = (state for name, state in callbacks.items() if name.startswith("EarlyStopping"))
         had_stopped = stopping["wait_count"] >= stopping["patience"]
+        had_stopped |= any(state.get(STOPPED, False) for state in callbacks.values())
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(_unreadable(last, "holds nothing to go on from")) from error
     return int(checkpoint["epoch"]) + 1 if had_stopped else max_epochs

@@ -1,5 +1,6 @@
 """peft's layers land exactly where they are meant to, or nothing is built."""
 
+import os
 import warnings
 
 import pytest
@@ -64,6 +65,16 @@ def test_what_a_user_need_not_know_is_not_said(method: str) -> None:
         warnings.simplefilter("error")
         inject(tower, build_config(method, {"r": 4} if method == "SHIRA" else {}, targets=tower.paths_of(sites)))
     assert len(layers(tower)) == NUM_BLOCKS
+
+
+def test_the_environment_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BOFT's compiler of C would be the one of torch.compile as well."""
+    monkeypatch.setenv("CXX", "g++-of-mine")
+    monkeypatch.delenv("CC", raising=False)
+    before = dict(os.environ)
+    tower = text_tower()
+    inject(tower, build_config("BOFT", {}, targets=tower.site_paths("query")))
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize("method", ["LORA", "VERA", "FOURIERFT", "BOFT", "OFT", "LOKR"])

@@ -8,7 +8,7 @@ from peftrec.errors import RecordError
 from peftrec.results.record import RANKS_FILE, Record, read_finished, read_record
 from peftrec.results.report.report import build_report
 from peftrec.results.runs import find_runs
-from peftrec.training.run import pipeline
+from peftrec.training.run import fitting, pipeline
 from peftrec.training.run.pipeline import train_run
 from peftrec.training.run.trial_watch import TrialOrder, give_answer, read_progress
 from small_runs import small_settings
@@ -78,3 +78,26 @@ def test_a_trial_stops_between_two_epochs_and_stays_so(tmp_path: Path) -> None:
     assert (outcome.status, record.status, len(record.epochs)) == ("pruned", "pruned", 2)
     again = train_run(settings, order(tmp_path, 1, 2))
     assert read_record(again.run_directory) == record
+
+
+def test_a_trial_that_is_killed_after_it_was_stopped_trains_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word is there, the record of the end is not yet."""
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    settings = small_settings(tmp_path, "id")
+    give_answer(tmp_path / "meeting", 2, goes_on=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(fitting, "load_best", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(settings, order(tmp_path, 2))
+    (killed,) = find_runs(settings.experiment_directory, with_trials=True)
+    assert (killed.record.status, len(killed.record.epochs)) == ("interrupted", 2)
+    outcome = train_run(settings, order(tmp_path, 2))
+    record = read_record(outcome.run_directory)
+    assert (outcome.run_directory, record.status) == (killed.folder, "pruned")
+    assert record.epochs == killed.record.epochs
+    assert not list(outcome.run_directory.rglob("*.ckpt"))

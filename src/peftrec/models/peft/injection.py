@@ -1,5 +1,6 @@
 """Layers of the peft library in a tower: exactly those that are named, in every block, or an error."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def inject(tower: Tower, config: PeftConfig) -> BaseTuner:
     targets: set[str] = set(config.target_modules)  # type: ignore[attr-defined]  # every config of layers has it
     try:
         # On the CPU also where shapes alone are asked for: some methods draw numbers and look at them.
-        with _peft_speaks(config), torch.device("cpu"):
+        with _peft_speaks(config), _environment_kept(), torch.device("cpu"):
             tuner = tuner_class(tower.encoder, config, ADAPTER)
     except _PEFTS_REFUSALS as error:
         raise SettingsError(_explain(error, tower, config)) from error
@@ -75,3 +76,16 @@ def _peft_speaks(config: PeftConfig) -> Iterator[None]:
         if getattr(config, "boft_n_butterfly_factor", None) == 1:  # it is what was asked for
             warnings.filterwarnings("ignore", message=_BUTTERFLY)
         yield
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Leave variables as they were: BOFT names a compiler of C for its kernels, and where there are none it stays, and
+    what torch.compile builds from then on, here and in every process that is started, lacks the C++ library."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)

@@ -14,7 +14,7 @@ from peftrec.results.costs import Efficiency, Epoch
 from peftrec.settings.run import Settings
 from peftrec.training.building.assembly import Assembled
 from peftrec.training.building.loaders import Loaders
-from peftrec.training.checkpoint import LAST, checkpoint_path, load_best
+from peftrec.training.checkpoint import LAST, STOPPED, checkpoint_path, load_best
 from peftrec.training.measurement.efficiency import EfficiencyMeter
 from peftrec.training.measurement.first_step import FirstStepCheck
 from peftrec.training.measurement.timed_loader import TimedLoader
@@ -41,6 +41,8 @@ class Fitted:
     epochs: list[Epoch]
     chosen_epoch: int
     efficiency: Efficiency
+    was_stopped: bool
+    """Whether the watcher let no further epoch follow."""
 
 
 def fit(
@@ -67,13 +69,13 @@ def fit(
         store=assembled.store,
         resident_before_model=assembled.resident_before_model,
     )
-    measuring = [first_step, meter, _Watching(watcher, meter)]
+    watching = _Watching(watcher, meter)
     trainer = build_trainer(
         settings.trainer,
         settings.evaluation,
         run_directory,
         module.processes,
-        measuring=measuring,
+        measuring=[first_step, meter, watching],
     )
     last = checkpoint_path(run_directory, LAST)
     with interruption():
@@ -90,15 +92,18 @@ def fit(
         epochs=meter.history(),
         chosen_epoch=chosen_epoch,
         efficiency=meter.efficiency(chosen_epoch=chosen_epoch, is_isolated=is_isolated),
+        was_stopped=watching.was_stopped,
     )
 
 
 class _Watching(Callback):
-    """Tells the watcher; listed after the meter, whose history it passes on."""
+    """Tells the watcher; listed after the meter, whose history it passes on. That the watcher ended training is a part
+    of the checkpoint: a run that is killed after it goes on as if it had not been."""
 
     def __init__(self, watcher: Watcher, meter: EfficiencyMeter) -> None:
         self.watcher = watcher
         self.meter = meter
+        self.was_stopped = False
         self.handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -113,5 +118,12 @@ class _Watching(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epochs = self.meter.history()
         self.watcher.on_epoch(epochs)
-        if not self.watcher.goes_on(epochs):
+        self.was_stopped = not self.watcher.goes_on(epochs)
+        if self.was_stopped:
             trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {STOPPED: self.was_stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.was_stopped = state_dict[STOPPED]

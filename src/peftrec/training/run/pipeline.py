@@ -152,7 +152,7 @@ def _run(
             is_isolated=is_isolated,
         )
         if watch is not None:
-            run.finish_trial(fitted, was_stopped=watch.was_stopped)
+            run.finish_trial(fitted)
             return
         validation = fitted.epochs[fitted.chosen_epoch].validation
         catalogue = encoded_candidates(module)

@@ -98,9 +98,9 @@ class RunRecord:
             write_ranks(ranked, split, self.folder)
             write_record(self.record, self.folder)
 
-    def finish_trial(self, fitted: Fitted, *, was_stopped: bool) -> None:
+    def finish_trial(self, fitted: Fitted) -> None:
         """Write what a trial ended with, and remove its parameters: nobody asks a trial for recommendations."""
-        self._end(fitted, "pruned" if was_stopped else "success")
+        self._end(fitted, "pruned" if fitted.was_stopped else "success")
         if self.writes:
             write_record(self.record, self.folder)
             remove_checkpoints(self.folder)

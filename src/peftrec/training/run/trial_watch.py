@@ -50,15 +50,13 @@ class TrialWatch:
         self.order = order
         self.monitor = monitor
         self.run_directory = run_directory
-        self.was_stopped = False
         self._tell([])
 
     def goes_on(self, epochs: Sequence[Epoch]) -> bool:
         """Say how good the epochs were, and return whether another may follow."""
         self._tell([epoch.validation[self.monitor] for epoch in epochs])
         reached = [rung for rung in self.order.rungs if rung <= len(epochs)]
-        self.was_stopped = any(self._answer(rung) == STOP for rung in reached)
-        return not self.was_stopped
+        return all(self._answer(rung) != STOP for rung in reached)
 
     def _tell(self, values: list[float]) -> None:
         progress = TrialProgress(run_directory=str(self.run_directory), values=values)
