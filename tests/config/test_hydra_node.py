@@ -137,3 +137,37 @@ def test_a_sweep_that_cannot_be_written_names_the_key_that_said_where(tmp_path: 
     for key in ("hydra.sweep.dir", "runs_dir"):
         with pytest.raises(UserError, match=rf"^cannot write to {tmp_path}/file/\S+: Not a directory; set {key}=DIR$"):
             run_sweep(["strategy=id", "seed=1,2", f"{key}={tmp_path / 'file' / 'below'}"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hydra.launcher.slots=1,2", r"^hydra\.launcher\.slots=1,2: all jobs of a sweep share it"),
+        ("hydra/launcher=isolated,slurm", "^hydra/launcher=isolated,slurm: all jobs of a sweep share it"),
+        ("hydra.sweep.dir=a,b", r"^hydra\.sweep\.dir=a,b: all jobs .* hydra\.sweep\.dir='\"A,B\"'$"),
+        ("hydra.sweep.dir=", r"^hydra\.sweep\.dir=: it names no folder: write hydra\.sweep\.dir=DIR"),
+        ("~hydra.sweep.dir", r"^~hydra\.sweep\.dir: it must have a value: leave this word out$"),
+        ("hydra.sweep.dir={a: 1}", r"^hydra\.sweep\.dir=\{a: 1\}: Cannot convert 'dict' to string"),
+    ],
+)
+def test_what_all_jobs_share_has_one_value(word: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        run_sweep([word, "strategy=id"])
+
+
+def test_a_value_with_a_colon_is_quoted_whole() -> None:
+    with pytest.raises(SettingsError, match=r"timeout_min=\{a: 1\}: expected a whole number$"):
+        run_sweep(["hydra/launcher=slurm", "hydra.launcher.timeout_min={a: 1}", "strategy=id"])
+
+
+def test_a_launcher_may_be_written_with_a_plus() -> None:
+    assert len(expand_sweep(["+hydra/launcher=isolated", "strategy=id", "seed=1,2"])) == len([1, 2])
+
+
+def test_a_launchers_yaml_that_is_a_list_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "hydra" / "launcher"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("[a, b]\n")
+    monkeypatch.setattr("peftrec.code.user_code.config_folders", lambda: (tmp_path,))
+    with pytest.raises(SettingsError, match=r"^hydra\.launcher: \['a', 'b'\]: keys are needed here"):
+        run_sweep(["hydra/launcher=mine", "strategy=id"])

@@ -25,7 +25,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from peftrec.code.user_code import config_folders
 from peftrec.config.folder import config_directory
-from peftrec.config.hydra_node import check_key, is_hydras
+from peftrec.config.hydra_node import check_key, check_single, is_hydras
 from peftrec.config.instantiate import PartType, build_part
 from peftrec.config.launchers import LAUNCHER, explain_wrong_value, without_other_programs
 from peftrec.config.other_names import instead_of
@@ -135,6 +135,7 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
         raise SweepError(text, key, is_choice=key in groups)
     if is_hydras(key):
         check_key(key, text)
+        check_single(override, text)
     bare, value = text.lstrip("+"), override.value()
     is_written_as_choice = "/" in key or override.package is not None
     is_choice = is_written_as_choice or key in groups
@@ -150,7 +151,7 @@ def _prepare(text: str, groups: set[str], *, is_sweep: bool) -> str:
     if key in COMBINED:
         choices = [option for each in choices for option in (each if isinstance(each, list) and each else [each])]
     _check_choices(bare, key, choices)
-    return text if is_written_as_choice else bare
+    return text if is_written_as_choice and key != LAUNCHER else bare
 
 
 def _check_taken_away(text: str, key: str, value: object, *, is_choice: bool, is_needed: bool) -> None:

@@ -8,12 +8,15 @@ their classes (peftrec.code.user_code); these keys would go around it.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from peftrec.config.launchers import LAUNCHER, check_launcher, check_nested
 from peftrec.errors import SettingsError
 
-ALLOWED = (LAUNCHER, "hydra.launcher.", "hydra.sweep.dir")
+SWEEP_FOLDER = "hydra.sweep.dir"
+"""Where what is written of a sweep lies: among the runs, unless a command says another place."""
+ALLOWED = (LAUNCHER, "hydra.launcher.", SWEEP_FOLDER)
 """Keys of a command line, or how they begin."""
 SWEEPER, SWEEPERS = "sweeper._target_", "hydra._internal.core_plugins."
 """What divides a sweep into jobs, and where such classes lie; that a class there is one, Hydra checks itself."""
@@ -35,6 +38,18 @@ def check_key(key: str, text: str) -> None:
             "hydra.launcher.KEY=VALUE and hydra.sweep.dir=DIR alone"
         )
     check_nested(key, text)
+
+
+def check_single(override: Override, text: str) -> None:
+    """Raise SettingsError for several values, or an empty folder of the sweep, which all its jobs share."""
+    key = override.key_or_group
+    if override.is_sweep_override():
+        raise SettingsError(
+            f"{text}: all jobs of a sweep share it: write one value, and one that holds commas in quotes: "
+            f"{key}='\"A,B\"'"
+        )
+    if key == SWEEP_FOLDER and override.value() == "":
+        raise SettingsError(f"{text}: it names no folder: write {key}=DIR, or leave this word out")
 
 
 def check_node(config: DictConfig) -> None:

@@ -17,7 +17,12 @@ LAUNCHER = "hydra/launcher"
 NODE = "hydra.launcher"
 """Where the one that was chosen stands."""
 
-_WRONG_VALUE = re.compile(r"Error merging override \+*([^=]+)=(.*?): (.*)", re.DOTALL)
+_WRONG_VALUE = re.compile(
+    r"Error merging override \+*([^=]+)=(.*?): ((?:Value|Cannot|Invalid|Incompatible|Unsupported|Non|field|child) .*)",
+    re.DOTALL,
+)
+"""A value may hold the colon and blank that stand before the reason: `{a: 1}`."""
+_TAKEN_AWAY = re.compile(r"Error merging override (~.*?): .* does not support deletion", re.DOTALL)
 _OF_TYPE = re.compile("could not be converted to (Integer|Float|Boolean)")
 _TYPES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
@@ -50,8 +55,10 @@ def check_nested(key: str, text: str) -> None:
         raise SettingsError(f"{text}: {NODE}.{name} has no keys of its own; write {NODE}.{name}=VALUE")
 
 
-def check_launcher(node: Mapping[str, Any]) -> None:
+def check_launcher(node: object) -> None:
     """Raise SettingsError for a composed launcher that is none of ours, or has a key that it does not know."""
+    if not isinstance(node, Mapping):
+        raise SettingsError(f"{NODE}: {node}: keys are needed here, as those of a launcher's yaml; take {choices()}")
     target = node.get("_target_")
     named = next(((name, keys) for name, keys in launchers().items() if keys["_target_"] == target), None)
     if named is None:
@@ -65,7 +72,10 @@ def check_launcher(node: Mapping[str, Any]) -> None:
 
 
 def explain_wrong_value(said: str) -> str | None:
-    """Return in our words what Hydra says of a value that a key of its own cannot hold; None for what else it says."""
+    """Return in our words what Hydra says of a value that a key of its own cannot hold, or cannot be without; None for
+    what else it says."""
+    if (taken := _TAKEN_AWAY.fullmatch(said)) is not None:
+        return f"{taken[1]}: it must have a value: leave this word out"
     if (wrong := _WRONG_VALUE.fullmatch(said)) is None:
         return None
     key, value, reason = wrong.groups()

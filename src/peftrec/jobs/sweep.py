@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from peftrec.code.user_code import hand_over, take_over
 from peftrec.config.composition import ROOT_CONFIG, composer, parse_override, prepare_overrides
-from peftrec.config.hydra_node import check_node
+from peftrec.config.hydra_node import SWEEP_FOLDER, check_node
 from peftrec.config.roles import roles_of
 from peftrec.devices import visible_devices
 from peftrec.errors import SettingsError, UserError
@@ -33,8 +33,6 @@ from peftrec.settings.run_identity import processes_decide, run_code
 from peftrec.trackers.tracking import check_trackers
 
 SWEEP_FILE = "sweep.json"
-SWEEP_KEY = "hydra.sweep.dir"
-"""Where it lies; among the runs, unless a command says another place."""
 HYDRAS_FILE = "multirun.yaml"
 """What Hydra's sweeper leaves in a sweep's folder: its composed configuration."""
 
@@ -118,8 +116,8 @@ def run_sweep(overrides: Sequence[str], *, config_dir: Path | None = None) -> Sw
         except OSError as error:
             if error.filename is None or error.errno == errno.ENAMETOOLONG:  # Hydra's own, for an unknown option
                 raise
-            is_given = any(parse_override(word).key_or_group == SWEEP_KEY for word in overrides)
-            key = SWEEP_KEY if is_given else "runs_dir"
+            is_given = any(parse_override(word).key_or_group == SWEEP_FOLDER for word in overrides)
+            key = SWEEP_FOLDER if is_given else "runs_dir"
             raise UserError(f"cannot write to {error.filename}: {error.strerror}; set {key}=DIR") from error
     return sweep
 

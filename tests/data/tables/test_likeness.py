@@ -22,6 +22,8 @@ NFD = normalize("NFD", "café")
         ("\u30001", "1", "'1' there differs in white space around it alone"),
         ("a\u200b1", "a1", "'a1' there differs in characters that cannot be seen alone: remove them"),
         ("a1", "\ufeffa1", "'\\ufeffa1' there differs in characters that cannot be seen alone"),
+        ("a\ufe0f1", "a1", "'a1' there differs in characters that cannot be seen alone: remove them"),
+        ("\u3164a\u034f1\U000e0100", "a1", "'a1' there differs in characters that cannot be seen alone"),
         ("\uff11\uff12", "12", "'12' there differs in the form of its characters (full width, ligatures) alone: write"),
         ("\ufb01n", "fin", "'fin' there differs in the form of its characters"),
         ("7.0", "007", "'007' there differs in several of white space, unseen characters, how characters are coded,"),

@@ -17,12 +17,18 @@ class Spelling:
     remedy: str
 
 
+_UNDRAWN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Joiners, fillers and selectors of variants: what Unicode calls default-ignorable and classes as letters or marks."""
+
+
 def _visible(text: str) -> str:
     """Drop what no font draws: zero-width spaces and joiners, marks of byte order and direction, soft hyphens, control
-    characters."""
+    characters; and the letters and marks that are drawn as nothing."""
     if text.isascii() and text.isprintable():
         return text  # nearly all ids, and a service's requests wait for this
-    return "".join(char for char in text if char.isspace() or category(char) not in {"Cc", "Cf"})
+    return "".join(
+        char for char in text if char.isspace() or not (category(char) in {"Cc", "Cf"} or _UNDRAWN.match(char))
+    )
 
 
 SPELLINGS = (
