@@ -1,5 +1,7 @@
 """What a verb does not take is answered with what to write."""
 
+from pathlib import Path
+
 import pytest
 
 from peftrec.cli import main as cli
@@ -60,3 +62,13 @@ def test_a_wrong_word_is_answered_with_the_right_one(
 def test_words_that_name_things_are_left_to_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["table", "main", "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("peftrec train")
+
+
+@pytest.mark.parametrize("verb", ["clean", "measure"])
+def test_an_empty_word_is_no_folder(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell makes it of a variable that is not set; taken as a path it is the working folder, which clean empties."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([verb, ""]) == 2
+    assert "expected one RUNS_DIR, got an empty word" in capsys.readouterr().err

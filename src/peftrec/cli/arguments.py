@@ -128,6 +128,8 @@ class Arguments:
                 raise SettingsError(_unknown_word(grammar, word, grammar.keys))
         if len(self.others) != 1:
             raise UserError(f"expected one {kind}, got {' '.join(self.others) or 'none'}")
+        if not self.others[0]:  # "$RUNS" where RUNS is not set; as a path, the working folder
+            raise UserError(f"expected one {kind}, got an empty word")
         return self.others[0]
 
     def switch(self, key: str, *, default: bool = False) -> bool:
