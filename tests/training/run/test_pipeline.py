@@ -474,12 +474,12 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
     def fill_up(handle: int) -> None:
         calls.append(handle)
         if len(calls) > 12:  # somewhere in the first epochs' checkpoints
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device", handle)
         real(handle)
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fill_up)
-        with pytest.raises(UserError, match=r"No space left on device.*this one resumes"):
+        with pytest.raises(UserError, match=r"small/full-\w+: No space left on device.*this one resumes"):
             train_run(small_settings(tmp_path))
     assert not list(tmp_path.rglob("*.partial"))
     (run_directory,) = (tmp_path / "small").iterdir()
@@ -491,13 +491,14 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(
 
 
 @pytest.mark.parametrize("place", ["elsewhere/pictures.zip", "small/elsewhere"])
+@pytest.mark.parametrize("named", [str, os.fsencode])
 def test_what_is_no_file_of_the_run_is_said_without_its_key(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, named: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / place
 
     def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        raise PermissionError(errno.EACCES, "Permission denied", named(file))
 
     monkeypatch.setattr("peftrec.training.run.pipeline._run", refuse)
     with pytest.raises(PermissionError, match=re.escape(str(file))):

@@ -1,6 +1,7 @@
 """A run from settings to record: prepare, identify, begin, build, fit, evaluate, record."""
 
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -199,17 +200,22 @@ def _explaining_unwritable(run_directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL | UNUSABLE or not _is_of_run(error.filename, run_directory):
+        named = _named_by(error)
+        if error.errno not in FULL | UNUSABLE or not (named is None or _is_of_run(named, run_directory)):
             raise
         raise UserError(
-            f"{error.filename or run_directory}: {error.strerror}; free space or set runs_dir=DIR to a folder that can "
+            f"{named or run_directory}: {error.strerror}; free space or set runs_dir=DIR to a folder that can "
             "be written, then give the same command again: finished runs are kept and this one resumes"
         ) from error
 
 
-def _is_of_run(file: str | None, run_directory: Path) -> bool:
-    """Say whether it lies in the folder, or is a part of the way to it; the system does not always name a file."""
-    if file is None:
-        return True
-    folder, place = Path.absolute(run_directory), Path(file).absolute()
+def _named_by(error: OSError) -> Path | None:
+    """Return the file that the system names: it may name none, or an open one's number."""
+    named: object = error.filename
+    return Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else None
+
+
+def _is_of_run(file: Path, run_directory: Path) -> bool:
+    """Say whether it lies in the folder, or is a part of the way to it."""
+    folder, place = run_directory.absolute(), file.absolute()
     return place.is_relative_to(folder) or folder.is_relative_to(place)
