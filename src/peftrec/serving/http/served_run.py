@@ -64,7 +64,6 @@ class ServedRun:
         self.added = added
         self.run = loaded.restored
         self.users = loaded.histories
-        self.groups = groups
         self.catalogues = ServedCatalogues(
             own=loaded.with_candidates(None, weight=weight),
             of_groups=() if groups is None else groups.catalogues(),
@@ -80,10 +79,6 @@ class ServedRun:
         else:
             self.towers = towers_for_new_items(self.run)
         self.rows = {item: row for row, item in enumerate(self.catalogue.ids)}
-        ids, titles, keys = added.read(dim=self.catalogues.dim, known=self.rows)
-        if ids:
-            limits.check_added(0, len(ids))
-            self._extend(self.catalogues.with_items(Items(ids=ids, titles=titles, images=None), keys))
         self.asking = Asking(
             name=name,
             limits=limits,
@@ -92,6 +87,15 @@ class ServedRun:
             groups=groups,
             reads_times=self.run.settings.user_encoder.reads_times,
         )
+        ids, titles, keys = added.read(dim=self.catalogues.dim, known=self.rows)
+        if ids:
+            limits.check_added(0, len(ids))
+            self._extend(self.catalogues.with_items(Items(ids=ids, titles=titles, images=None), keys))
+
+    @property
+    def groups(self) -> HeldGroups | None:
+        """Of its users; None where it is served without."""
+        return self.asking.groups
 
     @property
     def catalogue(self) -> ServedCatalogue:
